@@ -1,0 +1,186 @@
+//! Every limit of the server: what it bounds, its unit, its default, its range.
+//!
+//! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How many addresses may be advertised as ICE candidates.
+pub const ADVERTISED_MAX: usize = 8;
+
+/// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
+pub const SECRET_BYTES_MIN: usize = 32;
+
+/// What one server is told at its start; nothing in it changes while it runs.
+#[derive(Clone)]
+pub struct Config {
+    /// The addresses that clients are told to send media to; the first of a family stands for all that is
+    /// received on an address of that family which is not advertised itself (1:1 NAT).
+    pub advertised: Vec<SocketAddr>,
+    /// The key that signs tokens (HS256), at least [`SECRET_BYTES_MIN`] bytes.
+    pub token_secret: Vec<u8>,
+    /// Origins besides the server's own that may open a WebSocket, as browsers write them: `https://app.example`.
+    pub allowed_origins: Vec<String>,
+    pub limits: Limits,
+}
+
+/// The bounds of tables, queues, buffers and waits.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// TCP clients at one time.
+    pub conns_max: usize,
+    /// A request's head, in bytes (431 above).
+    pub head_bytes_max: usize,
+    /// From accept to a full head (408 after).
+    pub head_timeout: Duration,
+    /// An HTTP conn between two requests.
+    pub keep_alive: Duration,
+    /// From the WebSocket's opening to `register_user`.
+    pub register_timeout: Duration,
+    /// One WebSocket message or frame, in bytes.
+    pub message_bytes_max: usize,
+    /// Bytes that wait to be written to one TCP client.
+    pub conn_queue_bytes_max: usize,
+    /// How often a WebSocket is pinged.
+    pub ping_interval: Duration,
+    /// How often the page of a salesperson on air is pinged.
+    pub page_ping_interval: Duration,
+    /// A WebSocket that was silent for so long is closed.
+    pub conn_silence: Duration,
+    /// A page on air that was silent for so long loses its acknowledgements.
+    pub page_silence: Duration,
+    /// How long a closing conn may take to read what is left for it.
+    pub closing_timeout: Duration,
+    /// WebSockets of one supervisor.
+    pub conns_per_admin_max: usize,
+    /// Salespeople that one WebSocket of a supervisor may wish to hear.
+    pub wishes_per_conn_max: usize,
+    /// `commercial_info`, in bytes of JSON.
+    pub commercial_info_bytes_max: usize,
+    /// WebRTC sessions at one time.
+    pub peers_max: usize,
+    /// Remote addresses of one WebRTC session; the oldest is forgotten.
+    pub addresses_per_peer_max: usize,
+    /// From a session's offer to its connection.
+    pub handshake_timeout: Duration,
+    /// Datagrams of sessions that are not connected, waiting for their turn.
+    pub unconnected_queue_max: usize,
+    /// How many of those are served in one turn; a DTLS flight costs up to a millisecond.
+    pub unconnected_per_turn: usize,
+    /// Salespeople known at one time: connected, on air or wished for.
+    pub broadcasts_max: usize,
+    /// After so long without an acknowledgement the supervisor is told that the phone does not answer.
+    pub ack_late: Duration,
+    /// The shortest time between two `commercial_updated` of one salesperson.
+    pub update_interval: Duration,
+    /// Clients are asked to come back at a random moment of this span after a restart.
+    pub reconnect_spread: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            conns_max: 4096,
+            head_bytes_max: 16 * 1024,
+            head_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(15),
+            register_timeout: Duration::from_secs(5),
+            message_bytes_max: 64 * 1024,
+            conn_queue_bytes_max: 256 * 1024,
+            ping_interval: Duration::from_secs(15),
+            page_ping_interval: Duration::from_secs(3),
+            conn_silence: Duration::from_secs(40),
+            page_silence: Duration::from_secs(10),
+            closing_timeout: Duration::from_secs(2),
+            conns_per_admin_max: 8,
+            wishes_per_conn_max: 32,
+            commercial_info_bytes_max: 1024,
+            peers_max: 4096,
+            addresses_per_peer_max: 8,
+            handshake_timeout: Duration::from_secs(10),
+            unconnected_queue_max: 4096,
+            unconnected_per_turn: 32,
+            broadcasts_max: 1024,
+            ack_late: Duration::from_secs(3),
+            update_interval: Duration::from_millis(200),
+            reconnect_spread: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why a configuration can't work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("no address to advertise for media: give one with --public-address")]
+    NothingAdvertised,
+    #[error("{given} addresses to advertise, more than {ADVERTISED_MAX}: give fewer --public-address")]
+    TooManyAdvertised { given: usize },
+    #[error("{address} can't be advertised: it names no single host or no port")]
+    NotAdvertisable { address: SocketAddr },
+    #[error("the token secret has {given} bytes, fewer than {SECRET_BYTES_MIN}: make a longer one")]
+    SecretTooShort { given: usize },
+}
+
+impl Config {
+    /// Checks what was given from outside.
+    ///
+    /// # Errors
+    /// The first value that is out of its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.advertised.is_empty() {
+            return Err(ConfigError::NothingAdvertised);
+        }
+        if self.advertised.len() > ADVERTISED_MAX {
+            return Err(ConfigError::TooManyAdvertised { given: self.advertised.len() });
+        }
+        for &address in &self.advertised {
+            let ip = address.ip();
+            if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
+                return Err(ConfigError::NotAdvertisable { address });
+            }
+        }
+        if self.token_secret.len() < SECRET_BYTES_MIN {
+            return Err(ConfigError::SecretTooShort { given: self.token_secret.len() });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn check_refuses_what_is_out_of_range() {
+        let advertised = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
+        let nine: Vec<SocketAddr> = (1..=9).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        let cases: &[(&str, Vec<SocketAddr>, usize, Result<(), ConfigError>)] = &[
+            ("one address", advertised(&["192.0.2.1:8080"]), 32, Ok(())),
+            ("eight addresses", nine[..8].to_vec(), 32, Ok(())),
+            ("none", vec![], 32, Err(ConfigError::NothingAdvertised)),
+            ("nine", nine.clone(), 32, Err(ConfigError::TooManyAdvertised { given: 9 })),
+            (
+                "unspecified",
+                advertised(&["0.0.0.0:8080"]),
+                32,
+                Err(ConfigError::NotAdvertisable { address: "0.0.0.0:8080".parse().unwrap() }),
+            ),
+            (
+                "no port",
+                advertised(&["192.0.2.1:0"]),
+                32,
+                Err(ConfigError::NotAdvertisable { address: "192.0.2.1:0".parse().unwrap() }),
+            ),
+            ("short secret", advertised(&["192.0.2.1:1"]), 31, Err(ConfigError::SecretTooShort { given: 31 })),
+        ];
+        for (name, advertised, secret_bytes, want) in cases {
+            let config = Config {
+                advertised: advertised.clone(),
+                token_secret: vec![7; *secret_bytes],
+                allowed_origins: vec![],
+                limits: Limits::default(),
+            };
+            assert_eq!(config.check(), *want, "{name}");
+        }
+    }
+}

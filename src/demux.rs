@@ -1,0 +1,121 @@
+//! Maps remote addresses to peers.
+//!
+//! An address is learned from what we *answer*, never from what we are sent: the caller claims it after its
+//! session's ICE agent has answered an authenticated check (RFC 8445 §7.3), so a forged request can't claim one.
+//!
+//! Invariant: `by_address` and `addresses_of` hold the same pairs; both are bounded.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use slotmap::SecondaryMap;
+use str0m::net::Protocol;
+
+use crate::keys::PeerKey;
+
+/// A client's end of a path.
+pub type Remote = (Protocol, SocketAddr);
+
+/// The table of addresses.
+#[derive(Debug)]
+pub struct Demux {
+    by_address: HashMap<Remote, PeerKey>,
+    /// Oldest first.
+    addresses_of: SecondaryMap<PeerKey, Vec<Remote>>,
+    addresses_per_peer_max: usize,
+}
+
+impl Demux {
+    /// Returns an empty table that keeps up to `addresses_per_peer_max` addresses of each peer.
+    pub fn new(addresses_per_peer_max: usize) -> Demux {
+        Demux { by_address: HashMap::new(), addresses_of: SecondaryMap::new(), addresses_per_peer_max }
+    }
+
+    /// Returns the peer that owns an address.
+    pub fn owner(&self, remote: Remote) -> Option<PeerKey> {
+        self.by_address.get(&remote).copied()
+    }
+
+    /// Gives an address to `peer`, whoever had it; forgets the peer's oldest address when it has too many.
+    pub fn claim(&mut self, remote: Remote, peer: PeerKey) {
+        match self.by_address.insert(remote, peer) {
+            Some(before) if before == peer => return,
+            Some(before) => {
+                if let Some(addresses) = self.addresses_of.get_mut(before) {
+                    addresses.retain(|&address| address != remote);
+                }
+            }
+            None => {}
+        }
+        let Some(entry) = self.addresses_of.entry(peer) else {
+            // A removed peer's key owns nothing.
+            self.by_address.remove(&remote);
+            return;
+        };
+        let addresses = entry.or_default();
+        addresses.push(remote);
+        if addresses.len() > self.addresses_per_peer_max {
+            let oldest = addresses.remove(0);
+            self.by_address.remove(&oldest);
+        }
+    }
+
+    /// Forgets all addresses of a peer.
+    pub fn remove(&mut self, peer: PeerKey) {
+        for remote in self.addresses_of.remove(peer).unwrap_or_default() {
+            self.by_address.remove(&remote);
+        }
+    }
+
+    /// Returns how many addresses are known.
+    pub fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    /// Tells whether no address is known.
+    pub fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    fn remote(port: u16) -> Remote {
+        (Protocol::Udp, SocketAddr::from(([192, 0, 2, 1], port)))
+    }
+
+    fn two_peers() -> [PeerKey; 2] {
+        let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
+        [peers.insert(()), peers.insert(())]
+    }
+
+    #[test]
+    fn the_last_claim_owns_and_both_maps_agree() {
+        let [a, b] = two_peers();
+        let mut demux = Demux::new(2);
+        demux.claim(remote(1), a);
+        demux.claim(remote(1), a);
+        demux.claim(remote(1), b);
+        assert_eq!(demux.owner(remote(1)), Some(b));
+        demux.remove(a);
+        assert_eq!(demux.owner(remote(1)), Some(b), "a lost the address and can't take it along");
+        demux.remove(b);
+        assert!(demux.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_address_is_forgotten() {
+        let [a, _] = two_peers();
+        let mut demux = Demux::new(2);
+        for port in 1..=3 {
+            demux.claim(remote(port), a);
+        }
+        assert_eq!(demux.owner(remote(1)), None);
+        assert_eq!(demux.owner(remote(3)), Some(a));
+        assert_eq!(demux.len(), 2);
+    }
+}

@@ -1,0 +1,34 @@
+//! Live listening for field sales: salespeople stream their microphone from a page, supervisors listen from theirs.
+//!
+//! ```text
+//!                 one thread, one port (TCP and UDP)
+//!   UDP ───────► shell ── bytes + now ──► server ── outbox + deadline ──► shell ───► UDP, TCP, log
+//!   TCP ───────►   (sockets, clock, signals)   (tables, rules, no I/O)
+//! ```
+//!
+//! - [`server`] is the core: it sees all tables and holds the rules. It opens no socket and reads no clock, so the
+//!   whole of it runs in a simulation with virtual time (`tests/sim`).
+//! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
+//!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`token`] says who may.
+//! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`outbox`], [`stats`] and [`keys`] serve all.
+//! - [`web`] is what browsers get; [`shell`] is everything impure.
+//!
+//! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
+//! one client changes what another hears; everything is bounded, and everything ends.
+//!
+//! Deliberately absent: decoding or mixing of audio, threads, async runtimes, a mode without tokens.
+
+pub mod broadcast;
+pub mod config;
+pub mod conn;
+pub mod deadlines;
+pub mod demux;
+pub mod egress;
+pub mod keys;
+pub mod outbox;
+pub mod peer;
+pub mod server;
+pub mod stats;
+pub mod token;
+pub mod web;
+pub mod wire;

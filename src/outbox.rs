@@ -1,0 +1,120 @@
+//! Collects what one turn of the server produces, in the order in which it must take effect.
+//!
+//! Not a queue between turns: the shell empties it at the end of each. Invariant: the audit entry of an effect
+//! stands before the effect.
+
+use std::net::SocketAddr;
+use std::time::SystemTime;
+
+use str0m::net::Protocol;
+
+use crate::keys::ConnKey;
+
+/// Where a datagram came from and where it was received; a reply leaves the other way round.
+///
+/// Addresses are canonical: no IPv4-mapped IPv6. `local` is the address that the datagram was sent to, which
+/// behind NAT is not what is advertised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    pub proto: Protocol,
+    pub remote: SocketAddr,
+    pub local: SocketAddr,
+}
+
+/// One datagram to send from `path.local` to `path.remote`.
+#[derive(Debug)]
+pub struct Datagram {
+    pub path: Path,
+    pub contents: Vec<u8>,
+}
+
+/// What happened, for the journal: who did what to whom, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    pub at: SystemTime,
+    pub event: AuditEvent,
+    /// The id of the user who acts.
+    pub actor: String,
+    /// The `commercial_id` that is concerned.
+    pub commercial_id: String,
+    /// The reason a supervisor gave, or why something was refused or ended; may be empty.
+    pub detail: String,
+}
+
+/// What kind of thing is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditEvent {
+    BroadcastStarted,
+    BroadcastStopped,
+    ListenRequested,
+    ListenRefused,
+    ListenAnnounced,
+    ListenStarted,
+    ListenStopped,
+}
+
+impl AuditEvent {
+    /// Returns the event's name in logs and in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            AuditEvent::BroadcastStarted => "broadcast_started",
+            AuditEvent::BroadcastStopped => "broadcast_stopped",
+            AuditEvent::ListenRequested => "listen_requested",
+            AuditEvent::ListenRefused => "listen_refused",
+            AuditEvent::ListenAnnounced => "listen_announced",
+            AuditEvent::ListenStarted => "listen_started",
+            AuditEvent::ListenStopped => "listen_stopped",
+        }
+    }
+}
+
+/// One thing for the shell to do.
+#[derive(Debug)]
+pub enum Item {
+    /// Write this down before anything that follows.
+    Audit(AuditEntry),
+    /// Send this datagram.
+    Datagram(Datagram),
+    /// This conn has bytes to write, or must be closed: ask `pending_write` and `should_close`.
+    Conn(ConnKey),
+}
+
+/// What one turn produces. Reused from turn to turn, so that its buffer is allocated once.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    items: Vec<Item>,
+}
+
+impl Outbox {
+    /// Returns an empty outbox.
+    pub fn new() -> Outbox {
+        Outbox::default()
+    }
+
+    /// Appends a datagram.
+    pub fn send(&mut self, path: Path, contents: Vec<u8>) {
+        self.items.push(Item::Datagram(Datagram { path, contents }));
+    }
+
+    /// Appends an entry for the journal.
+    pub fn audit(&mut self, entry: AuditEntry) {
+        self.items.push(Item::Audit(entry));
+    }
+
+    /// Names a conn that wants the shell's attention.
+    pub fn touch(&mut self, conn: ConnKey) {
+        if !matches!(self.items.last(), Some(Item::Conn(last)) if *last == conn) {
+            self.items.push(Item::Conn(conn));
+        }
+    }
+
+    /// Removes and yields everything, in order.
+    pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
+        self.items.drain(..)
+    }
+
+    /// Tells whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}

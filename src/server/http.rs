@@ -1,0 +1,182 @@
+//! Answers HTTP requests: health, status, the pages, and the upgrade to a WebSocket.
+
+use std::time::Instant;
+
+use log::debug;
+use serde::Serialize;
+
+use super::Server;
+use crate::keys::ConnKey;
+use crate::token::Role;
+use crate::web::{self, Page};
+use crate::wire::http::{Request, Response, Status};
+
+const JSON: &str = "application/json";
+
+/// Nothing but our own files runs in a page, and nobody may frame it.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+impl Server {
+    /// Answers one request.
+    pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+        debug!(target: "http", "request method={:?} path={:?}", request.method, request.path);
+        if request.method == "OPTIONS" {
+            let preflight = Response::new(Status::NoContent)
+                .header("Access-Control-Allow-Methods", "GET")
+                .header("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+                .header("Access-Control-Max-Age", "600");
+            return self.respond(now, conn, request, preflight);
+        }
+        if let Some(page) = web::find(&request.path) {
+            return match request.method.as_str() {
+                "GET" | "HEAD" => self.respond_page(now, conn, request, page),
+                _ => self.refuse_method(now, conn, request),
+            };
+        }
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/ws") => self.on_upgrade(now, conn, request),
+            ("GET" | "HEAD", "/health") => self.respond_health(now, conn, request),
+            ("GET" | "HEAD", "/api/streaming/status") => self.respond_streaming_status(now, conn, request),
+            (_, "/ws" | "/health" | "/api/streaming/status") => self.refuse_method(now, conn, request),
+            _ => self.refuse(now, conn, request, Status::NotFound, "not_found", "there is nothing here"),
+        }
+    }
+
+    /// Answers with a status alone and closes.
+    pub(super) fn respond_status(&mut self, now: Instant, conn: ConnKey, status: Status) {
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.respond(now, None, Response::new(status), &self.config.limits);
+        }
+    }
+
+    fn on_upgrade(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+        if !self.is_allowed_origin(request) {
+            let text = "start the server with --allow-origin for this origin";
+            return self.refuse(now, conn, request, Status::Forbidden, "origin_refused", text);
+        }
+        let Some(key) = request.websocket_key.as_deref().filter(|_| !request.has_body) else {
+            let response = Response::new(Status::UpgradeRequired).header("Upgrade", "websocket");
+            return self.respond(now, conn, request, response);
+        };
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.upgrade(now, key, &self.config.limits);
+        }
+    }
+
+    /// Tells whether a page of this origin may talk to the server; programs send none.
+    fn is_allowed_origin(&self, request: &Request) -> bool {
+        let Some(origin) = request.origin.as_deref() else { return true };
+        let own = origin.split_once("://").map(|(_, authority)| authority);
+        let is_own = own.is_some() && own == request.host.as_deref();
+        is_own || self.config.allowed_origins.iter().any(|allowed| allowed == origin)
+    }
+
+    fn respond_health(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+        let response = if self.is_draining {
+            Response::new(Status::Unavailable).header("Retry-After", "5").body(JSON, br#"{"status":"draining"}"#)
+        } else {
+            Response::new(Status::Ok).body(JSON, br#"{"status":"ok"}"#)
+        };
+        self.respond(now, conn, request, response.header("Cache-Control", "no-store"));
+    }
+
+    fn respond_streaming_status(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+        #[derive(Serialize)]
+        struct StreamingStatus<'a> {
+            active_commercials: usize,
+            total_listeners: usize,
+            #[serde(serialize_with = "as_map")]
+            commercial_details: Vec<(&'a str, Details)>,
+        }
+        #[derive(Serialize)]
+        struct Details {
+            listeners_count: usize,
+            is_streaming: bool,
+            paused: bool,
+        }
+        fn as_map<S: serde::Serializer>(rows: &[(&str, Details)], serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_map(rows.iter().map(|(id, details)| (id, details)))
+        }
+
+        let token = request.bearer.as_deref().unwrap_or_default();
+        let claims = match self.verifier.verify(self.unix_s(now), token) {
+            Ok(claims) => claims,
+            Err(_) => {
+                self.stats.tokens_refused += 1;
+                let text = "send a valid token as Authorization: Bearer";
+                return self.refuse(now, conn, request, Status::Unauthorized, "token_refused", text);
+            }
+        };
+        if claims.role == Role::Commercial {
+            let text = "only for admins and monitors";
+            return self.refuse(now, conn, request, Status::Forbidden, "not_allowed", text);
+        }
+        let broadcasts = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
+        let visible =
+            broadcasts.filter(|broadcast| claims.role == Role::Monitor || claims.may_hear(broadcast.id()));
+        let rows: Vec<(&str, Details)> = visible
+            .filter(|broadcast| broadcast.publisher().is_some() || broadcast.listeners_count() > 0)
+            .map(|broadcast| {
+                let is_streaming = broadcast.publisher().is_some();
+                let listeners_count = broadcast.listeners_count();
+                (broadcast.id(), Details { listeners_count, is_streaming, paused: false })
+            })
+            .collect();
+        let status = StreamingStatus {
+            active_commercials: rows.iter().filter(|(_, details)| details.is_streaming).count(),
+            total_listeners: rows.iter().map(|(_, details)| details.listeners_count).sum(),
+            commercial_details: rows,
+        };
+        let body = serde_json::to_vec(&status).expect("our own status is JSON");
+        let response = Response::new(Status::Ok).header("Cache-Control", "no-store").body(JSON, &body);
+        self.respond(now, conn, request, response);
+    }
+
+    fn respond_page(&mut self, now: Instant, conn: ConnKey, request: &Request, page: &'static Page) {
+        let known = request.if_none_match.as_deref().unwrap_or_default();
+        let is_known =
+            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == page.etag || tag.trim() == "*");
+        let response = match is_known {
+            true => Response::new(Status::NotModified),
+            false => Response::new(Status::Ok).body(page.content_type, page.content),
+        };
+        let response = response
+            .header("ETag", &page.etag)
+            .header("Cache-Control", "no-cache")
+            .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+            .header("Referrer-Policy", "no-referrer")
+            .header("Permissions-Policy", "microphone=(self), geolocation=(), camera=()");
+        self.respond(now, conn, request, response);
+    }
+
+    fn refuse_method(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+        let allow = if request.path == "/ws" { "GET" } else { "GET, HEAD" };
+        let response = Response::new(Status::MethodNotAllowed).header("Allow", allow);
+        self.respond(now, conn, request, response);
+    }
+
+    fn refuse(&mut self, now: Instant, conn: ConnKey, request: &Request, status: Status, code: &str, text: &str) {
+        let body = serde_json::json!({ "error": { "code": code, "message": text } }).to_string();
+        let mut response = Response::new(status).body(JSON, body.as_bytes());
+        if status == Status::Unauthorized {
+            response = response.header("WWW-Authenticate", "Bearer");
+        }
+        self.respond(now, conn, request, response);
+    }
+
+    /// Adds what every response carries.
+    fn respond(&mut self, now: Instant, conn: ConnKey, request: &Request, response: Response<'_>) {
+        let mut response = response.header("X-Content-Type-Options", "nosniff").header("Vary", "Origin");
+        if let Some(origin) = request.origin.as_deref()
+            && self.config.allowed_origins.iter().any(|allowed| allowed == origin)
+        {
+            response = response
+                .header("Access-Control-Allow-Origin", origin)
+                .header("Access-Control-Allow-Credentials", "true");
+        }
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.respond(now, Some(request), response, &self.config.limits);
+        }
+    }
+}

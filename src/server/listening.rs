@@ -1,0 +1,292 @@
+//! Carries out what a broadcast decides: notices, audit entries, starts and stops of listenings.
+//!
+//! Invariant: the entry of an effect is in the outbox before the effect, and a conn hears one salesperson at most.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use log::debug;
+
+use super::{Seat, Server, Timer};
+use crate::broadcast::{Broadcast, Change, Listener, Wish};
+use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::outbox::{AuditEvent, Outbox};
+use crate::wire::signaling::{ServerMessage, StopCause};
+
+impl Server {
+    /// Returns the broadcast of a salesperson, making the row if need be; `None` when the table is full.
+    pub(super) fn broadcast_for(&mut self, commercial_id: &str) -> Option<BroadcastKey> {
+        if let Some(&key) = self.broadcast_of.get(commercial_id) {
+            return Some(key);
+        }
+        if self.broadcasts.len() >= self.config.limits.broadcasts_max {
+            self.stats.tables_full += 1;
+            return None;
+        }
+        let key = self.broadcasts.insert(Broadcast::new(commercial_id));
+        self.broadcast_of.insert(commercial_id.to_owned(), key);
+        Some(key)
+    }
+
+    /// A supervisor wishes to hear a salesperson.
+    pub(super) fn join(&mut self, now: Instant, key: BroadcastKey, wish: Wish, out: &mut Outbox) {
+        let entry = (wish.admin_id.clone(), wish.reason.clone());
+        if let Some(Seat::Admin { wishes, .. }) = self.seat_mut(wish.conn)
+            && !wishes.contains(&key)
+        {
+            wishes.push(key);
+            let commercial_id = self.broadcasts[key].id();
+            out.audit(self.audit(now, AuditEvent::ListenRequested, &entry.0, commercial_id, &entry.1));
+        }
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = broadcast.join(wish);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// Does what a broadcast's change asks for, in order, then tells the supervisors.
+    pub(super) fn carry_out(&mut self, now: Instant, key: BroadcastKey, changes: Vec<Change>, out: &mut Outbox) {
+        let mut changes = VecDeque::from(changes);
+        while let Some(change) = changes.pop_front() {
+            for next in self.carry_out_one(now, key, change, out).into_iter().rev() {
+                changes.push_front(next);
+            }
+        }
+        if let Some(broadcast) = self.broadcasts.get_mut(key) {
+            broadcast.want_update(now, self.config.limits.update_interval);
+        }
+        self.arm_broadcast(key);
+    }
+
+    fn carry_out_one(&mut self, now: Instant, key: BroadcastKey, change: Change, out: &mut Outbox) -> Vec<Change> {
+        let Some(broadcast) = self.broadcasts.get(key) else { return Vec::new() };
+        let commercial_id = broadcast.id();
+        match change {
+            Change::WriteEntry { conn } => {
+                if let Some(listener) = broadcast.listener(conn) {
+                    let event = AuditEvent::ListenAnnounced;
+                    out.audit(self.audit(now, event, &listener.admin_id, commercial_id, &listener.reason));
+                }
+                let notice_id = self.next_notice_id;
+                self.next_notice_id += 1;
+                let broadcast = self.broadcasts.get_mut(key);
+                return broadcast
+                    .map(|broadcast| broadcast.entry_written(now, conn, notice_id))
+                    .unwrap_or_default();
+            }
+            Change::Announce { page, notice_id, listener } => {
+                let (admin, reason) = (listener.person(), listener.reason.as_str());
+                let listeners_count = broadcast.announced_count();
+                let notice = ServerMessage::ListenerJoined { notice_id, admin, reason, listeners_count };
+                self.tell(page, &notice.to_json(), out);
+            }
+            Change::Withdraw { page, notice_id, listener } => {
+                let (admin, reason) = (listener.person(), listener.reason.as_str());
+                let listeners_count = broadcast.announced_count();
+                let notice = ServerMessage::ListenerLeft { notice_id, admin, reason, listeners_count };
+                self.tell(page, &notice.to_json(), out);
+            }
+            Change::Pend { conn, cause } => {
+                let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
+                self.tell(conn, &text, out);
+            }
+            Change::Start { listener } => self.start(now, key, &listener, out),
+            Change::Unsettle { listener } => {
+                out.audit(self.audit(
+                    now,
+                    AuditEvent::ListenStopped,
+                    &listener.admin_id,
+                    commercial_id,
+                    "interrupted",
+                ));
+                self.set_heard(listener.conn, None);
+            }
+            Change::Stop { listener, was_heard, cause } => {
+                let detail = match cause {
+                    None => "left",
+                    Some(StopCause::Switched) => "switched",
+                    Some(StopCause::ConnectionLost) => "connection lost",
+                };
+                out.audit(self.audit(now, AuditEvent::ListenStopped, &listener.admin_id, commercial_id, detail));
+                let listeners_count = broadcast.listeners_count();
+                let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
+                if was_heard {
+                    self.set_heard(listener.conn, None);
+                }
+                if let Some(Seat::Admin { wishes, .. }) = self.seat_mut(listener.conn) {
+                    wishes.retain(|&wish| wish != key);
+                }
+                self.tell(listener.conn, &text, out);
+            }
+        }
+        Vec::new()
+    }
+
+    /// A listener hears from now on; what the same conn heard before is left in the same turn.
+    fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, out: &mut Outbox) {
+        let heard = match self.seat_mut(listener.conn) {
+            Some(Seat::Admin { heard, .. }) => *heard,
+            Some(Seat::Commercial { .. }) | None => return,
+        };
+        if let Some(other) = heard.filter(|&other| other != key)
+            && let Some(broadcast) = self.broadcasts.get_mut(other)
+        {
+            let changes = broadcast.leave(listener.conn, Some(StopCause::Switched));
+            self.carry_out(now, other, changes, out);
+        }
+        let commercial_id = self.broadcasts[key].id();
+        if heard != Some(key) {
+            let event = AuditEvent::ListenStarted;
+            out.audit(self.audit(now, event, &listener.admin_id, commercial_id, &listener.reason));
+            if let Some(peer) = self.peers.get_mut(listener.peer) {
+                peer.cut();
+            }
+        }
+        let listeners_count = self.broadcasts[key].listeners_count();
+        let text = ServerMessage::ListeningStarted { commercial_id, listeners_count }.to_json();
+        self.set_heard(listener.conn, Some(key));
+        self.tell(listener.conn, &text, out);
+    }
+
+    /// The session that brought a salesperson's audio is gone.
+    pub(super) fn on_publisher_gone(&mut self, now: Instant, conn: ConnKey, peer: PeerKey, out: &mut Outbox) {
+        let Some(Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat) else {
+            return;
+        };
+        let key = *key;
+        if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
+            self.go_off_air(now, key, "connection lost", out);
+            let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
+            self.tell(conn, &text, out);
+        }
+    }
+
+    /// The session that played a supervisor's audio is gone: what it heard or wished for is left.
+    pub(super) fn on_audio_gone(&mut self, now: Instant, conn: ConnKey, peer: PeerKey, out: &mut Outbox) {
+        let Some(Seat::Admin { audio, wishes, .. }) = self.seat_mut(conn) else { return };
+        if *audio != Some(peer) {
+            return;
+        }
+        *audio = None;
+        for key in wishes.clone() {
+            self.leave(now, key, conn, Some(StopCause::ConnectionLost), out);
+        }
+    }
+
+    /// A conn does not wish to hear a salesperson any more.
+    pub(super) fn leave(
+        &mut self,
+        now: Instant,
+        key: BroadcastKey,
+        conn: ConnKey,
+        cause: Option<StopCause>,
+        out: &mut Outbox,
+    ) {
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = broadcast.leave(conn, cause);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// Takes a salesperson off air, writes it down and closes the session that brought the audio.
+    pub(super) fn go_off_air(&mut self, now: Instant, key: BroadcastKey, why: &str, out: &mut Outbox) {
+        let unix_ms = self.unix_ms(now);
+        let Some(broadcast) = self.broadcasts.get(key) else { return };
+        let Some(publisher) = broadcast.publisher() else { return };
+        out.audit(self.audit(now, AuditEvent::BroadcastStopped, broadcast.id(), broadcast.id(), why));
+        if let Some(page) = broadcast.page()
+            && let Some(client) = self.conns.get_mut(page)
+        {
+            client.set_ping_interval(now, self.config.limits.ping_interval);
+        }
+        self.close_peer(now, publisher, out);
+        let changes = self.broadcasts[key].go_off_air(unix_ms);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// A salesperson's page is gone.
+    pub(super) fn close_page(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        self.go_off_air(now, key, "page closed", out);
+        let unix_ms = self.unix_ms(now);
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = broadcast.close_page(unix_ms);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// Something was heard from a conn: if it is a page that was silent, its listeners are announced anew.
+    pub(super) fn on_page_heard(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat) else {
+            return;
+        };
+        let key = *key;
+        let Some(broadcast) = self.broadcasts.get_mut(key).filter(|broadcast| broadcast.is_page_silent()) else {
+            return;
+        };
+        let changes = broadcast.wake_page();
+        self.carry_out(now, key, changes, out);
+        self.arm_session(now, conn);
+    }
+
+    /// Nothing was heard from a page on air for too long: nobody knows whether its person sees who listens.
+    pub(super) fn on_page_silent(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        debug!(target: "signal", "page silent broadcast={key:?}");
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = broadcast.silence_page();
+        self.carry_out(now, key, changes, out);
+    }
+
+    pub(super) fn on_broadcast_deadline(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = broadcast.handle_timeout(now, self.config.limits.ack_late);
+        for change in changes {
+            self.carry_out_one(now, key, change, out);
+        }
+        if self.broadcasts[key].take_update(now) {
+            self.tell_supervisors(key, out);
+        }
+        if self.broadcasts[key].is_idle() && !self.broadcasts[key].wants_update() {
+            self.broadcast_of.remove(self.broadcasts[key].id());
+            self.broadcasts.remove(key);
+            return;
+        }
+        self.arm_broadcast(key);
+    }
+
+    /// Sends `commercial_updated` to every supervisor who may see it.
+    fn tell_supervisors(&mut self, key: BroadcastKey, out: &mut Outbox) {
+        let broadcast = &self.broadcasts[key];
+        if !broadcast.is_known() {
+            return;
+        }
+        let may_see = |conn: &&ConnKey| {
+            self.sessions.get(**conn).is_some_and(|session| session.claims.may_hear(broadcast.id()))
+        };
+        let conns: Vec<ConnKey> = self.admins.iter().filter(may_see).copied().collect();
+        let text = ServerMessage::CommercialUpdated(broadcast.to_commercial()).to_json();
+        for conn in conns {
+            self.tell(conn, &text, out);
+        }
+    }
+
+    /// Queues a message and names the conn to the shell.
+    pub(super) fn tell(&mut self, conn: ConnKey, text: &str, out: &mut Outbox) {
+        self.send_text(conn, text);
+        self.settle_conn(conn, out);
+    }
+
+    pub(super) fn seat_mut(&mut self, conn: ConnKey) -> Option<&mut Seat> {
+        self.sessions.get_mut(conn).map(|session| &mut session.seat)
+    }
+
+    fn set_heard(&mut self, conn: ConnKey, key: Option<BroadcastKey>) {
+        if let Some(Seat::Admin { heard, .. }) = self.seat_mut(conn) {
+            *heard = key;
+        }
+    }
+
+    fn arm_broadcast(&mut self, key: BroadcastKey) {
+        let deadline = self.broadcasts.get(key).and_then(|b| b.next_deadline(self.config.limits.ack_late));
+        match deadline {
+            Some(at) => self.deadlines.arm(Timer::Broadcast(key), at),
+            None => self.deadlines.cancel(Timer::Broadcast(key)),
+        }
+    }
+}

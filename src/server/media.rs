@@ -1,0 +1,226 @@
+//! The path of datagrams: from the socket to a peer, and from a publisher's peer to its listeners'.
+//!
+//! Invariant: an established stream never waits for a session that is still being made; those queue up and are
+//! served last, so many in a turn.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use log::{debug, info, trace};
+
+use super::{Seat, Server, Timer};
+use crate::keys::{ConnKey, PeerKey};
+use crate::outbox::{Outbox, Path};
+use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Turn, key_of_ufrag};
+use crate::wire::classify::{self, Kind};
+use crate::wire::stun;
+
+impl Server {
+    /// Takes a datagram.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
+        self.now = now;
+        let Ok(kind) = classify::classify(bytes) else {
+            self.stats.datagrams_malformed += 1;
+            return;
+        };
+        let owner = self.demux.owner((path.proto, path.remote));
+        let key = match kind {
+            Kind::Dtls | Kind::Media => owner,
+            Kind::Stun => match stun::parse_binding_request(bytes) {
+                Ok(check) => key_of_ufrag(check.ufrag),
+                Err(_) => {
+                    self.stats.stun_ignored += 1;
+                    return;
+                }
+            },
+        };
+        let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get(key)?))) else {
+            match kind {
+                Kind::Stun => self.stats.stun_unknown_peer += 1,
+                Kind::Dtls | Kind::Media => self.stats.datagrams_unknown_address += 1,
+            }
+            return;
+        };
+        if owner == Some(key) && peer.is_connected() {
+            self.receive(now, key, path, bytes, out);
+        } else if self.unconnected.len() < self.config.limits.unconnected_queue_max {
+            self.unconnected.push_back((key, path, bytes.to_vec()));
+        } else {
+            self.stats.unconnected_queue_full += 1;
+        }
+    }
+
+    /// Serves what waited for streams that run already, so many in a turn.
+    pub(super) fn serve_unconnected(&mut self, now: Instant, out: &mut Outbox) {
+        for _ in 0..self.config.limits.unconnected_per_turn {
+            let Some((key, path, bytes)) = self.unconnected.pop_front() else { return };
+            self.receive(now, key, path, &bytes, out);
+        }
+    }
+
+    /// Makes a session for an offer; returns it and the answer.
+    pub(super) fn open_peer(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        purpose: Purpose,
+        offer: &str,
+    ) -> Result<(PeerKey, String), OfferError> {
+        let handshake_timeout = self.config.limits.handshake_timeout;
+        let (template, chance) = (&self.template, &mut self.chance);
+        let mut answer = String::new();
+        let key: Result<PeerKey, OfferError> = self.peers.try_insert_with_key(|key| {
+            let owner = Owner { key, conn, purpose, handshake_timeout };
+            let (peer, text) = Peer::accept(template, now, owner, offer, chance)?;
+            answer = text;
+            Ok(Box::new(peer))
+        });
+        if let Err(error) = &key {
+            self.stats.offers_refused += 1;
+            debug!(target: "webrtc", "offer refused conn={conn:?} error={error}");
+        }
+        let key = key?;
+        self.arm_peer(key);
+        Ok((key, answer))
+    }
+
+    /// Tells whether there is room for another session.
+    pub(super) fn has_room_for_peer(&mut self) -> bool {
+        let has_room = self.peers.len() < self.config.limits.peers_max;
+        if !has_room {
+            self.stats.peers_refused += 1;
+        }
+        has_room
+    }
+
+    /// Ends a session from our side.
+    pub(super) fn close_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
+        let mut events = Vec::new();
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.close(now, &mut Turn { out, events: &mut events });
+        }
+        self.forget_peer(key);
+    }
+
+    pub(super) fn on_peer_deadline(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
+        let mut events = std::mem::take(&mut self.events);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.on_deadline(now, &mut Turn { out, events: &mut events });
+        }
+        self.on_peer_events(now, key, &mut events, out);
+        self.events = events;
+    }
+
+    fn receive(&mut self, now: Instant, key: PeerKey, path: Path, bytes: &[u8], out: &mut Outbox) {
+        let Some(candidate) = self.candidate_of(path.local) else { return };
+        let mut events = std::mem::take(&mut self.events);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.receive(now, path, candidate, bytes, &mut Turn { out, events: &mut events });
+        }
+        self.on_peer_events(now, key, &mut events, out);
+        self.events = events;
+    }
+
+    /// Returns the advertised address that stands for the one a datagram was received at: a lite agent discards
+    /// checks to any other.
+    fn candidate_of(&self, local: SocketAddr) -> Option<SocketAddr> {
+        let advertised = &self.config.advertised;
+        let same_family = |address: &&SocketAddr| address.is_ipv4() == local.is_ipv4();
+        advertised
+            .iter()
+            .find(|&&address| address == local)
+            .or_else(|| advertised.iter().find(same_family))
+            .copied()
+    }
+
+    fn on_peer_events(&mut self, now: Instant, key: PeerKey, events: &mut Vec<PeerEvent>, out: &mut Outbox) {
+        self.arm_peer(key);
+        for event in events.drain(..) {
+            match event {
+                PeerEvent::Answered(path) => self.on_answered(key, path),
+                PeerEvent::Connected => info!(target: "webrtc", "connected peer={key:?}"),
+                PeerEvent::Packet(packet) => self.forward(now, key, &packet, out),
+                PeerEvent::Gone(gone) => self.on_peer_gone(now, key, gone, out),
+            }
+        }
+    }
+
+    /// An authenticated check came from this address: it is the peer's, unless another connected peer sends its
+    /// media from there.
+    fn on_answered(&mut self, key: PeerKey, path: Path) {
+        let remote = (path.proto, path.remote);
+        let owner = self.demux.owner(remote).filter(|&owner| owner != key);
+        let in_use = owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| {
+            owner.is_connected() && owner.selected().is_some_and(|selected| selected.remote == path.remote)
+        });
+        if in_use {
+            self.stats.address_conflicts += 1;
+        } else {
+            self.demux.claim(remote, key);
+        }
+    }
+
+    /// Sends a publisher's packet to all who hear it.
+    fn forward(&mut self, now: Instant, publisher: PeerKey, packet: &MediaPacket, out: &mut Outbox) {
+        self.stats.packets_received += 1;
+        let Some(peer) = self.peers.get(publisher) else { return };
+        let Some(Seat::Commercial { broadcast }) = self.sessions.get(peer.conn()).map(|session| &session.seat)
+        else {
+            return;
+        };
+        let Some(broadcast) = self.broadcasts.get(*broadcast).filter(|b| b.publisher() == Some(publisher)) else {
+            return;
+        };
+        trace!(target: "audio", "packet bytes={}", packet.payload.len());
+        let mut lost = Vec::new();
+        let mut events = Vec::new();
+        for key in broadcast.forwarding() {
+            let Some(listener) = self.peers.get_mut(key) else { continue };
+            if listener.forward(now, packet, &mut Turn { out, events: &mut events }) {
+                self.stats.packets_forwarded += 1;
+            } else {
+                self.stats.packets_withheld += 1;
+            }
+            if let Some(at) = listener.take_deadline() {
+                self.deadlines.arm(Timer::Peer(key), at);
+            }
+            // A listener's drain brings nothing but its end.
+            for event in events.drain(..) {
+                if let PeerEvent::Gone(gone) = event {
+                    lost.push((key, gone));
+                }
+            }
+        }
+        for (key, gone) in lost {
+            self.on_peer_gone(now, key, gone, out);
+        }
+    }
+
+    fn on_peer_gone(&mut self, now: Instant, key: PeerKey, gone: Gone, out: &mut Outbox) {
+        info!(target: "webrtc", "session over peer={key:?} why={gone:?}");
+        match gone {
+            Gone::Failed => self.stats.peers_failed += 1,
+            Gone::Unfinished => self.stats.peers_unfinished += 1,
+            Gone::Vanished | Gone::Closed => {}
+        }
+        let Some(peer) = self.peers.get(key) else { return };
+        let (conn, purpose) = (peer.conn(), peer.purpose());
+        self.forget_peer(key);
+        match purpose {
+            Purpose::Publish => self.on_publisher_gone(now, conn, key, out),
+            Purpose::Listen => self.on_audio_gone(now, conn, key, out),
+        }
+    }
+
+    fn forget_peer(&mut self, key: PeerKey) {
+        self.peers.remove(key);
+        self.demux.remove(key);
+        self.deadlines.cancel(Timer::Peer(key));
+    }
+
+    fn arm_peer(&mut self, key: PeerKey) {
+        if let Some(at) = self.peers.get_mut(key).and_then(|peer| peer.take_deadline()) {
+            self.deadlines.arm(Timer::Peer(key), at);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
+//!
+//! The only module that sees all tables. `media` is the path of datagrams, `signaling` what users say, `listening`
+//! carries out what a broadcast decides, `http` answers requests; this file holds the tables, the clock and the
+//! conns.
+//!
+//! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
+
+mod http;
+mod listening;
+mod media;
+mod signaling;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use log::debug;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use slotmap::{SecondaryMap, SlotMap};
+
+use crate::broadcast::Broadcast;
+use crate::config::Config;
+use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
+use crate::deadlines::Deadlines;
+use crate::demux::Demux;
+use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::outbox::{AuditEntry, AuditEvent, Outbox, Path};
+use crate::peer::{Peer, PeerEvent, Template};
+use crate::stats::Stats;
+use crate::token::{Claims, Verifier};
+use crate::wire::signaling::ServerMessage;
+use crate::wire::websocket::WebsocketError;
+
+/// The whole server, without a socket, clock, file or thread.
+pub struct Server {
+    config: Config,
+    verifier: Verifier,
+    template: Template,
+    chance: ChaCha20Rng,
+    clock: Clock,
+    /// The latest time that was told.
+    now: Instant,
+    conns: SlotMap<ConnKey, Conn>,
+    sessions: SecondaryMap<ConnKey, Session>,
+    /// The conns whose session is an admin's.
+    admins: BTreeSet<ConnKey>,
+    peers: SlotMap<PeerKey, Box<Peer>>,
+    demux: Demux,
+    broadcasts: SlotMap<BroadcastKey, Broadcast>,
+    /// The same broadcasts by `commercial_id`.
+    broadcast_of: BTreeMap<String, BroadcastKey>,
+    deadlines: Deadlines<Timer>,
+    /// Datagrams of sessions that are not connected, or from addresses that are new to them.
+    unconnected: VecDeque<(PeerKey, Path, Vec<u8>)>,
+    /// Conns that did not keep up in this turn.
+    too_slow: Vec<ConnKey>,
+    /// Reused from datagram to datagram.
+    events: Vec<PeerEvent>,
+    next_notice_id: u64,
+    is_draining: bool,
+    stats: Stats,
+}
+
+/// A registered user on one conn.
+struct Session {
+    claims: Claims,
+    page: String,
+    seat: Seat,
+}
+
+/// What a registered user does here.
+enum Seat {
+    Commercial { broadcast: BroadcastKey },
+    Admin { audio: Option<PeerKey>, wishes: Vec<BroadcastKey>, heard: Option<BroadcastKey> },
+}
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Timer {
+    Conn(ConnKey),
+    Peer(PeerKey),
+    Broadcast(BroadcastKey),
+    /// The token's expiry, and the silence of a page on air.
+    Session(ConnKey),
+}
+
+/// Where the wall clock stood at a moment of the monotonic one.
+#[derive(Clone, Copy)]
+struct Clock {
+    at: Instant,
+    unix: SystemTime,
+}
+
+/// A wall clock that moved by more than this against the monotonic one has jumped.
+const CLOCK_JUMP: Duration = Duration::from_secs(1);
+
+impl Server {
+    /// Returns a server without clients. All its randomness but that of DTLS comes from `seed`.
+    ///
+    /// # Panics
+    /// With a `config` that [`Config::check`] refuses.
+    pub fn new(config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
+        config.check().expect("the configuration was checked");
+        Server {
+            verifier: Verifier::new(&config.token_secret),
+            template: Template::new(&config.advertised),
+            chance: ChaCha20Rng::from_seed(seed),
+            clock: Clock { at: now, unix },
+            now,
+            conns: SlotMap::with_key(),
+            sessions: SecondaryMap::new(),
+            admins: BTreeSet::new(),
+            peers: SlotMap::with_key(),
+            demux: Demux::new(config.limits.addresses_per_peer_max),
+            broadcasts: SlotMap::with_key(),
+            broadcast_of: BTreeMap::new(),
+            deadlines: Deadlines::new(),
+            unconnected: VecDeque::new(),
+            too_slow: Vec::new(),
+            events: Vec::new(),
+            next_notice_id: 1,
+            is_draining: false,
+            stats: Stats::default(),
+            config,
+        }
+    }
+
+    /// Tells the wall clock's time, once a turn: tokens are judged by it, and it may jump.
+    pub fn set_unix(&mut self, now: Instant, unix: SystemTime) {
+        let expected = self.clock.system_time(now);
+        self.clock = Clock { at: now, unix };
+        let moved = unix.duration_since(expected).unwrap_or_else(|error| error.duration());
+        if moved > CLOCK_JUMP {
+            let conns: Vec<ConnKey> = self.sessions.keys().collect();
+            for conn in conns {
+                self.arm_session(now, conn);
+            }
+        }
+    }
+
+    /// Takes a new TCP client; `None` when there is no room for it.
+    pub fn handle_accept(&mut self, now: Instant, remote: SocketAddr, out: &mut Outbox) -> Option<ConnKey> {
+        self.now = now;
+        if self.conns.len() >= self.config.limits.conns_max {
+            self.stats.conns_refused += 1;
+            return None;
+        }
+        let conn = self.conns.insert(Conn::new(now, remote, &self.config.limits));
+        self.settle_conn(conn, out);
+        Some(conn)
+    }
+
+    /// Takes bytes that a TCP client sent.
+    pub fn handle_bytes(&mut self, now: Instant, conn: ConnKey, bytes: &[u8], out: &mut Outbox) {
+        self.now = now;
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        client.push(now, bytes, &self.config.limits);
+        self.on_page_heard(now, conn, out);
+        self.poll_conn(now, conn, out);
+    }
+
+    /// Takes it that the shell wrote so many bytes of [`Server::pending_write`].
+    pub fn handle_written(&mut self, now: Instant, conn: ConnKey, bytes: usize, out: &mut Outbox) {
+        self.now = now;
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        client.handle_written(bytes);
+        // Requests may have waited for the answers before them to go out.
+        self.poll_conn(now, conn, out);
+    }
+
+    /// Takes it that a TCP client is gone, or that the shell closed it; its key names nothing from now on.
+    pub fn handle_hangup(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        self.now = now;
+        self.end_session(now, conn, out);
+        self.conns.remove(conn);
+        self.deadlines.cancel(Timer::Conn(conn));
+    }
+
+    /// Begins to end: clients are told when to come back, media is closed.
+    pub fn handle_drain(&mut self, now: Instant, out: &mut Outbox) {
+        self.now = now;
+        self.is_draining = true;
+        let spread_ms = self.config.limits.reconnect_spread.as_millis() as u64;
+        let conns: Vec<ConnKey> = self.conns.keys().collect();
+        for conn in conns {
+            let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
+            self.send(conn, &ServerMessage::ServerDraining { reconnect_in_ms });
+            self.close_conn(now, conn, CloseCode::RESTARTING, out);
+        }
+    }
+
+    /// Lets time pass: serves sessions that are not connected, then all deadlines that are due. To be called at
+    /// the end of every turn.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        self.now = now;
+        self.serve_unconnected(now, out);
+        // What is armed anew for this very moment waits for the next turn.
+        let mut due = Vec::new();
+        while let Some(timer) = self.deadlines.pop_due(now) {
+            due.push(timer);
+        }
+        for timer in due {
+            match timer {
+                Timer::Conn(conn) => self.on_conn_deadline(now, conn, out),
+                Timer::Peer(peer) => self.on_peer_deadline(now, peer, out),
+                Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
+                Timer::Session(conn) => self.on_session_deadline(now, conn, out),
+            }
+        }
+        for conn in std::mem::take(&mut self.too_slow) {
+            self.stats.conns_too_slow += 1;
+            self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
+        }
+    }
+
+    /// Returns the bytes that wait to be written to a TCP client.
+    pub fn pending_write(&self, conn: ConnKey) -> &[u8] {
+        self.conns.get(conn).map_or(&[], Conn::pending_write)
+    }
+
+    /// Tells whether the shell must close a TCP client's socket and report the hangup; true for unknown keys.
+    pub fn should_close(&self, conn: ConnKey) -> bool {
+        self.conns.get(conn).is_none_or(Conn::should_close)
+    }
+
+    /// Tells whether a drain is over: no client and no session is left.
+    pub fn is_drained(&self) -> bool {
+        self.is_draining && self.conns.is_empty() && self.peers.is_empty()
+    }
+
+    /// Returns when [`Server::handle_timeout`] must be called next, and what for.
+    pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
+        if !self.unconnected.is_empty() {
+            return Some((self.now, "unconnected"));
+        }
+        let (at, timer) = self.deadlines.first()?;
+        let name = match timer {
+            Timer::Conn(_) => "conn",
+            Timer::Peer(_) => "peer",
+            Timer::Broadcast(_) => "broadcast",
+            Timer::Session(_) => "session",
+        };
+        Some((at, name))
+    }
+
+    /// Returns the counters.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Returns how many rows each table holds.
+    pub fn table_sizes(&self) -> TableSizes {
+        TableSizes {
+            conns: self.conns.len(),
+            sessions: self.sessions.len().max(self.admins.len()),
+            peers: self.peers.len(),
+            addresses: self.demux.len(),
+            broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
+            deadlines: self.deadlines.len(),
+            unconnected: self.unconnected.len(),
+        }
+    }
+
+    /// Dispatches all that a conn's bytes mean.
+    fn poll_conn(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        while let Some(event) = self.conns.get_mut(conn).and_then(|client| client.poll(&self.config.limits)) {
+            match event {
+                ConnEvent::Request(request) => self.on_request(now, conn, &request),
+                ConnEvent::BadRequest(error) => {
+                    self.stats.requests_malformed += 1;
+                    self.respond_status(now, conn, error.status());
+                }
+                ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
+                ConnEvent::Alive => {}
+                ConnEvent::WebsocketClosed => {
+                    self.end_session(now, conn, out);
+                    if let Some(client) = self.conns.get_mut(conn) {
+                        client.finish(now, &self.config.limits);
+                    }
+                }
+                ConnEvent::WebsocketBroken(error) => {
+                    self.stats.requests_malformed += 1;
+                    let code = match error {
+                        WebsocketError::TooLarge => CloseCode::TOO_LARGE,
+                        WebsocketError::Malformed => CloseCode::MALFORMED,
+                    };
+                    self.close_conn(now, conn, code, out);
+                }
+            }
+        }
+        self.settle_conn(conn, out);
+    }
+
+    /// Arms a conn's deadline and names it to the shell if there is something to do.
+    fn settle_conn(&mut self, conn: ConnKey, out: &mut Outbox) {
+        let Some(client) = self.conns.get(conn) else { return };
+        match client.next_deadline(&self.config.limits) {
+            Some(at) => self.deadlines.arm(Timer::Conn(conn), at),
+            None => self.deadlines.cancel(Timer::Conn(conn)),
+        }
+        if !client.pending_write().is_empty() || client.should_close() {
+            out.touch(conn);
+        }
+    }
+
+    fn on_conn_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        let timeout = client.handle_timeout(now, &self.config.limits);
+        if timeout.is_some() {
+            self.stats.conns_timed_out += 1;
+        }
+        match timeout {
+            Some(ConnTimeout::Head) => client.respond(now, None, conn::timeout_response(), &self.config.limits),
+            Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out),
+            Some(ConnTimeout::Silence) => self.close_conn(now, conn, CloseCode::SILENT, out),
+            Some(ConnTimeout::Idle | ConnTimeout::Closing) | None => {}
+        }
+        self.settle_conn(conn, out);
+    }
+
+    /// Queues a message for a conn; one that does not keep up is cut at the end of the turn. The caller, or the
+    /// turn's end, settles the conn.
+    fn send(&mut self, conn: ConnKey, message: &ServerMessage<'_>) {
+        let text = message.to_json();
+        self.send_text(conn, &text);
+    }
+
+    fn send_text(&mut self, conn: ConnKey, text: &str) {
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        if !client.send_text(text, &self.config.limits) {
+            self.too_slow.push(conn);
+        }
+    }
+
+    /// Ends a conn's session and begins to close it.
+    fn close_conn(&mut self, now: Instant, conn: ConnKey, code: CloseCode, out: &mut Outbox) {
+        debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.0, code.1);
+        self.end_session(now, conn, out);
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.close(now, code.0, code.1, &self.config.limits);
+        }
+        self.settle_conn(conn, out);
+    }
+
+    fn audit(&self, now: Instant, event: AuditEvent, actor: &str, commercial_id: &str, detail: &str) -> AuditEntry {
+        AuditEntry {
+            at: self.clock.system_time(now),
+            event,
+            actor: actor.to_owned(),
+            commercial_id: commercial_id.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        self.clock.unix(now).as_millis() as u64
+    }
+
+    fn unix_s(&self, now: Instant) -> u64 {
+        self.clock.unix(now).as_secs()
+    }
+}
+
+/// How many rows each table holds; all are zero when everybody is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableSizes {
+    pub conns: usize,
+    pub sessions: usize,
+    pub peers: usize,
+    pub addresses: usize,
+    pub broadcasts: usize,
+    pub deadlines: usize,
+    pub unconnected: usize,
+}
+
+/// Why a WebSocket is closed: the code and its words (RFC 6455 §7.4.2: 4000 and up are ours).
+#[derive(Clone, Copy)]
+struct CloseCode(u16, &'static str);
+
+impl CloseCode {
+    const RESTARTING: CloseCode = CloseCode(1012, "restarting");
+    const SILENT: CloseCode = CloseCode(1001, "silent for too long");
+    const MALFORMED: CloseCode = CloseCode(4400, "malformed");
+    const NOT_REGISTERED: CloseCode = CloseCode(4401, "not registered in time");
+    const TOKEN_REFUSED: CloseCode = CloseCode(4401, "token refused or expired");
+    const NOT_ALLOWED: CloseCode = CloseCode(4403, "not allowed");
+    const TOO_SLOW: CloseCode = CloseCode(4408, "too slow");
+    const TAKEN_OVER: CloseCode = CloseCode(4409, "opened elsewhere");
+    const TOO_LARGE: CloseCode = CloseCode(4413, "too large");
+    const TOO_MANY: CloseCode = CloseCode(4429, "too many");
+}
+
+impl Clock {
+    fn system_time(&self, now: Instant) -> SystemTime {
+        self.unix + now.saturating_duration_since(self.at)
+    }
+
+    fn unix(&self, now: Instant) -> Duration {
+        self.system_time(now).duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
+    /// Returns the moment at which the wall clock will show `unix_s`; never before `now`.
+    fn instant_of(&self, now: Instant, unix_s: u64) -> Option<Instant> {
+        let left = Duration::from_secs(unix_s).saturating_sub(self.unix(now));
+        now.checked_add(left)
+    }
+}

@@ -1,0 +1,46 @@
+//! Plain counters: one for each thing that is dropped, refused or cut, and a few for what goes well.
+//!
+//! Never reset, never read by the server itself.
+
+/// What the server counted since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Datagrams that were neither STUN, DTLS nor RTP.
+    pub datagrams_malformed: u64,
+    /// DTLS and RTP from addresses that no session owns.
+    pub datagrams_unknown_address: u64,
+    /// STUN requests that name no session.
+    pub stun_unknown_peer: u64,
+    /// STUN that is no binding request.
+    pub stun_ignored: u64,
+    /// Datagrams dropped because the queue of unconnected sessions was full.
+    pub unconnected_queue_full: u64,
+    /// Claims on an address that another connected session is using.
+    pub address_conflicts: u64,
+    /// RTP packets received from publishers.
+    pub packets_received: u64,
+    /// RTP packets sent to listeners.
+    pub packets_forwarded: u64,
+    /// RTP packets not sent to a listener: from before its last switch, or its session was not connected.
+    pub packets_withheld: u64,
+    /// Sessions ended because the WebRTC library panicked or failed on their input.
+    pub peers_failed: u64,
+    /// Sessions that never connected.
+    pub peers_unfinished: u64,
+    /// Offers refused because there were too many sessions.
+    pub peers_refused: u64,
+    /// Offers refused for what they said.
+    pub offers_refused: u64,
+    /// TCP clients refused because there were too many.
+    pub conns_refused: u64,
+    /// TCP clients cut because they did not read.
+    pub conns_too_slow: u64,
+    /// TCP clients cut for their silence or half a request.
+    pub conns_timed_out: u64,
+    /// HTTP requests and WebSocket messages that could not be read.
+    pub requests_malformed: u64,
+    /// Tokens that did not verify.
+    pub tokens_refused: u64,
+    /// Requests refused because a table was full: wishes, salespeople, conns of one person.
+    pub tables_full: u64,
+}

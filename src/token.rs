@@ -1,0 +1,274 @@
+//! Turns a signed token (JWT, RFC 7519) into what its bearer may do, and mints such tokens.
+//!
+//! Knows no clock: times are compared with what the caller says it is. Invariant: [`Claims`] come out of
+//! [`Verifier::verify`] only with a good signature, inside their times, and with an id that is safe to show.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::{Deserialize, Serialize};
+
+/// The longest token, in bytes.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// The longest id, in characters.
+pub const ID_CHARS_MAX: usize = 128;
+/// The longest name, in characters.
+pub const NAME_CHARS_MAX: usize = 80;
+/// How far ahead of ours an issuer's clock may be, in seconds.
+const SKEW_S: u64 = 5;
+
+/// What a user does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Listens.
+    Admin,
+    /// Streams.
+    Commercial,
+    /// Reads status and metrics, nothing else.
+    Monitor,
+}
+
+impl Role {
+    /// Returns the role as tokens name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Commercial => "commercial",
+            Role::Monitor => "monitor",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A role that does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such role: choose admin, commercial or monitor")]
+pub struct UnknownRole;
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Role, UnknownRole> {
+        let roles = [Role::Admin, Role::Commercial, Role::Monitor];
+        roles.into_iter().find(|role| role.name() == text).ok_or(UnknownRole)
+    }
+}
+
+/// What a token says about its bearer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claims {
+    /// The user's id; for a salesperson it is the `commercial_id`.
+    pub sub: String,
+    pub role: Role,
+    /// What people see; absent, they see the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The only salespeople that an admin may see and hear; absent means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Vec<String>>,
+    /// Whether a device without a page streams.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device: bool,
+    /// Unix seconds.
+    pub exp: u64,
+    /// Unix seconds.
+    pub iat: u64,
+    /// Unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nbf: Option<u64>,
+}
+
+impl Claims {
+    /// Returns what people see.
+    pub fn shown_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.sub)
+    }
+
+    /// Tells whether the bearer may see and hear `commercial_id`.
+    pub fn may_hear(&self, commercial_id: &str) -> bool {
+        self.role == Role::Admin
+            && self.listen.as_ref().is_none_or(|scope| scope.iter().any(|id| id == commercial_id))
+    }
+
+    /// Tells whether the token may still be used.
+    pub fn is_live(&self, unix_s: u64) -> bool {
+        unix_s < self.exp
+    }
+}
+
+/// Why a token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("not a token signed with this server's key, or a required claim is missing")]
+    NotSigned,
+    #[error("\"sub\" is no id, or \"name\" is no name")]
+    BadClaims,
+    #[error("expired")]
+    Expired,
+    #[error("issued or valid only in the future")]
+    NotYetValid,
+}
+
+/// Verifies tokens against one key.
+pub struct Verifier {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl Verifier {
+    /// Returns a verifier of HS256 tokens.
+    pub fn new(secret: &[u8]) -> Verifier {
+        let mut validation = Validation::new(Algorithm::HS256);
+        // The library reads the system's clock; times are compared below with the caller's.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.leeway = 0;
+        Verifier { key: DecodingKey::from_secret(secret), validation }
+    }
+
+    /// Returns the claims of a token that is good at `unix_s`, in Unix seconds.
+    ///
+    /// # Errors
+    /// [`TokenError`], the first reason found.
+    pub fn verify(&self, unix_s: u64, token: &str) -> Result<Claims, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::TooLong);
+        }
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
+        let claims = decoded.map_err(|_| TokenError::NotSigned)?.claims;
+        if !is_valid_id(&claims.sub) || !claims.name.as_deref().is_none_or(is_valid_name) {
+            return Err(TokenError::BadClaims);
+        }
+        if !claims.is_live(unix_s) {
+            return Err(TokenError::Expired);
+        }
+        if claims.iat.max(claims.nbf.unwrap_or(0)) > unix_s.saturating_add(SKEW_S) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(claims)
+    }
+}
+
+/// Signs claims with HS256.
+pub fn mint(secret: &[u8], claims: &Claims) -> String {
+    let key = EncodingKey::from_secret(secret);
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims are JSON, the key fits HS256")
+}
+
+/// Tells whether `id` is 1 to 128 printable ASCII characters without space and `/ ? # % \`.
+pub fn is_valid_id(id: &str) -> bool {
+    (1..=ID_CHARS_MAX).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#%\\".contains(&byte))
+}
+
+/// Tells whether `name` is 1 to 80 characters that can be shown on one line.
+pub fn is_valid_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+    const NOW: u64 = 1_000_000;
+
+    fn claims() -> Claims {
+        Claims {
+            sub: "paul".into(),
+            role: Role::Admin,
+            name: Some("Paul D.".into()),
+            listen: None,
+            device: false,
+            exp: NOW + 60,
+            iat: NOW,
+            nbf: None,
+        }
+    }
+
+    #[test]
+    fn what_was_minted_verifies() {
+        let token = mint(SECRET, &claims());
+        assert_eq!(Verifier::new(SECRET).verify(NOW, &token), Ok(claims()));
+    }
+
+    #[test]
+    fn refuses_what_is_not_good_now() {
+        let verify = |edit: &dyn Fn(&mut Claims)| {
+            let mut claims = claims();
+            edit(&mut claims);
+            Verifier::new(SECRET).verify(NOW, &mint(SECRET, &claims)).map(|_| ())
+        };
+        type Edit<'a> = &'a dyn Fn(&mut Claims);
+        let cases: &[(&str, Edit<'_>, Result<(), TokenError>)] = &[
+            ("last second", &|c| c.exp = NOW + 1, Ok(())),
+            ("expired this second", &|c| c.exp = NOW, Err(TokenError::Expired)),
+            ("issued 5 s ahead", &|c| c.iat = NOW + 5, Ok(())),
+            ("issued 6 s ahead", &|c| c.iat = NOW + 6, Err(TokenError::NotYetValid)),
+            ("not before 6 s ahead", &|c| c.nbf = Some(NOW + 6), Err(TokenError::NotYetValid)),
+            ("issued at the end of time", &|c| c.iat = u64::MAX, Err(TokenError::NotYetValid)),
+            ("empty id", &|c| c.sub.clear(), Err(TokenError::BadClaims)),
+            ("id with a slash", &|c| c.sub = "a/b".into(), Err(TokenError::BadClaims)),
+            ("longest id", &|c| c.sub = "a".repeat(128), Ok(())),
+            ("longer id", &|c| c.sub = "a".repeat(129), Err(TokenError::BadClaims)),
+            ("name with a line end", &|c| c.name = Some("a\r\nb".into()), Err(TokenError::BadClaims)),
+            ("name with an escape", &|c| c.name = Some("\u{1b}[31m".into()), Err(TokenError::BadClaims)),
+            ("long name", &|c| c.name = Some("é".repeat(81)), Err(TokenError::BadClaims)),
+        ];
+        for (name, edit, want) in cases {
+            assert_eq!(verify(edit), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_signed_by_us() {
+        let verifier = Verifier::new(SECRET);
+        let good = mint(SECRET, &claims());
+        let (head_and_claims, signature) = good.rsplit_once('.').unwrap();
+        let (head, _) = head_and_claims.split_once('.').unwrap();
+        let other = mint(SECRET, &Claims { sub: "ana".into(), ..claims() });
+        let other_claims = other.split('.').nth(1).unwrap();
+        let hs512 =
+            jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims(), &EncodingKey::from_secret(SECRET));
+        let no_exp = jsonwebtoken::encode(
+            &Header::new(Algorithm::HS256),
+            &serde_json::json!({"sub": "paul", "role": "admin", "iat": NOW}),
+            &EncodingKey::from_secret(SECRET),
+        );
+        // {"alg":"none"}
+        let none = format!("eyJhbGciOiJub25lIn0.{other_claims}.");
+        let cases = [
+            ("nothing", String::new()),
+            ("another key", mint(b"another secret of 32 bytes or so", &claims())),
+            ("claims of another token", format!("{head}.{other_claims}.{signature}")),
+            ("no signature", format!("{head_and_claims}.")),
+            ("algorithm none", none),
+            ("another algorithm", hs512.unwrap()),
+            ("no expiry", no_exp.unwrap()),
+        ];
+        for (name, token) in cases {
+            assert_eq!(verifier.verify(NOW, &token), Err(TokenError::NotSigned), "{name}");
+        }
+        assert_eq!(verifier.verify(NOW, &"a".repeat(TOKEN_BYTES_MAX + 1)), Err(TokenError::TooLong));
+    }
+
+    #[test]
+    fn scope_limits_an_admin_and_nobody_else_hears() {
+        let all = claims();
+        let some = Claims { listen: Some(vec!["lea".into()]), ..claims() };
+        let commercial = Claims { role: Role::Commercial, ..claims() };
+        assert!(all.may_hear("lea") && all.may_hear("tom"));
+        assert!(some.may_hear("lea") && !some.may_hear("tom"));
+        assert!(!commercial.may_hear("lea"));
+    }
+}

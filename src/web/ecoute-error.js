@@ -1,0 +1,30 @@
+/**
+ * What can go wrong on this side of the connection. The server's own errors arrive in the `error` event as they are.
+ */
+
+/** Every code that the library itself raises, with what to do about it. */
+const MESSAGES = {
+  insecure_page: "The microphone needs a page on HTTPS or localhost.",
+  microphone_unsupported: "This browser has no access to microphones.",
+  microphone_refused: "Access to the microphone was refused; allow it in the browser's site settings.",
+  microphone_missing: "No microphone was found.",
+  microphone_busy: "The microphone is in use, for example by a call.",
+  microphone_failed: "The microphone could not be opened.",
+  microphone_ended: "The microphone was taken away; start again.",
+  audio_connection_failed: "The audio connection could not be established; trying again.",
+  token_unavailable: "No token could be fetched; trying again.",
+};
+
+/** An error with a stable `code`. */
+export class EcouteError extends Error {
+  /** @param {keyof typeof MESSAGES} code @param {unknown} [cause] */
+  constructor(code, cause) {
+    super(MESSAGES[code], { cause });
+    this.name = "EcouteError";
+    /** Stable name of what happened. */
+    this.code = code;
+  }
+
+  /** The `detail` of an `error` event. */
+  get detail() { return { code: this.code, message: this.message }; }
+}

@@ -1,0 +1,266 @@
+/**
+ * The listening half: one warm audio connection, the wishes that use it, and the sound.
+ *
+ * A wish stays until it is left, through every loss of connection. Its one invariant: at most one wish is `started`,
+ * and the volume is zero while none is.
+ */
+
+import { EcouteError } from "./ecoute-error.js";
+import { PeerLink } from "./ecoute-peer.js";
+
+/** How long a browser may take to start playback before we say that it will not, in ms. */
+const RESUME_WAIT_MS = 300;
+/** Time constant of volume changes, in s: a hard edge would click. */
+const FADE_S = 0.005;
+const VOLUME_MAX = 2;
+
+export class Listener {
+  #send;
+  #dispatch;
+  #link;
+  #output;
+  /** @type {Map<string, {reason: string|undefined, state: "pending"|"started", cause: string|null}>} */
+  #wishes = new Map();
+  /** Ids that this connection to the server has joined. */
+  #joined = new Set();
+  /** Departures that the server has not confirmed yet, by id: its late word must not end a newer wish. */
+  #leavesOwed = new Map();
+  #mayJoin = false;
+
+  constructor({ send, iceServers, dispatch }) {
+    this.#send = send;
+    this.#dispatch = dispatch;
+    this.#output = new Output(() => this.#dispatch("audio", this.audio));
+    this.#link = new PeerLink({
+      iceServers,
+      prepare: (peer) => {
+        peer.addTransceiver("audio", { direction: "recvonly" });
+        peer.ontrack = ({ track }) => this.#output.play(new MediaStream([track]));
+      },
+      sendOffer: (sdp) => send("open_audio", { sdp }),
+      onState: (state) => this.#onLinkState(state),
+      onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
+    });
+  }
+
+  get audio() {
+    const connection = { closed: "none", connected: "ready" }[this.#link.state] ?? "opening";
+    return { connection, output: this.#output.state };
+  }
+
+  get node() { return this.#output.node; }
+
+  get wishes() {
+    return [...this.#wishes].map(([commercial_id, wish]) => ({ commercial_id, ...wish }));
+  }
+
+  listen(id, reason) {
+    const allowed = this.#output.resume();
+    if (!this.#wishes.has(id)) {
+      this.#wishes.set(id, { reason, state: "pending", cause: "asked" });
+      this.#dispatch("listening_pending", { commercial_id: id, cause: "asked" });
+      this.#join(id);
+    }
+    return allowed;
+  }
+
+  leave(id) {
+    for (const commercial_id of id === undefined ? [...this.#wishes.keys()] : [id]) {
+      if (!this.#wishes.delete(commercial_id)) continue;
+      if (this.#joined.delete(commercial_id) && this.#send("leave_commercial_stream", { commercial_id })) {
+        this.#leavesOwed.set(commercial_id, (this.#leavesOwed.get(commercial_id) ?? 0) + 1);
+      }
+      this.#applyVolume();
+      this.#dispatch("listening_stopped", { commercial_id });
+    }
+  }
+
+  setVolume(volume) { this.#output.setVolume(Math.min(VOLUME_MAX, Math.max(0, volume))); }
+  setMuted(muted) { this.#output.setMuted(muted); }
+  resume() { return this.#output.resume(); }
+
+  close() {
+    this.leave();
+    this.#link.close();
+    this.#output.close();
+  }
+
+  handleRegistered() { this.#link.open(); }
+
+  handleDisconnected() {
+    this.#joined.clear();
+    this.#leavesOwed.clear();
+    this.#link.handleDisconnected();
+    for (const id of this.#wishes.keys()) this.#wait(id, "reconnecting");
+  }
+
+  async handleReady({ sdp }) {
+    if (!await this.#link.handleAnswer(sdp)) return;
+    this.#mayJoin = true;
+    for (const id of this.#wishes.keys()) this.#join(id);
+  }
+
+  handlePending({ commercial_id, cause }) {
+    if (this.#wishes.has(commercial_id)) this.#wait(commercial_id, cause);
+  }
+
+  handleStarted(data) {
+    const wish = this.#wishes.get(data.commercial_id);
+    if (!wish) return;
+    wish.state = "started";
+    wish.cause = null;
+    this.#applyVolume();
+    this.#dispatch("listening_started", data);
+  }
+
+  handleStopped(data) {
+    const { commercial_id, cause } = data;
+    // Either the answer to a departure, or it crossed with one, which then gets no answer: the wish it ends is an older one.
+    const isOlder = this.#takeLeaveOwed(commercial_id);
+    if (!this.#wishes.has(commercial_id) || (isOlder && cause !== "connection_lost")) return;
+    if (cause === "connection_lost") {
+      this.#joined.delete(commercial_id);
+      this.#wait(commercial_id, cause);
+      if (this.#link.state !== "offering") this.#link.open();
+      return;
+    }
+    this.#forget(commercial_id, data);
+  }
+
+  /** The server said no to a wish. */
+  handleRefused({ commercial_id, code }) {
+    if (this.#wishes.has(commercial_id)) this.#forget(commercial_id, { commercial_id, cause: code });
+  }
+
+  #onLinkState(linkState) {
+    if (linkState === "offering" || linkState === "closed") this.#mayJoin = false;
+    if (linkState === "offering") {
+      // Whoever was heard came over the connection that is being replaced.
+      for (const [id, wish] of this.#wishes) if (wish.state === "started") this.#wait(id, "connection_lost");
+    }
+    this.#dispatch("audio", this.audio);
+  }
+
+  #join(commercial_id) {
+    // Without an audio connection there is nothing to play it on; `handleReady` joins later.
+    if (!this.#mayJoin) return;
+    const { reason } = this.#wishes.get(commercial_id);
+    if (this.#send("join_commercial_stream", reason ? { commercial_id, reason } : { commercial_id })) {
+      this.#joined.add(commercial_id);
+    }
+  }
+
+  #takeLeaveOwed(commercial_id) {
+    const owed = this.#leavesOwed.get(commercial_id) ?? 0;
+    if (owed > 1) this.#leavesOwed.set(commercial_id, owed - 1);
+    else this.#leavesOwed.delete(commercial_id);
+    return owed > 0;
+  }
+
+  #wait(commercial_id, cause) {
+    const wish = this.#wishes.get(commercial_id);
+    if (wish.state === "pending" && wish.cause === cause) return;
+    wish.state = "pending";
+    wish.cause = cause;
+    this.#applyVolume();
+    this.#dispatch("listening_pending", { commercial_id, cause });
+  }
+
+  #forget(commercial_id, detail) {
+    this.#wishes.delete(commercial_id);
+    this.#joined.delete(commercial_id);
+    this.#applyVolume();
+    this.#dispatch("listening_stopped", detail);
+  }
+
+  #applyVolume() {
+    const isHeard = [...this.#wishes.values()].some((wish) => wish.state === "started");
+    this.#output.setOpen(isHeard);
+  }
+}
+
+/** Remote stream → gain → speakers. A GainNode, because iOS ignores the volume of media elements. */
+class Output {
+  #onState;
+  /** @type {AudioContext|null} */
+  #context = null;
+  /** @type {GainNode|null} */
+  #gain = null;
+  #source = null;
+  #stream = null;
+  #element = null;
+  #volume = 1;
+  #isMuted = false;
+  #isOpen = false;
+
+  constructor(onState) { this.#onState = onState; }
+
+  get state() {
+    if (!this.#context) return "none";
+    return this.#context.state === "running" ? "running" : "suspended";
+  }
+
+  get node() { return this.#gain; }
+
+  play(stream) {
+    this.#stream = stream;
+    // Chromium lets a remote stream flow into WebAudio only while a media element plays it too.
+    this.#element ??= Object.assign(new Audio(), { muted: true, hidden: true });
+    this.#element.srcObject = stream;
+    this.#element.play().catch(() => {});
+    this.#wire();
+  }
+
+  async resume() {
+    if (!this.#context) {
+      this.#context = new AudioContext({ latencyHint: "interactive" });
+      this.#context.onstatechange = () => this.#onState();
+      this.#gain = new GainNode(this.#context, { gain: 0 });
+      this.#gain.connect(this.#context.destination);
+      this.#wire();
+      this.#applyGain();
+    }
+    if (this.#context.state !== "running") {
+      // Without a click the promise of `resume` may stay open for ever.
+      const resumed = this.#context.resume().catch(() => {});
+      await Promise.race([resumed, new Promise((resolve) => setTimeout(resolve, RESUME_WAIT_MS))]);
+      this.#element?.play().catch(() => {});
+    }
+    return this.state === "running";
+  }
+
+  setVolume(volume) {
+    this.#volume = volume;
+    this.#applyGain();
+  }
+
+  setMuted(isMuted) {
+    this.#isMuted = isMuted;
+    this.#applyGain();
+  }
+
+  setOpen(isOpen) {
+    this.#isOpen = isOpen;
+    this.#applyGain();
+  }
+
+  close() {
+    this.#context?.close();
+    this.#context = null;
+    this.#gain = null;
+    this.#source = null;
+    if (this.#element) this.#element.srcObject = null;
+  }
+
+  #wire() {
+    if (!this.#context || !this.#stream) return;
+    this.#source?.disconnect();
+    this.#source = new MediaStreamAudioSourceNode(this.#context, { mediaStream: this.#stream });
+    this.#source.connect(this.#gain);
+  }
+
+  #applyGain() {
+    const gain = this.#isOpen && !this.#isMuted ? this.#volume : 0;
+    this.#gain?.gain.setTargetAtTime(gain, this.#context.currentTime, FADE_S);
+  }
+}

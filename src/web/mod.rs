@@ -1,0 +1,108 @@
+//! The pages and the client library, embedded in the binary.
+//!
+//! Nothing personal is in them: they are the same for everybody. Invariant: an ETag names one content.
+
+use std::sync::LazyLock;
+
+/// One file as browsers get it.
+#[derive(Debug)]
+pub struct Page {
+    /// The path that it is served at.
+    pub path: &'static str,
+    pub content_type: &'static str,
+    pub content: &'static [u8],
+    /// A strong entity tag, quoted (RFC 9110 §8.8.3): half of the content's SHA-256.
+    pub etag: String,
+}
+
+/// Returns the file that is served at `path`.
+pub fn find(path: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.path == path)
+}
+
+/// Returns all files.
+pub fn all() -> &'static [Page] {
+    &PAGES
+}
+
+static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
+    let sha256 = str0m::crypto::from_feature_flags().sha256_provider;
+    let page = |&(path, content): &(&'static str, &'static [u8])| {
+        let digest = sha256.sha256(content);
+        let half = digest.iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
+        Page { path, content_type: content_type(path), content, etag: format!("\"{half}\"") }
+    };
+    FILES.iter().map(page).collect()
+});
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        _ => "text/html; charset=utf-8",
+    }
+}
+
+const FILES: &[(&str, &[u8])] = &[
+    ("/", include_bytes!("index.html")),
+    ("/admin", include_bytes!("admin.html")),
+    ("/commercial", include_bytes!("commercial.html")),
+    ("/admin-list.js", include_bytes!("admin-list.js")),
+    ("/admin-panel.js", include_bytes!("admin-panel.js")),
+    ("/admin.js", include_bytes!("admin.js")),
+    ("/commercial.js", include_bytes!("commercial.js")),
+    ("/diagnostic.js", include_bytes!("diagnostic.js")),
+    ("/ecoute-connection.js", include_bytes!("ecoute-connection.js")),
+    ("/ecoute-error.js", include_bytes!("ecoute-error.js")),
+    ("/ecoute-listener.js", include_bytes!("ecoute-listener.js")),
+    ("/ecoute-peer.js", include_bytes!("ecoute-peer.js")),
+    ("/ecoute-publisher.js", include_bytes!("ecoute-publisher.js")),
+    ("/ecoute.js", include_bytes!("ecoute.js")),
+    ("/icon.svg", include_bytes!("icon.svg")),
+    ("/icons.js", include_bytes!("icons.js")),
+    ("/index.js", include_bytes!("index.js")),
+    ("/meter.js", include_bytes!("meter.js")),
+    ("/page.css", include_bytes!("page.css")),
+    ("/page.js", include_bytes!("page.js")),
+    ("/session.js", include_bytes!("session.js")),
+    ("/words.js", include_bytes!("words.js")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_served() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web");
+        let files =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        for file in files.filter(|file| file != "mod.rs") {
+            let path = match file.as_str() {
+                "index.html" => "/".to_owned(),
+                _ => format!("/{}", file.trim_end_matches(".html")),
+            };
+            assert!(find(&path).is_some(), "{file} is not served at {path}");
+        }
+        assert!(find("/mod.rs").is_none());
+    }
+
+    #[test]
+    fn pages_run_nothing_but_files_of_ours() {
+        for page in all() {
+            let text = std::str::from_utf8(page.content).unwrap();
+            let is_comment = |line: &&str| line.trim_start().starts_with(['*', '/']);
+            let text = text.lines().filter(|line| !is_comment(line)).collect::<Vec<_>>().join("\n");
+            // The namespace of SVG is a name, not an address.
+            let text = text.replace("http://www.w3.org/2000/svg", "");
+            for banned in ["innerHTML", "eval(", " onclick", " style=\"", "<style", "src=\"//"] {
+                assert!(!text.contains(banned), "{} has {banned}", page.path);
+            }
+            for address in text.split("://").skip(1) {
+                let is_host = address.starts_with(|first: char| first.is_ascii_alphanumeric());
+                assert!(!is_host, "{} names {:?}", page.path, address.get(..20));
+            }
+        }
+    }
+}

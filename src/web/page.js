@@ -1,0 +1,162 @@
+/**
+ * What the three pages share: elements, words in place, times, toasts, the paste form and help.
+ *
+ * Text from the network becomes text nodes only; nothing here parses markup.
+ */
+
+import { icon } from "./icons.js";
+import { takePastedLink } from "./session.js";
+import { language, LANGUAGES, setLanguage, t } from "./words.js";
+
+const TOAST_MS = 6_000;
+
+/** @param {string} id @returns {HTMLElement} */
+export const byId = (id) => document.getElementById(id);
+
+/**
+ * Makes an element.
+ * @param {string} tag
+ * @param {object} [properties] DOM properties, `className` for example
+ * @param {...(Node|string)} children strings become text nodes
+ */
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Sets text only where it differs, so that selections and screen readers are not disturbed every second. */
+export function setText(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/** Fills every `data-t` (text), `data-label` (accessible name) and `data-icon` of the page. */
+export function fillWords() {
+  document.documentElement.lang = language();
+  for (const place of document.querySelectorAll("[data-t]")) setText(place, t(place.dataset.t));
+  for (const place of document.querySelectorAll("[data-label]")) {
+    place.setAttribute("aria-label", t(place.dataset.label));
+    if (place.matches("button")) place.title = t(place.dataset.label);
+  }
+  for (const place of document.querySelectorAll("[data-icon]:empty")) place.append(icon(place.dataset.icon));
+}
+
+/**
+ * Builds the FR|EN toggle in `#languages` and fills the words in.
+ * @param {() => void} onChange draws what is not static
+ */
+export function startLanguages(onChange) {
+  const buttons = LANGUAGES.map((code) => {
+    const button = element("button", { type: "button", lang: code, textContent: code.toUpperCase() });
+    button.addEventListener("click", () => {
+      setLanguage(code);
+      show();
+      onChange();
+    });
+    return button;
+  });
+  const show = () => {
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.lang === language())));
+    fillWords();
+  };
+  byId("languages").append(...buttons);
+  show();
+}
+
+/** 872 s → `00:14:32`. @param {number} ms */
+export function clock(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  return [s / 3600, (s / 60) % 60, s % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
+}
+
+/** 130 s → `2 min 10`. @param {number} ms */
+export function duration(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return t("seconds", { s });
+  if (s < 3600) return t("minutes", { min: Math.floor(s / 60), s: String(s % 60).padStart(2, "0") });
+  return t("hours", { h: Math.floor(s / 3600), min: String(Math.floor(s / 60) % 60).padStart(2, "0") });
+}
+
+/** The reason of a listener in the reader's words; `autre: …` is someone's own words and stays. */
+export function reasonWords(reason = "accompagnement") {
+  const own = /^autre\s*:\s*(.*)$/su.exec(reason);
+  if (own) return t("reason_own", { text: own[1] });
+  const known = { accompagnement: "coaching", qualité: "quality", formation: "training", sécurité: "safety" }[reason];
+  return known ? t(`reason_${known}`) : reason;
+}
+
+/** Shows a passing message in `#toasts`; it is read aloud too. */
+export function toast(text) {
+  const shown = element("p", { className: "toast", textContent: text });
+  byId("toasts").append(shown);
+  setTimeout(() => shown.remove(), TOAST_MS);
+}
+
+/**
+ * Keeps `#connection` true, seconds to the next try included; call it at every state and every second.
+ * @param {{state: string, retry_at?: number}} connection
+ */
+export function showConnection({ state, retry_at }) {
+  const place = byId("connection");
+  const isUp = state === "registered";
+  const isTrying = state === "connecting" || state === "idle" || state === "waiting";
+  place.dataset.state = isUp ? "up" : isTrying ? "trying" : "down";
+  setText(place.lastElementChild, isUp ? t("connected") : isTrying ? retryWords(state, retry_at) : t("disconnected"));
+}
+
+/** « Connexion… » or « Reconnexion dans 3 s ». */
+export function retryWords(state, retryAt) {
+  if (state !== "waiting") return t("connecting");
+  return t("reconnecting_in", { s: Math.max(1, Math.ceil((retryAt - Date.now()) / 1000)) });
+}
+
+/**
+ * Shows the form that takes a link, in `#gate`.
+ * @param {"no_token"|"expired"} why
+ * @param {string} [role] role of the page, whose bare token is taken too
+ */
+export function showGate(why, role) {
+  const input = element("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "https://…#t=…" });
+  input.dataset.label = "paste_label";
+  const problem = element("p", { className: "problem" });
+  problem.setAttribute("role", "alert");
+  const form = element("form", {}, input, labelled("button", "paste_open", { className: "primary", type: "submit" }));
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const path = takePastedLink(input.value, role);
+    input.value = "";
+    if (!path) setText(problem, t("paste_bad"));
+    else if (path === location.pathname) location.reload();
+    else location.assign(path);
+  });
+  const text = why === "expired" ? "expired" : "no_token";
+  byId("gate").replaceChildren(labelled("h2", `${text}_title`), labelled("p", text), form, problem);
+  byId("gate").hidden = false;
+  fillWords();
+}
+
+/** An element whose words follow the language. */
+function labelled(tag, key, properties = {}) {
+  const made = element(tag, properties);
+  made.dataset.t = key;
+  return made;
+}
+
+/**
+ * Shows a help text in `#help`, or hides it.
+ * @param {string|null} topic `help_<topic>_title` and the lines of `help_<topic>`
+ */
+export function showHelp(topic) {
+  const place = byId("help");
+  const shownFor = topic ? `${topic} ${language()}` : "";
+  if (place.dataset.shown === shownFor) return;
+  place.dataset.shown = shownFor;
+  place.hidden = !topic;
+  if (!topic) return place.replaceChildren();
+  place.replaceChildren(element("h2", { textContent: t(`help_${topic}_title`) }), lines(`help_${topic}`));
+}
+
+/** A text of several lines as a list. */
+export function lines(key) {
+  return element("ul", {}, ...t(key).split("\n").map((line) => element("li", { textContent: line })));
+}

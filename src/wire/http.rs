@@ -1,0 +1,270 @@
+//! Reads the heads of HTTP/1.1 requests and writes responses (RFC 9112), as little of both as this server needs.
+//!
+//! No bodies: nothing here accepts one, and a request that announces one ends its connection after the answer.
+
+use std::fmt::Write as _;
+
+/// Header lines in one request, more than any browser sends.
+const HEADERS_MAX: usize = 64;
+
+/// A request's head.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    /// The path, percent-encoded as it came; the query is cut off.
+    pub path: String,
+    pub host: Option<String>,
+    pub origin: Option<String>,
+    /// What follows `Bearer ` in `Authorization`.
+    pub bearer: Option<String>,
+    pub if_none_match: Option<String>,
+    /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
+    pub websocket_key: Option<String>,
+    /// Whether the client keeps the connection for another request.
+    pub keep_alive: bool,
+    /// Whether bytes of a body follow.
+    pub has_body: bool,
+}
+
+/// Why a head can't be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HttpError {
+    #[error("not an HTTP/1.1 request head")]
+    Malformed,
+    #[error("more than {bytes_max} bytes or {HEADERS_MAX} header lines")]
+    HeadTooLarge { bytes_max: usize },
+}
+
+impl HttpError {
+    /// Returns the status that tells the client.
+    pub fn status(self) -> Status {
+        match self {
+            HttpError::Malformed => Status::BadRequest,
+            HttpError::HeadTooLarge { .. } => Status::HeadTooLarge,
+        }
+    }
+}
+
+/// Reads the first request's head in `received`; `None` while it is incomplete, else it and its length in bytes.
+///
+/// # Errors
+/// [`HttpError`], when no more bytes can make it a request.
+pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(Request, usize)>, HttpError> {
+    let too_large = HttpError::HeadTooLarge { bytes_max: head_bytes_max };
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Request::new(&mut headers);
+    let head_bytes = match head.parse(received) {
+        Ok(httparse::Status::Complete(head_bytes)) if head_bytes <= head_bytes_max => head_bytes,
+        Ok(httparse::Status::Partial) if received.len() <= head_bytes_max => return Ok(None),
+        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(too_large),
+        Err(_) => return Err(HttpError::Malformed),
+    };
+    let target = head.path.unwrap_or_default();
+    let mut request = Request {
+        method: head.method.unwrap_or_default().to_owned(),
+        path: target.split('?').next().unwrap_or_default().to_owned(),
+        keep_alive: head.version == Some(1),
+        ..Request::default()
+    };
+    let mut upgrade = Upgrade::default();
+    for header in head.headers.iter() {
+        let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Malformed)?.trim();
+        read_header(&mut request, &mut upgrade, header.name, value)?;
+    }
+    if upgrade.is_complete() {
+        request.websocket_key = upgrade.key;
+    }
+    Ok(Some((request, head_bytes)))
+}
+
+/// What a WebSocket upgrade needs besides its key.
+#[derive(Default)]
+struct Upgrade {
+    to_websocket: bool,
+    connection: bool,
+    version_13: bool,
+    key: Option<String>,
+}
+
+impl Upgrade {
+    fn is_complete(&self) -> bool {
+        self.to_websocket && self.connection && self.version_13
+    }
+}
+
+fn read_header(request: &mut Request, upgrade: &mut Upgrade, name: &str, value: &str) -> Result<(), HttpError> {
+    let has_token = |wanted: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted));
+    match name.to_ascii_lowercase().as_str() {
+        "host" if request.host.is_some() => return Err(HttpError::Malformed),
+        "host" => request.host = Some(value.to_owned()),
+        "origin" => request.origin = Some(value.to_owned()),
+        "if-none-match" => request.if_none_match = Some(value.to_owned()),
+        "authorization" => {
+            let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+            if scheme.eq_ignore_ascii_case("bearer") {
+                request.bearer = Some(token.trim().to_owned());
+            }
+        }
+        "connection" => {
+            upgrade.connection |= has_token("upgrade");
+            request.keep_alive &= !has_token("close");
+        }
+        "upgrade" => upgrade.to_websocket |= has_token("websocket"),
+        "sec-websocket-version" => upgrade.version_13 = value == "13",
+        "sec-websocket-key" => upgrade.key = Some(value.to_owned()),
+        "transfer-encoding" => request.has_body = true,
+        "content-length" => request.has_body |= value != "0",
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The statuses that this server answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    NoContent,
+    NotModified,
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Timeout,
+    UpgradeRequired,
+    HeadTooLarge,
+    Unavailable,
+}
+
+impl Status {
+    /// Returns the number and its reason phrase, as the status line has them.
+    pub fn line(self) -> &'static str {
+        match self {
+            Status::Ok => "200 OK",
+            Status::NoContent => "204 No Content",
+            Status::NotModified => "304 Not Modified",
+            Status::BadRequest => "400 Bad Request",
+            Status::Unauthorized => "401 Unauthorized",
+            Status::Forbidden => "403 Forbidden",
+            Status::NotFound => "404 Not Found",
+            Status::MethodNotAllowed => "405 Method Not Allowed",
+            Status::Timeout => "408 Request Timeout",
+            Status::UpgradeRequired => "426 Upgrade Required",
+            Status::HeadTooLarge => "431 Request Header Fields Too Large",
+            Status::Unavailable => "503 Service Unavailable",
+        }
+    }
+}
+
+/// A response in the making.
+#[derive(Debug)]
+pub struct Response<'a> {
+    head: String,
+    body: &'a [u8],
+}
+
+impl<'a> Response<'a> {
+    /// Begins a response without a body.
+    pub fn new(status: Status) -> Response<'a> {
+        Response { head: format!("HTTP/1.1 {}\r\n", status.line()), body: &[] }
+    }
+
+    /// Adds a header line.
+    pub fn header(mut self, name: &str, value: &str) -> Response<'a> {
+        write!(self.head, "{name}: {value}\r\n").expect("a String takes all");
+        self
+    }
+
+    /// Sets the body and its type.
+    pub fn body(mut self, content_type: &str, body: &'a [u8]) -> Response<'a> {
+        self = self.header("Content-Type", content_type);
+        self.body = body;
+        self
+    }
+
+    /// Appends the response to `out`; with `head_only` the body stays away, its length does not (HEAD).
+    pub fn write(mut self, out: &mut Vec<u8>, head_only: bool, keep_alive: bool) {
+        if !keep_alive {
+            self = self.header("Connection", "close");
+        }
+        let length = self.body.len().to_string();
+        let response = self.header("Content-Length", &length);
+        out.extend(response.head.as_bytes());
+        out.extend(b"\r\n");
+        if !head_only {
+            out.extend(response.body);
+        }
+    }
+}
+
+/// Appends the answer that turns a connection into a WebSocket (RFC 6455 §4.2.2).
+pub fn write_upgrade(out: &mut Vec<u8>, websocket_key: &str) {
+    let accept = tungstenite::handshake::derive_accept_key(websocket_key.as_bytes());
+    out.extend(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+    out.extend(format!("Sec-WebSocket-Accept: {accept}\r\n\r\n").as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Option<(Request, usize)>, HttpError> {
+        parse_request(text.as_bytes(), 1024)
+    }
+
+    #[test]
+    fn reads_a_request_and_leaves_the_next() {
+        let text = "GET /health?x=1 HTTP/1.1\r\nHost: a\r\nAuthorization: bearer  t.o.k \r\n\r\nGET";
+        let (request, head_bytes) = parse(text).unwrap().unwrap();
+        assert_eq!(request.path, "/health");
+        assert_eq!(request.bearer.as_deref(), Some("t.o.k"));
+        assert!(request.keep_alive && !request.has_body);
+        assert_eq!(head_bytes, text.len() - 3);
+    }
+
+    #[test]
+    fn heads_that_are_cut_large_or_wrong() {
+        let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(2000));
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
+        let too_large = Err(HttpError::HeadTooLarge { bytes_max: 1024 });
+        let cases: &[(&str, &str, Result<Option<()>, HttpError>)] = &[
+            ("nothing", "", Ok(None)),
+            ("half a line", "GET /hea", Ok(None)),
+            ("no empty line yet", "GET / HTTP/1.1\r\nHost: a\r\n", Ok(None)),
+            ("complete", "GET / HTTP/1.1\r\n\r\n", Ok(Some(()))),
+            ("too long", &long, too_large),
+            ("too long and unfinished", &long[..1500], too_large),
+            ("too many lines", &many, too_large),
+            ("two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Err(HttpError::Malformed)),
+            ("not http", "\x16\x03\x01", Err(HttpError::Malformed)),
+        ];
+        for (name, text, want) in cases {
+            assert_eq!(parse(text).map(|parsed| parsed.map(|_| ())), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn keep_alive_bodies_and_upgrades() {
+        let request = |lines: &str| parse(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).unwrap().unwrap().0;
+        assert!(!request("Connection: Close\r\n").keep_alive);
+        assert!(!parse("GET / HTTP/1.0\r\n\r\n").unwrap().unwrap().0.keep_alive);
+        assert!(request("Content-Length: 1\r\n").has_body);
+        assert!(!request("Content-Length: 0\r\n").has_body);
+        assert!(request("Transfer-Encoding: chunked\r\n").has_body);
+        let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n";
+        assert_eq!(request(upgrade).websocket_key, None, "no version");
+        let complete = format!("{upgrade}Sec-WebSocket-Version: 13\r\n");
+        assert_eq!(request(&complete).websocket_key.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn responses_announce_their_length() {
+        let mut out = Vec::new();
+        Response::new(Status::Ok).body("text/plain", b"hello").write(&mut out, true, false);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(
+            text,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
+        );
+    }
+}

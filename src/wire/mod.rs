@@ -1,0 +1,11 @@
+//! Turns bytes into meaning and back; holds no state, knows no time, imports nothing of ours.
+//!
+//! Invariant: no input, however hostile, makes anything here panic or allocate more than its own length.
+
+pub mod classify;
+pub mod http;
+pub mod opus;
+pub mod sdp;
+pub mod signaling;
+pub mod stun;
+pub mod websocket;

@@ -1,0 +1,132 @@
+//! Checks and narrows an SDP offer (RFC 8866) before the WebRTC library sees it.
+//!
+//! An offer holds exactly one audio section. The client's candidates are dropped: a lite agent learns addresses
+//! from checks (RFC 8445 §2.5), and a list of a thousand costs nothing this way. The direction is set to the one
+//! that the session is for.
+
+/// The longest offer, in bytes.
+pub const OFFER_BYTES_MAX: usize = 32 * 1024;
+
+/// Which way the media of a session goes, seen from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    SendOnly,
+    RecvOnly,
+}
+
+/// Why an offer is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SdpError {
+    #[error("{bytes} bytes, more than {OFFER_BYTES_MAX}")]
+    TooLong { bytes: usize },
+    #[error("no SDP: it must begin with v=0")]
+    NotSdp,
+    #[error("{found} media sections, where exactly one of audio is expected")]
+    NotOneSection { found: usize },
+    #[error("a media section of another kind than audio")]
+    NotAudio,
+    #[error("no Opus among the codecs")]
+    NoOpus,
+    #[error("ICE user fragment, password or DTLS fingerprint missing")]
+    NoTransport,
+    #[error("the direction of the audio is the wrong one")]
+    WrongDirection,
+}
+
+/// Returns `offer` with `\r\n` line ends, without candidates, and with exactly the wanted direction.
+///
+/// # Errors
+/// [`SdpError`], when it offers anything but one section of Opus that can go in `direction`.
+pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpError> {
+    if offer.len() > OFFER_BYTES_MAX {
+        return Err(SdpError::TooLong { bytes: offer.len() });
+    }
+    let lines = || offer.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    if lines().next() != Some("v=0") {
+        return Err(SdpError::NotSdp);
+    }
+    let found = lines().filter(|line| line.starts_with("m=")).count();
+    if found != 1 {
+        return Err(SdpError::NotOneSection { found });
+    }
+    if !lines().any(|line| line.starts_with("m=audio ")) {
+        return Err(SdpError::NotAudio);
+    }
+    let has_codec = |line: &str| {
+        let codec = line.strip_prefix("a=rtpmap:").and_then(|rest| rest.split_once(' '));
+        codec.is_some_and(|(_, name)| name.get(..11).is_some_and(|name| name.eq_ignore_ascii_case("opus/48000/")))
+    };
+    if !lines().any(has_codec) {
+        return Err(SdpError::NoOpus);
+    }
+    for attribute in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
+        if !lines().any(|line| line.starts_with(attribute)) {
+            return Err(SdpError::NoTransport);
+        }
+    }
+    let (wanted, refused) = match direction {
+        Direction::SendOnly => ("a=sendonly", "a=recvonly"),
+        Direction::RecvOnly => ("a=recvonly", "a=sendonly"),
+    };
+    if lines().any(|line| line == refused || line == "a=inactive") {
+        return Err(SdpError::WrongDirection);
+    }
+    let mut narrowed = String::with_capacity(offer.len() + 16);
+    for line in lines() {
+        let dropped = line.starts_with("a=candidate:")
+            || line.starts_with("a=end-of-candidates")
+            || matches!(line, "a=sendrecv" | "a=sendonly" | "a=recvonly");
+        if !dropped {
+            narrowed.push_str(line);
+            narrowed.push_str("\r\n");
+        }
+    }
+    narrowed.push_str(wanted);
+    narrowed.push_str("\r\n");
+    Ok(narrowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n\
+        c=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
+        a=fingerprint:sha-256 AA\r\na=sendrecv\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n\
+        a=end-of-candidates\r\na=rtpmap:111 opus/48000/2\r\n";
+
+    #[test]
+    fn drops_candidates_and_sets_the_direction() {
+        for (direction, wanted) in [(Direction::SendOnly, "a=sendonly"), (Direction::RecvOnly, "a=recvonly")] {
+            let narrowed = narrow_offer(&OFFER.replace("\r\n", "\n"), direction).unwrap();
+            assert!(narrowed.ends_with(&format!("{wanted}\r\n")), "{narrowed}");
+            assert!(!narrowed.contains("candidate") && !narrowed.contains("sendrecv"), "{narrowed}");
+            assert_eq!(narrowed.matches('\n').count(), narrowed.matches("\r\n").count());
+            assert!(narrow_offer(&narrowed, direction).is_ok(), "what was narrowed is an offer again");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_one_audio_section() {
+        let second = format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n");
+        let long = format!("{OFFER}a={}\r\n", "x".repeat(OFFER_BYTES_MAX));
+        let cases: &[(&str, String, SdpError)] = &[
+            ("empty", String::new(), SdpError::NotSdp),
+            ("binary", "\u{0}\u{1}".into(), SdpError::NotSdp),
+            ("too long", long.clone(), SdpError::TooLong { bytes: long.len() }),
+            ("no section", "v=0\r\n".into(), SdpError::NotOneSection { found: 0 }),
+            ("two sections", second, SdpError::NotOneSection { found: 2 }),
+            ("video", OFFER.replace("m=audio", "m=video"), SdpError::NotAudio),
+            ("application", OFFER.replace("m=audio", "m=application"), SdpError::NotAudio),
+            ("no opus", OFFER.replace("opus", "PCMU"), SdpError::NoOpus),
+            ("codec name cut", OFFER.replace("opus/48000/2", "opus"), SdpError::NoOpus),
+            ("no password", OFFER.replace("ice-pwd", "ice-no"), SdpError::NoTransport),
+            ("no fingerprint", OFFER.replace("fingerprint", "finger"), SdpError::NoTransport),
+            ("listens only", OFFER.replace("sendrecv", "recvonly"), SdpError::WrongDirection),
+            ("inactive", OFFER.replace("sendrecv", "inactive"), SdpError::WrongDirection),
+        ];
+        for (name, offer, want) in cases {
+            assert_eq!(narrow_offer(offer, Direction::SendOnly), Err(*want), "{name}");
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! Reads and writes the JSON messages of the WebSocket: `{"event": "…", "data": {…}}`.
+//!
+//! Knows shapes and lengths, not who may say what. Unknown fields are ignored, unknown events are an error.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+use serde_json::value::RawValue;
+
+/// The longest `page`, in bytes.
+pub const PAGE_BYTES_MAX: usize = 64;
+/// The longest `reason`, in characters.
+pub const REASON_CHARS_MAX: usize = 80;
+/// What is shown where a supervisor gave no reason.
+pub const REASON_DEFAULT: &str = "accompagnement";
+
+/// What a client may say.
+#[derive(Debug)]
+pub enum ClientMessage<'a> {
+    RegisterUser(RegisterUser),
+    StartStreaming(StartStreaming<'a>),
+    StopStreaming,
+    ListenerAck { notice_id: u64 },
+    OpenAudio { sdp: String },
+    Join { commercial_id: String, reason: String },
+    Leave { commercial_id: String },
+    Ping { t: Number },
+}
+
+/// Who speaks: the first message of a conn.
+#[derive(Debug, Deserialize)]
+pub struct RegisterUser {
+    pub token: String,
+    /// Random per page load: the same page registering again replaces its older conn.
+    pub page: String,
+    /// Whether another open page of the same salesperson is to be closed.
+    #[serde(default)]
+    pub takeover: bool,
+}
+
+/// A salesperson goes on air.
+#[derive(Debug, Deserialize)]
+pub struct StartStreaming<'a> {
+    pub sdp: String,
+    /// Any JSON, for display only.
+    #[serde(borrow, default)]
+    pub commercial_info: Option<&'a RawValue>,
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    #[error("not a JSON object with a text \"event\"")]
+    NotMessage,
+    #[error("no such event")]
+    UnknownEvent,
+    #[error("\"data\" lacks a field or has one of the wrong kind")]
+    BadData,
+    #[error("\"page\" is empty or longer than {PAGE_BYTES_MAX} bytes")]
+    BadPage,
+    #[error("\"reason\" is none of accompagnement, qualité, formation, sécurité or \"autre: …\"")]
+    BadReason,
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// [`MessageError`], which an honest client never causes.
+pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        event: String,
+        #[serde(borrow, default)]
+        data: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Ack {
+        notice_id: u64,
+    }
+    #[derive(Deserialize)]
+    struct Open {
+        sdp: String,
+    }
+    #[derive(Deserialize)]
+    struct Join {
+        commercial_id: String,
+        #[serde(default)]
+        reason: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Ping {
+        t: Number,
+    }
+    fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, MessageError> {
+        serde_json::from_str(data).map_err(|_| MessageError::BadData)
+    }
+
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| MessageError::NotMessage)?;
+    let data = envelope.data.map_or("{}", RawValue::get);
+    match envelope.event.as_str() {
+        "register_user" => {
+            let register: RegisterUser = read(data)?;
+            if register.page.is_empty() || register.page.len() > PAGE_BYTES_MAX {
+                return Err(MessageError::BadPage);
+            }
+            Ok(ClientMessage::RegisterUser(register))
+        }
+        "start_streaming" => Ok(ClientMessage::StartStreaming(read(data)?)),
+        "stop_streaming" => Ok(ClientMessage::StopStreaming),
+        "listener_ack" => read(data).map(|Ack { notice_id }| ClientMessage::ListenerAck { notice_id }),
+        "open_audio" => read(data).map(|Open { sdp }| ClientMessage::OpenAudio { sdp }),
+        "join_commercial_stream" => {
+            let Join { commercial_id, reason } = read(data)?;
+            let reason = reason.unwrap_or_else(|| REASON_DEFAULT.to_owned());
+            if !is_reason(&reason) {
+                return Err(MessageError::BadReason);
+            }
+            Ok(ClientMessage::Join { commercial_id, reason })
+        }
+        "leave_commercial_stream" => {
+            read(data).map(|Join { commercial_id, .. }| ClientMessage::Leave { commercial_id })
+        }
+        "ping" => read(data).map(|Ping { t }| ClientMessage::Ping { t }),
+        _ => Err(MessageError::UnknownEvent),
+    }
+}
+
+fn is_reason(reason: &str) -> bool {
+    let printable = !reason.chars().any(char::is_control) && reason.chars().count() <= REASON_CHARS_MAX;
+    let known = matches!(reason, REASON_DEFAULT | "qualité" | "formation" | "sécurité");
+    printable && (known || reason.strip_prefix("autre: ").is_some_and(|text| !text.trim().is_empty()))
+}
+
+/// What the server says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+pub enum ServerMessage<'a> {
+    UserRegistered {
+        id: &'a str,
+        role: &'static str,
+        name: &'a str,
+        server_version: &'static str,
+        ice_servers: [(); 0],
+    },
+    AvailableStreams(Vec<Commercial<'a>>),
+    CommercialUpdated(Commercial<'a>),
+    StreamingStarted {
+        commercial_id: &'a str,
+        sdp: &'a str,
+    },
+    StreamingStopped {
+        commercial_id: &'a str,
+    },
+    ListenerJoined {
+        notice_id: u64,
+        admin: Person<'a>,
+        reason: &'a str,
+        listeners_count: usize,
+    },
+    ListenerLeft {
+        notice_id: u64,
+        admin: Person<'a>,
+        reason: &'a str,
+        listeners_count: usize,
+    },
+    AudioReady {
+        sdp: &'a str,
+    },
+    ListeningPending {
+        commercial_id: &'a str,
+        cause: PendingCause,
+    },
+    ListeningStarted {
+        commercial_id: &'a str,
+        listeners_count: usize,
+    },
+    ListeningStopped {
+        commercial_id: &'a str,
+        listeners_count: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<StopCause>,
+    },
+    Pong {
+        t: Number,
+    },
+    ServerDraining {
+        reconnect_in_ms: u64,
+    },
+    Error(Complaint<'a>),
+}
+
+impl ServerMessage<'_> {
+    /// Returns the message's JSON text.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("our own messages are JSON")
+    }
+}
+
+/// What went wrong, and what to do about it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Complaint<'a> {
+    pub code: ErrorCode,
+    pub message: &'a str,
+    /// Whom a refused wish to listen was for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commercial_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u32>,
+    /// What the page that is open already does, and since when in Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Presence>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+}
+
+impl<'a> Complaint<'a> {
+    /// Returns a complaint without details.
+    pub fn new(code: ErrorCode, message: &'a str) -> Complaint<'a> {
+        Complaint { code, message, commercial_id: None, retry_after_s: None, state: None, since: None }
+    }
+
+    /// Adds whom a refused wish to listen was for.
+    pub fn about(self, commercial_id: &'a str) -> Complaint<'a> {
+        Complaint { commercial_id: Some(commercial_id), ..self }
+    }
+
+    /// Adds how long to wait before another try, in seconds.
+    pub fn retry_after_s(self, seconds: u32) -> Complaint<'a> {
+        Complaint { retry_after_s: Some(seconds), ..self }
+    }
+}
+
+/// A person as others see them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Person<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+}
+
+/// A salesperson as supervisors see them: the one object that every list and update holds.
+#[derive(Debug, Serialize)]
+pub struct Commercial<'a> {
+    pub commercial_id: &'a str,
+    pub name: &'a str,
+    pub commercial_info: Option<&'a RawValue>,
+    pub state: Presence,
+    pub is_streaming: bool,
+    pub listeners_count: usize,
+    pub listeners: Vec<Person<'a>>,
+    /// When the state began, in Unix milliseconds.
+    pub since: Option<u64>,
+    /// When the salesperson was last connected, in Unix milliseconds.
+    pub last_seen: Option<u64>,
+}
+
+/// What a salesperson is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    Offline,
+    Online,
+    OnAir,
+}
+
+/// Why a listening has not started yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PendingCause {
+    Offline,
+    OffAir,
+    /// The salesperson's page was told and has not acknowledged yet.
+    Ack,
+    /// It still has not after a while.
+    AckLate,
+}
+
+/// Why a listening ended that was not left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopCause {
+    /// Another salesperson is heard instead.
+    Switched,
+    /// The supervisor's audio connection was lost.
+    ConnectionLost,
+}
+
+/// What went wrong, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    Malformed,
+    NotRegistered,
+    TokenRefused,
+    NotAllowed,
+    AlreadyOpen,
+    OfferRefused,
+    NoAudio,
+    TooMany,
+    Draining,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_each_event() {
+        let texts = [
+            r#"{"event":"register_user","data":{"token":"t","page":"p"}}"#,
+            r#"{"event":"start_streaming","data":{"sdp":"v=0","commercial_info":{"a":1},"later":true}}"#,
+            r#"{"event":"stop_streaming"}"#,
+            r#"{"event":"stop_streaming","data":{}}"#,
+            r#"{"event":"listener_ack","data":{"notice_id":7}}"#,
+            r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#,
+            r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#,
+            r#"{"event":"leave_commercial_stream","data":{"commercial_id":"lea"}}"#,
+            r#"{"event":"ping","data":{"t":1.5}}"#,
+        ];
+        for text in texts {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_no_honest_client_sends() {
+        let long_page =
+            format!(r#"{{"event":"register_user","data":{{"token":"t","page":"{}"}}}}"#, "p".repeat(65));
+        let deep = format!(r#"{{"event":"ping","data":{{"t":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
+        let cases: &[(&str, &str, MessageError)] = &[
+            ("nothing", "", MessageError::NotMessage),
+            ("array", "[]", MessageError::NotMessage),
+            ("event is no text", r#"{"event":1}"#, MessageError::NotMessage),
+            ("deep", &deep, MessageError::BadData),
+            ("unknown", r#"{"event":"shout"}"#, MessageError::UnknownEvent),
+            ("no data", r#"{"event":"open_audio"}"#, MessageError::BadData),
+            ("negative id", r#"{"event":"listener_ack","data":{"notice_id":-1}}"#, MessageError::BadData),
+            ("empty page", r#"{"event":"register_user","data":{"token":"t","page":""}}"#, MessageError::BadPage),
+            ("long page", &long_page, MessageError::BadPage),
+        ];
+        for (name, text, want) in cases {
+            assert_eq!(parse(text).map(|_| ()), Err(*want), "{name}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_few_or_said_in_words() {
+        let longest = format!("autre: {}", "é".repeat(REASON_CHARS_MAX - 7));
+        let too_long = format!("{longest}é");
+        let cases = [
+            ("accompagnement", true),
+            ("qualité", true),
+            ("autre: visite", true),
+            (longest.as_str(), true),
+            (too_long.as_str(), false),
+            ("autre: ", false),
+            ("autre: a\nb", false),
+            ("curiosité", false),
+            ("", false),
+        ];
+        for (reason, want) in cases {
+            assert_eq!(is_reason(reason), want, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn messages_have_the_documented_shape() {
+        let pending = ServerMessage::ListeningPending { commercial_id: "lea", cause: PendingCause::AckLate };
+        let want = r#"{"event":"listening_pending","data":{"commercial_id":"lea","cause":"ack_late"}}"#;
+        assert_eq!(pending.to_json(), want);
+        let stopped = ServerMessage::ListeningStopped { commercial_id: "lea", listeners_count: 0, cause: None };
+        let want = r#"{"event":"listening_stopped","data":{"commercial_id":"lea","listeners_count":0}}"#;
+        assert_eq!(stopped.to_json(), want);
+        assert_eq!(ServerMessage::AvailableStreams(vec![]).to_json(), r#"{"event":"available_streams","data":[]}"#);
+    }
+}

@@ -1,0 +1,322 @@
+//! A page in virtual time: a WebSocket client and a str0m client, with the manners of the real page.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use str0m::change::{SdpAnswer, SdpPendingOffer};
+use str0m::media::{Direction, MediaKind, Mid};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::RtpWrite;
+use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
+use tungstenite::protocol::Role as Side;
+use tungstenite::{Message, WebSocket};
+
+/// How often a microphone makes a packet.
+pub const PACKET_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A packet that a listener got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub at: Instant,
+    pub sequence: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    /// Which browser's microphone, and its how-manieth packet.
+    pub source: u16,
+    pub counter: u32,
+}
+
+/// What a page does with notices of listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manners {
+    /// Acknowledges at once, as our page does.
+    Acknowledges,
+    /// Never does: a locked phone.
+    Ignores,
+}
+
+/// A page, its WebSocket and its WebRTC session.
+pub struct Browser {
+    pub index: u16,
+    pub id: String,
+    pub address: SocketAddr,
+    pub manners: Manners,
+    pub messages: Vec<Value>,
+    pub heard: Vec<Heard>,
+    /// `(admin id, notice id, when)` of every acknowledgement sent.
+    pub acknowledged: Vec<(String, u64, Instant)>,
+    /// The close code, once the server closed the WebSocket.
+    pub closed: Option<u16>,
+    pub connected: bool,
+    upgraded: bool,
+    head: Vec<u8>,
+    websocket: WebSocket<Pipe>,
+    rtc: Option<Session>,
+    next_packet: Option<Instant>,
+    counter: u32,
+    sequence: u64,
+    timestamp: u32,
+}
+
+struct Session {
+    rtc: Rtc,
+    pending: Option<SdpPendingOffer>,
+    mid: Mid,
+    timeout: Instant,
+    is_sending: bool,
+}
+
+#[derive(Default)]
+struct Pipe {
+    input: VecDeque<u8>,
+    output: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.input.read(buffer)? {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            len => Ok(len),
+        }
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Browser {
+    pub fn new(index: u16, id: &str, address: SocketAddr) -> Browser {
+        Browser {
+            index,
+            id: id.to_owned(),
+            address,
+            manners: Manners::Acknowledges,
+            messages: Vec::new(),
+            heard: Vec::new(),
+            acknowledged: Vec::new(),
+            closed: None,
+            connected: false,
+            upgraded: false,
+            head: Vec::new(),
+            websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
+            rtc: None,
+            next_packet: None,
+            counter: 0,
+            sequence: u64::from(fastrand::u16(..)),
+            timestamp: fastrand::u32(..),
+        }
+    }
+
+    /// Begins: the upgrade, and the first message behind it.
+    pub fn register(&mut self, token: &str, page: &str) {
+        let head = "GET /ws HTTP/1.1\r\nHost: ecoute\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        self.websocket.get_mut().output.extend(head.as_bytes());
+        self.say("register_user", json!({ "token": token, "page": page }));
+    }
+
+    pub fn say(&mut self, event: &str, data: Value) {
+        let text = json!({ "event": event, "data": data }).to_string();
+        let _ = self.websocket.send(Message::text(text));
+    }
+
+    /// Makes an offer and says it: the microphone or the headphones are plugged in.
+    pub fn start_streaming(&mut self, now: Instant) {
+        self.offer(now, Direction::SendOnly, "start_streaming");
+    }
+
+    pub fn open_audio(&mut self, now: Instant) {
+        self.offer(now, Direction::RecvOnly, "open_audio");
+    }
+
+    fn offer(&mut self, now: Instant, direction: Direction, event: &str) {
+        let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
+        rtc.add_local_candidate(Candidate::host(self.address, "udp").unwrap());
+        let mut api = rtc.sdp_api();
+        let mid = api.add_media(MediaKind::Audio, direction, None, None, None);
+        let (offer, pending) = api.apply().unwrap();
+        self.say(event, json!({ "sdp": offer.to_sdp_string() }));
+        let is_sending = direction == Direction::SendOnly;
+        self.rtc = Some(Session { rtc, pending: Some(pending), mid, timeout: now, is_sending });
+        self.connected = false;
+        self.next_packet = None;
+    }
+
+    /// The network under the page is gone: nothing is sent or heard any more.
+    pub fn vanish(&mut self) {
+        self.rtc = None;
+        self.next_packet = None;
+    }
+
+    pub fn messages_of<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.messages.iter().filter(move |message| message["event"] == event).map(|message| &message["data"])
+    }
+
+    pub fn has(&self, event: &str) -> bool {
+        self.messages_of(event).next().is_some()
+    }
+
+    /// The packets heard from one microphone.
+    pub fn heard_of(&self, source: u16) -> impl Iterator<Item = &Heard> {
+        self.heard.iter().filter(move |heard| heard.source == source)
+    }
+
+    /// Takes bytes of the TCP stream.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
+        if self.upgraded {
+            self.websocket.get_mut().input.extend(bytes);
+        } else {
+            self.head.extend(bytes);
+            let Some(end) = self.head.windows(4).position(|four| four == b"\r\n\r\n") else { return };
+            assert!(self.head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&self.head));
+            self.upgraded = true;
+            let rest = self.head.split_off(end + 4);
+            self.websocket.get_mut().input.extend(rest);
+        }
+        loop {
+            match self.websocket.read() {
+                Ok(Message::Text(text)) => {
+                    let message: Value = serde_json::from_str(&text).expect("the server sends JSON");
+                    self.on_message(now, &message);
+                    self.messages.push(message);
+                }
+                Ok(Message::Close(frame)) => self.closed = Some(frame.map_or(1005, |frame| frame.code.into())),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        let _ = self.websocket.flush();
+    }
+
+    fn on_message(&mut self, now: Instant, message: &Value) {
+        let data = &message["data"];
+        match message["event"].as_str().unwrap() {
+            "streaming_started" | "audio_ready" => {
+                let Some(session) = self.rtc.as_mut() else { return };
+                let answer = SdpAnswer::from_sdp_string(data["sdp"].as_str().unwrap()).expect("the answer is SDP");
+                let pending = session.pending.take().expect("one answer per offer");
+                session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
+                session.timeout = now;
+            }
+            "listener_joined" if self.manners == Manners::Acknowledges => {
+                let notice_id = data["notice_id"].as_u64().unwrap();
+                let admin = data["admin"]["id"].as_str().unwrap().to_owned();
+                self.say("listener_ack", json!({ "notice_id": notice_id }));
+                self.acknowledged.push((admin, notice_id, now));
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the bytes for the TCP stream.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.websocket.get_mut().output)
+    }
+
+    /// Takes a datagram.
+    pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        let Some(session) = self.rtc.as_mut() else { return };
+        if let Ok(input) = Receive::new(Protocol::Udp, from, self.address, bytes) {
+            let _ = session.rtc.handle_input(Input::Receive(now, input));
+            session.timeout = now;
+        }
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let session = self.rtc.as_ref().filter(|session| session.pending.is_none())?;
+        Some(self.next_packet.map_or(session.timeout, |next| next.min(session.timeout)))
+    }
+
+    /// Lets time pass; returns what goes out as datagrams.
+    pub fn handle_timeout(&mut self, now: Instant) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut sent = Vec::new();
+        if self.rtc.as_ref().is_none_or(|session| session.pending.is_some()) {
+            return sent;
+        }
+        while self.next_packet.is_some_and(|next| next <= now) {
+            self.make_packet(now);
+            self.drain(now, &mut sent);
+        }
+        if self.rtc.as_ref().is_some_and(|session| session.timeout <= now) {
+            self.drain(now, &mut sent);
+        }
+        sent
+    }
+
+    fn make_packet(&mut self, now: Instant) {
+        let Some(session) = self.rtc.as_mut() else { return };
+        let pt = session.rtc.media(session.mid).unwrap().remote_pts()[0];
+        let payload = payload(self.index, self.counter);
+        let sequence = self.sequence.into();
+        let write = RtpWrite::new(pt, sequence, self.timestamp, now, payload).marker(self.counter == 0);
+        session.rtc.direct_api().stream_tx_by_mid(session.mid, None).unwrap().write_rtp(write);
+        self.counter += 1;
+        self.sequence += 1;
+        self.timestamp = self.timestamp.wrapping_add(960);
+        self.next_packet = self.next_packet.map(|next| next + PACKET_INTERVAL);
+    }
+
+    fn drain(&mut self, now: Instant, sent: &mut Vec<(SocketAddr, Vec<u8>)>) {
+        let Some(session) = self.rtc.as_mut() else { return };
+        let _ = session.rtc.handle_input(Input::Timeout(now));
+        loop {
+            match session.rtc.poll_output().expect("a browser's session goes on") {
+                Output::Timeout(at) => {
+                    // A library that is due at once is asked again a moment later, as a real loop would.
+                    session.timeout = at.max(now + Duration::from_micros(100));
+                    return;
+                }
+                Output::Transmit(transmit) => sent.push((transmit.destination, transmit.contents.to_vec())),
+                Output::Event(Event::Connected) => {
+                    self.connected = true;
+                    self.next_packet = session.is_sending.then_some(now + PACKET_INTERVAL);
+                }
+                Output::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected)) => {
+                    self.connected = false;
+                }
+                Output::Event(Event::RtpPacket(packet)) => {
+                    let (source, counter) = parse_payload(&packet.payload);
+                    self.heard.push(Heard {
+                        at: now,
+                        sequence: *packet.seq_no,
+                        timestamp: packet.header.timestamp,
+                        marker: packet.header.marker,
+                        source,
+                        counter,
+                    });
+                }
+                Output::Event(_) => {}
+            }
+        }
+    }
+}
+
+/// A packet of 20 ms that says where it comes from, with a filling that shows every changed byte.
+fn payload(source: u16, counter: u32) -> Vec<u8> {
+    let mut bytes = vec![31 << 3];
+    bytes.extend(source.to_be_bytes());
+    bytes.extend(counter.to_be_bytes());
+    bytes.extend((0..60u32).map(|index| filling(source, counter, index)));
+    bytes
+}
+
+fn parse_payload(bytes: &[u8]) -> (u16, u32) {
+    let source = u16::from_be_bytes(bytes[1..3].try_into().unwrap());
+    let counter = u32::from_be_bytes(bytes[3..7].try_into().unwrap());
+    assert_eq!(bytes, payload(source, counter), "a payload was touched");
+    (source, counter)
+}
+
+fn filling(source: u16, counter: u32, index: u32) -> u8 {
+    (counter.wrapping_mul(31) ^ u32::from(source).wrapping_mul(7) ^ index) as u8
+}

@@ -1,0 +1,298 @@
+//! Scenarios against the whole core in virtual time, each over a fixed list of seeds.
+//!
+//! One run of a scenario is repeated by its seed; a seed that found a bug stays in the list of its scenario.
+#![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
+
+mod browser;
+mod link;
+mod world;
+
+use std::time::Duration;
+
+use ecoute::token::Role;
+
+use crate::browser::Manners;
+use crate::link::Quality;
+use crate::world::World;
+
+const SEEDS: [u64; 6] = [1, 2, 3, 5, 8, 13];
+
+/// Runs a scenario on a perfect and on a mobile network, with every seed.
+fn scenario(run: impl Fn(&mut World)) {
+    for seed in SEEDS {
+        for quality in [Quality::PERFECT, Quality::MOBILE] {
+            let mut world = World::new(seed, quality);
+            run(&mut world);
+            world.end();
+        }
+    }
+}
+
+/// Asserts that a listener heard at least so many percent of what one microphone made in the last `ms`.
+fn assert_hears(world: &World, listener: usize, publisher: usize, ms: u64, percent: usize) {
+    let since = world.now - Duration::from_millis(ms);
+    let heard = world.browsers[listener].heard_of(publisher as u16).filter(|heard| heard.at > since).count();
+    let made = ms as usize / 20;
+    assert!(heard * 100 >= made * percent, "heard {heard} of {made}");
+}
+
+fn hears_nothing(world: &World, listener: usize, ms: u64) -> bool {
+    let since = world.now - Duration::from_millis(ms);
+    !world.browsers[listener].heard.iter().any(|heard| heard.at > since)
+}
+
+#[test]
+fn listening_after_going_on_air() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.run_ms(3000);
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(3000);
+        assert_hears(world, paul, lea, 2000, 80);
+        assert!(world.browsers[paul].has("listening_started"));
+        let notice = world.browsers[lea].messages_of("listener_joined").next().unwrap();
+        assert_eq!(notice["admin"]["name"], "paul X.");
+        assert_eq!(notice["reason"], "accompagnement");
+        assert_eq!(notice["listeners_count"], 1);
+    });
+}
+
+#[test]
+fn listening_before_going_on_air_starts_by_itself() {
+    scenario(|world| {
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(1000);
+        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "offline");
+        let lea = world.open(Role::Commercial, "lea");
+        world.run_ms(1000);
+        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "off_air");
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.run_ms(5000);
+        assert_hears(world, paul, lea, 2000, 80);
+        world.browsers[lea].say("stop_streaming", serde_json::json!({}));
+        world.run_ms(1000);
+        assert!(world.browsers[lea].has("streaming_stopped"));
+        assert!(hears_nothing(world, paul, 500));
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.run_ms(5000);
+        assert_hears(world, paul, lea, 2000, 80);
+    });
+}
+
+#[test]
+fn switching_moves_the_same_session() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let tom = world.publisher("tom");
+        let paul = world.listener("paul");
+        world.run_ms(4000);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.join(paul, "tom");
+        world.run_ms(2000);
+        assert_hears(world, paul, tom, 1000, 80);
+        assert_eq!(
+            world.browsers[paul].heard_of(lea as u16).filter(|h| h.at > world.now - Duration::from_secs(1)).count(),
+            0
+        );
+        let stopped = world.browsers[paul].messages_of("listening_stopped").last().unwrap();
+        assert_eq!((stopped["commercial_id"].as_str(), stopped["cause"].as_str()), (Some("lea"), Some("switched")));
+        assert!(world.browsers[lea].has("listener_left"));
+        assert_eq!(world.browsers[paul].messages_of("audio_ready").count(), 1);
+        // The numbers go on over the switch, and the timestamp runs with the clock.
+        let mut heard = world.browsers[paul].heard.clone();
+        heard.sort_by_key(|heard| heard.sequence);
+        let switch = heard.iter().position(|heard| heard.source == tom as u16).unwrap();
+        let (before, after) = (heard[switch - 1], heard[switch]);
+        assert!(after.sequence - before.sequence < 20, "{before:?} {after:?}");
+        let ticks = after.timestamp.wrapping_sub(before.timestamp);
+        assert!((1..48_000).contains(&ticks), "{before:?} {after:?}");
+    });
+}
+
+#[test]
+fn a_page_that_does_not_acknowledge_is_not_heard() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.browsers[lea].manners = Manners::Ignores;
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(5000);
+        assert!(world.browsers[lea].has("listener_joined"));
+        assert!(world.browsers[paul].heard.is_empty(), "law 1");
+        assert_eq!(world.server.stats().packets_forwarded, 0, "law 1");
+        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "ack_late");
+        // A notice that was never given does not help, nor does another person's page.
+        world.browsers[lea].say("listener_ack", serde_json::json!({ "notice_id": 999_999 }));
+        let tom = world.publisher("tom");
+        world.run_ms(2000);
+        let notice_id = world.browsers[lea].messages_of("listener_joined").last().unwrap()["notice_id"].clone();
+        world.browsers[tom].say("listener_ack", serde_json::json!({ "notice_id": notice_id }));
+        world.run_ms(1000);
+        assert!(world.browsers[paul].heard.is_empty(), "law 1");
+    });
+}
+
+#[test]
+fn a_silent_page_takes_its_acknowledgements_along() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.mute_stream(lea);
+        world.run_ms(15_000);
+        assert!(hears_nothing(world, paul, 2000), "the page is silent, its microphone is not");
+        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "ack_late");
+        world.unmute_stream(lea);
+        world.browsers[lea].say("ping", serde_json::json!({ "t": 1 }));
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        assert_eq!(world.browsers[lea].messages_of("listener_joined").count(), 2);
+    });
+}
+
+#[test]
+fn three_publishers_and_fifty_listeners() {
+    for seed in &SEEDS[..2] {
+        let mut world = World::new(*seed, Quality::MOBILE);
+        let publishers: Vec<usize> = ["lea", "tom", "zoe"].map(|id| world.publisher(id)).to_vec();
+        let listeners: Vec<usize> = (0..50).map(|n| world.listener(&format!("admin{n}"))).collect();
+        world.run_ms(5000);
+        for (n, &listener) in listeners.iter().enumerate() {
+            world.join(listener, ["lea", "tom", "zoe"][n % 3]);
+        }
+        world.run_ms(3000);
+        for (n, &listener) in listeners.iter().enumerate() {
+            assert_hears(&world, listener, publishers[n % 3], 2000, 80);
+            let others =
+                world.browsers[listener].heard.iter().filter(|h| usize::from(h.source) != publishers[n % 3]);
+            assert_eq!(others.count(), 0);
+        }
+        world.end();
+    }
+}
+
+#[test]
+fn a_listener_that_vanishes_is_gone_within_20_s() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        let ana = world.listener("ana");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.join(ana, "lea");
+        world.run_ms(2000);
+        world.unplug(paul);
+        world.run_ms(20_000);
+        let left = world.browsers[lea].messages_of("listener_left").last().unwrap();
+        assert_eq!(left["admin"]["id"], "paul");
+        assert_eq!(left["listeners_count"], 1);
+        assert_hears(world, ana, lea, 1000, 80);
+    });
+}
+
+#[test]
+fn a_publisher_that_vanishes_goes_off_air_and_wishes_stay() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        world.unplug(lea);
+        world.run_ms(60_000);
+        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "offline");
+        let again = world.publisher("lea");
+        world.run_ms(5000);
+        assert_hears(world, paul, again, 1000, 80);
+    });
+}
+
+#[test]
+fn a_token_that_expires_ends_its_media() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let exp = 1_800_000_000 + 10;
+        let token = world.token(Role::Admin, "paul", |claims| claims.exp = exp);
+        let paul = world.open_with("paul", &token);
+        let now = world.now;
+        world.browsers[paul].open_audio(now);
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(6000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.run_ms(3000);
+        assert_eq!(world.browsers[paul].closed, Some(4401));
+        assert!(hears_nothing(world, paul, 1000), "law 3");
+        assert!(world.browsers[lea].has("listener_left"));
+    });
+}
+
+#[test]
+fn who_is_out_of_scope_is_neither_seen_nor_heard() {
+    scenario(|world| {
+        let _lea = world.publisher("lea");
+        let tom = world.publisher("tom");
+        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(vec!["tom".into()]));
+        let paul = world.open_with("paul", &token);
+        let now = world.now;
+        world.browsers[paul].open_audio(now);
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(1000);
+        assert_eq!(world.browsers[paul].messages_of("error").last().unwrap()["code"], "not_allowed");
+        world.join(paul, "tom");
+        world.run_ms(2000);
+        assert_hears(world, paul, tom, 1000, 80);
+        let seen = serde_json::to_string(&world.browsers[paul].messages).unwrap();
+        assert!(!seen.contains("lea"), "law 3");
+    });
+}
+
+#[test]
+fn another_page_takes_over_only_when_asked() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.run_ms(2000);
+        let other = world.open(Role::Commercial, "lea");
+        world.run_ms(1000);
+        assert_eq!(world.browsers[other].messages_of("error").last().unwrap()["code"], "already_open");
+        assert_eq!(world.browsers[other].messages_of("error").last().unwrap()["state"], "on_air");
+        assert_eq!(world.browsers[lea].closed, None);
+        let token = world.token(Role::Commercial, "lea", |_| {});
+        let takeover = serde_json::json!({ "token": token, "page": "other", "takeover": true });
+        world.browsers[other].say("register_user", takeover);
+        world.run_ms(1000);
+        assert!(world.browsers[other].has("user_registered"));
+        assert_eq!(world.browsers[lea].closed, Some(4409));
+    });
+}
+
+#[test]
+fn a_drain_tells_everybody_and_ends() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        world.drain();
+        world.run_ms(3000);
+        assert!(world.server.is_drained());
+        for who in [lea, paul] {
+            assert!(world.browsers[who].has("server_draining"));
+            assert_eq!(world.browsers[who].closed, Some(1012));
+        }
+    });
+}

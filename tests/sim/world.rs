@@ -1,0 +1,330 @@
+//! The whole server and its clients in virtual time, with the laws checked at every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ecoute::config::{Config, Limits};
+use ecoute::keys::ConnKey;
+use ecoute::outbox::{AuditEntry, AuditEvent, Item, Outbox, Path};
+use ecoute::server::{Server, TableSizes};
+use ecoute::token::{self, Claims, Role};
+use str0m::net::Protocol;
+
+use crate::browser::Browser;
+use crate::link::{Link, Quality};
+
+pub const SECRET: &[u8] = b"a secret of at least 32 bytes...";
+/// What clients are told; the server itself is reached at `LOCAL`, as behind 1:1 NAT.
+pub const ADVERTISED: &str = "203.0.113.1:8080";
+const LOCAL: &str = "192.0.2.1:8080";
+/// Turns without time moving that are taken for a busy loop.
+const SPINS_MAX: u32 = 10_000;
+
+/// Names a browser of the world.
+pub type Who = usize;
+
+#[derive(Clone)]
+enum Delivery {
+    ToServer { who: Who, bytes: Vec<u8> },
+    ToClient { who: Who, bytes: Vec<u8> },
+    StreamToServer { who: Who, bytes: Vec<u8> },
+    StreamToClient { who: Who, bytes: Vec<u8> },
+    Hangup { who: Who },
+}
+
+pub struct World {
+    pub now: Instant,
+    start: Instant,
+    pub server: Server,
+    pub browsers: Vec<Browser>,
+    pub audit: Vec<AuditEntry>,
+    pub quality: Quality,
+    pub limits: Limits,
+    conns: BTreeMap<Who, ConnKey>,
+    cut: BTreeSet<Who>,
+    muted: BTreeSet<Who>,
+    link: Link<Delivery>,
+    out: Outbox,
+}
+
+impl World {
+    pub fn new(seed: u64, quality: Quality) -> World {
+        // What the library draws by itself is repeated too.
+        fastrand::seed(seed);
+        let start = Instant::now();
+        let limits = Limits::default();
+        let config = Config {
+            advertised: vec![ADVERTISED.parse().unwrap()],
+            token_secret: SECRET.to_vec(),
+            allowed_origins: vec![],
+            limits: limits.clone(),
+        };
+        let mut seed_bytes = [0; 32];
+        seed_bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        World {
+            now: start,
+            start,
+            server: Server::new(config, seed_bytes, start, unix(Duration::ZERO)),
+            browsers: Vec::new(),
+            audit: Vec::new(),
+            quality,
+            limits,
+            conns: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            muted: BTreeSet::new(),
+            link: Link::new(seed),
+            out: Outbox::new(),
+        }
+    }
+
+    pub fn token(&self, role: Role, id: &str, edit: impl FnOnce(&mut Claims)) -> String {
+        let iat = unix(self.now - self.start).duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut claims = Claims {
+            sub: id.to_owned(),
+            role,
+            name: Some(format!("{id} X.")),
+            listen: None,
+            device: false,
+            exp: iat + 3600,
+            iat,
+            nbf: None,
+        };
+        edit(&mut claims);
+        token::mint(SECRET, &claims)
+    }
+
+    /// Opens a page.
+    pub fn open(&mut self, role: Role, id: &str) -> Who {
+        let token = self.token(role, id, |_| {});
+        self.open_with(id, &token)
+    }
+
+    pub fn open_with(&mut self, id: &str, token: &str) -> Who {
+        let who = self.browsers.len();
+        let address = SocketAddr::from(([198, 51, 100, 1 + (who / 200) as u8], 10_000 + who as u16));
+        let mut browser = Browser::new(who as u16, id, address);
+        browser.register(token, &format!("page-{who}"));
+        self.browsers.push(browser);
+        let conn = self.server.handle_accept(self.now, address, &mut self.out).expect("there is room");
+        self.conns.insert(who, conn);
+        who
+    }
+
+    /// Opens a page and its microphone.
+    pub fn publisher(&mut self, id: &str) -> Who {
+        let who = self.open(Role::Commercial, id);
+        let now = self.now;
+        self.browsers[who].start_streaming(now);
+        who
+    }
+
+    /// Opens a page and its headphones.
+    pub fn listener(&mut self, id: &str) -> Who {
+        let who = self.open(Role::Admin, id);
+        let now = self.now;
+        self.browsers[who].open_audio(now);
+        who
+    }
+
+    pub fn join(&mut self, who: Who, commercial_id: &str) {
+        self.browsers[who].say("join_commercial_stream", serde_json::json!({ "commercial_id": commercial_id }));
+    }
+
+    /// Closes a page: its TCP connection ends, its media stops.
+    pub fn close(&mut self, who: Who) {
+        self.browsers[who].vanish();
+        self.link.stream(self.now, self.quality, Delivery::Hangup { who });
+    }
+
+    /// Takes a browser off the network without a word.
+    pub fn unplug(&mut self, who: Who) {
+        self.cut.insert(who);
+    }
+
+    /// Holds back what a page says over its WebSocket; its media goes on.
+    pub fn mute_stream(&mut self, who: Who) {
+        self.muted.insert(who);
+    }
+
+    pub fn unmute_stream(&mut self, who: Who) {
+        self.muted.remove(&who);
+    }
+
+    pub fn drain(&mut self) {
+        self.server.handle_drain(self.now, &mut self.out);
+    }
+
+    pub fn run_ms(&mut self, ms: u64) {
+        let end = self.now + Duration::from_millis(ms);
+        let mut spins = 0;
+        loop {
+            self.turn();
+            let next = self.next_event().filter(|&at| at <= end);
+            let Some(at) = next else { break };
+            spins = if at > self.now { 0 } else { spins + 1 };
+            assert!(spins < SPINS_MAX, "spins on {:?}", self.server.next_deadline());
+            self.now = self.now.max(at);
+        }
+        self.now = end;
+        self.turn();
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let server = self.server.next_deadline().map(|(at, _)| at);
+        let browsers = self.browsers.iter().filter_map(Browser::next_deadline);
+        browsers.chain(server).chain(self.link.next()).min()
+    }
+
+    fn turn(&mut self) {
+        let now = self.now;
+        self.server.set_unix(now, unix(now - self.start));
+        while let Some(delivery) = self.link.pop(now) {
+            self.deliver(delivery);
+        }
+        for who in 0..self.browsers.len() {
+            for (to, bytes) in self.browsers[who].handle_timeout(now) {
+                assert_eq!(to, ADVERTISED.parse().unwrap(), "a browser sends to what was advertised");
+                if !self.cut.contains(&who) {
+                    self.link.send(now, self.quality, Delivery::ToServer { who, bytes });
+                }
+            }
+            if self.muted.contains(&who) {
+                continue;
+            }
+            let bytes = self.browsers[who].take_bytes();
+            if !bytes.is_empty() && !self.cut.contains(&who) {
+                self.link.stream(now, self.quality, Delivery::StreamToServer { who, bytes });
+            }
+        }
+        self.server.handle_timeout(now, &mut self.out);
+        self.flush();
+        self.check_laws();
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        let now = self.now;
+        match delivery {
+            Delivery::ToServer { who, bytes } => {
+                let remote = self.browsers[who].address;
+                let path = Path { proto: Protocol::Udp, remote, local: LOCAL.parse().unwrap() };
+                self.server.handle_datagram(now, path, &bytes, &mut self.out);
+            }
+            Delivery::ToClient { who, bytes } => {
+                self.browsers[who].handle_datagram(now, ADVERTISED.parse().unwrap(), &bytes);
+            }
+            Delivery::StreamToServer { who, bytes } => {
+                if let Some(&conn) = self.conns.get(&who) {
+                    self.server.handle_bytes(now, conn, &bytes, &mut self.out);
+                }
+            }
+            Delivery::StreamToClient { who, bytes } => self.browsers[who].handle_bytes(now, &bytes),
+            Delivery::Hangup { who } => {
+                if let Some(conn) = self.conns.remove(&who) {
+                    self.server.handle_hangup(now, conn, &mut self.out);
+                }
+            }
+        }
+    }
+
+    /// Does what the shell does with an outbox.
+    fn flush(&mut self) {
+        let now = self.now;
+        let mut touched = BTreeSet::new();
+        loop {
+            let mut out = std::mem::take(&mut self.out);
+            for item in out.drain() {
+                match item {
+                    Item::Audit(entry) => self.audit.push(entry),
+                    Item::Datagram(datagram) => {
+                        assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
+                        let to = |browser: &Browser| browser.address == datagram.path.remote;
+                        let who = self.browsers.iter().position(to).expect("sent to a browser");
+                        if !self.cut.contains(&who) {
+                            let delivery = Delivery::ToClient { who, bytes: datagram.contents };
+                            self.link.send(now, self.quality, delivery);
+                        }
+                    }
+                    Item::Conn(conn) => {
+                        touched.insert(conn);
+                    }
+                }
+            }
+            let Some(conn) = touched.pop_first() else { break };
+            let who = self.conns.iter().find(|(_, other)| **other == conn).map(|(&who, _)| who);
+            let bytes = self.server.pending_write(conn).to_vec();
+            if let Some(who) = who.filter(|who| !self.cut.contains(who)) {
+                if !bytes.is_empty() {
+                    self.link.stream(now, self.quality, Delivery::StreamToClient { who, bytes: bytes.clone() });
+                }
+                self.server.handle_written(now, conn, bytes.len(), &mut self.out);
+            }
+            if self.server.should_close(conn) {
+                self.conns.retain(|_, other| *other != conn);
+                self.server.handle_hangup(now, conn, &mut self.out);
+            }
+        }
+    }
+
+    /// Checks what must hold whatever the clients do.
+    fn check_laws(&self) {
+        let sizes = self.server.table_sizes();
+        assert!(sizes.conns <= self.limits.conns_max && sizes.sessions <= sizes.conns, "law 6: {sizes:?}");
+        assert!(sizes.peers <= self.limits.peers_max, "law 6: {sizes:?}");
+        assert!(sizes.addresses <= sizes.peers * self.limits.addresses_per_peer_max, "law 6: {sizes:?}");
+        assert!(sizes.broadcasts <= self.limits.broadcasts_max, "law 6: {sizes:?}");
+        assert!(sizes.unconnected <= self.limits.unconnected_queue_max, "law 6: {sizes:?}");
+        for listener in &self.browsers {
+            if let Some(heard) = listener.heard.last().filter(|heard| heard.at == self.now) {
+                self.check_heard(listener, heard.source);
+            }
+        }
+    }
+
+    /// Laws 1 and 8: whoever is heard has acknowledged this listener before, and it is written down.
+    fn check_heard(&self, listener: &Browser, source: u16) {
+        let publisher = &self.browsers[usize::from(source)];
+        let acknowledged =
+            publisher.acknowledged.iter().any(|(admin, _, at)| *admin == listener.id && *at < self.now);
+        assert!(acknowledged, "law 1: {} hears {} unacknowledged", listener.id, publisher.id);
+        for event in [AuditEvent::ListenRequested, AuditEvent::ListenAnnounced, AuditEvent::ListenStarted] {
+            let written = self.audit.iter().any(|entry| {
+                entry.event == event && entry.actor == listener.id && entry.commercial_id == publisher.id
+            });
+            assert!(written, "law 8: {event:?} of {} is not written down", listener.id);
+        }
+    }
+
+    /// Law 7: each packet at most once, and in the order of its numbers the order in which it was sent.
+    pub fn check_faithful(&self) {
+        for listener in &self.browsers {
+            let mut heard = listener.heard.clone();
+            heard.sort_by_key(|heard| heard.sequence);
+            for pair in heard.windows(2) {
+                let [before, after] = pair else { unreachable!() };
+                assert!(before.sequence < after.sequence, "law 7: one number twice: {before:?} {after:?}");
+                if before.source == after.source {
+                    assert!(before.counter < after.counter, "law 7: order: {before:?} {after:?}");
+                }
+            }
+            let packets: BTreeSet<_> = heard.iter().map(|heard| (heard.source, heard.counter)).collect();
+            assert_eq!(packets.len(), heard.len(), "law 7: a packet twice at {}", listener.id);
+        }
+    }
+
+    /// Law 5: everybody leaves, and nothing is left.
+    pub fn end(mut self) {
+        self.check_faithful();
+        for who in 0..self.browsers.len() {
+            self.close(who);
+        }
+        self.run_ms(1000);
+        let empty = TableSizes::default();
+        assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
+    }
+}
+
+/// The wall clock of the world, so long after its start.
+fn unix(elapsed: Duration) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_800_000_000) + elapsed
+}
