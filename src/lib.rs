@@ -28,6 +28,7 @@ pub mod keys;
 pub mod outbox;
 pub mod peer;
 pub mod server;
+pub mod shell;
 pub mod stats;
 pub mod token;
 pub mod web;

@@ -1,0 +1,172 @@
+//! Writes log lines to stderr: time, level, a mark for what it is about, the message.
+//!
+//! Marks: `signal` 📡, `gps` 📍, `audio` 🎵, `webrtc` 📞, `http` 🌐, `audit` 🧾, and ❌ for every error. Invariant: a
+//! record is one line, whatever a client put into a value of it.
+
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use env_logger::{Builder, Target};
+use log::{Level, LevelFilter};
+
+/// Why a filter can't be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{directive}` is no log filter: write info, or debug,webrtc=trace")]
+pub struct FilterError {
+    directive: String,
+}
+
+/// Checks a filter: levels and `target=level`, separated by commas.
+///
+/// # Errors
+/// The first part that is neither.
+pub fn check_filter(filter: &str) -> Result<(), FilterError> {
+    for directive in filter.split(',').map(str::trim).filter(|directive| !directive.is_empty()) {
+        let is_known = match directive.split_once('=') {
+            Some((target, level)) => is_target(target) && level.parse::<LevelFilter>().is_ok(),
+            None => directive.parse::<LevelFilter>().is_ok() || is_target(directive),
+        };
+        if !is_known {
+            return Err(FilterError { directive: directive.to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Starts logging; what logs before is lost.
+///
+/// # Errors
+/// See [`check_filter`].
+pub fn start(filter: &str) -> Result<(), FilterError> {
+    check_filter(filter)?;
+    let mut builder = Builder::new();
+    builder.parse_filters(filter).target(Target::Stderr).format(|out, record| {
+        let message = record.args().to_string();
+        writeln!(out, "{}", line(now(), record.level(), record.target(), &message))
+    });
+    // Fails only where a logger is already set, as in a test: that one stays.
+    let _ = builder.try_init();
+    Ok(())
+}
+
+/// Returns the moment as RFC 3339 with milliseconds, in UTC.
+pub(super) fn timestamp(at: SystemTime) -> String {
+    let elapsed = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (elapsed.as_secs() / 86_400, elapsed.as_secs() % 86_400);
+    // Days since the epoch to a date: H. Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+    let day_from_march_0000 = days + 719_468;
+    let (era, day_of_era) = (day_from_march_0000 / 146_097, day_from_march_0000 % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let milliseconds = elapsed.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+}
+
+fn is_target(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ':'))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the time of a log line")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn line(at: SystemTime, level: Level, target: &str, message: &str) -> String {
+    let time = timestamp(at);
+    let message = one_line(message);
+    match mark(level, target) {
+        Some(mark) => format!("{time} {level:<5} {mark} {target}: {message}"),
+        None => format!("{time} {level:<5} {target}: {message}"),
+    }
+}
+
+fn mark(level: Level, target: &str) -> Option<&'static str> {
+    if level == Level::Error {
+        return Some("❌");
+    }
+    match target {
+        "signal" => Some("📡"),
+        "gps" => Some("📍"),
+        "audio" => Some("🎵"),
+        "webrtc" => Some("📞"),
+        "http" => Some("🌐"),
+        "audit" => Some("🧾"),
+        _ => None,
+    }
+}
+
+/// Escapes what could forge a second line or steer a terminal.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn timestamps() {
+        let cases = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (1_763_846_645_007, "2025-11-22T21:24:05.007Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ];
+        for (milliseconds, want) in cases {
+            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(milliseconds)), want);
+        }
+        assert_eq!(timestamp(UNIX_EPOCH - Duration::from_secs(1)), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn marks() {
+        let cases = [
+            (Level::Info, "signal", Some("📡")),
+            (Level::Debug, "gps", Some("📍")),
+            (Level::Info, "audio", Some("🎵")),
+            (Level::Warn, "webrtc", Some("📞")),
+            (Level::Info, "http", Some("🌐")),
+            (Level::Info, "audit", Some("🧾")),
+            (Level::Error, "audit", Some("❌")),
+            (Level::Error, "ecoute::shell", Some("❌")),
+            (Level::Warn, "ecoute::shell", None),
+        ];
+        for (level, target, want) in cases {
+            assert_eq!(mark(level, target), want, "{level} {target}");
+        }
+    }
+
+    #[test]
+    fn a_record_is_one_line() {
+        let got = line(UNIX_EPOCH, Level::Info, "http", "path=/\r\n2025 é \u{1b}[31m\u{9b}");
+        assert_eq!(got, "1970-01-01T00:00:00.000Z INFO  🌐 http: path=/\\r\\n2025 é \\u{1b}[31m\\u{9b}");
+    }
+
+    #[test]
+    fn filters() {
+        for good in ["info", "off", "DEBUG", "info,webrtc=trace", "ecoute::shell=debug, warn", "audit", ""] {
+            assert_eq!(check_filter(good), Ok(()), "{good}");
+        }
+        for bad in ["webrtc=loud", "=info", "info debug", "a=b=c", "webrtc="] {
+            assert!(check_filter(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Accepts TCP clients and moves their bytes between sockets and the core.
+//!
+//! Knows nothing of HTTP or WebSocket, and holds no bytes between turns: queues are the core's. Readiness is
+//! edge-triggered, so it is remembered here until a call would block. Invariant: each key in `streams` is one that the
+//! core gave out and that was not hung up yet.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+use slotmap::{Key, KeyData, SecondaryMap};
+use socket2::{Domain, Socket, Type};
+
+use super::Turn;
+use super::addresses::canonical;
+use crate::keys::ConnKey;
+use crate::outbox::Outbox;
+
+/// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.
+const BACKLOG: i32 = 1024;
+
+/// How many clients are accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// How many reads are done in one turn, over all clients.
+const READS_PER_TURN: usize = 128;
+
+/// How much one read takes, in bytes.
+const READ_BYTES: usize = 16 * 1024;
+
+/// How much is written to one client before others have their turn, in bytes.
+const WRITE_BYTES_PER_FLUSH: usize = 512 * 1024;
+
+/// How long accepting rests after an error, which is mostly a lack of file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// How long a socket that we closed may take to read our last bytes.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// How many such sockets are kept; the oldest is dropped.
+const LINGERING_MAX: usize = 256;
+
+/// How much a client may have sent that nobody wanted to read, in reads; more is answered with a reset.
+const DISCARDED_READS_MAX: usize = 16;
+
+/// The listener and all clients.
+pub(super) struct Tcp {
+    listener: TcpListener,
+    registry: Registry,
+    streams: SecondaryMap<ConnKey, Stream>,
+    /// Clients that may have something to read; each stands in it at most once.
+    readable: VecDeque<ConnKey>,
+    /// Clients that sent their last byte; they are hung up once what they asked for is written.
+    ended: Vec<ConnKey>,
+    lingering: VecDeque<(Instant, TcpStream)>,
+    accepting: Accepting,
+    buffer: Box<[u8]>,
+}
+
+/// Whether to call accept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Accepting {
+    /// Nobody waits, until the next event.
+    Idle,
+    /// Somebody may wait.
+    Ready,
+    /// The last call failed; somebody may wait.
+    Resting { until: Instant },
+}
+
+struct Stream {
+    socket: TcpStream,
+    /// Stands in `Tcp::readable`.
+    is_queued: bool,
+    is_writable: bool,
+}
+
+/// Opens a non-blocking listener on `address`; one on `[::]` takes IPv4 too.
+///
+/// # Errors
+/// The system's.
+pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // A restart must not wait for old conns to leave TIME_WAIT; Linux still refuses a second listener.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Returns the token of a client; never one below 2^32, because slotmap keeps a version above 0 in the high half.
+fn token_of(conn: ConnKey) -> Token {
+    const { assert!(size_of::<usize>() == size_of::<u64>(), "a key must fit into a token") };
+    Token(conn.data().as_ffi() as usize)
+}
+
+impl Tcp {
+    /// Takes over a listener made by [`listen`] and registers it.
+    pub(super) fn new(listener: std::net::TcpListener, registry: &Registry, token: Token) -> io::Result<Tcp> {
+        let mut listener = TcpListener::from_std(listener);
+        registry.register(&mut listener, token, Interest::READABLE)?;
+        Ok(Tcp {
+            listener,
+            registry: registry.try_clone()?,
+            streams: SecondaryMap::new(),
+            readable: VecDeque::new(),
+            ended: Vec::new(),
+            lingering: VecDeque::new(),
+            accepting: Accepting::Idle,
+            buffer: vec![0; READ_BYTES].into(),
+        })
+    }
+
+    /// Remembers that clients wait to be accepted.
+    pub(super) fn on_listener_event(&mut self) {
+        if self.accepting == Accepting::Idle {
+            self.accepting = Accepting::Ready;
+        }
+    }
+
+    /// Remembers what a client's event says; an event of a client that is gone says nothing.
+    pub(super) fn on_stream_event(&mut self, event: &Event, out: &mut Outbox) {
+        let conn = ConnKey::from(KeyData::from_ffi(event.token().0 as u64));
+        let Some(stream) = self.streams.get_mut(conn) else { return };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            if !stream.is_queued {
+                self.readable.push_back(conn);
+            }
+            stream.is_queued = true;
+        }
+        if event.is_writable() || event.is_write_closed() || event.is_error() {
+            stream.is_writable = true;
+            out.touch(conn);
+        }
+    }
+
+    /// Returns when there is something to do without an event.
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        if !self.readable.is_empty() || !self.ended.is_empty() {
+            return Some(now);
+        }
+        let accept = match self.accepting {
+            Accepting::Idle => None,
+            Accepting::Ready => Some(now),
+            Accepting::Resting { until } => Some(until),
+        };
+        accept.into_iter().chain(self.lingering.front().map(|(until, _)| *until)).min()
+    }
+
+    /// Accepts who waits, as far as one turn goes.
+    pub(super) fn accept(&mut self, turn: &mut Turn<'_>) {
+        match self.accepting {
+            Accepting::Idle => return,
+            Accepting::Resting { until } if turn.now < until => return,
+            Accepting::Ready | Accepting::Resting { .. } => {}
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listener.accept() {
+                Ok((socket, remote)) => {
+                    self.accepting = Accepting::Ready;
+                    self.admit(turn, socket, canonical(remote));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.accepting = Accepting::Idle;
+                    return;
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
+                Err(error) => return self.rest_from_accepting(turn.now, &error),
+            }
+        }
+    }
+
+    /// Reads from clients, as far as one turn goes, each in its turn.
+    pub(super) fn read(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..READS_PER_TURN {
+            let Some(conn) = self.readable.pop_front() else { return };
+            let Some(stream) = self.streams.get_mut(conn) else { continue };
+            match stream.socket.read(&mut self.buffer) {
+                Ok(0) => self.ended.push(conn),
+                Ok(length) => {
+                    // Only a read that would block ends readiness: an end of stream may wait behind these bytes.
+                    self.readable.push_back(conn);
+                    turn.server.handle_bytes(turn.now, conn, &self.buffer[..length], turn.out);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => stream.is_queued = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => self.readable.push_back(conn),
+                Err(error) => {
+                    log::debug!("client gone: {error}");
+                    self.ended.push(conn);
+                }
+            }
+        }
+    }
+
+    /// Writes what the core has for a client, and closes it where the core says so.
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
+        let Some(stream) = self.streams.get_mut(conn) else { return };
+        match stream.write_pending(turn, conn) {
+            Ok(()) if turn.server.should_close(conn) => {
+                if let Some(stream) = self.hang_up(turn, conn) {
+                    self.linger(turn.now, stream.socket);
+                }
+            }
+            Ok(()) => {}
+            Err(error) => {
+                log::debug!("client gone: {error}");
+                self.hang_up(turn, conn);
+            }
+        }
+    }
+
+    /// Hangs up clients that sent their last byte; what they asked for must have been flushed before.
+    pub(super) fn hang_up_ended(&mut self, turn: &mut Turn<'_>) {
+        for conn in mem::take(&mut self.ended) {
+            self.hang_up(turn, conn);
+        }
+    }
+
+    /// Closes sockets that lingered long enough.
+    pub(super) fn close_lingering(&mut self, now: Instant) {
+        while let Some((_, mut socket)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
+            discard(&mut socket, &mut self.buffer);
+        }
+    }
+
+    fn admit(&mut self, turn: &mut Turn<'_>, mut socket: TcpStream, remote: SocketAddr) {
+        let Some(conn) = turn.server.handle_accept(turn.now, remote, turn.out) else { return };
+        // Fails only for a client that is gone already, which the first read tells.
+        let _ = socket.set_nodelay(true);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.registry.register(&mut socket, token_of(conn), interest) {
+            log::warn!("client can't be watched: {error}");
+            turn.server.handle_hangup(turn.now, conn, turn.out);
+            return;
+        }
+        self.streams.insert(conn, Stream { socket, is_queued: false, is_writable: true });
+    }
+
+    fn rest_from_accepting(&mut self, now: Instant, error: &io::Error) {
+        if self.accepting == Accepting::Ready {
+            log::warn!("clients can't be accepted for now: {error} open={}", self.streams.len());
+        }
+        self.accepting = Accepting::Resting { until: now + ACCEPT_REST };
+        self.lingering.clear();
+    }
+
+    fn hang_up(&mut self, turn: &mut Turn<'_>, conn: ConnKey) -> Option<Stream> {
+        let mut stream = self.streams.remove(conn)?;
+        // Closing removes it from the poll anyway; a lingering one shall cause no more events.
+        let _ = self.registry.deregister(&mut stream.socket);
+        turn.server.handle_hangup(turn.now, conn, turn.out);
+        Some(stream)
+    }
+
+    /// Lets a client read our last bytes before its socket closes.
+    ///
+    /// Closing a socket with bytes that nobody read sends a reset, and on some systems a reset throws away what the
+    /// client has not read yet: a close code, or the answer to a request that was too long.
+    fn linger(&mut self, now: Instant, mut socket: TcpStream) {
+        if socket.shutdown(Shutdown::Write).is_err() || discard(&mut socket, &mut self.buffer) == Rest::None {
+            return;
+        }
+        if self.lingering.len() >= LINGERING_MAX {
+            self.lingering.pop_front();
+        }
+        self.lingering.push_back((now + LINGER, socket));
+    }
+}
+
+impl Stream {
+    fn write_pending(&mut self, turn: &mut Turn<'_>, conn: ConnKey) -> io::Result<()> {
+        let mut written = 0;
+        while self.is_writable {
+            let bytes = turn.server.pending_write(conn);
+            if bytes.is_empty() {
+                break;
+            }
+            if written >= WRITE_BYTES_PER_FLUSH {
+                turn.out.touch(conn);
+                break;
+            }
+            match self.socket.write(bytes) {
+                Ok(length) => {
+                    written += length;
+                    turn.server.handle_written(turn.now, conn, length, turn.out);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_writable = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a client's bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// The client sent its last byte, or is gone.
+    None,
+    /// More may come.
+    Unknown,
+}
+
+fn discard(socket: &mut TcpStream, buffer: &mut [u8]) -> Rest {
+    for _ in 0..DISCARDED_READS_MAX {
+        match socket.read(buffer) {
+            Ok(0) => return Rest::None,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Rest::Unknown,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Rest::None,
+        }
+    }
+    Rest::Unknown
+}

@@ -1,0 +1,414 @@
+//! The real program over loopback: start and its errors, sockets, tokens, signals.
+//!
+//! Not what requests mean: that is tested where the core is. Invariant: every wait is bounded.
+#![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::{Ecoute, PROGRAM, Terminal, WAIT, processor_time, program, run};
+use tempfile::TempDir;
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::{Message, WebSocket};
+
+/// How long the program may take to end after a signal.
+const EXIT: Duration = Duration::from_secs(3);
+
+#[test]
+fn health_over_ipv4_and_ipv6() {
+    let ecoute = Ecoute::start();
+    assert_eq!(get(ecoute.address, "/health", ""), (200, r#"{"status":"ok"}"#.to_owned()));
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, ecoute.address.port()));
+    match TcpListener::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(_) => assert_eq!(get(v6, "/health", "").0, 200),
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::AddrNotAvailable, "a machine without IPv6"),
+    }
+}
+
+#[test]
+fn ipv4_only() {
+    let data = TempDir::new().unwrap();
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    let ecoute = Ecoute::start_command(command, data);
+    assert_eq!(get(ecoute.address, "/health", "").0, 200);
+    assert!(ecoute.lines.iter().any(|line| line.contains(&format!("listening address={}", ecoute.address))));
+}
+
+#[test]
+fn settings_from_the_environment() {
+    let data = TempDir::new().unwrap();
+    let mut command = program();
+    command.env("ECOUTE_LISTEN", "127.0.0.1:0").env("ECOUTE_DATA", data.path());
+    command.env("ECOUTE_PUBLIC_ADDRESS", "203.0.113.7,198.51.100.7:4000");
+    let ecoute = Ecoute::start_command(command, data);
+    let port = ecoute.address.port();
+    let want = format!("advertised=203.0.113.7:{port},198.51.100.7:4000");
+    assert!(ecoute.lines.iter().any(|line| line.ends_with(&want)), "{:#?}", ecoute.lines);
+}
+
+#[test]
+fn tokens_open_what_needs_one() {
+    let ecoute = Ecoute::start();
+    let status = "/api/streaming/status";
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n");
+    let admin = ecoute.token("admin", "responsable", "Responsable");
+    assert_eq!(get(ecoute.address, status, &bearer(&admin)).0, 200);
+    let commercial = ecoute.token("commercial", "lea", "Léa");
+    assert_eq!(get(ecoute.address, status, &bearer(&commercial)).0, 403);
+    assert_eq!(get(ecoute.address, status, "").0, 401);
+    let other = Ecoute::start();
+    assert_eq!(get(other.address, status, &bearer(&admin)).0, 401);
+
+    let link = ecoute.link("admin", "responsable", "Responsable");
+    let (page, token) = link.split_once("#t=").unwrap();
+    assert_eq!(page, format!("http://{}/admin", ecoute.address));
+    assert_eq!(get(ecoute.address, status, &bearer(token)).0, 200);
+    assert_eq!(get(ecoute.address, "/admin", "").0, 200);
+    let link = ecoute.link("commercial", "lea", "Léa");
+    assert!(link.starts_with(&format!("http://{}/commercial#t=", ecoute.address)), "{link}");
+}
+
+#[test]
+fn secret_is_private_kept_and_never_shown() {
+    let mut first = Ecoute::start();
+    let path = first.data.path().join("secret");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    let secret = fs::read_to_string(&path).unwrap();
+    let bearer = format!("Authorization: Bearer {}\r\n", first.token("admin", "a", "A"));
+
+    let second =
+        Ecoute::start_with(std::mem::replace(&mut first.data, TempDir::new().unwrap()), &["--log", "trace"]);
+    drop(first);
+    assert_eq!(fs::read_to_string(&path).unwrap(), secret);
+    assert_eq!(get(second.address, "/api/streaming/status", &bearer).0, 200);
+
+    second.signal(Signal::SIGTERM);
+    let mut second = second;
+    second.wait_for_exit(EXIT);
+    let (stdout, stderr) = second.output();
+    assert_eq!(stdout, [""; 0], "a link is for a terminal");
+    for line in stderr {
+        let shown = line.contains("#t=") || line.contains("eyJ") || line.contains(secret.trim_end());
+        assert!(!shown, "{line}");
+    }
+}
+
+#[test]
+fn links_are_printed_on_a_terminal() {
+    let data = TempDir::new().unwrap();
+    let server = format!("exec {} --listen 127.0.0.1:0 --data {}", path(PROGRAM.as_ref()), path(data.path()));
+    // When `script` is killed its terminal goes away, and the server with it.
+    let mut terminal = Terminal::start(Command::new("script").args(["-qec", &server, "/dev/null"]));
+    let salesperson = terminal.wait_for_line("/commercial#t=");
+    let supervisor = terminal.wait_for_line("/admin#t=");
+    terminal.wait_for_line("listening address=");
+
+    let (page, token) = supervisor.trim().split_once("/admin#t=").unwrap();
+    let address = SocketAddr::new("127.0.0.1".parse().unwrap(), page.rsplit_once(':').unwrap().1.parse().unwrap());
+    assert_eq!(page, format!("http://localhost:{}", address.port()));
+    assert!(salesperson.trim().starts_with(page), "{salesperson}");
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    assert_eq!(get(address, "/api/streaming/status", &bearer).0, 200);
+}
+
+#[test]
+fn port_in_use() {
+    let data = TempDir::new().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    while TcpListener::bind(udp.local_addr().unwrap()).is_err() {
+        udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    }
+    let cases = [("TCP", tcp.local_addr().unwrap()), ("UDP", udp.local_addr().unwrap())];
+    for (protocol, address) in cases {
+        let output = run(program().args(["--listen", &address.to_string(), "--data"]).arg(data.path()));
+        let want = format!("{protocol} port {} is in use", address.port());
+        assert_refused(protocol, &output, &want);
+    }
+}
+
+#[test]
+fn secret_that_can_not_be_used() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("short");
+    fs::write(&file, "hunter2\n").unwrap();
+    let below_a_file = file.join("data");
+    let (data, file, below_a_file) = (path(data.path()), path(&file), path(&below_a_file));
+    let cases: &[(&str, &[&str], &str)] = &[
+        ("unreadable", &["--data", &data, "--secret-file", &data], "can't read the secret"),
+        ("too short", &["--data", &data, "--secret-file", &file], "has 7 bytes"),
+        ("no data directory", &["--data", &below_a_file], "can't write to the data directory"),
+        ("token without a secret", &["token", "--role", "admin", "--id", "a", "--data", &data], "no secret at"),
+        ("link without a secret", &["link", "--role", "admin", "--id", "a", "--data", &data], "no secret at"),
+    ];
+    for (name, arguments, want) in cases {
+        assert_refused(name, &run(program().env("ECOUTE_LISTEN", "127.0.0.1:0").args(*arguments)), want);
+    }
+}
+
+#[test]
+fn flags_out_of_range() {
+    let data = TempDir::new().unwrap();
+    let secret = data.path().join("secret");
+    fs::write(&secret, [b'x'; 32]).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let many = "192.0.2.1,192.0.2.2,192.0.2.3,192.0.2.4,192.0.2.5,192.0.2.6,192.0.2.7,192.0.2.8,192.0.2.9";
+    let token = |more: &[&'static str]| [&["token"], more].concat();
+    let cases: &[(&str, Vec<&str>, &str)] = &[
+        ("listen", vec!["--listen", "8080"], "--listen"),
+        ("port too large", vec!["--listen", "127.0.0.1:65536"], "--listen"),
+        ("not ours", vec!["--listen", "203.0.113.77:0"], "no address of this machine"),
+        ("public address", vec!["--public-address", "example.org"], "--public-address"),
+        ("no host", vec!["--listen", "127.0.0.1:0", "--public-address", "0.0.0.0"], "one host"),
+        ("nine addresses", vec!["--listen", "127.0.0.1:0", "--public-address", many], "9 addresses"),
+        ("origin", vec!["--allow-origin", "app.example/path"], "--allow-origin"),
+        ("log", vec!["--log", "http=loud"], "http=loud"),
+        ("role", token(&["--role", "boss", "--id", "a"]), "choose admin, commercial or monitor"),
+        ("id", token(&["--role", "admin", "--id", "a b"]), "128 printable"),
+        ("ttl", token(&["--role", "admin", "--id", "a", "--ttl", "0s"]), "3650d"),
+        ("scope", token(&["--role", "commercial", "--id", "a", "--listen", "b"]), "--role admin"),
+        ("scope of nobody", token(&["--role", "admin", "--id", "a", "--listen", "b,"]), "128 printable"),
+        ("device", token(&["--role", "admin", "--id", "a", "--device"]), "--role commercial"),
+        ("link", vec!["link", "--role", "monitor", "--id", "a"], "no page"),
+        ("url", vec!["link", "--role", "admin", "--id", "a", "--url", "here"], "https://"),
+    ];
+    for (name, arguments, want) in cases {
+        assert_refused(name, &run(program().env("ECOUTE_DATA", data.path()).args(arguments)), want);
+    }
+    let output = run(program().env("ECOUTE_DATA", data.path()).env("ECOUTE_LISTEN", "nonsense"));
+    assert_refused("environment", &output, "nonsense");
+    for arguments in [&["--no-such-flag"][..], &["token", "--id", "a"], &["no-such-command"]] {
+        assert_eq!(run(program().args(arguments)).status.code(), Some(2), "{arguments:?}");
+    }
+    assert!(run(program().arg("--help")).status.success());
+}
+
+#[test]
+fn two_hundred_at_once() {
+    let ecoute = Ecoute::start();
+    let mut clients: Vec<_> = (0..200).map(|_| connect(ecoute.address)).collect();
+    for client in &mut clients {
+        client.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
+    }
+    for client in &mut clients {
+        assert_eq!(read_response(client).0, 200);
+    }
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let ecoute = Ecoute::start();
+    let mut client = connect(ecoute.address);
+    let paths = ["/health", "/no-such-page", "/api/streaming/status"];
+    let requests: String = (0..30).map(|index| request(paths[index % 3], "")).collect();
+    client.get_mut().write_all(requests.as_bytes()).unwrap();
+    for index in 0..30 {
+        assert_eq!(read_response(&mut client).0, [200, 404, 401][index % 3], "{index}");
+    }
+}
+
+#[test]
+fn request_byte_by_byte() {
+    let ecoute = Ecoute::start();
+    let mut client = connect(ecoute.address);
+    for byte in request("/health", "").bytes() {
+        client.get_mut().write_all(&[byte]).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(read_response(&mut client).0, 200);
+}
+
+#[test]
+fn half_closed_client_gets_its_answer() {
+    let ecoute = Ecoute::start();
+    let mut client = connect(ecoute.address);
+    client.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
+    client.get_mut().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_response(&mut client).0, 200);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
+/// A refusal must reach a client that is still sending, although its last bytes are never read.
+#[test]
+fn too_long_a_head_gets_its_answer() {
+    let ecoute = Ecoute::start();
+    let mut client = connect(ecoute.address);
+    let head = format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX: {}", "x".repeat(200_000));
+    client.get_mut().write_all(head.as_bytes()).unwrap();
+    assert_eq!(read_response(&mut client).0, 431);
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn no_processor_time_is_used_while_nothing_happens() {
+    let ecoute = Ecoute::start();
+    let mut client = connect(ecoute.address);
+    client.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
+    read_response(&mut client);
+    for _ in 0..20 {
+        drop(TcpStream::connect(ecoute.address).unwrap());
+    }
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.send_to(b"noise", ecoute.address).unwrap();
+    assert_idle(&ecoute);
+}
+
+#[test]
+fn more_clients_than_open_files() {
+    let data = TempDir::new().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -n 40 && exec "$0" "$@""#]).arg(program().get_program());
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    let mut ecoute = Ecoute::start_command(command, data);
+    let mut clients: Vec<_> = (0..100).map(|_| connect(ecoute.address)).collect();
+    ecoute.wait_for_line("can't be accepted");
+    assert_idle(&ecoute);
+
+    clients.drain(..60);
+    for client in &mut clients {
+        client.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
+        assert_eq!(read_response(client).0, 200);
+        client.get_mut().shutdown(Shutdown::Both).unwrap();
+    }
+}
+
+#[test]
+fn sigterm_tells_clients_and_ends() {
+    let mut ecoute = Ecoute::start();
+    let mut websocket = open_websocket(&ecoute);
+    ecoute.signal(Signal::SIGTERM);
+    let begin = Instant::now();
+    let mut was_told = false;
+    loop {
+        match websocket.read().unwrap() {
+            Message::Text(text) => {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                was_told |= message["event"] == "server_draining";
+            }
+            Message::Close(frame) => {
+                assert_eq!(frame.unwrap().code, CloseCode::Restart);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(was_told);
+    let (status, _) = ecoute.wait_for_exit(EXIT);
+    assert_eq!(status.code(), Some(0));
+    assert!(begin.elapsed() < EXIT, "{:?}", begin.elapsed());
+}
+
+#[test]
+fn signals_end_an_idle_server() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let mut ecoute = Ecoute::start();
+        ecoute.signal(signal);
+        assert_eq!(ecoute.wait_for_exit(EXIT).0.code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn client_that_never_leaves_does_not_hold_the_end_up() {
+    let mut ecoute = Ecoute::start();
+    let _websocket = open_websocket(&ecoute);
+    ecoute.signal(Signal::SIGINT);
+    assert_eq!(ecoute.wait_for_exit(EXIT).0.code(), Some(0));
+}
+
+#[test]
+fn second_signal_ends_at_once() {
+    let mut ecoute = Ecoute::start();
+    let _websocket = open_websocket(&ecoute);
+    ecoute.signal(Signal::SIGTERM);
+    ecoute.wait_for_line("stopping");
+    ecoute.signal(Signal::SIGTERM);
+    let (status, elapsed) = ecoute.wait_for_exit(EXIT);
+    assert_eq!(status.code(), Some(0));
+    assert!(elapsed < Duration::from_millis(500), "{elapsed:?}");
+}
+
+fn assert_refused(name: &str, output: &Output, part: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+    let is_one_line = stderr.ends_with('\n') && stderr.trim_end().lines().count() == 1;
+    assert!(is_one_line && stderr.starts_with("ecoute: ") && stderr.contains(part), "{name}: {stderr}");
+}
+
+fn assert_idle(ecoute: &Ecoute) {
+    thread::sleep(Duration::from_millis(200));
+    let before = processor_time(ecoute.child.id());
+    thread::sleep(Duration::from_millis(1000));
+    let used = processor_time(ecoute.child.id()) - before;
+    assert!(used <= Duration::from_millis(50), "{used:?}");
+}
+
+fn path(path: &std::path::Path) -> String {
+    path.to_str().unwrap().to_owned()
+}
+
+fn connect(address: SocketAddr) -> BufReader<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, WAIT).unwrap();
+    stream.set_read_timeout(Some(WAIT)).unwrap();
+    stream.set_write_timeout(Some(WAIT)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    BufReader::new(stream)
+}
+
+fn request(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
+}
+
+fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
+    let mut client = connect(address);
+    client.get_mut().write_all(request(path, headers).as_bytes()).unwrap();
+    read_response(&mut client)
+}
+
+/// Reads one response, and not a byte of the next.
+fn read_response(client: &mut BufReader<TcpStream>) -> (u16, String) {
+    let mut line = String::new();
+    client.read_line(&mut line).unwrap();
+    let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {line:?}")).parse().unwrap();
+    let mut length = 0;
+    loop {
+        line.clear();
+        client.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().unwrap();
+            }
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    client.read_exact(&mut body).unwrap();
+    (status, String::from_utf8(body).unwrap())
+}
+
+/// Returns a WebSocket that has registered as a salesperson.
+fn open_websocket(ecoute: &Ecoute) -> WebSocket<TcpStream> {
+    let stream = connect(ecoute.address).into_inner();
+    let (mut websocket, _) = tungstenite::client(format!("ws://{}/ws", ecoute.address), stream).unwrap();
+    let token = ecoute.token("commercial", "lea", "Léa");
+    let register = json!({"event": "register_user", "data": {"token": token, "page": "p1"}});
+    websocket.send(Message::text(register.to_string())).unwrap();
+    loop {
+        if let Message::Text(text) = websocket.read().unwrap() {
+            let message: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(message["event"], "user_registered", "{message}");
+            return websocket;
+        }
+    }
+}

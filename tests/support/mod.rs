@@ -1,0 +1,214 @@
+//! Starts the real program on a port of its own and ends it with the test.
+//!
+//! Invariant: every wait is bounded, and no child outlives its [`Ecoute`].
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+#![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+/// How long the program may take for anything.
+pub const WAIT: Duration = Duration::from_secs(10);
+
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ecoute");
+
+/// A running server with its data in a directory of its own.
+pub struct Ecoute {
+    pub child: Child,
+    /// Where IPv4 clients of this machine reach it.
+    pub address: SocketAddr,
+    pub data: TempDir,
+    /// What it wrote to stderr, as far as [`Ecoute::wait_for_line`] read.
+    pub lines: Vec<String>,
+    stderr: Receiver<String>,
+    stdout: Receiver<String>,
+}
+
+/// A command whose stdout is read, killed with the test.
+pub struct Terminal {
+    child: Child,
+    lines: Vec<String>,
+    stdout: Receiver<String>,
+}
+
+impl Ecoute {
+    /// Starts a server on IPv4 and IPv6, and returns once it listens.
+    pub fn start() -> Ecoute {
+        Ecoute::start_with(TempDir::new().unwrap(), &[])
+    }
+
+    /// Starts a server with more arguments on a data directory that may have been used before.
+    pub fn start_with(data: TempDir, arguments: &[&str]) -> Ecoute {
+        let mut command = program();
+        command.args(["--listen", "[::]:0", "--data"]).arg(data.path()).args(arguments);
+        Ecoute::start_command(command, data)
+    }
+
+    /// Starts a command that runs the server on port 0, with `data` as its data directory.
+    pub fn start_command(mut command: Command, data: TempDir) -> Ecoute {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdout = lines_of(child.stdout.take().unwrap());
+        let stderr = lines_of(child.stderr.take().unwrap());
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut ecoute = Ecoute { child, address, data, lines: Vec::new(), stderr, stdout };
+        let line = ecoute.wait_for_line("listening address=");
+        let (_, rest) = line.split_once("address=").unwrap();
+        let bound: SocketAddr = rest.split(' ').next().unwrap().parse().unwrap();
+        ecoute.address.set_port(bound.port());
+        ecoute
+    }
+
+    /// Returns a token as `ecoute token` prints it.
+    pub fn token(&self, role: &str, id: &str, name: &str) -> String {
+        self.print(&["token", "--role", role, "--id", id, "--name", name])
+    }
+
+    /// Returns a link as `ecoute link` prints it, to this server.
+    pub fn link(&self, role: &str, id: &str, name: &str) -> String {
+        let url = format!("http://{}", self.address);
+        self.print(&["link", "--role", role, "--id", id, "--name", name, "--url", &url])
+    }
+
+    /// Returns the next line on stderr that contains `part`.
+    pub fn wait_for_line(&mut self, part: &str) -> String {
+        wait_for_line(&self.stderr, &mut self.lines, part)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Returns how the program ended and how long that took; panics after `limit`.
+    pub fn wait_for_exit(&mut self, limit: Duration) -> (ExitStatus, Duration) {
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, begin.elapsed());
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        panic!("still running after {limit:?}");
+    }
+
+    /// Returns all that an ended program wrote, stdout and stderr.
+    pub fn output(mut self) -> (Vec<String>, Vec<String>) {
+        let until = Instant::now() + WAIT;
+        let rest = |lines: &Receiver<String>| -> Vec<String> {
+            let next = || lines.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+            std::iter::from_fn(next).collect()
+        };
+        let stdout = rest(&self.stdout);
+        let mut stderr = std::mem::take(&mut self.lines);
+        stderr.extend(rest(&self.stderr));
+        (stdout, stderr)
+    }
+
+    fn print(&self, arguments: &[&str]) -> String {
+        let output = run(program().args(arguments).arg("--data").arg(self.data.path()));
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+}
+
+impl Drop for Ecoute {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Terminal {
+    pub fn start(command: &mut Command) -> Terminal {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = lines_of(child.stdout.take().unwrap());
+        Terminal { child, lines: Vec::new(), stdout }
+    }
+
+    /// Returns the next line that contains `part`.
+    pub fn wait_for_line(&mut self, part: &str) -> String {
+        wait_for_line(&self.stdout, &mut self.lines, part)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the program, without settings from the environment of the test.
+pub fn program() -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ECOUTE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Runs a command that is expected to end by itself.
+pub fn run(command: &mut Command) -> Output {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let until = Instant::now() + WAIT;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > until {
+            child.kill().unwrap();
+            panic!("still running: {:?}", child.wait_with_output());
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Returns how much processor time a process used until now.
+pub fn processor_time(process: u32) -> Duration {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat")).unwrap();
+    // The second field is the name in parentheses; user and system time are fields 14 and 15, in 1/100 s (proc(5)).
+    let (_, after_name) = stat.rsplit_once(") ").unwrap();
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+fn wait_for_line(source: &Receiver<String>, lines: &mut Vec<String>, part: &str) -> String {
+    let until = Instant::now() + WAIT;
+    loop {
+        match source.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) => {
+                lines.push(line.clone());
+                if line.contains(part) {
+                    return line;
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                panic!("no line with {part:?} in {lines:#?}")
+            }
+        }
+    }
+}
+
+fn lines_of(source: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(source).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
