@@ -14,6 +14,8 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tungstenite::protocol::Role as Side;
 use tungstenite::{Message, WebSocket};
 
+use crate::link::Quality;
+
 /// How often a microphone makes a packet.
 pub const PACKET_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -21,6 +23,8 @@ pub const PACKET_INTERVAL: Duration = Duration::from_millis(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
     pub at: Instant,
+    /// The how-manieth session of this page: each numbers its own stream.
+    pub session: u32,
     pub sequence: u64,
     pub timestamp: u32,
     pub marker: bool,
@@ -44,6 +48,8 @@ pub struct Browser {
     pub id: String,
     pub address: SocketAddr,
     pub manners: Manners,
+    /// The network between this browser and the server.
+    pub quality: Quality,
     pub messages: Vec<Value>,
     pub heard: Vec<Heard>,
     /// `(admin id, notice id, when)` of every acknowledgement sent.
@@ -55,6 +61,7 @@ pub struct Browser {
     head: Vec<u8>,
     websocket: WebSocket<Pipe>,
     rtc: Option<Session>,
+    sessions: u32,
     next_packet: Option<Instant>,
     counter: u32,
     sequence: u64,
@@ -95,12 +102,13 @@ impl Write for Pipe {
 }
 
 impl Browser {
-    pub fn new(index: u16, id: &str, address: SocketAddr) -> Browser {
+    pub fn new(index: u16, id: &str, address: SocketAddr, quality: Quality) -> Browser {
         Browser {
             index,
             id: id.to_owned(),
             address,
             manners: Manners::Acknowledges,
+            quality,
             messages: Vec::new(),
             heard: Vec::new(),
             acknowledged: Vec::new(),
@@ -110,6 +118,7 @@ impl Browser {
             head: Vec::new(),
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
             rtc: None,
+            sessions: 0,
             next_packet: None,
             counter: 0,
             sequence: u64::from(fastrand::u16(..)),
@@ -123,6 +132,11 @@ impl Browser {
                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         self.websocket.get_mut().output.extend(head.as_bytes());
         self.say("register_user", json!({ "token": token, "page": page }));
+    }
+
+    /// Sends bytes that no page would.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.websocket.get_mut().output.extend(bytes);
     }
 
     pub fn say(&mut self, event: &str, data: Value) {
@@ -148,6 +162,7 @@ impl Browser {
         self.say(event, json!({ "sdp": offer.to_sdp_string() }));
         let is_sending = direction == Direction::SendOnly;
         self.rtc = Some(Session { rtc, pending: Some(pending), mid, timeout: now, is_sending });
+        self.sessions += 1;
         self.connected = false;
         self.next_packet = None;
     }
@@ -156,6 +171,11 @@ impl Browser {
     pub fn vanish(&mut self) {
         self.rtc = None;
         self.next_packet = None;
+    }
+
+    /// Tells whether no offer of this page waits for its answer.
+    pub fn rtc_is_idle(&self) -> bool {
+        self.rtc.as_ref().is_none_or(|session| session.pending.is_none())
     }
 
     pub fn messages_of<'a>(&'a self, event: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -202,7 +222,7 @@ impl Browser {
         let data = &message["data"];
         match message["event"].as_str().unwrap() {
             "streaming_started" | "audio_ready" => {
-                let Some(session) = self.rtc.as_mut() else { return };
+                let Some(session) = self.rtc.as_mut().filter(|session| session.pending.is_some()) else { return };
                 let answer = SdpAnswer::from_sdp_string(data["sdp"].as_str().unwrap()).expect("the answer is SDP");
                 let pending = session.pending.take().expect("one answer per offer");
                 session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
@@ -270,7 +290,12 @@ impl Browser {
         let Some(session) = self.rtc.as_mut() else { return };
         let _ = session.rtc.handle_input(Input::Timeout(now));
         loop {
-            match session.rtc.poll_output().expect("a browser's session goes on") {
+            let Ok(output) = session.rtc.poll_output() else {
+                // Its handshake was never answered, as on a dead network.
+                self.vanish();
+                return;
+            };
+            match output {
                 Output::Timeout(at) => {
                     // A library that is due at once is asked again a moment later, as a real loop would.
                     session.timeout = at.max(now + Duration::from_micros(100));
@@ -288,6 +313,7 @@ impl Browser {
                     let (source, counter) = parse_payload(&packet.payload);
                     self.heard.push(Heard {
                         at: now,
+                        session: self.sessions,
                         sequence: *packet.seq_no,
                         timestamp: packet.header.timestamp,
                         marker: packet.header.marker,

@@ -1,0 +1,98 @@
+//! Makes the microphone's tone and measures what a page plays.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::chromium::Page;
+
+const SAMPLE_HZ: u32 = 48_000;
+
+/// Writes ten seconds of a tone that sounds without a seam when it is repeated, 16 bit, mono.
+///
+/// Noise suppression takes it for noise, as it should, and lowers it to about a third within a second.
+pub fn write_tone(path: &Path, hz: f64) {
+    let samples = SAMPLE_HZ * 10;
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + samples * 2).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    wav.extend(16u32.to_le_bytes());
+    wav.extend([1u16, 1].map(u16::to_le_bytes).concat());
+    wav.extend([SAMPLE_HZ, SAMPLE_HZ * 2].map(u32::to_le_bytes).concat());
+    wav.extend([2u16, 16].map(u16::to_le_bytes).concat());
+    wav.extend(b"data");
+    wav.extend((samples * 2).to_le_bytes());
+    for sample in 0..samples {
+        let phase = f64::from(sample) / f64::from(SAMPLE_HZ) * hz * std::f64::consts::TAU;
+        wav.extend(((phase.sin() * 16_000.0) as i16).to_le_bytes());
+    }
+    std::fs::write(path, wav).unwrap();
+}
+
+/// Runs before a page: whatever is connected to the loudspeaker can be recorded and looked at, and still plays.
+pub const TAP: &str = r"
+    const connect = AudioNode.prototype.connect;
+    AudioNode.prototype.connect = function (to, ...rest) {
+        if (to instanceof AudioDestinationNode) {
+            window.tap = { recorder: this.context.createMediaStreamDestination(), analyser: this.context.createAnalyser() };
+            connect.call(this, window.tap.recorder);
+            connect.call(this, window.tap.analyser);
+        }
+        return connect.call(this, to, ...rest);
+    };
+    window.loudness = () => {
+        if (!window.tap) return 0;
+        const samples = new Float32Array(1024);
+        window.tap.analyser.getFloatTimeDomainData(samples);
+        return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
+    };
+    window.record = async (ms) => {
+        const recorder = new MediaRecorder(window.tap.recorder.stream, { mimeType: 'audio/webm;codecs=pcm' });
+        const parts = [];
+        recorder.ondataavailable = (event) => parts.push(event.data);
+        const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
+        recorder.start();
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        recorder.stop();
+        await stopped;
+        const bytes = await new Blob(parts).arrayBuffer();
+        const sound = await new OfflineAudioContext(1, 1, 48000).decodeAudioData(bytes);
+        return Array.from(sound.getChannelData(0), (sample) => Math.round(sample * 32767));
+    };
+";
+
+/// What was heard.
+#[derive(Debug)]
+pub struct Sound {
+    pub seconds: f64,
+    /// The frequency of the strongest tone between 100 Hz and 2 kHz.
+    pub hz: f64,
+    /// Root mean square over all, of full scale.
+    pub level: f64,
+    /// The share of 20 ms frames that are louder than a hundredth of full scale.
+    pub sounding: f64,
+}
+
+/// Records what a page plays and measures it.
+pub fn listen(page: &Page<'_>, ms: u32) -> Sound {
+    let recorded = page.evaluate(&format!("record({ms})"));
+    let Value::Array(recorded) = recorded else { panic!("no sound: {recorded}") };
+    let samples: Vec<f64> = recorded.iter().map(|sample| sample.as_f64().unwrap() / 32_767.0).collect();
+    let level = |samples: &[f64]| (samples.iter().map(|s| s * s).sum::<f64>() / samples.len() as f64).sqrt();
+    let frames: Vec<f64> = samples.chunks_exact(SAMPLE_HZ as usize / 50).map(level).collect();
+    let sounding = frames.iter().filter(|&&level| level > 0.01).count() as f64 / frames.len() as f64;
+    let seconds = samples.len() as f64 / f64::from(SAMPLE_HZ);
+    Sound { seconds, hz: strongest(&samples), level: level(&samples), sounding }
+}
+
+/// Returns the strongest frequency by correlating a second of sound with tones one hertz apart (Goertzel).
+fn strongest(samples: &[f64]) -> f64 {
+    let second = &samples[..samples.len().min(SAMPLE_HZ as usize)];
+    let power = |hz: u32| {
+        let turn = 2.0 * (f64::from(hz) / f64::from(SAMPLE_HZ) * std::f64::consts::TAU).cos();
+        let (last, before) = second.iter().fold((0.0, 0.0), |(last, before), s| (s + turn * last - before, last));
+        last * last + before * before - turn * last * before
+    };
+    let strongest = (100..2000).max_by(|&a, &b| power(a).total_cmp(&power(b)));
+    f64::from(strongest.unwrap())
+}

@@ -1,0 +1,88 @@
+//! Clients that do anything at any time, well-meant or not, beside two who want to be left alone.
+
+use std::collections::BTreeSet;
+
+use ecoute::token::Role;
+use serde_json::json;
+
+use crate::browser::Manners;
+use crate::link::Quality;
+use crate::world::{Who, World};
+
+const SEEDS: std::ops::Range<u64> = 100..124;
+const STEPS: usize = 150;
+const COMMERCIALS: [&str; 4] = ["lea", "tom", "zoe", "ines"];
+const ADMINS: [&str; 3] = ["paul", "ana", "marc"];
+
+#[test]
+fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
+    for seed in SEEDS {
+        let mut world = World::new(seed, Quality::PERFECT);
+        let speaker = world.publisher("bystander");
+        let hearer = world.listener("hearer");
+        world.run_ms(3000);
+        world.join(hearer, "bystander");
+        world.run_ms(1000);
+        world.quality = Quality::MOBILE;
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut clients = Vec::new();
+        for _ in 0..STEPS {
+            act(&mut world, &mut clients, &mut chance);
+            world.run_ms(chance.u64(0..400));
+        }
+        let counters: BTreeSet<u32> =
+            world.browsers[hearer].heard_of(speaker as u16).map(|heard| heard.counter).collect();
+        let (first, last) = (*counters.first().unwrap(), *counters.last().unwrap());
+        assert_eq!(counters.len() as u32, last - first + 1, "law 4: a gap, seed {seed}");
+        assert!(counters.len() > 1000, "seed {seed}: {}", counters.len());
+        world.end();
+    }
+}
+
+fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
+    let commercial = COMMERCIALS[chance.usize(..COMMERCIALS.len())];
+    let now = world.now;
+    let Some(&who) = clients.get(chance.usize(..clients.len().max(1))) else {
+        clients.push(world.publisher(commercial));
+        return;
+    };
+    let browser = &mut world.browsers[who];
+    match chance.u32(..20) {
+        0 => clients.push(world.publisher(commercial)),
+        1 => {
+            let who = world.publisher(commercial);
+            world.browsers[who].manners = Manners::Ignores;
+            clients.push(who);
+        }
+        2 | 3 => clients.push(world.listener(ADMINS[chance.usize(..ADMINS.len())])),
+        4..=7 => world.join(who, commercial),
+        8 => browser.say("leave_commercial_stream", json!({ "commercial_id": commercial })),
+        9 if browser.rtc_is_idle() => browser.start_streaming(now),
+        10 if browser.rtc_is_idle() => browser.open_audio(now),
+        11 => browser.say("stop_streaming", json!({})),
+        12 => browser.say("listener_ack", json!({ "notice_id": chance.u64(1_000_000..) })),
+        13 => world.close(who),
+        14 => world.unplug(who),
+        15 => world.mute_stream(who),
+        16 => world.unmute_stream(who),
+        17 => {
+            let token = world.token(Role::Commercial, commercial, |_| {});
+            let takeover = json!({ "token": token, "page": "another", "takeover": true });
+            world.browsers[who].say("register_user", takeover);
+        }
+        18 => {
+            let bytes = noise(chance);
+            browser.send_raw(&bytes);
+        }
+        _ => {
+            let mut bytes = noise(chance);
+            bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];
+            world.inject(who, &bytes);
+        }
+    }
+}
+
+fn noise(chance: &mut fastrand::Rng) -> Vec<u8> {
+    let len = chance.usize(1..200);
+    std::iter::repeat_with(|| chance.u8(..)).take(len).collect()
+}
