@@ -50,7 +50,8 @@ enum Command {
 #[derive(Args)]
 struct ServeOptions {
     /// Address for TCP and UDP; [::] takes IPv4 too, and is 0.0.0.0 where IPv6 is missing
-    #[arg(long, env = "ECOUTE_LISTEN", value_name = "IP:PORT", default_value = "[::]:8080", value_parser = parse_listen)]
+    #[arg(long, env = "ECOUTE_LISTEN", value_name = "IP:PORT", default_value = "[::]:8080",
+        value_parser = parse_listen)]
     listen: SocketAddr,
     /// Address that clients send media to; may be repeated [default: all of this machine]
     #[arg(long, env = "ECOUTE_PUBLIC_ADDRESS", value_name = "IP[:PORT]", value_delimiter = ',')]
@@ -268,7 +269,9 @@ fn claims(role: Role, sub: String, name: Option<String>, ttl: Duration) -> Claim
     Claims { sub, role, name, listen: None, device: false, exp: iat + ttl.as_secs(), iat, nbf: None }
 }
 
-/// Returns the link to the page of `role`; a monitor has none. The token stands in the fragment, which no browser sends.
+/// Returns the link to the page of `role`; a monitor has none.
+///
+/// The token stands in the fragment, which no browser sends.
 fn link(base: &str, role: Role, token: &str) -> Option<String> {
     let page = match role {
         Role::Admin => "admin",

@@ -1,7 +1,7 @@
 //! Chooses the addresses that clients are told to send media to, and keeps addresses in one form.
 //!
-//! Not the demultiplexing of what arrives: that is the core's. Invariant: what [`advertised`] picks by itself can be
-//! reached through the bound socket, and is at most [`ADVERTISED_MAX`] addresses.
+//! Not the demultiplexing of what arrives: that is the core's. Invariant: what [`advertised`] picks by itself can
+//! be reached through the bound socket, and is at most [`ADVERTISED_MAX`] addresses.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -83,7 +83,7 @@ pub fn advertised(given: &[PublicAddress], bound: SocketAddr) -> io::Result<Vec<
     Ok(pick(ips).into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect())
 }
 
-/// Returns the address without IPv4-mapped IPv6 and without a flow label; a scope stays, link-local replies need it.
+/// Returns the address without IPv4-mapped IPv6 and without a flow label; link-local replies need its scope.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => address,

@@ -40,7 +40,7 @@ pub fn check_filter(filter: &str) -> Result<(), FilterError> {
 pub fn start(filter: &str) -> Result<(), FilterError> {
     check_filter(filter)?;
     let mut builder = Builder::new();
-    builder.parse_filters(filter).target(Target::Stderr).format(|out, record| {
+    builder.parse_filters(&with_audit(filter)).target(Target::Stderr).format(|out, record| {
         let message = record.args().to_string();
         writeln!(out, "{}", line(now(), record.level(), record.target(), &message))
     });
@@ -65,6 +65,11 @@ pub(super) fn timestamp(at: SystemTime) -> String {
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let milliseconds = elapsed.subsec_millis();
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
+}
+
+/// Keeps the journal when the rest is quiet: only a filter that names `audit` itself changes it.
+fn with_audit(filter: &str) -> String {
+    format!("audit=info,{filter}")
 }
 
 fn is_target(text: &str) -> bool {
@@ -158,6 +163,19 @@ mod tests {
     fn a_record_is_one_line() {
         let got = line(UNIX_EPOCH, Level::Info, "http", "path=/\r\n2025 é \u{1b}[31m\u{9b}");
         assert_eq!(got, "1970-01-01T00:00:00.000Z INFO  🌐 http: path=/\\r\\n2025 é \\u{1b}[31m\\u{9b}");
+    }
+
+    #[test]
+    fn audit_is_logged_unless_it_is_named() {
+        let info = |filter| {
+            let logger = Builder::new().parse_filters(&with_audit(filter)).build();
+            let record = |target| logger.matches(&log::Record::builder().level(Level::Info).target(target).build());
+            (record("audit"), record("http"))
+        };
+        assert_eq!(info("info"), (true, true));
+        assert_eq!(info("warn"), (true, false));
+        assert_eq!(info(""), (true, false));
+        assert_eq!(info("info,audit=off"), (false, true));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Keeps the token secret in a file of the data directory.
 //!
-//! The file is text, so that it can be shared with what mints tokens elsewhere: the key is its bytes without the line
-//! end. Invariant: a file that we make is complete and has mode 0600 from the moment it has its final name.
+//! The file is text, so that it can be shared with what mints tokens elsewhere: the key is its bytes without the
+//! line end. Invariant: a file that we make is complete and has mode 0600 from the moment it has its final name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,13 +19,14 @@ const SECRET_BYTES_MAX: usize = 4096;
 /// Why there is no secret to sign tokens with.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("can't read the secret {}: {error}; make it readable or name another with --secret-file", path.display())]
+    #[error("can't read the secret {}: {error}; make it readable or name another with --secret-file",
+        path.display())]
     Unreadable { path: PathBuf, error: io::Error },
     #[error("no secret at {}: start the server once to make it, or name its place with --data or --secret-file",
         path.display())]
     Missing { path: PathBuf },
-    #[error("the secret {} has {bytes} bytes, fewer than {SECRET_BYTES_MIN}: replace it with a longer one, or remove \
-        it and a new one is made", path.display())]
+    #[error("the secret {} has {bytes} bytes, fewer than {SECRET_BYTES_MIN}: replace it with a longer one, or \
+        remove it and a new one is made", path.display())]
     TooShort { path: PathBuf, bytes: usize },
     #[error("the secret {} has more than {SECRET_BYTES_MAX} bytes: name the right file with --secret-file",
         path.display())]

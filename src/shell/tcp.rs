@@ -1,8 +1,8 @@
 //! Accepts TCP clients and moves their bytes between sockets and the core.
 //!
 //! Knows nothing of HTTP or WebSocket, and holds no bytes between turns: queues are the core's. Readiness is
-//! edge-triggered, so it is remembered here until a call would block. Invariant: each key in `streams` is one that the
-//! core gave out and that was not hung up yet.
+//! edge-triggered, so it is remembered here until a call would block. Invariant: each key in `streams` is one that
+//! the core gave out and that was not hung up yet.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
