@@ -6,16 +6,17 @@
 //! Invariant: `selected` is the path of the latest authenticated check that nominated (RFC 8445 §7.3.1.5), known
 //! because the ICE agent answered it; everything but STUN leaves on it, whatever path the library has in mind.
 
+mod crypto;
+
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::debug;
 use rand_core::Rng;
 use str0m::change::SdpOffer;
-use str0m::config::{CryptoProvider, DtlsCert};
-use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
+use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Frequency, Mid, Pt};
 use str0m::net::Receive;
@@ -26,15 +27,12 @@ use crate::egress::{Egress, Position};
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path};
 use crate::wire::{sdp, stun};
+use crypto::CRYPTO;
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
 const TICKS_MAX: usize = 8;
 /// Hexadecimal digits of a peer's key in its user fragment.
 const KEY_DIGITS: usize = 16;
-/// The first retransmission of a lost DTLS flight; the library's default of a second is felt by people.
-const DTLS_RETRANSMIT: Duration = Duration::from_millis(200);
-/// Retransmissions of one flight; with doubling they outlast the handshake's own bound.
-const DTLS_RETRANSMITS: usize = 6;
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -471,98 +469,30 @@ fn negotiated(rtc: &Rtc, answer: &str) -> Option<(Mid, Pt)> {
     remote.contains(&opus.pt()).then_some((mid, opus.pt()))
 }
 
-/// The cryptography of all sessions, with a DTLS configuration that is built, and tests itself, once.
-static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    static DTLS: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
-    Arc::new(CryptoProvider { dtls_provider: &*DTLS, ..str0m::crypto::from_feature_flags() })
-});
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use slotmap::SlotMap;
 
-/// Makes DTLS sessions from one configuration.
-struct SharedDtls(Arc<dimpl::Config>);
+    use super::*;
 
-impl std::fmt::Debug for SharedDtls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SharedDtls")
-    }
-}
-
-impl SharedDtls {
-    fn new() -> SharedDtls {
-        let config = dimpl::Config::builder()
-            .with_crypto_provider(dimpl::crypto::aws_lc_rs::default_provider())
-            // ICE has verified that the client can be reached (RFC 8445 §7.3).
-            .use_server_cookie(false)
-            .flight_start_rto(DTLS_RETRANSMIT)
-            .flight_retries(DTLS_RETRANSMITS)
-            .build();
-        SharedDtls(Arc::new(config.expect("the values above are in range")))
-    }
-}
-
-impl DtlsProvider for SharedDtls {
-    fn generate_certificate(&self) -> Option<DtlsCert> {
-        str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
-    }
-
-    fn new_dtls(
-        &self,
-        certificate: &DtlsCert,
-        now: Instant,
-        _version: DtlsVersion,
-        _mtu: Option<usize>,
-    ) -> Result<Box<dyn DtlsInstance>, str0m::crypto::CryptoError> {
-        let session = dimpl::Dtls::new_12(Arc::clone(&self.0), certificate.clone(), now);
-        Ok(Box::new(DtlsSession(session)))
-    }
-}
-
-/// One DTLS session: passes every call on.
-struct DtlsSession(dimpl::Dtls);
-
-impl std::fmt::Debug for DtlsSession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("DtlsSession")
-    }
-}
-
-impl DtlsInstance for DtlsSession {
-    fn set_active(&mut self, active: bool) {
-        self.0.set_active(active);
-    }
-
-    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
-        self.0.handle_packet(packet)
-    }
-
-    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buffer)
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
-        self.0.handle_timeout(now)
-    }
-
-    fn send_application_data(&mut self, bytes: &[u8]) -> Result<usize, DtlsImplError> {
-        self.0.send_application_data(bytes)
-    }
-
-    fn is_active(&self) -> bool {
-        self.0.is_active()
-    }
-
-    fn protocol_version(&self) -> Option<ProtocolVersion> {
-        self.0.protocol_version()
-    }
-
-    fn is_closing(&self) -> bool {
-        self.0.is_closing()
-    }
-
-    fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    fn close(&mut self) -> Result<(), DtlsImplError> {
-        self.0.close()
+    #[test]
+    fn a_user_fragment_names_its_peer_and_nothing_else_does() {
+        let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
+        let key = peers.insert(());
+        let credentials = credentials(key, &mut ChaCha20Rng::from_seed([1; 32]));
+        assert_eq!(key_of_ufrag(&credentials.ufrag), Some(key));
+        assert_eq!((credentials.ufrag.len(), credentials.pass.len()), (24, 32));
+        for (name, ufrag) in [
+            ("empty", ""),
+            ("short", "0123456789abcde"),
+            ("no number", "0123456789abcdeX"),
+            ("wide", "é123456789abcdeé"),
+        ] {
+            assert_eq!(key_of_ufrag(ufrag), None, "{name}");
+        }
+        let stranger = key_of_ufrag("ffffffffffffffff00000000").unwrap();
+        assert!(!peers.contains_key(stranger));
     }
 }

@@ -159,6 +159,7 @@ impl Status {
 /// A response in the making.
 #[derive(Debug)]
 pub struct Response<'a> {
+    status: Status,
     head: String,
     body: &'a [u8],
 }
@@ -166,7 +167,7 @@ pub struct Response<'a> {
 impl<'a> Response<'a> {
     /// Begins a response without a body.
     pub fn new(status: Status) -> Response<'a> {
-        Response { head: format!("HTTP/1.1 {}\r\n", status.line()), body: &[] }
+        Response { status, head: format!("HTTP/1.1 {}\r\n", status.line()), body: &[] }
     }
 
     /// Adds a header line.
@@ -187,12 +188,15 @@ impl<'a> Response<'a> {
         if !keep_alive {
             self = self.header("Connection", "close");
         }
-        let length = self.body.len().to_string();
-        let response = self.header("Content-Length", &length);
-        out.extend(response.head.as_bytes());
+        // These never have a body, and a length of zero would be said of the page (RFC 9110 §8.6).
+        if !matches!(self.status, Status::NoContent | Status::NotModified) {
+            let length = self.body.len().to_string();
+            self = self.header("Content-Length", &length);
+        }
+        out.extend(self.head.as_bytes());
         out.extend(b"\r\n");
         if !head_only {
-            out.extend(response.body);
+            out.extend(self.body);
         }
     }
 }
@@ -266,5 +270,8 @@ mod tests {
             text,
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 5\r\n\r\n"
         );
+        let mut out = Vec::new();
+        Response::new(Status::NoContent).write(&mut out, false, true);
+        assert_eq!(String::from_utf8(out).unwrap(), "HTTP/1.1 204 No Content\r\n\r\n");
     }
 }

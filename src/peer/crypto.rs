@@ -1,0 +1,111 @@
+//! The cryptography of all sessions: the library's own, but for a DTLS configuration that is built once.
+//!
+//! Building one tests the cryptography itself, which is most of a join's cost. Invariant: all sessions share it.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use str0m::config::{CryptoProvider, DtlsCert};
+use str0m::crypto::CryptoError;
+use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
+
+/// The first retransmission of a lost DTLS flight; the library's default of a second is felt by people.
+const DTLS_RETRANSMIT: Duration = Duration::from_millis(200);
+/// Retransmissions of one flight; with doubling they outlast the handshake's own bound.
+const DTLS_RETRANSMITS: usize = 6;
+
+/// The cryptography of all sessions, with a DTLS configuration that is built, and tests itself, once.
+pub(super) static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
+    static DTLS: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
+    Arc::new(CryptoProvider { dtls_provider: &*DTLS, ..str0m::crypto::from_feature_flags() })
+});
+
+/// Makes DTLS sessions from one configuration.
+struct SharedDtls(Arc<dimpl::Config>);
+
+impl std::fmt::Debug for SharedDtls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedDtls")
+    }
+}
+
+impl SharedDtls {
+    fn new() -> SharedDtls {
+        let config = dimpl::Config::builder()
+            .with_crypto_provider(dimpl::crypto::aws_lc_rs::default_provider())
+            // ICE has verified that the client can be reached (RFC 8445 §7.3).
+            .use_server_cookie(false)
+            .flight_start_rto(DTLS_RETRANSMIT)
+            .flight_retries(DTLS_RETRANSMITS)
+            .build();
+        SharedDtls(Arc::new(config.expect("the values above are in range")))
+    }
+}
+
+impl DtlsProvider for SharedDtls {
+    fn generate_certificate(&self) -> Option<DtlsCert> {
+        str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
+    }
+
+    fn new_dtls(
+        &self,
+        certificate: &DtlsCert,
+        now: Instant,
+        _version: DtlsVersion,
+        _mtu: Option<usize>,
+    ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
+        let session = dimpl::Dtls::new_12(Arc::clone(&self.0), certificate.clone(), now);
+        Ok(Box::new(DtlsSession(session)))
+    }
+}
+
+/// One DTLS session: passes every call on.
+struct DtlsSession(dimpl::Dtls);
+
+impl std::fmt::Debug for DtlsSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DtlsSession")
+    }
+}
+
+impl DtlsInstance for DtlsSession {
+    fn set_active(&mut self, active: bool) {
+        self.0.set_active(active);
+    }
+
+    fn handle_packet(&mut self, packet: &[u8]) -> Result<(), DtlsImplError> {
+        self.0.handle_packet(packet)
+    }
+
+    fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
+        self.0.poll_output(buffer)
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
+        self.0.handle_timeout(now)
+    }
+
+    fn send_application_data(&mut self, bytes: &[u8]) -> Result<usize, DtlsImplError> {
+        self.0.send_application_data(bytes)
+    }
+
+    fn is_active(&self) -> bool {
+        self.0.is_active()
+    }
+
+    fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.0.protocol_version()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn close(&mut self) -> Result<(), DtlsImplError> {
+        self.0.close()
+    }
+}

@@ -1,0 +1,150 @@
+//! What HTTP clients get from the core, without a socket.
+#![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use ecoute::config::{Config, Limits};
+use ecoute::outbox::Outbox;
+use ecoute::server::Server;
+use ecoute::token::{self, Claims, Role};
+
+const SECRET: &[u8] = b"a secret of at least 32 bytes...";
+
+/// Sends bytes on a new conn; returns all that comes back, and whether the conn is to be closed.
+fn exchange(server: &mut Server, now: Instant, bytes: &str) -> (String, bool) {
+    let mut out = Outbox::new();
+    let conn = server.handle_accept(now, "192.0.2.9:4000".parse().unwrap(), &mut out).expect("there is room");
+    server.handle_bytes(now, conn, bytes.as_bytes(), &mut out);
+    let answer = String::from_utf8(server.pending_write(conn).to_vec()).unwrap();
+    server.handle_written(now, conn, answer.len(), &mut out);
+    let closes = server.should_close(conn);
+    server.handle_hangup(now, conn, &mut out);
+    (answer, closes)
+}
+
+fn server() -> (Server, Instant) {
+    let config = Config {
+        advertised: vec!["192.0.2.1:8080".parse().unwrap()],
+        token_secret: SECRET.to_vec(),
+        allowed_origins: vec!["https://app.example".into()],
+        limits: Limits::default(),
+    };
+    let now = Instant::now();
+    (Server::new(config, [7; 32], now, SystemTime::now()), now)
+}
+
+fn token(role: Role, edit: impl FnOnce(&mut Claims)) -> String {
+    let iat = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let (sub, name) = ("paul".to_owned(), None);
+    let mut claims = Claims { sub, role, name, listen: None, device: false, exp: iat + 60, iat, nbf: None };
+    edit(&mut claims);
+    token::mint(SECRET, &claims)
+}
+
+#[test]
+fn each_request_has_its_answer() {
+    let (mut server, now) = server();
+    let upgrade =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n";
+    let from = |origin: &str| format!("GET /ws HTTP/1.1\r\nHost: here:8080\r\nOrigin: {origin}\r\n{upgrade}\r\n");
+    let status =
+        |token: &str| format!("GET /api/streaming/status HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let admin = token(Role::Admin, |_| {});
+    let monitor = token(Role::Monitor, |_| {});
+    let commercial = token(Role::Commercial, |_| {});
+    let expired = token(Role::Admin, |claims| claims.exp = claims.iat - 1);
+    let empty = r#"{"active_commercials":0,"total_listeners":0,"commercial_details":{}}"#;
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(17_000));
+    let cases: &[(&str, String, &str, &str)] = &[
+        ("health", "GET /health HTTP/1.1\r\n\r\n".into(), "200", r#"{"status":"ok"}"#),
+        ("health, head", "HEAD /health HTTP/1.1\r\n\r\n".into(), "200", "Content-Length: 15\r\n\r\n"),
+        ("health, posted", "POST /health HTTP/1.1\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
+        ("nothing", "GET /nothing HTTP/1.1\r\n\r\n".into(), "404", r#""code":"not_found""#),
+        ("start page", "GET / HTTP/1.1\r\n\r\n".into(), "200", "text/html"),
+        ("query", "GET /admin?x=1 HTTP/1.1\r\n\r\n".into(), "200", "default-src 'none'"),
+        ("library", "GET /ecoute.js HTTP/1.1\r\n\r\n".into(), "200", "text/javascript"),
+        ("page, posted", "POST /admin HTTP/1.1\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
+        ("status, admin", status(&admin), "200", empty),
+        ("status, monitor", status(&monitor), "200", empty),
+        ("status, commercial", status(&commercial), "403", r#""code":"not_allowed""#),
+        ("status, expired", status(&expired), "401", "WWW-Authenticate: Bearer"),
+        ("status, no token", "GET /api/streaming/status HTTP/1.1\r\n\r\n".into(), "401", "token_refused"),
+        ("websocket, own origin", from("http://here:8080"), "101", "Sec-WebSocket-Accept: "),
+        ("websocket, allowed origin", from("https://app.example"), "101", ""),
+        ("websocket, program", from("x").replace("Origin: x\r\n", ""), "101", ""),
+        ("websocket, foreign origin", from("https://evil.example"), "403", "origin_refused"),
+        ("websocket, null origin", from("null"), "403", "origin_refused"),
+        ("websocket, no upgrade", "GET /ws HTTP/1.1\r\n\r\n".into(), "426", "Upgrade: websocket"),
+        ("websocket, posted", "POST /ws HTTP/1.1\r\n\r\n".into(), "405", "Allow: GET\r\n"),
+        ("long", long, "431", "Connection: close"),
+        ("no http", "\u{16}\u{3}\u{1}".into(), "400", "Connection: close"),
+    ];
+    for (name, request, status, part) in cases {
+        let (answer, _) = exchange(&mut server, now, request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+        assert!(answer.contains(part), "{name}: {answer}");
+    }
+}
+
+#[test]
+fn a_conn_lives_as_long_as_its_client_wants() {
+    let (mut server, now) = server();
+    let cases = [
+        ("keep-alive", "GET /health HTTP/1.1\r\n\r\n", 1, false),
+        ("close", "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", 1, true),
+        ("HTTP/1.0", "GET /health HTTP/1.0\r\n\r\n", 1, true),
+        ("pipelined", "GET /health HTTP/1.1\r\n\r\nGET /health HTTP/1.1\r\n\r\n", 2, false),
+        ("a body that nobody reads", "GET /health HTTP/1.1\r\nContent-Length: 5\r\n\r\nGET /", 1, true),
+    ];
+    for (name, request, answers, closes) in cases {
+        let (answer, closed) = exchange(&mut server, now, request);
+        assert_eq!((answer.matches("HTTP/1.1 200").count(), closed), (answers, closes), "{name}: {answer}");
+    }
+}
+
+#[test]
+fn a_page_is_sent_once_and_then_only_confirmed() {
+    let (mut server, now) = server();
+    let (answer, _) = exchange(&mut server, now, "GET /admin HTTP/1.1\r\n\r\n");
+    let etag = answer.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
+    assert!(etag.starts_with('"') && etag.len() == 34, "strong and quoted: {etag}");
+    for (known, status) in [(etag, "304"), ("\"other\"", "200"), ("*", "304")] {
+        let request = format!("GET /admin HTTP/1.1\r\nIf-None-Match: {known}\r\n\r\n");
+        let (answer, _) = exchange(&mut server, now, &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{known}: {answer}");
+        assert!(answer.contains(etag), "{known}: {answer}");
+    }
+}
+
+#[test]
+fn other_origins_are_told_only_if_they_are_allowed() {
+    let (mut server, now) = server();
+    let ask = |method: &str, origin: &str| format!("{method} /ecoute.js HTTP/1.1\r\nOrigin: {origin}\r\n\r\n");
+    for method in ["GET", "OPTIONS"] {
+        let (answer, _) = exchange(&mut server, now, &ask(method, "https://app.example"));
+        assert!(answer.contains("Access-Control-Allow-Origin: https://app.example\r\n"), "{answer}");
+        assert!(answer.contains("Vary: Origin\r\n"), "{answer}");
+        let (answer, _) = exchange(&mut server, now, &ask(method, "https://evil.example"));
+        assert!(!answer.contains("Access-Control-Allow-Origin"), "{answer}");
+    }
+    let (answer, _) = exchange(&mut server, now, &ask("OPTIONS", "https://app.example"));
+    assert!(
+        answer.starts_with("HTTP/1.1 204 ") && answer.contains("Authorization, Content-Type, If-Match"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn half_a_request_is_told_that_it_took_too_long() {
+    let (mut server, now) = server();
+    let mut out = Outbox::new();
+    let conn = server.handle_accept(now, "192.0.2.9:4000".parse().unwrap(), &mut out).unwrap();
+    server.handle_bytes(now, conn, b"GET / HT", &mut out);
+    let (due, _) = server.next_deadline().unwrap();
+    assert_eq!(due - now, Limits::default().head_timeout);
+    server.handle_timeout(due, &mut out);
+    assert!(server.pending_write(conn).starts_with(b"HTTP/1.1 408 "));
+    // A client that does not read even that is closed all the same.
+    server.handle_timeout(due + Duration::from_secs(3), &mut out);
+    assert!(server.should_close(conn));
+}
