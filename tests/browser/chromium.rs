@@ -2,6 +2,8 @@
 //!
 //! Invariant: every wait is bounded, and no browser outlives its [`Chromium`].
 
+#![allow(dead_code, reason = "each program uses a part of it")]
+
 use std::cell::RefCell;
 use std::fs;
 use std::net::TcpStream;
@@ -144,6 +146,10 @@ impl Page<'_> {
         self.evaluate("window.beforeReload = true");
         self.call("Page.reload", json!({}));
         self.wait_for("!window.beforeReload && document.readyState === 'complete'");
+    }
+
+    pub fn close(&self) {
+        self.call("Page.close", json!({}));
     }
 
     pub fn bring_to_front(&self) {

@@ -1,5 +1,7 @@
 //! Makes the microphone's tone and measures what a page plays.
 
+#![allow(dead_code, reason = "each program uses a part of it")]
+
 use std::path::Path;
 
 use serde_json::Value;
