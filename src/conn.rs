@@ -35,6 +35,8 @@ pub enum ConnEvent {
     Alive,
     WebsocketClosed,
     WebsocketBroken(WebsocketError),
+    /// The client makes answers that it does not read.
+    TooSlow,
 }
 
 /// Which time ran out.
@@ -119,6 +121,9 @@ impl Conn {
             State::Signaling { websocket, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(&mut self.out);
+                if self.out.len() - self.written > limits.conn_queue_bytes_max {
+                    return Some(ConnEvent::TooSlow);
+                }
                 match polled {
                     Ok(None) => None,
                     Ok(Some(Incoming::Text(text))) => Some(ConnEvent::Text(text)),
@@ -147,8 +152,8 @@ impl Conn {
         let head_only = request.is_some_and(|request| request.method == "HEAD");
         response.write(&mut self.out, head_only, keep_alive);
         if keep_alive {
-            if let State::Head { until, .. } = &mut self.state {
-                *until = now + limits.keep_alive;
+            if let State::Head { received, until } = &mut self.state {
+                *until = now + if received.is_empty() { limits.keep_alive } else { limits.head_timeout };
             }
         } else {
             self.state = State::Closing { websocket: None, until: now + limits.closing_timeout };
@@ -409,6 +414,22 @@ mod tests {
         let text = "x".repeat(1000);
         let kept_up = (0..1000).take_while(|_| client.conn.send_text(&text, &client.limits)).count();
         assert!((255..265).contains(&kept_up), "{kept_up}");
+    }
+
+    #[test]
+    fn a_flood_of_pings_without_reading_is_noticed() {
+        let mut client = Client::upgraded();
+        let pings = [0x89, 0x80, 0, 0, 0, 0].repeat(1000);
+        for _ in 0..200 {
+            client.conn.push(client.now, &pings, &client.limits);
+            while let Some(event) = client.conn.poll(&client.limits) {
+                if matches!(event, ConnEvent::TooSlow) {
+                    assert!(client.conn.pending_write().len() < client.limits.conn_queue_bytes_max + 100);
+                    return;
+                }
+            }
+        }
+        panic!("{} bytes wait", client.conn.pending_write().len());
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub type Remote = (Protocol, SocketAddr);
 #[derive(Debug)]
 pub struct Demux {
     by_address: HashMap<Remote, PeerKey>,
-    /// Oldest first.
+    /// Longest unclaimed first.
     addresses_of: SecondaryMap<PeerKey, Vec<Remote>>,
     addresses_per_peer_max: usize,
 }
@@ -36,16 +36,13 @@ impl Demux {
         self.by_address.get(&remote).copied()
     }
 
-    /// Gives an address to `peer`, whoever had it; forgets the peer's oldest address when it has too many.
+    /// Gives an address to `peer`, whoever had it; when the peer has too many, the one that it has not claimed for
+    /// the longest time is forgotten.
     pub fn claim(&mut self, remote: Remote, peer: PeerKey) {
-        match self.by_address.insert(remote, peer) {
-            Some(before) if before == peer => return,
-            Some(before) => {
-                if let Some(addresses) = self.addresses_of.get_mut(before) {
-                    addresses.retain(|&address| address != remote);
-                }
-            }
-            None => {}
+        if let Some(before) = self.by_address.insert(remote, peer)
+            && let Some(addresses) = self.addresses_of.get_mut(before)
+        {
+            addresses.retain(|&address| address != remote);
         }
         let Some(entry) = self.addresses_of.entry(peer) else {
             // A removed peer's key owns nothing.
@@ -116,6 +113,9 @@ mod tests {
         }
         assert_eq!(demux.owner(remote(1)), None);
         assert_eq!(demux.owner(remote(3)), Some(a));
+        demux.claim(remote(2), a);
+        demux.claim(remote(4), a);
+        assert_eq!(demux.owner(remote(2)), Some(a), "claimed again, so not the oldest");
         assert_eq!(demux.len(), 2);
     }
 }

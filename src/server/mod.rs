@@ -288,6 +288,10 @@ impl Server {
                     };
                     self.close_conn(now, conn, code, out);
                 }
+                ConnEvent::TooSlow => {
+                    self.stats.conns_too_slow += 1;
+                    self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
+                }
             }
         }
         self.settle_conn(conn, out);

@@ -343,14 +343,13 @@ impl Server {
             Wish { conn, peer, admin_id: claims.sub.clone(), admin_name: claims.shown_name().to_owned(), reason };
         let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));
         let has_room = !is_new || wishes.len() < self.config.limits.wishes_per_conn_max;
-        match self.broadcast_for(commercial_id).filter(|_| has_room) {
-            Some(key) => self.join(now, key, wish, out),
-            None => {
-                self.stats.tables_full += 1;
-                let complaint = Complaint::new(ErrorCode::TooMany, "too many at once: leave some first");
-                self.complain(conn, complaint.about(commercial_id));
-            }
-        }
+        let Some(key) = has_room.then(|| self.broadcast_for(commercial_id)).flatten() else {
+            self.stats.tables_full += 1;
+            let complaint = Complaint::new(ErrorCode::TooMany, "too many at once: leave some first");
+            self.complain(conn, complaint.about(commercial_id));
+            return;
+        };
+        self.join(now, key, wish, out);
     }
 
     /// Arms the moment at which a session must be looked at: its token's end, or its page's silence.

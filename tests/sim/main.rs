@@ -265,6 +265,27 @@ fn who_is_out_of_scope_is_neither_seen_nor_heard() {
 }
 
 #[test]
+fn wishes_have_a_bound_and_leave_no_trace() {
+    scenario(|world| {
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        let wishes_max = world.limits.wishes_per_conn_max;
+        for n in 0..wishes_max + 3 {
+            world.join(paul, &format!("nobody{n}"));
+        }
+        world.run_ms(1000);
+        assert_eq!(world.browsers[paul].messages_of("listening_pending").count(), wishes_max);
+        let refused: Vec<_> = world.browsers[paul].messages_of("error").map(|error| &error["code"]).collect();
+        assert_eq!(refused, ["too_many"; 3]);
+        assert_eq!(world.server.table_sizes().broadcasts, wishes_max);
+        let ana = world.open(Role::Admin, "ana");
+        world.run_ms(1000);
+        let listed = world.browsers[ana].messages_of("available_streams").next().unwrap();
+        assert_eq!(listed.as_array().unwrap().len(), 0, "who was never seen is no news to others");
+    });
+}
+
+#[test]
 fn another_page_takes_over_only_when_asked() {
     scenario(|world| {
         let lea = world.publisher("lea");
