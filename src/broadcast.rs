@@ -181,7 +181,7 @@ impl Broadcast {
     }
 
     /// Returns the object that supervisors see.
-    pub fn to_commercial(&self) -> Commercial<'_> {
+    pub fn to_commercial(&self, named_listeners_max: usize) -> Commercial<'_> {
         Commercial {
             commercial_id: &self.id,
             name: &self.name,
@@ -189,7 +189,7 @@ impl Broadcast {
             state: self.presence(),
             is_streaming: self.on_air.is_some(),
             listeners_count: self.listeners_count(),
-            listeners: self.heard_by().map(Listener::person).collect(),
+            listeners: self.heard_by().take(named_listeners_max).map(Listener::person).collect(),
             since: self.since_ms,
             last_seen: self.last_seen_ms,
         }
@@ -303,7 +303,7 @@ impl Broadcast {
         let listener = self.listeners.remove(index);
         let was_heard = matches!(listener.phase, Phase::Forwarding { .. });
         let withdraw = self.page().and_then(|page| withdraw(page, &listener));
-        withdraw.into_iter().chain([Change::Stop { listener, was_heard, cause }]).collect()
+        [Change::Stop { listener, was_heard, cause }].into_iter().chain(withdraw).collect()
     }
 
     /// A supervisor's audio comes through another session from now on.
@@ -402,7 +402,7 @@ impl Broadcast {
         self.listeners[index].phase = Phase::Waiting;
         let was_heard = matches!(before.phase, Phase::Forwarding { .. });
         let withdraw = page.and_then(|page| withdraw(page, &before));
-        withdraw.into_iter().chain(was_heard.then_some(Change::Unsettle { listener: before }))
+        was_heard.then_some(Change::Unsettle { listener: before }).into_iter().chain(withdraw)
     }
 
     fn pending_cause(&self, listener: &Listener) -> PendingCause {
@@ -559,19 +559,19 @@ mod tests {
     #[test]
     fn going_off_air_and_falling_silent_keep_the_wish() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.silence_page()), ["withdraw 1", "unsettle", "pend AckLate"]);
+        assert_eq!(names(&scene.broadcast.silence_page()), ["unsettle", "withdraw 1", "pend AckLate"]);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none());
         assert_eq!(names(&scene.broadcast.wake_page()), ["write entry"]);
         scene.broadcast.entry_written(scene.now, scene.admin, 2);
         scene.broadcast.acknowledge(scene.pages[0], 2);
-        assert_eq!(names(&scene.broadcast.go_off_air(0)), ["withdraw 2", "unsettle", "pend OffAir"]);
+        assert_eq!(names(&scene.broadcast.go_off_air(0)), ["unsettle", "withdraw 2", "pend OffAir"]);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), [] as [&str; 0]);
     }
 
     #[test]
     fn leaving_tells_both_sides() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.leave(scene.admin, None)), ["withdraw 1", "stop true None"]);
+        assert_eq!(names(&scene.broadcast.leave(scene.admin, None)), ["stop true None", "withdraw 1"]);
         assert_eq!(names(&scene.broadcast.leave(scene.admin, None)), [] as [&str; 0]);
         let mut scene = Scene::new();
         scene.join();

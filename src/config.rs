@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::rate::Rate;
+
 /// How many addresses may be advertised as ICE candidates.
 pub const ADVERTISED_MAX: usize = 8;
 
@@ -39,7 +41,9 @@ pub struct Limits {
     pub register_timeout: Duration,
     /// One WebSocket message or frame, in bytes.
     pub message_bytes_max: usize,
-    /// Bytes that wait to be written to one TCP client.
+    /// WebSocket messages of one conn.
+    pub message_rate: Rate,
+    /// Bytes that wait to be written to one TCP client, besides the last message.
     pub conn_queue_bytes_max: usize,
     /// How often a WebSocket is pinged.
     pub ping_interval: Duration,
@@ -49,6 +53,8 @@ pub struct Limits {
     pub conn_silence: Duration,
     /// A page on air that was silent for so long loses its acknowledgements.
     pub page_silence: Duration,
+    /// How long a page that found another one open may wait to take over.
+    pub takeover_timeout: Duration,
     /// How long a closing conn may take to read what is left for it.
     pub closing_timeout: Duration,
     /// WebSockets of one supervisor.
@@ -59,16 +65,24 @@ pub struct Limits {
     pub commercial_info_bytes_max: usize,
     /// WebRTC sessions at one time.
     pub peers_max: usize,
-    /// Remote addresses of one WebRTC session; the oldest is forgotten.
+    /// Remote addresses of one WebRTC session at one time; the oldest is forgotten.
     pub addresses_per_peer_max: usize,
+    /// Remote addresses of one WebRTC session in its life; checks from more are not answered.
+    pub addresses_per_peer_life_max: usize,
+    /// RTP packets of one publisher: browsers send 50 a second, or 100 of 10 ms; the burst is a network's that woke up.
+    pub packet_rate: Rate,
     /// From a session's offer to its connection.
     pub handshake_timeout: Duration,
     /// Datagrams of sessions that are not connected, waiting for their turn.
     pub unconnected_queue_max: usize,
+    /// How many of those one session may have.
+    pub unconnected_per_peer_max: usize,
     /// How many of those are served in one turn; a DTLS flight costs up to a millisecond.
     pub unconnected_per_turn: usize,
     /// Salespeople known at one time: connected, on air or wished for.
     pub broadcasts_max: usize,
+    /// How many of a salesperson's listeners are named in lists; the count is always whole.
+    pub named_listeners_max: usize,
     /// After so long without an acknowledgement the supervisor is told that the phone does not answer.
     pub ack_late: Duration,
     /// The shortest time between two `commercial_updated` of one salesperson.
@@ -86,21 +100,27 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(15),
             register_timeout: Duration::from_secs(5),
             message_bytes_max: 64 * 1024,
+            message_rate: Rate::per_second(20, 60),
             conn_queue_bytes_max: 256 * 1024,
             ping_interval: Duration::from_secs(15),
             page_ping_interval: Duration::from_secs(3),
             conn_silence: Duration::from_secs(40),
             page_silence: Duration::from_secs(10),
+            takeover_timeout: Duration::from_secs(300),
             closing_timeout: Duration::from_secs(2),
             conns_per_admin_max: 8,
             wishes_per_conn_max: 32,
             commercial_info_bytes_max: 1024,
             peers_max: 4096,
             addresses_per_peer_max: 8,
+            addresses_per_peer_life_max: 64,
+            packet_rate: Rate::per_second(200, 400),
             handshake_timeout: Duration::from_secs(10),
             unconnected_queue_max: 4096,
+            unconnected_per_peer_max: 16,
             unconnected_per_turn: 32,
             broadcasts_max: 1024,
+            named_listeners_max: 16,
             ack_late: Duration::from_secs(3),
             update_interval: Duration::from_millis(200),
             reconnect_spread: Duration::from_secs(2),

@@ -3,25 +3,41 @@
 //! Speaks HTTP until an upgrade, then WebSocket; knows neither users nor paths. Invariant: what waits in either
 //! direction is bounded, and every state but a healthy WebSocket ends by itself.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use tungstenite::Utf8Bytes;
 
 use crate::config::Limits;
+use crate::rate::Bucket;
 use crate::wire::http::{self, HttpError, Request, Response, Status};
 use crate::wire::websocket::{Incoming, Websocket, WebsocketError};
+
+/// How much that was written is kept in front of what waits, in bytes.
+const WRITTEN_BYTES_KEPT: usize = 64 * 1024;
 
 /// Where one TCP client is in its life.
 enum State {
     /// Waiting for a full request head, until the deadline.
     Head { received: Vec<u8>, until: Instant },
     /// Upgraded; speaks the signaling protocol.
-    Signaling { websocket: Box<Websocket>, next_ping: Instant, register_until: Option<Instant> },
+    Signaling { websocket: Box<Websocket>, next_ping: Instant, registration: Registration, messages: Bucket },
     /// The last bytes are queued; waiting for the shell to write them, and a WebSocket's client to say goodbye.
     Closing { websocket: Option<Box<Websocket>>, until: Instant },
     /// To be closed at once.
     Dead,
+}
+
+/// Whether a WebSocket's client has said who it is.
+#[derive(Clone, Copy, Debug)]
+enum Registration {
+    Awaited {
+        until: Instant,
+    },
+    /// It did, but another page of the same person is open: it may ask to take over.
+    Refused {
+        until: Instant,
+    },
+    Done,
 }
 
 /// What a client did.
@@ -37,6 +53,8 @@ pub enum ConnEvent {
     WebsocketBroken(WebsocketError),
     /// The client makes answers that it does not read.
     TooSlow,
+    /// The client says too much.
+    TooMany,
 }
 
 /// Which time ran out.
@@ -48,6 +66,8 @@ pub enum ConnTimeout {
     Idle,
     /// Upgraded, but nobody registered.
     Register,
+    /// A page that did not take over.
+    Takeover,
     /// A WebSocket whose client fell silent.
     Silence,
     /// A closing conn whose client does not read.
@@ -56,7 +76,6 @@ pub enum ConnTimeout {
 
 /// One TCP client.
 pub struct Conn {
-    remote: SocketAddr,
     state: State,
     out: Vec<u8>,
     /// How many bytes of `out` the shell has written.
@@ -67,14 +86,9 @@ pub struct Conn {
 
 impl Conn {
     /// Returns a client that has just been accepted.
-    pub fn new(now: Instant, remote: SocketAddr, limits: &Limits) -> Conn {
+    pub fn new(now: Instant, limits: &Limits) -> Conn {
         let state = State::Head { received: Vec::new(), until: now + limits.head_timeout };
-        Conn { remote, state, out: Vec::new(), written: 0, heard: now, ping_interval: limits.ping_interval }
-    }
-
-    /// Returns the client's address.
-    pub fn remote(&self) -> SocketAddr {
-        self.remote
+        Conn { state, out: Vec::new(), written: 0, heard: now, ping_interval: limits.ping_interval }
     }
 
     /// Returns when the client was last heard.
@@ -99,7 +113,7 @@ impl Conn {
     }
 
     /// Returns the next thing that the client did, or `None` until more bytes come or go.
-    pub fn poll(&mut self, limits: &Limits) -> Option<ConnEvent> {
+    pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
         match &mut self.state {
             State::Head { received, .. } => {
                 // A client that asks without reading the answers waits.
@@ -118,7 +132,7 @@ impl Conn {
                     Err(error) => Some(ConnEvent::BadRequest(error)),
                 }
             }
-            State::Signaling { websocket, .. } => {
+            State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(&mut self.out);
                 if self.out.len() - self.written > limits.conn_queue_bytes_max {
@@ -126,6 +140,9 @@ impl Conn {
                 }
                 match polled {
                     Ok(None) => None,
+                    Ok(Some(Incoming::Text(_) | Incoming::Alive)) if !messages.take(now) => {
+                        Some(ConnEvent::TooMany)
+                    }
                     Ok(Some(Incoming::Text(text))) => Some(ConnEvent::Text(text)),
                     Ok(Some(Incoming::Alive)) => Some(ConnEvent::Alive),
                     Ok(Some(Incoming::Closed)) => Some(ConnEvent::WebsocketClosed),
@@ -166,23 +183,35 @@ impl Conn {
         let mut websocket = Box::new(Websocket::new(limits.message_bytes_max));
         websocket.push(received);
         http::write_upgrade(&mut self.out, websocket_key);
-        let register_until = Some(now + limits.register_timeout);
-        self.state = State::Signaling { websocket, next_ping: now + limits.ping_interval, register_until };
+        let registration = Registration::Awaited { until: now + limits.register_timeout };
+        let messages = Bucket::new(now, limits.message_rate);
+        self.state = State::Signaling { websocket, next_ping: now + limits.ping_interval, registration, messages };
     }
 
     /// Takes it that the client is known: registering has no deadline any more.
     pub fn registered(&mut self) {
-        if let State::Signaling { register_until, .. } = &mut self.state {
-            *register_until = None;
+        if let State::Signaling { registration, .. } = &mut self.state {
+            *registration = Registration::Done;
         }
     }
 
-    /// Queues a text message; tells whether the client still keeps up.
+    /// Takes it that another page of the same person is open: this one may ask to take over, for a while.
+    pub fn await_takeover(&mut self, now: Instant, limits: &Limits) {
+        if let State::Signaling { registration, .. } = &mut self.state {
+            *registration = Registration::Refused { until: now + limits.takeover_timeout };
+        }
+    }
+
+    /// Queues a text message; tells whether the client still keeps up: what waited before it is within the bound.
     pub fn send_text(&mut self, text: &str, limits: &Limits) -> bool {
-        let State::Signaling { websocket, .. } = &mut self.state else { return true };
-        websocket.send_text(text);
-        websocket.take_output(&mut self.out);
-        self.out.len() - self.written <= limits.conn_queue_bytes_max
+        let keeps_up = self.out.len() - self.written <= limits.conn_queue_bytes_max;
+        if let State::Signaling { websocket, .. } = &mut self.state
+            && keeps_up
+        {
+            websocket.send_text(text);
+            websocket.take_output(&mut self.out);
+        }
+        keeps_up
     }
 
     /// Sets how often the client is pinged, from now on.
@@ -226,11 +255,12 @@ impl Conn {
     /// Takes it that the shell wrote so many bytes.
     pub fn handle_written(&mut self, bytes: usize) {
         self.written = (self.written + bytes).min(self.out.len());
-        if self.written == self.out.len() {
-            self.out.clear();
+        // A client that always leaves something unread must not keep what it has read.
+        if self.written == self.out.len() || self.written >= WRITTEN_BYTES_KEPT {
+            self.out.drain(..self.written);
             self.written = 0;
             // A large answer must not keep its buffer for the rest of the conn's life.
-            self.out.shrink_to(4096);
+            self.out.shrink_to(self.out.len().max(4096));
         }
     }
 
@@ -243,18 +273,16 @@ impl Conn {
         }
     }
 
-    /// Tells whether the conn is a WebSocket that is not being closed.
-    pub fn is_signaling(&self) -> bool {
-        matches!(self.state, State::Signaling { .. })
-    }
-
     /// Returns when [`Conn::handle_timeout`] must be called next.
     pub fn next_deadline(&self, limits: &Limits) -> Option<Instant> {
         match &self.state {
             State::Head { until, .. } | State::Closing { until, .. } => Some(*until),
-            State::Signaling { next_ping, register_until, .. } => {
-                let silence = self.heard + limits.conn_silence;
-                [Some(*next_ping), *register_until, Some(silence)].into_iter().flatten().min()
+            State::Signaling { next_ping, registration, .. } => {
+                let next = (*next_ping).min(self.heard + limits.conn_silence);
+                match registration {
+                    Registration::Awaited { until } | Registration::Refused { until } => Some(next.min(*until)),
+                    Registration::Done => Some(next),
+                }
             }
             State::Dead => None,
         }
@@ -270,7 +298,12 @@ impl Conn {
                 }
                 Some(ConnTimeout::Head)
             }
-            State::Signaling { register_until: Some(until), .. } if *until <= now => Some(ConnTimeout::Register),
+            State::Signaling { registration: Registration::Awaited { until }, .. } if *until <= now => {
+                Some(ConnTimeout::Register)
+            }
+            State::Signaling { registration: Registration::Refused { until }, .. } if *until <= now => {
+                Some(ConnTimeout::Takeover)
+            }
             State::Signaling { .. } if self.heard + limits.conn_silence <= now => Some(ConnTimeout::Silence),
             State::Signaling { websocket, next_ping, .. } => {
                 if *next_ping <= now {
@@ -311,7 +344,7 @@ mod tests {
     impl Client {
         fn new() -> Client {
             let (now, limits) = (Instant::now(), Limits::default());
-            Client { conn: Conn::new(now, "192.0.2.1:5000".parse().unwrap(), &limits), now, limits }
+            Client { conn: Conn::new(now, &limits), now, limits }
         }
 
         fn upgraded() -> Client {
@@ -324,7 +357,7 @@ mod tests {
 
         fn send(&mut self, bytes: &[u8]) -> Option<ConnEvent> {
             self.conn.push(self.now, bytes, &self.limits);
-            self.conn.poll(&self.limits)
+            self.conn.poll(self.now, &self.limits)
         }
 
         fn read(&mut self) -> Vec<u8> {
@@ -353,7 +386,9 @@ mod tests {
         }
         let Some(ConnEvent::Request(first)) = client.send(&both[18..]) else { panic!("no request") };
         client.respond(&first, b"1");
-        let Some(ConnEvent::Request(second)) = client.conn.poll(&client.limits) else { panic!("no request") };
+        let Some(ConnEvent::Request(second)) = client.conn.poll(client.now, &client.limits) else {
+            panic!("no request")
+        };
         assert_eq!((first.path.as_str(), second.path.as_str()), ("/a", "/b"));
     }
 
@@ -377,7 +412,7 @@ mod tests {
         client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
         assert!(client.send(ask).is_none(), "the answers before it fill the queue");
         client.read();
-        assert!(matches!(client.conn.poll(&client.limits), Some(ConnEvent::Request(_))));
+        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Request(_))));
         client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
         for _ in 0..=4 * client.limits.head_bytes_max / ask.len() {
             client.send(ask);
@@ -417,19 +452,61 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_pings_without_reading_is_noticed() {
+    fn too_many_messages_are_noticed() {
         let mut client = Client::upgraded();
         let pings = [0x89, 0x80, 0, 0, 0, 0].repeat(1000);
-        for _ in 0..200 {
-            client.conn.push(client.now, &pings, &client.limits);
-            while let Some(event) = client.conn.poll(&client.limits) {
-                if matches!(event, ConnEvent::TooSlow) {
-                    assert!(client.conn.pending_write().len() < client.limits.conn_queue_bytes_max + 100);
-                    return;
-                }
+        client.conn.push(client.now, &pings, &client.limits);
+        let burst = client.limits.message_rate.burst as usize;
+        for _ in 0..burst {
+            assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Alive)));
+        }
+        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::TooMany)));
+    }
+
+    #[test]
+    fn pings_without_reading_are_noticed() {
+        let mut client = Client::upgraded();
+        let ping = [&[0x89, 0x80 | 125, 0, 0, 0, 0], &[0; 125][..]].concat();
+        for _ in 0..10_000 {
+            client.now += client.limits.message_rate.interval;
+            if matches!(client.send(&ping), Some(ConnEvent::TooSlow)) {
+                assert!(client.conn.pending_write().len() < client.limits.conn_queue_bytes_max + 200);
+                return;
             }
         }
         panic!("{} bytes wait", client.conn.pending_write().len());
+    }
+
+    #[test]
+    fn what_was_read_is_not_kept_for_what_was_not() {
+        let mut client = Client::upgraded();
+        let text = "x".repeat(60_000);
+        for _ in 0..1000 {
+            assert!(client.conn.send_text(&text, &client.limits));
+            client.conn.handle_written(client.conn.pending_write().len() - 1);
+        }
+        assert_eq!(client.conn.pending_write().len(), 1);
+        assert!(client.conn.out.capacity() < 300_000, "{}", client.conn.out.capacity());
+    }
+
+    #[test]
+    fn one_large_message_is_no_fault_of_the_client() {
+        let mut client = Client::upgraded();
+        let text = "x".repeat(client.limits.conn_queue_bytes_max * 4);
+        assert!(client.conn.send_text(&text, &client.limits));
+        assert!(client.conn.pending_write().len() > text.len());
+        assert!(!client.conn.send_text("x", &client.limits));
+    }
+
+    #[test]
+    fn a_page_that_may_take_over_waits_longer_but_not_for_ever() {
+        let mut client = Client::upgraded();
+        client.conn.await_takeover(client.now, &client.limits);
+        assert_eq!(client.wait(client.limits.register_timeout), None);
+        client.send(&[0x8a, 0x80, 0, 0, 0, 0]);
+        client.now += client.limits.takeover_timeout;
+        client.send(&[0x8a, 0x80, 0, 0, 0, 0]);
+        assert_eq!(client.wait(Duration::ZERO), Some(ConnTimeout::Takeover));
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Demux {
     }
 
     /// Gives an address to `peer`, whoever had it; when the peer has too many, the one that it has not claimed for
-    /// the longest time is forgotten.
-    pub fn claim(&mut self, remote: Remote, peer: PeerKey) {
+    /// the longest time is forgotten. Returns how many were.
+    pub fn claim(&mut self, remote: Remote, peer: PeerKey) -> u64 {
         if let Some(before) = self.by_address.insert(remote, peer)
             && let Some(addresses) = self.addresses_of.get_mut(before)
         {
@@ -47,14 +47,16 @@ impl Demux {
         let Some(entry) = self.addresses_of.entry(peer) else {
             // A removed peer's key owns nothing.
             self.by_address.remove(&remote);
-            return;
+            return 0;
         };
         let addresses = entry.or_default();
         addresses.push(remote);
-        if addresses.len() > self.addresses_per_peer_max {
-            let oldest = addresses.remove(0);
-            self.by_address.remove(&oldest);
+        if addresses.len() <= self.addresses_per_peer_max {
+            return 0;
         }
+        let oldest = addresses.remove(0);
+        self.by_address.remove(&oldest);
+        1
     }
 
     /// Forgets all addresses of a peer.
@@ -108,9 +110,8 @@ mod tests {
     fn the_oldest_address_is_forgotten() {
         let [a, _] = two_peers();
         let mut demux = Demux::new(2);
-        for port in 1..=3 {
-            demux.claim(remote(port), a);
-        }
+        let forgotten: Vec<u64> = (1..=3).map(|port| demux.claim(remote(port), a)).collect();
+        assert_eq!(forgotten, [0, 0, 1]);
         assert_eq!(demux.owner(remote(1)), None);
         assert_eq!(demux.owner(remote(3)), Some(a));
         demux.claim(remote(2), a);

@@ -15,9 +15,10 @@ use crate::wire::opus;
 const CLOCK_HZ: u64 = 48_000;
 /// Ticks of a packet whose duration can't be read: 20 ms.
 const FRAME_TICKS: u32 = 960;
-/// A step in a source's numbers that is no loss any more but a restart, in packets. Below the half of the number
-/// space, where a receiver would guess the rollover counter wrong (RFC 3711 §3.3.1).
-const STEP_MAX: u64 = 1000;
+/// A step in a source's numbers that is no loss any more but a restart, in packets: two seconds. A source that leaps
+/// again and again must not wrap the numbers so fast that a receiver guesses the rollover counter wrong
+/// (RFC 3711 §3.3.1).
+const STEP_MAX: u64 = 100;
 /// The first number is below this, so that the rollover counter that a late joiner assumes, zero, is right.
 const FIRST_SEQUENCE_MAX: u64 = 0x4000;
 

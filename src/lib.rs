@@ -10,7 +10,7 @@
 //!   whole of it runs in a simulation with virtual time (`tests/sim`).
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
 //!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`token`] says who may.
-//! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`outbox`], [`stats`] and [`keys`] serve all.
+//! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`outbox`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is everything impure.
 //!
 //! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
@@ -27,6 +27,7 @@ pub mod egress;
 pub mod keys;
 pub mod outbox;
 pub mod peer;
+pub mod rate;
 pub mod server;
 pub mod shell;
 pub mod stats;

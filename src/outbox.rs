@@ -51,6 +51,8 @@ pub enum AuditEvent {
     ListenAnnounced,
     ListenStarted,
     ListenStopped,
+    /// The wish ended before anything was heard.
+    ListenWithdrawn,
 }
 
 impl AuditEvent {
@@ -64,6 +66,7 @@ impl AuditEvent {
             AuditEvent::ListenAnnounced => "listen_announced",
             AuditEvent::ListenStarted => "listen_started",
             AuditEvent::ListenStopped => "listen_stopped",
+            AuditEvent::ListenWithdrawn => "listen_withdrawn",
         }
     }
 }

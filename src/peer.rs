@@ -3,36 +3,37 @@
 //! Every change to the `Rtc` is followed by a complete drain. Every call is guarded: a panic inside the library on
 //! somebody's input ends that peer and no other.
 //!
-//! Invariant: `selected` is the path of the latest authenticated check that nominated (RFC 8445 §7.3.1.5), known
-//! because the ICE agent answered it; everything but STUN leaves on it, whatever path the library has in mind.
+//! Invariant: `selected` is the path of the latest authenticated check that nominated (RFC 8445 §7.3.1.5) from an
+//! address that is this peer's own; everything but STUN leaves on it, whatever path the library has in mind.
 
 mod crypto;
+mod gate;
+mod offer;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use log::debug;
 use rand_core::Rng;
-use str0m::change::SdpOffer;
-use str0m::config::DtlsCert;
-use str0m::format::{Codec, FormatParams};
-use str0m::media::{Frequency, Mid, Pt};
+use str0m::media::{Mid, Pt};
 use str0m::net::Receive;
-use str0m::rtp::{Extension, RtpWrite};
-use str0m::{Candidate, Event, IceConnectionState, IceCreds, Input, Output, Rtc, RtcConfig};
+use str0m::rtp::RtpWrite;
+use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
+use crate::config::Limits;
 use crate::egress::{Egress, Position};
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path};
-use crate::wire::{sdp, stun};
-use crypto::CRYPTO;
+use crate::wire::stun;
+pub use gate::Refusal;
+use gate::{Check, Gate};
+pub use offer::{OfferError, Template, key_of_ufrag};
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
 const TICKS_MAX: usize = 8;
-/// Hexadecimal digits of a peer's key in its user fragment.
-const KEY_DIGITS: usize = 16;
+/// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
+const PATH_FRESH: Duration = Duration::from_secs(8);
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ pub struct MediaPacket {
 /// What a drain brought to light.
 #[derive(Debug)]
 pub enum PeerEvent {
-    /// The ICE agent answered an authenticated check that came this way.
-    Answered(Path),
+    /// The ICE agent answered an authenticated check that came this way, and that may have nominated it.
+    Answered { path: Path, nominates: bool },
     /// Media may flow.
     Connected,
     /// One RTP packet arrived.
@@ -77,31 +78,6 @@ pub enum Gone {
     Failed,
 }
 
-/// Why an offer got no session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OfferError {
-    #[error(transparent)]
-    Sdp(#[from] sdp::SdpError),
-    #[error("the offer can't be read or answered")]
-    NotAcceptable,
-}
-
-/// What all sessions of a server share.
-pub struct Template {
-    certificate: DtlsCert,
-    candidates: Vec<Candidate>,
-}
-
-impl Template {
-    /// Returns a template that offers `advertised` as candidates, with a DTLS certificate of its own.
-    pub fn new(advertised: &[SocketAddr]) -> Template {
-        let certificate = CRYPTO.dtls_provider.generate_certificate().expect("the provider makes certificates");
-        let candidate =
-            |&address| Candidate::host(address, "udp").expect("Config::check refused unusable addresses");
-        Template { certificate, candidates: advertised.iter().map(candidate).collect() }
-    }
-}
-
 /// One WebRTC session and its role.
 pub struct Peer {
     /// Absent once the session is over.
@@ -110,7 +86,11 @@ pub struct Peer {
     conn: ConnKey,
     purpose: Purpose,
     state: State,
-    selected: Option<Path>,
+    ufrag: String,
+    selected: Option<Selected>,
+    gate: Gate,
+    /// Datagrams of this session that wait in the server's queue.
+    queued: usize,
     /// The audio section, and Opus in it.
     mid: Mid,
     payload_type: Pt,
@@ -118,6 +98,14 @@ pub struct Peer {
     timeout: Instant,
     /// The deadline that the server has armed, at or before `timeout` once [`Peer::take_deadline`] was heeded.
     armed: Option<Instant>,
+}
+
+/// The path on which everything but STUN leaves.
+#[derive(Clone, Copy, Debug)]
+struct Selected {
+    path: Path,
+    /// When the last check came this way.
+    checked: Instant,
 }
 
 /// How far a session is.
@@ -139,44 +127,29 @@ impl Peer {
     pub fn accept(
         template: &Template,
         now: Instant,
+        limits: &Limits,
         owner: Owner,
         offer: &str,
         chance: &mut impl Rng,
     ) -> Result<(Peer, String), OfferError> {
-        let direction = match owner.purpose {
-            Purpose::Publish => sdp::Direction::SendOnly,
-            Purpose::Listen => sdp::Direction::RecvOnly,
-        };
-        let offer = sdp::narrow_offer(offer, direction)?;
-        let credentials = credentials(owner.key, chance);
-        let egress = Egress::new(chance.next_u64());
-        let accepted = guarded(|| {
-            let mut rtc = Box::new(rtc_config(owner.purpose, template, credentials).build(now));
-            for candidate in &template.candidates {
-                rtc.add_local_candidate(candidate.clone());
-            }
-            let refused = |error: &dyn std::fmt::Display| debug!(target: "webrtc", "offer refused error={error}");
-            let offer = SdpOffer::from_sdp_string(&offer).inspect_err(|error| refused(error)).ok()?;
-            let answer = rtc.sdp_api().accept_offer(offer).inspect_err(|error| refused(error)).ok()?;
-            let answer = answer.to_sdp_string();
-            let (mid, payload_type) = negotiated(&rtc, &answer)?;
-            Some((rtc, answer, mid, payload_type))
-        });
-        let (rtc, answer, mid, payload_type) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
+        let chosen = offer::accept(template, now, owner, offer, chance)?;
         let peer = Peer {
-            rtc: Some(rtc),
+            rtc: Some(chosen.rtc),
             key: owner.key,
             conn: owner.conn,
             purpose: owner.purpose,
-            state: State::Connecting { until: now + owner.handshake_timeout },
+            state: State::Connecting { until: now + limits.handshake_timeout },
+            ufrag: chosen.ufrag,
             selected: None,
-            mid,
-            payload_type,
-            egress,
+            gate: Gate::new(now, owner.purpose, limits),
+            queued: 0,
+            mid: chosen.mid,
+            payload_type: chosen.payload_type,
+            egress: Egress::new(chance.next_u64()),
             timeout: now,
             armed: None,
         };
-        Ok((peer, answer))
+        Ok((peer, chosen.answer))
     }
 
     /// Returns the conn whose client opened this session.
@@ -194,9 +167,37 @@ impl Peer {
         self.state == State::Connected
     }
 
-    /// Returns the path on which everything but STUN leaves.
-    pub fn selected(&self) -> Option<Path> {
-        self.selected
+    /// Tells whether this is the session's user fragment, whole: the part behind the key can't be guessed.
+    pub fn has_ufrag(&self, ufrag: &str) -> bool {
+        self.ufrag == ufrag
+    }
+
+    /// Tells whether the session sends its media to this address and was checked from there lately.
+    pub fn uses(&self, now: Instant, remote: SocketAddr) -> bool {
+        let is_fresh = |selected: Selected| {
+            selected.path.remote == remote && now.saturating_duration_since(selected.checked) < PATH_FRESH
+        };
+        self.state == State::Connected && self.selected.is_some_and(is_fresh)
+    }
+
+    /// Takes it that a path's address is this peer's; a check that nominated selects it.
+    pub fn confirm_path(&mut self, now: Instant, path: Path, nominates: bool) {
+        let is_selected = self.selected.is_some_and(|selected| selected.path == path);
+        if nominates || is_selected {
+            self.selected = Some(Selected { path, checked: now });
+        }
+    }
+
+    /// Counts a datagram into the server's queue, if there is room for another one of this session.
+    pub fn enqueue(&mut self, queued_max: usize) -> bool {
+        let has_room = self.queued < queued_max;
+        self.queued += usize::from(has_room);
+        has_room
+    }
+
+    /// Counts a datagram out of the server's queue.
+    pub fn dequeue(&mut self) {
+        self.queued = self.queued.saturating_sub(1);
     }
 
     /// Returns the next deadline if it is earlier than the one that is armed, and takes it that it will be armed.
@@ -228,6 +229,9 @@ impl Peer {
 
     /// Takes a datagram that belongs to this session; `candidate` is the advertised address that stands for
     /// `path.local`.
+    ///
+    /// # Errors
+    /// [`Refusal`], when the library never saw it.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -235,17 +239,15 @@ impl Peer {
         candidate: SocketAddr,
         datagram: &[u8],
         turn: &mut Turn<'_>,
-    ) {
-        let check = stun::parse_binding_request(datagram).ok().map(|check| Check {
-            path,
-            transaction_id: check.transaction_id,
-            nominates: check.use_candidate,
-        });
-        let Ok(input) = guarded_receive(path, candidate, datagram) else { return };
+    ) -> Result<(), Refusal> {
+        let check = self.gate.admit(now, path, datagram, turn.limits)?;
+        let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram).ok());
+        let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         self.drive(now, check, turn, |rtc| {
             // What the library can't use it reports; the session lives on, or is reported over by the drain.
             let _ = rtc.handle_input(Input::Receive(now, input));
         });
+        Ok(())
     }
 
     fn handle_timeout(&mut self, now: Instant, turn: &mut Turn<'_>) {
@@ -326,9 +328,9 @@ impl Peer {
                 Ok(Output::Transmit(transmit)) => {
                     let contents = Vec::from(transmit.contents);
                     if contents.first().is_some_and(|&first_byte| first_byte <= 3) {
-                        answer_check(&mut self.selected, check, contents, turn);
-                    } else if let Some(path) = self.selected {
-                        turn.out.send(path, contents);
+                        answer_check(&mut self.gate, check, contents, turn);
+                    } else if let Some(selected) = self.selected {
+                        turn.out.send(selected.path, contents);
                     }
                 }
                 Ok(Output::Event(event)) => match event {
@@ -341,6 +343,7 @@ impl Peer {
                     }
                     Event::Closed => return Some(Gone::Closed),
                     Event::RtpPacket(packet) => {
+                        self.gate.on_packet(now, *packet.header.ssrc);
                         let position = Position {
                             source: (self.key, *packet.header.ssrc),
                             sequence: *packet.seq_no,
@@ -380,38 +383,21 @@ pub struct Owner {
     pub key: PeerKey,
     pub conn: ConnKey,
     pub purpose: Purpose,
-    pub handshake_timeout: Duration,
 }
 
 /// Where a peer puts what it produces.
 pub struct Turn<'a> {
+    pub limits: &'a Limits,
     pub out: &'a mut Outbox,
     pub events: &'a mut Vec<PeerEvent>,
 }
 
-/// Returns the key of the peer that a user fragment of ours names.
-pub fn key_of_ufrag(ufrag: &str) -> Option<PeerKey> {
-    let digits = ufrag.get(..KEY_DIGITS)?;
-    let key = u64::from_str_radix(digits, 16).ok()?;
-    Some(PeerKey::from(slotmap::KeyData::from_ffi(key)))
-}
-
-/// An authenticated check is what the agent answers; this is the one that may be answered now.
-#[derive(Clone, Copy)]
-struct Check {
-    path: Path,
-    transaction_id: stun::TransactionId,
-    nominates: bool,
-}
-
 /// Sends the answer back the way the check came. A lite agent sends no STUN of its own.
-fn answer_check(selected: &mut Option<Path>, check: Option<Check>, contents: Vec<u8>, turn: &mut Turn<'_>) {
+fn answer_check(gate: &mut Gate, check: Option<Check>, contents: Vec<u8>, turn: &mut Turn<'_>) {
     let Some(check) = check else { return };
     if stun::is_success_response(&contents, &check.transaction_id) {
-        if check.nominates {
-            *selected = Some(check.path);
-        }
-        turn.events.push(PeerEvent::Answered(check.path));
+        gate.on_answered(check);
+        turn.events.push(PeerEvent::Answered { path: check.path, nominates: check.nominates });
     }
     turn.out.send(check.path, contents);
 }
@@ -419,80 +405,4 @@ fn answer_check(selected: &mut Option<Path>, check: Option<Check>, contents: Vec
 /// Returns what `call` returns, or `None` when it panicked.
 fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
-}
-
-/// Parses a datagram as the library wants it; the parser is guarded too.
-fn guarded_receive(path: Path, candidate: SocketAddr, datagram: &[u8]) -> Result<Receive<'_>, NotParsed> {
-    let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram).ok());
-    parsed.flatten().ok_or(NotParsed)
-}
-
-/// The library can't read a datagram.
-struct NotParsed;
-
-/// Makes ICE credentials: the peer's key and 32 random bits, and a password of 128 bits (RFC 8445 §5.3).
-fn credentials(key: PeerKey, chance: &mut impl Rng) -> IceCreds {
-    let key = slotmap::Key::data(&key).as_ffi();
-    let ufrag = format!("{key:016x}{:08x}", chance.next_u32());
-    let pass = format!("{:016x}{:016x}", chance.next_u64(), chance.next_u64());
-    IceCreds { ufrag, pass }
-}
-
-fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> RtcConfig {
-    let mut config = RtcConfig::new()
-        .set_crypto_provider(Arc::clone(&CRYPTO))
-        .set_dtls_cert(template.certificate.clone())
-        .set_local_ice_credentials(credentials)
-        .set_ice_lite(true)
-        .set_rtp_mode(true)
-        .clear_codecs()
-        .clear_extension_map()
-        .set_extension(1, Extension::RtpMid)
-        .set_stats_interval(None)
-        .set_send_buffer_audio(1);
-    if purpose == Purpose::Publish {
-        config = config.set_extension(2, Extension::AudioLevel);
-    }
-    // In-band FEC mends single losses, DTX spares a silent phone's battery (RFC 7587 §6.1).
-    let use_dtx = (purpose == Purpose::Publish).then_some(true);
-    let format = FormatParams { use_inband_fec: Some(true), use_dtx, ..FormatParams::default() };
-    let clock = Frequency::FORTY_EIGHT_KHZ;
-    config.codec_config().add_config(111.into(), None, Codec::Opus, clock, Some(2), format);
-    config
-}
-
-/// Returns the audio section that was answered, and the payload type of Opus in it.
-fn negotiated(rtc: &Rtc, answer: &str) -> Option<(Mid, Pt)> {
-    let mid = Mid::from(answer.lines().find_map(|line| line.strip_prefix("a=mid:"))?);
-    let remote = rtc.media(mid)?.remote_pts();
-    let opus = rtc.codec_config().params().iter().find(|params| params.spec().codec == Codec::Opus)?;
-    remote.contains(&opus.pt()).then_some((mid, opus.pt()))
-}
-
-#[cfg(test)]
-mod tests {
-    use rand_chacha::ChaCha20Rng;
-    use rand_core::SeedableRng;
-    use slotmap::SlotMap;
-
-    use super::*;
-
-    #[test]
-    fn a_user_fragment_names_its_peer_and_nothing_else_does() {
-        let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
-        let key = peers.insert(());
-        let credentials = credentials(key, &mut ChaCha20Rng::from_seed([1; 32]));
-        assert_eq!(key_of_ufrag(&credentials.ufrag), Some(key));
-        assert_eq!((credentials.ufrag.len(), credentials.pass.len()), (24, 32));
-        for (name, ufrag) in [
-            ("empty", ""),
-            ("short", "0123456789abcde"),
-            ("no number", "0123456789abcdeX"),
-            ("wide", "é123456789abcdeé"),
-        ] {
-            assert_eq!(key_of_ufrag(ufrag), None, "{name}");
-        }
-        let stranger = key_of_ufrag("ffffffffffffffff00000000").unwrap();
-        assert!(!peers.contains_key(stranger));
-    }
 }

@@ -15,10 +15,20 @@ pub struct Stats {
     pub stun_ignored: u64,
     /// Datagrams dropped because the queue of unconnected sessions was full.
     pub unconnected_queue_full: u64,
+    /// Checks that were answered before, from another address.
+    pub stun_replayed: u64,
+    /// Checks from new addresses that were not answered, because the session had too many in its life.
+    pub addresses_refused: u64,
+    /// Addresses forgotten because their session had newer ones.
+    pub addresses_forgotten: u64,
     /// Claims on an address that another connected session is using.
     pub address_conflicts: u64,
     /// RTP packets received from publishers.
     pub packets_received: u64,
+    /// RTP dropped before it was decrypted: from a listener, or of another stream than the one that is heard.
+    pub packets_foreign: u64,
+    /// RTP packets of a publisher that sent too many.
+    pub packets_over_rate: u64,
     /// RTP packets sent to listeners.
     pub packets_forwarded: u64,
     /// RTP packets not sent to a listener: from before its last switch, or its session was not connected.
@@ -39,6 +49,8 @@ pub struct Stats {
     pub conns_timed_out: u64,
     /// HTTP requests and WebSocket messages that could not be read.
     pub requests_malformed: u64,
+    /// WebSocket conns closed for too many messages.
+    pub conns_over_rate: u64,
     /// Tokens that did not verify.
     pub tokens_refused: u64,
     /// Requests refused because a table was full: wishes, salespeople, conns of one person.

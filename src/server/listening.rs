@@ -11,7 +11,7 @@ use super::{Seat, Server, Timer};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
-use crate::wire::signaling::{ServerMessage, StopCause};
+use crate::wire::signaling::{Commercial, ServerMessage, StopCause};
 
 impl Server {
     /// Returns the broadcast of a salesperson, making the row if need be; `None` when the table is full.
@@ -106,7 +106,8 @@ impl Server {
                     Some(StopCause::Switched) => "switched",
                     Some(StopCause::ConnectionLost) => "connection lost",
                 };
-                out.audit(self.audit(now, AuditEvent::ListenStopped, &listener.admin_id, commercial_id, detail));
+                let event = if was_heard { AuditEvent::ListenStopped } else { AuditEvent::ListenWithdrawn };
+                out.audit(self.audit(now, event, &listener.admin_id, commercial_id, detail));
                 let listeners_count = broadcast.listeners_count();
                 let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
                 if was_heard {
@@ -260,10 +261,15 @@ impl Server {
             self.sessions.get(**conn).is_some_and(|session| session.claims.may_hear(broadcast.id()))
         };
         let conns: Vec<ConnKey> = self.admins.iter().filter(may_see).copied().collect();
-        let text = ServerMessage::CommercialUpdated(broadcast.to_commercial()).to_json();
+        let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
         for conn in conns {
             self.tell(conn, &text, out);
         }
+    }
+
+    /// Returns a salesperson as supervisors see them.
+    pub(super) fn commercial<'a>(&self, broadcast: &'a Broadcast) -> Commercial<'a> {
+        broadcast.to_commercial(self.config.limits.named_listeners_max)
     }
 
     /// Queues a message and names the conn to the shell.

@@ -11,7 +11,7 @@ use log::{debug, info, trace};
 use super::{Seat, Server, Timer};
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path};
-use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Turn, key_of_ufrag};
+use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag};
 use crate::wire::classify::{self, Kind};
 use crate::wire::stun;
 
@@ -27,14 +27,14 @@ impl Server {
         let key = match kind {
             Kind::Dtls | Kind::Media => owner,
             Kind::Stun => match stun::parse_binding_request(bytes) {
-                Ok(check) => key_of_ufrag(check.ufrag),
+                Ok(check) => self.peer_of_ufrag(check.ufrag),
                 Err(_) => {
                     self.stats.stun_ignored += 1;
                     return;
                 }
             },
         };
-        let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get(key)?))) else {
+        let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get_mut(key)?))) else {
             match kind {
                 Kind::Stun => self.stats.stun_unknown_peer += 1,
                 Kind::Dtls | Kind::Media => self.stats.datagrams_unknown_address += 1,
@@ -43,7 +43,9 @@ impl Server {
         };
         if owner == Some(key) && peer.is_connected() {
             self.receive(now, key, path, bytes, out);
-        } else if self.unconnected.len() < self.config.limits.unconnected_queue_max {
+        } else if self.unconnected.len() < self.config.limits.unconnected_queue_max
+            && peer.enqueue(self.config.limits.unconnected_per_peer_max)
+        {
             self.unconnected.push_back((key, path, bytes.to_vec()));
         } else {
             self.stats.unconnected_queue_full += 1;
@@ -54,6 +56,9 @@ impl Server {
     pub(super) fn serve_unconnected(&mut self, now: Instant, out: &mut Outbox) {
         for _ in 0..self.config.limits.unconnected_per_turn {
             let Some((key, path, bytes)) = self.unconnected.pop_front() else { return };
+            if let Some(peer) = self.peers.get_mut(key) {
+                peer.dequeue();
+            }
             self.receive(now, key, path, &bytes, out);
         }
     }
@@ -66,12 +71,11 @@ impl Server {
         purpose: Purpose,
         offer: &str,
     ) -> Result<(PeerKey, String), OfferError> {
-        let handshake_timeout = self.config.limits.handshake_timeout;
-        let (template, chance) = (&self.template, &mut self.chance);
+        let (template, limits, chance) = (&self.template, &self.config.limits, &mut self.chance);
         let mut answer = String::new();
         let key: Result<PeerKey, OfferError> = self.peers.try_insert_with_key(|key| {
-            let owner = Owner { key, conn, purpose, handshake_timeout };
-            let (peer, text) = Peer::accept(template, now, owner, offer, chance)?;
+            let owner = Owner { key, conn, purpose };
+            let (peer, text) = Peer::accept(template, now, limits, owner, offer, chance)?;
             answer = text;
             Ok(Box::new(peer))
         });
@@ -97,7 +101,7 @@ impl Server {
     pub(super) fn close_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         let mut events = Vec::new();
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.close(now, &mut Turn { out, events: &mut events });
+            peer.close(now, &mut Turn { limits: &self.config.limits, out, events: &mut events });
         }
         self.forget_peer(key);
     }
@@ -105,7 +109,7 @@ impl Server {
     pub(super) fn on_peer_deadline(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         let mut events = std::mem::take(&mut self.events);
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.on_deadline(now, &mut Turn { out, events: &mut events });
+            peer.on_deadline(now, &mut Turn { limits: &self.config.limits, out, events: &mut events });
         }
         self.on_peer_events(now, key, &mut events, out);
         self.events = events;
@@ -115,7 +119,15 @@ impl Server {
         let Some(candidate) = self.candidate_of(path.local) else { return };
         let mut events = std::mem::take(&mut self.events);
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.receive(now, path, candidate, bytes, &mut Turn { out, events: &mut events });
+            let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
+            match peer.receive(now, path, candidate, bytes, &mut turn) {
+                Ok(()) => {}
+                Err(Refusal::TooManyAddresses) => self.stats.addresses_refused += 1,
+                Err(Refusal::Replayed) => self.stats.stun_replayed += 1,
+                Err(Refusal::ForeignStream) => self.stats.packets_foreign += 1,
+                Err(Refusal::OverRate) => self.stats.packets_over_rate += 1,
+                Err(Refusal::Unreadable) => self.stats.datagrams_malformed += 1,
+            }
         }
         self.on_peer_events(now, key, &mut events, out);
         self.events = events;
@@ -137,7 +149,7 @@ impl Server {
         self.arm_peer(key);
         for event in events.drain(..) {
             match event {
-                PeerEvent::Answered(path) => self.on_answered(key, path),
+                PeerEvent::Answered { path, nominates } => self.on_answered(now, key, path, nominates),
                 PeerEvent::Connected => info!(target: "webrtc", "connected peer={key:?}"),
                 PeerEvent::Packet(packet) => self.forward(now, key, &packet, out),
                 PeerEvent::Gone(gone) => self.on_peer_gone(now, key, gone, out),
@@ -145,19 +157,23 @@ impl Server {
         }
     }
 
-    /// An authenticated check came from this address: it is the peer's, unless another connected peer sends its
-    /// media from there.
-    fn on_answered(&mut self, key: PeerKey, path: Path) {
+    /// An authenticated check came from this address: it is the peer's, unless another one is using it.
+    fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nominates: bool) {
         let remote = (path.proto, path.remote);
         let owner = self.demux.owner(remote).filter(|&owner| owner != key);
-        let in_use = owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| {
-            owner.is_connected() && owner.selected().is_some_and(|selected| selected.remote == path.remote)
-        });
-        if in_use {
+        if owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| owner.uses(now, path.remote)) {
             self.stats.address_conflicts += 1;
-        } else {
-            self.demux.claim(remote, key);
+            return;
         }
+        self.stats.addresses_forgotten += self.demux.claim(remote, key);
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.confirm_path(now, path, nominates);
+        }
+    }
+
+    /// Returns the session that a check names, by a whole user fragment: half of one can be guessed.
+    fn peer_of_ufrag(&self, ufrag: &str) -> Option<PeerKey> {
+        key_of_ufrag(ufrag).filter(|&key| self.peers.get(key).is_some_and(|peer| peer.has_ufrag(ufrag)))
     }
 
     /// Sends a publisher's packet to all who hear it.
@@ -176,7 +192,8 @@ impl Server {
         let mut events = Vec::new();
         for key in broadcast.forwarding() {
             let Some(listener) = self.peers.get_mut(key) else { continue };
-            if listener.forward(now, packet, &mut Turn { out, events: &mut events }) {
+            let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
+            if listener.forward(now, packet, &mut turn) {
                 self.stats.packets_forwarded += 1;
             } else {
                 self.stats.packets_withheld += 1;

@@ -76,6 +76,10 @@ enum Seat {
     Admin { audio: Option<PeerKey>, wishes: Vec<BroadcastKey>, heard: Option<BroadcastKey> },
 }
 
+/// What a TCP client is told for which [`Server::handle_accept`] had no room.
+pub const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
@@ -140,14 +144,15 @@ impl Server {
         }
     }
 
-    /// Takes a new TCP client; `None` when there is no room for it.
+    /// Takes a new TCP client; `None` when there is no room for it, and it is to be told [`NO_ROOM`].
     pub fn handle_accept(&mut self, now: Instant, remote: SocketAddr, out: &mut Outbox) -> Option<ConnKey> {
         self.now = now;
         if self.conns.len() >= self.config.limits.conns_max {
             self.stats.conns_refused += 1;
             return None;
         }
-        let conn = self.conns.insert(Conn::new(now, remote, &self.config.limits));
+        let conn = self.conns.insert(Conn::new(now, &self.config.limits));
+        debug!(target: "http", "accepted conn={conn:?} remote={remote}");
         self.settle_conn(conn, out);
         Some(conn)
     }
@@ -265,7 +270,7 @@ impl Server {
 
     /// Dispatches all that a conn's bytes mean.
     fn poll_conn(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        while let Some(event) = self.conns.get_mut(conn).and_then(|client| client.poll(&self.config.limits)) {
+        while let Some(event) = self.conns.get_mut(conn).and_then(|client| client.poll(now, &self.config.limits)) {
             match event {
                 ConnEvent::Request(request) => self.on_request(now, conn, &request),
                 ConnEvent::BadRequest(error) => {
@@ -287,6 +292,11 @@ impl Server {
                         WebsocketError::Malformed => CloseCode::MALFORMED,
                     };
                     self.close_conn(now, conn, code, out);
+                }
+                ConnEvent::TooMany => {
+                    self.stats.conns_over_rate += 1;
+                    self.refuse_rate(conn);
+                    self.close_conn(now, conn, CloseCode::TOO_MANY, out);
                 }
                 ConnEvent::TooSlow => {
                     self.stats.conns_too_slow += 1;
@@ -318,7 +328,9 @@ impl Server {
         match timeout {
             Some(ConnTimeout::Head) => client.respond(now, None, conn::timeout_response(), &self.config.limits),
             Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out),
-            Some(ConnTimeout::Silence) => self.close_conn(now, conn, CloseCode::SILENT, out),
+            Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
+                self.close_conn(now, conn, CloseCode::SILENT, out);
+            }
             Some(ConnTimeout::Idle | ConnTimeout::Closing) | None => {}
         }
         self.settle_conn(conn, out);

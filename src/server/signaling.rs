@@ -143,7 +143,7 @@ impl Server {
         let claims = &self.sessions[conn].claims;
         let visible = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
         let visible = visible.filter(|broadcast| broadcast.is_known() && claims.may_hear(broadcast.id()));
-        let list = ServerMessage::AvailableStreams(visible.map(|broadcast| broadcast.to_commercial()).collect());
+        let list = ServerMessage::AvailableStreams(visible.map(|broadcast| self.commercial(broadcast)).collect());
         let text = list.to_json();
         self.tell(conn, &text, out);
     }
@@ -165,7 +165,7 @@ impl Server {
         if let Some(older) = self.broadcasts[key].page() {
             let same_page = self.sessions.get(older).is_some_and(|session| session.page == register.page);
             if !same_page && !register.takeover {
-                self.refuse_second_page(conn, key);
+                self.refuse_second_page(now, conn, key);
                 return;
             }
             self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
@@ -175,20 +175,20 @@ impl Server {
         self.begin_session(now, conn, Session { claims, page: register.page, seat }, out);
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].open_page(unix_ms, conn, &name);
-        let own_state = ServerMessage::CommercialUpdated(self.broadcasts[key].to_commercial()).to_json();
+        let own_state = ServerMessage::CommercialUpdated(self.commercial(&self.broadcasts[key])).to_json();
         self.tell(conn, &own_state, out);
         self.carry_out(now, key, changes, out);
     }
 
     /// Another page of the same salesperson is open; this one may wait and ask to take over.
-    fn refuse_second_page(&mut self, conn: ConnKey, key: BroadcastKey) {
+    fn refuse_second_page(&mut self, now: Instant, conn: ConnKey, key: BroadcastKey) {
         let broadcast = &self.broadcasts[key];
         let message = "open in another page: register again with takeover to use this one";
         let complaint = Complaint::new(ErrorCode::AlreadyOpen, message);
         let (state, since) = (Some(broadcast.presence()), broadcast.since_ms());
         self.complain(conn, Complaint { state, since, ..complaint });
         if let Some(client) = self.conns.get_mut(conn) {
-            client.registered();
+            client.await_takeover(now, &self.config.limits);
         }
     }
 
@@ -326,30 +326,40 @@ impl Server {
     }
 
     fn on_join(&mut self, now: Instant, conn: ConnKey, commercial_id: &str, reason: String, out: &mut Outbox) {
-        let Session { claims, seat, .. } = &self.sessions[conn];
-        let Seat::Admin { audio, wishes, .. } = seat else { return };
-        if !is_valid_id(commercial_id) || !claims.may_hear(commercial_id) {
-            let commercial_id = if is_valid_id(commercial_id) { commercial_id } else { "" };
-            out.audit(self.audit(now, AuditEvent::ListenRefused, &claims.sub, commercial_id, "out of scope"));
-            let complaint = Complaint::new(ErrorCode::NotAllowed, "your token does not allow to listen to them");
-            self.complain(conn, complaint.about(commercial_id));
-            return;
+        match self.wish(conn, commercial_id, reason) {
+            Ok((key, wish)) => self.join(now, key, wish, out),
+            Err((code, message)) => {
+                let actor = self.sessions.get(conn).map_or("", |session| session.claims.sub.as_str());
+                let subject = if is_valid_id(commercial_id) { commercial_id } else { "" };
+                out.audit(self.audit(now, AuditEvent::ListenRefused, actor, subject, message));
+                self.complain(conn, Complaint::new(code, message).about(commercial_id));
+            }
         }
-        let Some(peer) = *audio else {
-            self.complain(conn, Complaint::new(ErrorCode::NoAudio, "send open_audio first").about(commercial_id));
-            return;
+    }
+
+    /// Returns what a supervisor wishes for, or why it can't be.
+    fn wish(
+        &mut self,
+        conn: ConnKey,
+        commercial_id: &str,
+        reason: String,
+    ) -> Result<(BroadcastKey, Wish), (ErrorCode, &'static str)> {
+        let not_allowed = (ErrorCode::NotAllowed, "your token does not allow to listen to them");
+        let Some(Session { claims, seat: Seat::Admin { audio, wishes, .. }, .. }) = self.sessions.get(conn) else {
+            return Err(not_allowed);
         };
-        let wish =
-            Wish { conn, peer, admin_id: claims.sub.clone(), admin_name: claims.shown_name().to_owned(), reason };
+        if !is_valid_id(commercial_id) || !claims.may_hear(commercial_id) {
+            return Err(not_allowed);
+        }
+        let peer = audio.ok_or((ErrorCode::NoAudio, "send open_audio first"))?;
+        let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
         let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));
         let has_room = !is_new || wishes.len() < self.config.limits.wishes_per_conn_max;
-        let Some(key) = has_room.then(|| self.broadcast_for(commercial_id)).flatten() else {
+        let key = has_room.then(|| self.broadcast_for(commercial_id)).flatten().ok_or_else(|| {
             self.stats.tables_full += 1;
-            let complaint = Complaint::new(ErrorCode::TooMany, "too many at once: leave some first");
-            self.complain(conn, complaint.about(commercial_id));
-            return;
-        };
-        self.join(now, key, wish, out);
+            (ErrorCode::TooMany, "too many at once: leave some first")
+        })?;
+        Ok((key, Wish { conn, peer, admin_id, admin_name, reason }))
     }
 
     /// Arms the moment at which a session must be looked at: its token's end, or its page's silence.
@@ -388,6 +398,12 @@ impl Server {
         let Seat::Commercial { broadcast: key } = session.seat else { return None };
         let broadcast = self.broadcasts.get(key)?;
         (broadcast.publisher().is_some() && !broadcast.is_page_silent()).then_some(key)
+    }
+
+    /// Says why a conn that says too much is closed.
+    pub(super) fn refuse_rate(&mut self, conn: ConnKey) {
+        let complaint = Complaint::new(ErrorCode::TooMany, "too many messages: wait before you come back");
+        self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
     }
 
     fn complain(&mut self, conn: ConnKey, complaint: Complaint<'_>) {

@@ -20,6 +20,7 @@ use super::Turn;
 use super::addresses::canonical;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
+use crate::server::NO_ROOM;
 
 /// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 1024;
@@ -233,7 +234,11 @@ impl Tcp {
     }
 
     fn admit(&mut self, turn: &mut Turn<'_>, mut socket: TcpStream, remote: SocketAddr) {
-        let Some(conn) = turn.server.handle_accept(turn.now, remote, turn.out) else { return };
+        let Some(conn) = turn.server.handle_accept(turn.now, remote, turn.out) else {
+            // A fresh socket takes so few bytes, and who is gone already needs none.
+            let _ = socket.write(NO_ROOM);
+            return self.linger(turn.now, socket);
+        };
         // Fails only for a client that is gone already, which the first read tells.
         let _ = socket.set_nodelay(true);
         let interest = Interest::READABLE | Interest::WRITABLE;

@@ -5,6 +5,7 @@
 pub mod classify;
 pub mod http;
 pub mod opus;
+pub mod rtp;
 pub mod sdp;
 pub mod signaling;
 pub mod stun;

@@ -1,11 +1,14 @@
 //! Checks and narrows an SDP offer (RFC 8866) before the WebRTC library sees it.
 //!
 //! An offer holds exactly one audio section. The client's candidates are dropped: a lite agent learns addresses
-//! from checks (RFC 8445 §2.5), and a list of a thousand costs nothing this way. The direction is set to the one
-//! that the session is for.
+//! from checks (RFC 8445 §2.5), and a list of a thousand costs nothing this way. Of several sources the first is
+//! kept. The direction is set to the one that the session is for.
 
 /// The longest offer, in bytes.
 pub const OFFER_BYTES_MAX: usize = 32 * 1024;
+
+/// The most lines of an offer; browsers write about 60 for one audio section.
+pub const OFFER_LINES_MAX: usize = 400;
 
 /// Which way the media of a session goes, seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub enum Direction {
 pub enum SdpError {
     #[error("{bytes} bytes, more than {OFFER_BYTES_MAX}")]
     TooLong { bytes: usize },
+    #[error("more than {OFFER_LINES_MAX} lines")]
+    TooManyLines,
     #[error("no SDP: it must begin with v=0")]
     NotSdp,
     #[error("{found} media sections, where exactly one of audio is expected")]
@@ -42,6 +47,9 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
         return Err(SdpError::TooLong { bytes: offer.len() });
     }
     let lines = || offer.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    if lines().count() > OFFER_LINES_MAX {
+        return Err(SdpError::TooManyLines);
+    }
     if lines().next() != Some("v=0") {
         return Err(SdpError::NotSdp);
     }
@@ -71,10 +79,15 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     if lines().any(|line| line == refused || line == "a=inactive") {
         return Err(SdpError::WrongDirection);
     }
+    let ssrc_of =
+        |line: &str| line.strip_prefix("a=ssrc:").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
+    let first_ssrc = lines().find_map(ssrc_of);
     let mut narrowed = String::with_capacity(offer.len() + 16);
     for line in lines() {
         let dropped = line.starts_with("a=candidate:")
             || line.starts_with("a=end-of-candidates")
+            || ["a=ssrc-group:", "a=rid:", "a=simulcast:"].iter().any(|prefix| line.starts_with(prefix))
+            || (line.starts_with("a=ssrc:") && ssrc_of(line) != first_ssrc)
             || matches!(line, "a=sendrecv" | "a=sendonly" | "a=recvonly");
         if !dropped {
             narrowed.push_str(line);
@@ -107,10 +120,22 @@ mod tests {
     }
 
     #[test]
+    fn keeps_one_source() {
+        let sources: String = (1..100).map(|n| format!("a=ssrc:{n} cname:x\r\na=ssrc:{n} msid:a b\r\n")).collect();
+        let offer = format!("{OFFER}a=ssrc-group:FID 1 2\r\n{sources}a=rid:1 send\r\na=simulcast:send 1\r\n");
+        let narrowed = narrow_offer(&offer, Direction::SendOnly).unwrap();
+        assert_eq!(narrowed.matches("a=ssrc:1 ").count(), 2);
+        assert_eq!(narrowed.matches("ssrc").count(), 2);
+        assert!(!narrowed.contains("a=rid") && !narrowed.contains("simulcast"));
+    }
+
+    #[test]
     fn refuses_what_is_not_one_audio_section() {
         let second = format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n");
         let long = format!("{OFFER}a={}\r\n", "x".repeat(OFFER_BYTES_MAX));
+        let lines = format!("{OFFER}{}", "a=x\r\n".repeat(OFFER_LINES_MAX));
         let cases: &[(&str, String, SdpError)] = &[
+            ("too many lines", lines, SdpError::TooManyLines),
             ("empty", String::new(), SdpError::NotSdp),
             ("binary", "\u{0}\u{1}".into(), SdpError::NotSdp),
             ("too long", long.clone(), SdpError::TooLong { bytes: long.len() }),

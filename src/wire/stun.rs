@@ -8,6 +8,7 @@ const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 const ATTRIBUTE_USERNAME: u16 = 0x0006;
+const ATTRIBUTE_MESSAGE_INTEGRITY: u16 = 0x0008;
 const ATTRIBUTE_USE_CANDIDATE: u16 = 0x0025;
 
 /// A STUN transaction's id, chosen by the client.
@@ -62,6 +63,8 @@ pub fn parse_binding_request(message: &[u8]) -> Result<BindingRequest<'_>, StunE
             // Of an attribute that stands twice the first counts (RFC 8489 §14).
             ATTRIBUTE_USERNAME if username.is_none() => username = Some(value),
             ATTRIBUTE_USE_CANDIDATE => use_candidate = true,
+            // What follows is not signed and must be ignored (RFC 8489 §14.5).
+            ATTRIBUTE_MESSAGE_INTEGRITY => break,
             _ => {}
         }
         attributes = rest.get(len.next_multiple_of(4)..).ok_or(bad_length)?;
@@ -103,9 +106,14 @@ mod tests {
         let username = attribute(ATTRIBUTE_USERNAME, b"ours:theirs");
         let nominating = [username.clone(), attribute(ATTRIBUTE_USE_CANDIDATE, &[])].concat();
         let twice = [username.clone(), attribute(ATTRIBUTE_USERNAME, b"other:theirs")].concat();
-        for (name, attributes, use_candidate) in
-            [("plain", &username, false), ("nominating", &nominating, true), ("twice", &twice, false)]
-        {
+        let signed = attribute(ATTRIBUTE_MESSAGE_INTEGRITY, &[0; 20]);
+        let after = [username.clone(), signed, attribute(ATTRIBUTE_USE_CANDIDATE, &[])].concat();
+        for (name, attributes, use_candidate) in [
+            ("plain", &username, false),
+            ("nominating", &nominating, true),
+            ("twice", &twice, false),
+            ("nominating behind the signature", &after, false),
+        ] {
             let bytes = message(BINDING_REQUEST, attributes);
             let want = BindingRequest { transaction_id: [9; 12], ufrag: "ours", use_candidate };
             assert_eq!(parse_binding_request(&bytes), Ok(want), "{name}");

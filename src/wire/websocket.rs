@@ -40,7 +40,8 @@ impl Websocket {
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0)
-            .max_write_buffer_size(128 * 1024)
+            // The queue behind the pipe is the bound.
+            .max_write_buffer_size(usize::MAX)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
         Websocket { inner: tungstenite::WebSocket::from_raw_socket(Pipe::default(), Role::Server, Some(config)) }

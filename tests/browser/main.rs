@@ -114,9 +114,9 @@ fn both_links_work_side_by_side_in_one_profile_and_after_a_reload() {
 
     // The start page offers both, and a link that is no link says what to do.
     let start = browser.open(&format!("http://{}/", ecoute.address));
-    start.wait_for(
-        "document.querySelector('a[href=\"/admin\"]') && document.querySelector('a[href=\"/commercial\"]')",
-    );
+    for page in ["/admin", "/commercial"] {
+        start.wait_for(&format!("document.querySelector('a[href=\"{page}\"]').checkVisibility()"));
+    }
     start.screenshot(&screenshots().join("start-both.png"));
     let stranger = browser.open(&format!("http://{}/admin#t=not.a.token", ecoute.address));
     stranger.wait_for("document.body.dataset.connection === 'expired'");

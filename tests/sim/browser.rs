@@ -47,6 +47,8 @@ pub struct Browser {
     pub index: u16,
     pub id: String,
     pub address: SocketAddr,
+    /// The address that the server sees: changes when a NAT forgets.
+    pub external: SocketAddr,
     pub manners: Manners,
     /// The network between this browser and the server.
     pub quality: Quality,
@@ -54,6 +56,10 @@ pub struct Browser {
     pub heard: Vec<Heard>,
     /// `(admin id, notice id, when)` of every acknowledgement sent.
     pub acknowledged: Vec<(String, u64, Instant)>,
+    /// The last connectivity check that was sent, as somebody on the way could keep it.
+    pub last_check: Vec<u8>,
+    /// How often the microphone makes a packet.
+    pub packet_interval: Duration,
     /// The close code, once the server closed the WebSocket.
     pub closed: Option<u16>,
     pub connected: bool,
@@ -107,11 +113,14 @@ impl Browser {
             index,
             id: id.to_owned(),
             address,
+            external: address,
             manners: Manners::Acknowledges,
             quality,
             messages: Vec::new(),
             heard: Vec::new(),
             acknowledged: Vec::new(),
+            last_check: Vec::new(),
+            packet_interval: PACKET_INTERVAL,
             closed: None,
             connected: false,
             upgraded: false,
@@ -171,6 +180,25 @@ impl Browser {
     pub fn vanish(&mut self) {
         self.rtc = None;
         self.next_packet = None;
+    }
+
+    /// An RTP packet as somebody could forge it who knows all but the keys: the right section, another source.
+    pub fn forge_packet(&self, sequence: u16) -> Vec<u8> {
+        let mid = self.rtc.as_ref().expect("it has a session").mid;
+        let mut extension = vec![4 << 4 | (mid.len() as u8 - 1)];
+        extension.extend(mid.as_bytes());
+        extension.resize(extension.len().next_multiple_of(4), 0);
+        let mut packet = vec![0x90, 111];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend([0, 0, 0, 1, 0xde, 0xad, 0xbe, 0xef, 0xbe, 0xde]);
+        packet.extend((extension.len() as u16 / 4).to_be_bytes());
+        packet.extend(extension);
+        packet.extend([7; 80]);
+        packet
+    }
+
+    pub fn has_session(&self) -> bool {
+        self.rtc.is_some()
     }
 
     /// Tells whether no offer of this page waits for its answer.
@@ -283,7 +311,7 @@ impl Browser {
         self.counter += 1;
         self.sequence += 1;
         self.timestamp = self.timestamp.wrapping_add(960);
-        self.next_packet = self.next_packet.map(|next| next + PACKET_INTERVAL);
+        self.next_packet = self.next_packet.map(|next| next + self.packet_interval);
     }
 
     fn drain(&mut self, now: Instant, sent: &mut Vec<(SocketAddr, Vec<u8>)>) {
@@ -301,7 +329,12 @@ impl Browser {
                     session.timeout = at.max(now + Duration::from_micros(100));
                     return;
                 }
-                Output::Transmit(transmit) => sent.push((transmit.destination, transmit.contents.to_vec())),
+                Output::Transmit(transmit) => {
+                    if transmit.contents.starts_with(&[0, 1]) {
+                        self.last_check = transmit.contents.to_vec();
+                    }
+                    sent.push((transmit.destination, transmit.contents.to_vec()));
+                }
                 Output::Event(Event::Connected) => {
                     self.connected = true;
                     self.next_packet = session.is_sending.then_some(now + PACKET_INTERVAL);

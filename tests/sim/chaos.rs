@@ -47,7 +47,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return;
     };
     let browser = &mut world.browsers[who];
-    match chance.u32(..20) {
+    match chance.u32(..22) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -73,6 +73,15 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         18 => {
             let bytes = noise(chance);
             browser.send_raw(&bytes);
+        }
+        19 => {
+            let check = world.browsers[who].last_check.clone();
+            let port = chance.u16(1..);
+            world.inject_from(([198, 18, 0, 1], port).into(), &check);
+        }
+        20 if browser.has_session() => {
+            let forged = browser.forge_packet(chance.u16(..));
+            world.inject(who, &forged);
         }
         _ => {
             let mut bytes = noise(chance);

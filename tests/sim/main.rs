@@ -5,6 +5,7 @@
 
 mod browser;
 mod chaos;
+mod hostile;
 mod link;
 mod world;
 

@@ -43,6 +43,8 @@ pub struct World {
     pub quality: Quality,
     pub limits: Limits,
     conns: BTreeMap<Who, ConnKey>,
+    /// Datagrams to addresses that are no browser's.
+    pub sent_to_nobody: usize,
     cut: BTreeSet<Who>,
     muted: BTreeSet<Who>,
     link: Link<Delivery>,
@@ -72,6 +74,7 @@ impl World {
             quality,
             limits,
             conns: BTreeMap::new(),
+            sent_to_nobody: 0,
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
             link: Link::new(seed),
@@ -152,9 +155,15 @@ impl World {
         self.muted.remove(&who);
     }
 
+    /// Sends a datagram that no browser would, from any address.
+    pub fn inject_from(&mut self, remote: SocketAddr, bytes: &[u8]) {
+        let path = Path { proto: Protocol::Udp, remote, local: LOCAL.parse().unwrap() };
+        self.server.handle_datagram(self.now, path, bytes, &mut self.out);
+    }
+
     /// Sends a datagram that no browser would, from the address of one.
     pub fn inject(&mut self, who: Who, bytes: &[u8]) {
-        self.deliver(Delivery::ToServer { who, bytes: bytes.to_vec() });
+        self.inject_from(self.browsers[who].external, bytes);
     }
 
     pub fn drain(&mut self) {
@@ -213,9 +222,8 @@ impl World {
         let now = self.now;
         match delivery {
             Delivery::ToServer { who, bytes } => {
-                let remote = self.browsers[who].address;
-                let path = Path { proto: Protocol::Udp, remote, local: LOCAL.parse().unwrap() };
-                self.server.handle_datagram(now, path, &bytes, &mut self.out);
+                let remote = self.browsers[who].external;
+                self.inject_from(remote, &bytes);
             }
             Delivery::ToClient { who, bytes } => {
                 self.browsers[who].handle_datagram(now, ADVERTISED.parse().unwrap(), &bytes);
@@ -245,9 +253,10 @@ impl World {
                     Item::Audit(entry) => self.audit.push(entry),
                     Item::Datagram(datagram) => {
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
-                        let to = |browser: &Browser| browser.address == datagram.path.remote;
-                        let who = self.browsers.iter().position(to).expect("sent to a browser");
-                        if !self.cut.contains(&who) {
+                        let to = |browser: &Browser| browser.external == datagram.path.remote;
+                        let who = self.browsers.iter().position(to);
+                        self.sent_to_nobody += usize::from(who.is_none());
+                        if let Some(who) = who.filter(|who| !self.cut.contains(who)) {
                             let delivery = Delivery::ToClient { who, bytes: datagram.contents };
                             self.link.send(now, self.browsers[who].quality, delivery);
                         }

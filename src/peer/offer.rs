@@ -1,0 +1,166 @@
+//! Answers an offer: from a client's SDP to a session that waits for its first check.
+//!
+//! Invariant: what the library is given was narrowed first, and all credentials are ours.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::debug;
+use rand_core::Rng;
+use str0m::change::SdpOffer;
+use str0m::config::DtlsCert;
+use str0m::format::{Codec, FormatParams};
+use str0m::media::{Frequency, Mid, Pt};
+use str0m::rtp::Extension;
+use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
+
+use super::crypto::CRYPTO;
+use super::{Owner, Purpose, guarded};
+use crate::keys::PeerKey;
+use crate::wire::sdp;
+
+/// Hexadecimal digits of a peer's key in its user fragment.
+const KEY_DIGITS: usize = 16;
+
+/// Why an offer got no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OfferError {
+    #[error(transparent)]
+    Sdp(#[from] sdp::SdpError),
+    #[error("the offer can't be read or answered")]
+    NotAcceptable,
+}
+
+/// What all sessions of a server share.
+pub struct Template {
+    certificate: DtlsCert,
+    candidates: Vec<Candidate>,
+}
+
+impl Template {
+    /// Returns a template that offers `advertised` as candidates, with a DTLS certificate of its own.
+    pub fn new(advertised: &[SocketAddr]) -> Template {
+        let certificate = CRYPTO.dtls_provider.generate_certificate().expect("the provider makes certificates");
+        let candidate =
+            |&address| Candidate::host(address, "udp").expect("Config::check refused unusable addresses");
+        Template { certificate, candidates: advertised.iter().map(candidate).collect() }
+    }
+}
+
+/// A session that was made for an offer.
+pub(super) struct Answered {
+    pub(super) rtc: Box<Rtc>,
+    /// The answer's SDP.
+    pub(super) answer: String,
+    /// The session's user fragment.
+    pub(super) ufrag: String,
+    /// The audio section, and Opus in it.
+    pub(super) mid: Mid,
+    pub(super) payload_type: Pt,
+}
+
+/// Makes a session for an offer.
+pub(super) fn accept(
+    template: &Template,
+    now: Instant,
+    owner: Owner,
+    offer: &str,
+    chance: &mut impl Rng,
+) -> Result<Answered, OfferError> {
+    let direction = match owner.purpose {
+        Purpose::Publish => sdp::Direction::SendOnly,
+        Purpose::Listen => sdp::Direction::RecvOnly,
+    };
+    let offer = sdp::narrow_offer(offer, direction)?;
+    let credentials = credentials(owner.key, chance);
+    let ufrag = credentials.ufrag.clone();
+    let accepted = guarded(|| {
+        let mut rtc = Box::new(rtc_config(owner.purpose, template, credentials).build(now));
+        for candidate in &template.candidates {
+            rtc.add_local_candidate(candidate.clone());
+        }
+        let refused = |error: &dyn std::fmt::Display| debug!(target: "webrtc", "offer refused error={error}");
+        let offer = SdpOffer::from_sdp_string(&offer).inspect_err(|error| refused(error)).ok()?;
+        let answer = rtc.sdp_api().accept_offer(offer).inspect_err(|error| refused(error)).ok()?;
+        let answer = answer.to_sdp_string();
+        let (mid, payload_type) = negotiated(&rtc, &answer)?;
+        Some((rtc, answer, mid, payload_type))
+    });
+    let (rtc, answer, mid, payload_type) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
+    Ok(Answered { rtc, answer, ufrag, mid, payload_type })
+}
+
+/// Returns the key of the peer that a user fragment of ours names.
+pub fn key_of_ufrag(ufrag: &str) -> Option<PeerKey> {
+    let digits = ufrag.get(..KEY_DIGITS)?;
+    let key = u64::from_str_radix(digits, 16).ok()?;
+    Some(PeerKey::from(slotmap::KeyData::from_ffi(key)))
+}
+
+/// Makes ICE credentials: the peer's key and 32 random bits, and a password of 128 bits (RFC 8445 §5.3).
+fn credentials(key: PeerKey, chance: &mut impl Rng) -> IceCreds {
+    let key = slotmap::Key::data(&key).as_ffi();
+    let ufrag = format!("{key:016x}{:08x}", chance.next_u32());
+    let pass = format!("{:016x}{:016x}", chance.next_u64(), chance.next_u64());
+    IceCreds { ufrag, pass }
+}
+
+fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> RtcConfig {
+    let mut config = RtcConfig::new()
+        .set_crypto_provider(Arc::clone(&CRYPTO))
+        .set_dtls_cert(template.certificate.clone())
+        .set_local_ice_credentials(credentials)
+        .set_ice_lite(true)
+        .set_rtp_mode(true)
+        .clear_codecs()
+        .clear_extension_map()
+        .set_extension(1, Extension::RtpMid)
+        .set_stats_interval(None)
+        .set_send_buffer_audio(1);
+    if purpose == Purpose::Publish {
+        config = config.set_extension(2, Extension::AudioLevel);
+    }
+    // In-band FEC mends single losses, DTX spares a silent phone's battery (RFC 7587 §6.1).
+    let use_dtx = (purpose == Purpose::Publish).then_some(true);
+    let format = FormatParams { use_inband_fec: Some(true), use_dtx, ..FormatParams::default() };
+    let clock = Frequency::FORTY_EIGHT_KHZ;
+    config.codec_config().add_config(111.into(), None, Codec::Opus, clock, Some(2), format);
+    config
+}
+
+/// Returns the audio section that was answered, and the payload type of Opus in it.
+fn negotiated(rtc: &Rtc, answer: &str) -> Option<(Mid, Pt)> {
+    let mid = Mid::from(answer.lines().find_map(|line| line.strip_prefix("a=mid:"))?);
+    let remote = rtc.media(mid)?.remote_pts();
+    let opus = rtc.codec_config().params().iter().find(|params| params.spec().codec == Codec::Opus)?;
+    remote.contains(&opus.pt()).then_some((mid, opus.pt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+    use slotmap::SlotMap;
+
+    use super::*;
+
+    #[test]
+    fn a_user_fragment_names_its_peer_and_nothing_else_does() {
+        let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
+        let key = peers.insert(());
+        let credentials = credentials(key, &mut ChaCha20Rng::from_seed([1; 32]));
+        assert_eq!(key_of_ufrag(&credentials.ufrag), Some(key));
+        assert_eq!((credentials.ufrag.len(), credentials.pass.len()), (24, 32));
+        for (name, ufrag) in [
+            ("empty", ""),
+            ("short", "0123456789abcde"),
+            ("no number", "0123456789abcdeX"),
+            ("wide", "é123456789abcdeé"),
+        ] {
+            assert_eq!(key_of_ufrag(ufrag), None, "{name}");
+        }
+        let stranger = key_of_ufrag("ffffffffffffffff00000000").unwrap();
+        assert!(!peers.contains_key(stranger));
+    }
+}

@@ -1,0 +1,65 @@
+//! Bounds how often something may happen: a token bucket (RFC 2697 in its simplest form).
+//!
+//! Invariant: over any span of time no more than `burst` plus the rate times the span is allowed.
+
+use std::time::{Duration, Instant};
+
+/// A bucket that starts full.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    rate: Rate,
+    /// When the bucket will be full again if nothing more is taken.
+    full_at: Instant,
+}
+
+/// How much a bucket allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How long one event takes to be allowed again.
+    pub interval: Duration,
+    /// How many events may come at once.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// Returns the rate of so many events a second.
+    pub const fn per_second(events: u32, burst: u32) -> Rate {
+        Rate { interval: Duration::from_nanos(1_000_000_000 / events as u64), burst }
+    }
+}
+
+impl Bucket {
+    /// Returns a full bucket.
+    pub fn new(now: Instant, rate: Rate) -> Bucket {
+        Bucket { rate, full_at: now }
+    }
+
+    /// Takes one event out; tells whether it was there.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.rate.interval;
+        let is_allowed = full_at - now <= self.rate.interval * self.rate.burst;
+        if is_allowed {
+            self.full_at = full_at;
+        }
+        is_allowed
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start, Rate::per_second(10, 3));
+        let taken =
+            |bucket: &mut Bucket, ms| (0..100).filter(|_| bucket.take(start + Duration::from_millis(ms))).count();
+        assert_eq!(taken(&mut bucket, 0), 3);
+        assert_eq!(taken(&mut bucket, 99), 0);
+        assert_eq!(taken(&mut bucket, 100), 1);
+        assert_eq!(taken(&mut bucket, 350), 2);
+        assert_eq!(taken(&mut bucket, 10_000), 3, "never more than the burst");
+    }
+}
