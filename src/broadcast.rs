@@ -2,9 +2,9 @@
 //!
 //! Sends nothing: every method returns what changes, and the server carries it out in that order.
 //!
-//! Invariant: a listener is [`Phase::Forwarding`] only while the very page that acknowledged it is open and awake
+//! Invariant: a listener is `Phase::Forwarding` only while the very page that acknowledged it is open and awake
 //! and the salesperson is on air. There is one place that makes it so ([`Broadcast::acknowledge`]) and one that
-//! takes it back ([`Broadcast::unsettle`]).
+//! takes it back (`Broadcast::unsettle`).
 
 use std::time::{Duration, Instant};
 

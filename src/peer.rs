@@ -212,7 +212,7 @@ impl Peer {
         })
     }
 
-    /// The armed deadline fired: lets time pass if there is something to do.
+    /// The deadline fired and is armed no more: lets time pass if there is something to do.
     pub fn on_deadline(&mut self, now: Instant, turn: &mut Turn<'_>) {
         self.armed = None;
         if self.next_deadline() <= now {
