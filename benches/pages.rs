@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench pages` prints medians; it needs Chromium, as the browser tests do.
 #![allow(clippy::disallowed_methods, reason = "people wait in real time")]
-#![allow(clippy::print_stdout, reason = "figures are what this program is for")]
+#![allow(clippy::disallowed_macros, reason = "figures are what this program is for")]
 
 #[path = "../tests/browser/chromium.rs"]
 mod chromium;

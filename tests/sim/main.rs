@@ -54,6 +54,8 @@ fn listening_after_going_on_air() {
         world.run_ms(3000);
         assert_hears(world, paul, lea, 2000, 80);
         assert!(world.browsers[paul].has("listening_started"));
+        let answer = world.browsers[lea].messages_of("streaming_started").next().unwrap()["sdp"].to_string();
+        assert!(answer.contains("useinbandfec=1;usedtx=1"), "{answer}");
         let notice = world.browsers[lea].messages_of("listener_joined").next().unwrap();
         assert_eq!(notice["admin"]["name"], "paul X.");
         assert_eq!(notice["reason"], "accompagnement");
