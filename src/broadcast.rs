@@ -74,8 +74,8 @@ pub enum Change {
     Withdraw { page: ConnKey, notice_id: u64, listener: Listener },
     /// Tell the supervisor that the wish waits.
     Pend { conn: ConnKey, cause: PendingCause },
-    /// The supervisor hears from now on.
-    Start { listener: Listener },
+    /// The supervisor hears from now on, or is told again that they do.
+    Start { listener: Listener, is_new: bool },
     /// The supervisor does not hear any more and does not wish to.
     Stop { listener: Listener, was_heard: bool, cause: Option<StopCause> },
     /// The supervisor does not hear any more but still wishes to.
@@ -255,7 +255,7 @@ impl Broadcast {
     pub fn join(&mut self, wish: Wish) -> Vec<Change> {
         if let Some(listener) = self.listeners.iter().find(|listener| listener.conn == wish.conn) {
             return match listener.phase {
-                Phase::Forwarding { .. } => vec![Change::Start { listener: listener.clone() }],
+                Phase::Forwarding { .. } => vec![Change::Start { listener: listener.clone(), is_new: false }],
                 _ => vec![Change::Pend { conn: wish.conn, cause: self.pending_cause(listener) }],
             };
         }
@@ -292,7 +292,7 @@ impl Broadcast {
         let awaiting = |listener: &&mut Listener| matches!(listener.phase, Phase::AwaitingAck { notice_id: awaited, .. } if awaited == notice_id);
         let listener = self.listeners.iter_mut().find(awaiting)?;
         listener.phase = Phase::Forwarding { notice_id };
-        Some(Change::Start { listener: listener.clone() })
+        Some(Change::Start { listener: listener.clone(), is_new: true })
     }
 
     /// A supervisor does not wish to listen any more, or can't.
@@ -501,7 +501,7 @@ mod tests {
             Change::Announce { notice_id, .. } => format!("announce {notice_id}"),
             Change::Withdraw { notice_id, .. } => format!("withdraw {notice_id}"),
             Change::Pend { cause, .. } => format!("pend {cause:?}"),
-            Change::Start { .. } => "start".to_owned(),
+            Change::Start { is_new, .. } => if *is_new { "start" } else { "started" }.to_owned(),
             Change::Stop { was_heard, cause, .. } => format!("stop {was_heard} {cause:?}"),
             Change::Unsettle { .. } => "unsettle".to_owned(),
         };
@@ -584,7 +584,7 @@ mod tests {
         let mut scene = Scene::announced();
         assert_eq!(scene.join(), ["pend Ack"]);
         scene.broadcast.acknowledge(scene.pages[0], 1);
-        assert_eq!(scene.join(), ["start"]);
+        assert_eq!(scene.join(), ["started"]);
         assert_eq!(scene.broadcast.listeners_count(), 1);
     }
 

@@ -89,7 +89,7 @@ impl Server {
                 let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
                 self.tell(conn, &text, out);
             }
-            Change::Start { listener } => self.start(now, key, &listener, out),
+            Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
             Change::Unsettle { listener } => {
                 out.audit(self.audit(
                     now,
@@ -98,7 +98,6 @@ impl Server {
                     commercial_id,
                     "interrupted",
                 ));
-                self.set_heard(listener.conn, None);
             }
             Change::Stop { listener, was_heard, cause } => {
                 let detail = match cause {
@@ -110,11 +109,9 @@ impl Server {
                 out.audit(self.audit(now, event, &listener.admin_id, commercial_id, detail));
                 let listeners_count = broadcast.listeners_count();
                 let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
-                if was_heard {
-                    self.set_heard(listener.conn, None);
-                }
-                if let Some(Seat::Admin { wishes, .. }) = self.seat_mut(listener.conn) {
+                if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(listener.conn) {
                     wishes.retain(|&wish| wish != key);
+                    current.take_if(|current| *current == key);
                 }
                 self.tell(listener.conn, &text, out);
             }
@@ -123,19 +120,19 @@ impl Server {
     }
 
     /// A listener hears from now on; what the same conn heard before is left in the same turn.
-    fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, out: &mut Outbox) {
-        let heard = match self.seat_mut(listener.conn) {
-            Some(Seat::Admin { heard, .. }) => *heard,
+    fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, is_new: bool, out: &mut Outbox) {
+        let before = match self.seat_mut(listener.conn) {
+            Some(Seat::Admin { current, .. }) => current.replace(key),
             Some(Seat::Commercial { .. }) | None => return,
         };
-        if let Some(other) = heard.filter(|&other| other != key)
+        if let Some(other) = before.filter(|&other| other != key)
             && let Some(broadcast) = self.broadcasts.get_mut(other)
         {
             let changes = broadcast.leave(listener.conn, Some(StopCause::Switched));
             self.carry_out(now, other, changes, out);
         }
         let commercial_id = self.broadcasts[key].id();
-        if heard != Some(key) {
+        if is_new {
             let event = AuditEvent::ListenStarted;
             out.audit(self.audit(now, event, &listener.admin_id, commercial_id, &listener.reason));
             if let Some(peer) = self.peers.get_mut(listener.peer) {
@@ -144,7 +141,6 @@ impl Server {
         }
         let listeners_count = self.broadcasts[key].listeners_count();
         let text = ServerMessage::ListeningStarted { commercial_id, listeners_count }.to_json();
-        self.set_heard(listener.conn, Some(key));
         self.tell(listener.conn, &text, out);
     }
 
@@ -280,12 +276,6 @@ impl Server {
 
     pub(super) fn seat_mut(&mut self, conn: ConnKey) -> Option<&mut Seat> {
         self.sessions.get_mut(conn).map(|session| &mut session.seat)
-    }
-
-    fn set_heard(&mut self, conn: ConnKey, key: Option<BroadcastKey>) {
-        if let Some(Seat::Admin { heard, .. }) = self.seat_mut(conn) {
-            *heard = key;
-        }
     }
 
     fn arm_broadcast(&mut self, key: BroadcastKey) {

@@ -72,8 +72,15 @@ struct Session {
 
 /// What a registered user does here.
 enum Seat {
-    Commercial { broadcast: BroadcastKey },
-    Admin { audio: Option<PeerKey>, wishes: Vec<BroadcastKey>, heard: Option<BroadcastKey> },
+    Commercial {
+        broadcast: BroadcastKey,
+    },
+    Admin {
+        audio: Option<PeerKey>,
+        wishes: Vec<BroadcastKey>,
+        /// Who is heard, or was last and is still wished for: when another one starts, this one is left.
+        current: Option<BroadcastKey>,
+    },
 }
 
 /// What a TCP client is told for which [`Server::handle_accept`] had no room.

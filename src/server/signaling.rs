@@ -137,7 +137,7 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TOO_MANY, out);
             return;
         }
-        let seat = Seat::Admin { audio: None, wishes: Vec::new(), heard: None };
+        let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
         self.begin_session(now, conn, Session { claims, page, seat }, out);
         self.admins.insert(conn);
         let claims = &self.sessions[conn].claims;

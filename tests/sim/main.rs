@@ -125,6 +125,30 @@ fn switching_moves_the_same_session() {
 }
 
 #[test]
+fn who_comes_back_does_not_take_a_supervisor_who_moved_on() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let tom = world.publisher("tom");
+        let paul = world.listener("paul");
+        world.run_ms(4000);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.browsers[lea].say("stop_streaming", serde_json::json!({}));
+        world.run_ms(1000);
+        world.join(paul, "tom");
+        world.run_ms(2000);
+        let stopped = world.browsers[paul].messages_of("listening_stopped").last().unwrap();
+        assert_eq!((stopped["commercial_id"].as_str(), stopped["cause"].as_str()), (Some("lea"), Some("switched")));
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.run_ms(4000);
+        assert_hears(world, paul, tom, 2000, 80);
+        assert_eq!(world.browsers[lea].messages_of("listener_joined").count(), 1);
+    });
+}
+
+#[test]
 fn a_page_that_does_not_acknowledge_is_not_heard() {
     scenario(|world| {
         let lea = world.publisher("lea");
