@@ -3,7 +3,7 @@
 //! Sends nothing: every method returns what changes, and the server carries it out in that order.
 //!
 //! Invariant: a listener is `Phase::Forwarding` only while the very page that acknowledged it is open and awake
-//! and the salesperson is on air. There is one place that makes it so ([`Broadcast::acknowledge`]) and one that
+//! and the salesperson is on air and not paused. There is one place that makes it so ([`Broadcast::acknowledge`]) and one that
 //! takes it back (`Broadcast::unsettle`).
 
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ enum Phase {
     AwaitingEntry,
     /// For the page to acknowledge the notice.
     AwaitingAck { notice_id: u64, since: Instant, late: bool },
+    /// Acknowledged; for the salesperson to resume.
+    Held { notice_id: u64 },
     /// Heard.
     Forwarding { notice_id: u64 },
 }
@@ -42,7 +44,9 @@ impl Phase {
     fn notice_id(self) -> Option<u64> {
         match self {
             Phase::Waiting | Phase::AwaitingEntry => None,
-            Phase::AwaitingAck { notice_id, .. } | Phase::Forwarding { notice_id } => Some(notice_id),
+            Phase::AwaitingAck { notice_id, .. } | Phase::Held { notice_id } | Phase::Forwarding { notice_id } => {
+                Some(notice_id)
+            }
         }
     }
 }
@@ -60,6 +64,7 @@ enum Page {
 #[derive(Clone, Debug)]
 struct OnAir {
     publisher: PeerKey,
+    is_paused: bool,
     commercial_info: Option<Box<RawValue>>,
 }
 
@@ -169,6 +174,7 @@ impl Broadcast {
     /// Returns what the salesperson is doing.
     pub fn presence(&self) -> Presence {
         match (&self.on_air, self.page) {
+            (Some(on_air), _) if on_air.is_paused => Presence::Paused,
             (Some(_), _) => Presence::OnAir,
             (None, Page::Closed) => Presence::Offline,
             (None, Page::Open(_) | Page::Silent(_)) => Presence::Online,
@@ -234,7 +240,8 @@ impl Broadcast {
         publisher: PeerKey,
         commercial_info: Option<Box<RawValue>>,
     ) -> (Option<PeerKey>, Vec<Change>) {
-        let replaced = self.on_air.replace(OnAir { publisher, commercial_info });
+        let is_paused = self.on_air.as_ref().is_some_and(|on_air| on_air.is_paused);
+        let replaced = self.on_air.replace(OnAir { publisher, is_paused, commercial_info });
         if replaced.is_none() {
             self.enter_state(unix_ms);
         }
@@ -248,6 +255,37 @@ impl Broadcast {
         }
         self.enter_state(unix_ms);
         let changes = self.unsettle_all(self.page());
+        changes.into_iter().chain(self.settle_all()).collect()
+    }
+
+    /// The salesperson pauses: nobody hears until they resume, whatever is received.
+    pub fn pause(&mut self, unix_ms: u64) -> Vec<Change> {
+        let Some(on_air) = self.on_air.as_mut().filter(|on_air| !on_air.is_paused) else { return Vec::new() };
+        on_air.is_paused = true;
+        self.enter_state(unix_ms);
+        let mut changes = Vec::new();
+        for listener in &mut self.listeners {
+            if let Phase::Forwarding { notice_id } = listener.phase {
+                changes.push(Change::Unsettle { listener: listener.clone() });
+                listener.phase = Phase::Held { notice_id };
+            }
+            changes.push(Change::Pend { conn: listener.conn, cause: PendingCause::Paused });
+        }
+        changes
+    }
+
+    /// The salesperson resumes: who was acknowledged hears again, who waited is announced.
+    pub fn resume(&mut self, unix_ms: u64) -> Vec<Change> {
+        let Some(on_air) = self.on_air.as_mut().filter(|on_air| on_air.is_paused) else { return Vec::new() };
+        on_air.is_paused = false;
+        self.enter_state(unix_ms);
+        let mut changes = Vec::new();
+        for listener in &mut self.listeners {
+            if let Phase::Held { notice_id } = listener.phase {
+                listener.phase = Phase::Forwarding { notice_id };
+                changes.push(Change::Start { listener: listener.clone(), is_new: true });
+            }
+        }
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -290,7 +328,12 @@ impl Broadcast {
             return None;
         }
         let awaiting = |listener: &&mut Listener| matches!(listener.phase, Phase::AwaitingAck { notice_id: awaited, .. } if awaited == notice_id);
+        let is_paused = self.presence() == Presence::Paused;
         let listener = self.listeners.iter_mut().find(awaiting)?;
+        if is_paused {
+            listener.phase = Phase::Held { notice_id };
+            return None;
+        }
         listener.phase = Phase::Forwarding { notice_id };
         Some(Change::Start { listener: listener.clone(), is_new: true })
     }
@@ -374,7 +417,7 @@ impl Broadcast {
 
     /// Takes a waiting wish one step further, or tells why it waits.
     fn settle(&mut self, conn: ConnKey) -> Vec<Change> {
-        let ready = self.on_air.is_some() && matches!(self.page, Page::Open(_));
+        let ready = self.presence() == Presence::OnAir && matches!(self.page, Page::Open(_));
         let Some(index) = self.listeners.iter().position(|listener| listener.conn == conn) else {
             return Vec::new();
         };
@@ -407,6 +450,7 @@ impl Broadcast {
 
     fn pending_cause(&self, listener: &Listener) -> PendingCause {
         match (self.page, &self.on_air, listener.phase) {
+            (_, Some(on_air), _) if on_air.is_paused => PendingCause::Paused,
             (_, _, Phase::AwaitingAck { late: true, .. }) | (Page::Silent(_), Some(_), _) => PendingCause::AckLate,
             (Page::Closed, _, _) => PendingCause::Offline,
             (_, None, _) => PendingCause::OffAir,
@@ -566,6 +610,38 @@ mod tests {
         scene.broadcast.acknowledge(scene.pages[0], 2);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), ["unsettle", "withdraw 2", "pend OffAir"]);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_pause_holds_everybody_and_lets_them_go_on() {
+        let mut scene = Scene::heard();
+        assert_eq!(names(&scene.broadcast.pause(0)), ["unsettle", "pend Paused"]);
+        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!((scene.broadcast.listeners_count(), scene.broadcast.announced_count()), (0, 1));
+        assert_eq!(names(&scene.broadcast.pause(0)), [] as [&str; 0]);
+        assert_eq!(scene.join(), ["pend Paused"]);
+        scene.broadcast.go_on_air(0, scene.publisher, None);
+        assert_eq!(scene.broadcast.presence(), Presence::Paused, "another session is no end of the pause");
+        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        assert_eq!(scene.broadcast.forwarding().count(), 1);
+        assert_eq!(names(&scene.broadcast.resume(0)), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn nobody_starts_in_a_pause() {
+        let mut scene = Scene::announced();
+        scene.broadcast.pause(0);
+        assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none(), "acknowledged, and held");
+        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        let mut scene = Scene::new();
+        scene.broadcast.open_page(0, scene.pages[0], "Léa");
+        scene.broadcast.go_on_air(0, scene.publisher, None);
+        scene.broadcast.pause(0);
+        assert_eq!(scene.join(), ["pend Paused"]);
+        assert_eq!(names(&scene.broadcast.resume(0)), ["write entry"]);
+        scene.broadcast.pause(0);
+        assert_eq!(names(&scene.broadcast.go_off_air(0)), ["pend OffAir"]);
     }
 
     #[test]

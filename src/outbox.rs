@@ -46,6 +46,8 @@ pub struct AuditEntry {
 pub enum AuditEvent {
     BroadcastStarted,
     BroadcastStopped,
+    BroadcastPaused,
+    BroadcastResumed,
     ListenRequested,
     ListenRefused,
     ListenAnnounced,
@@ -61,6 +63,8 @@ impl AuditEvent {
         match self {
             AuditEvent::BroadcastStarted => "broadcast_started",
             AuditEvent::BroadcastStopped => "broadcast_stopped",
+            AuditEvent::BroadcastPaused => "broadcast_paused",
+            AuditEvent::BroadcastResumed => "broadcast_resumed",
             AuditEvent::ListenRequested => "listen_requested",
             AuditEvent::ListenRefused => "listen_refused",
             AuditEvent::ListenAnnounced => "listen_announced",

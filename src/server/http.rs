@@ -10,6 +10,7 @@ use crate::keys::ConnKey;
 use crate::token::Role;
 use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
+use crate::wire::signaling::Presence;
 
 const JSON: &str = "application/json";
 
@@ -120,7 +121,10 @@ impl Server {
             .map(|broadcast| {
                 let is_streaming = broadcast.publisher().is_some();
                 let listeners_count = broadcast.listeners_count();
-                (broadcast.id(), Details { listeners_count, is_streaming, paused: false })
+                (
+                    broadcast.id(),
+                    Details { listeners_count, is_streaming, paused: broadcast.presence() == Presence::Paused },
+                )
             })
             .collect();
         let status = StreamingStatus {

@@ -13,7 +13,7 @@ use crate::outbox::{AuditEvent, Outbox};
 use crate::peer::Purpose;
 use crate::token::{Claims, Role, is_valid_id};
 use crate::wire::signaling::{
-    self, ClientMessage, Complaint, ErrorCode, RegisterUser, ServerMessage, StartStreaming,
+    self, ClientMessage, Complaint, ErrorCode, Presence, RegisterUser, ServerMessage, StartStreaming,
 };
 
 /// When a client that found no room should try again.
@@ -43,6 +43,8 @@ impl Server {
                 self.on_start_streaming(now, conn, &start, out);
             }
             (ClientMessage::StopStreaming, Some(Role::Commercial)) => self.on_stop_streaming(now, conn, out),
+            (ClientMessage::PauseStreaming, Some(Role::Commercial)) => self.on_pause(now, conn, true, out),
+            (ClientMessage::ResumeStreaming, Some(Role::Commercial)) => self.on_pause(now, conn, false, out),
             (ClientMessage::ListenerAck { notice_id }, Some(Role::Commercial)) => {
                 self.on_listener_ack(now, conn, notice_id, out);
             }
@@ -58,6 +60,8 @@ impl Server {
             (
                 ClientMessage::StartStreaming(_)
                 | ClientMessage::StopStreaming
+                | ClientMessage::PauseStreaming
+                | ClientMessage::ResumeStreaming
                 | ClientMessage::ListenerAck { .. }
                 | ClientMessage::OpenAudio { .. }
                 | ClientMessage::Join { .. }
@@ -288,6 +292,37 @@ impl Server {
         self.go_off_air(now, key, "stopped", out);
         let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
         self.tell(conn, &text, out);
+    }
+
+    /// Pauses or resumes; asking for what is already so is answered all the same.
+    fn on_pause(&mut self, now: Instant, conn: ConnKey, pauses: bool, out: &mut Outbox) {
+        let Some(&Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat)
+        else {
+            return;
+        };
+        let broadcast = &self.broadcasts[key];
+        let is_paused = match broadcast.presence() {
+            Presence::OnAir => false,
+            Presence::Paused => true,
+            Presence::Offline | Presence::Online => {
+                self.complain(conn, Complaint::new(ErrorCode::NotOnAir, "you are not on air"));
+                return;
+            }
+        };
+        if is_paused != pauses {
+            let event = if pauses { AuditEvent::BroadcastPaused } else { AuditEvent::BroadcastResumed };
+            out.audit(self.audit(now, event, broadcast.id(), broadcast.id(), ""));
+        }
+        let commercial_id = broadcast.id();
+        let answer = match pauses {
+            true => ServerMessage::StreamingPaused { commercial_id },
+            false => ServerMessage::StreamingResumed { commercial_id },
+        };
+        self.tell(conn, &answer.to_json(), out);
+        let unix_ms = self.unix_ms(now);
+        let broadcast = &mut self.broadcasts[key];
+        let changes = if pauses { broadcast.pause(unix_ms) } else { broadcast.resume(unix_ms) };
+        self.carry_out(now, key, changes, out);
     }
 
     fn on_listener_ack(&mut self, now: Instant, conn: ConnKey, notice_id: u64, out: &mut Outbox) {

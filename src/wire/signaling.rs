@@ -19,6 +19,8 @@ pub enum ClientMessage<'a> {
     RegisterUser(RegisterUser),
     StartStreaming(StartStreaming<'a>),
     StopStreaming,
+    PauseStreaming,
+    ResumeStreaming,
     ListenerAck { notice_id: u64 },
     OpenAudio { sdp: String },
     Join { commercial_id: String, reason: String },
@@ -106,6 +108,8 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         }
         "start_streaming" => Ok(ClientMessage::StartStreaming(read(data)?)),
         "stop_streaming" => Ok(ClientMessage::StopStreaming),
+        "pause_streaming" => Ok(ClientMessage::PauseStreaming),
+        "resume_streaming" => Ok(ClientMessage::ResumeStreaming),
         "listener_ack" => read(data).map(|Ack { notice_id }| ClientMessage::ListenerAck { notice_id }),
         "open_audio" => read(data).map(|Open { sdp }| ClientMessage::OpenAudio { sdp }),
         "join_commercial_stream" => {
@@ -148,6 +152,12 @@ pub enum ServerMessage<'a> {
         sdp: &'a str,
     },
     StreamingStopped {
+        commercial_id: &'a str,
+    },
+    StreamingPaused {
+        commercial_id: &'a str,
+    },
+    StreamingResumed {
         commercial_id: &'a str,
     },
     ListenerJoined {
@@ -259,6 +269,8 @@ pub enum Presence {
     Offline,
     Online,
     OnAir,
+    /// On air, but nothing is transmitted.
+    Paused,
 }
 
 /// Why a listening has not started yet.
@@ -267,6 +279,7 @@ pub enum Presence {
 pub enum PendingCause {
     Offline,
     OffAir,
+    Paused,
     /// The salesperson's page was told and has not acknowledged yet.
     Ack,
     /// It still has not after a while.
@@ -294,6 +307,7 @@ pub enum ErrorCode {
     AlreadyOpen,
     OfferRefused,
     NoAudio,
+    NotOnAir,
     TooMany,
     Draining,
 }
@@ -309,6 +323,8 @@ mod tests {
             r#"{"event":"start_streaming","data":{"sdp":"v=0","commercial_info":{"a":1},"later":true}}"#,
             r#"{"event":"stop_streaming"}"#,
             r#"{"event":"stop_streaming","data":{}}"#,
+            r#"{"event":"pause_streaming"}"#,
+            r#"{"event":"resume_streaming"}"#,
             r#"{"event":"listener_ack","data":{"notice_id":7}}"#,
             r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#,
             r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#,

@@ -149,6 +149,42 @@ fn who_comes_back_does_not_take_a_supervisor_who_moved_on() {
 }
 
 #[test]
+fn a_pause_silences_at_once_whatever_the_page_sends() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.browsers[lea].say("pause_streaming", serde_json::json!({}));
+        world.run_ms(300);
+        assert!(world.browsers[lea].has("streaming_paused"));
+        let ana = world.listener("ana");
+        world.run_ms(2000);
+        world.join(ana, "lea");
+        // The microphone goes on sending, and even a new session changes nothing.
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.run_ms(3000);
+        for who in [paul, ana] {
+            assert!(hears_nothing(world, who, 5000), "law 2");
+            assert_eq!(world.browsers[who].messages_of("listening_pending").last().unwrap()["cause"], "paused");
+        }
+        world.browsers[lea].say("resume_streaming", serde_json::json!({}));
+        world.run_ms(3000);
+        assert!(world.browsers[lea].has("streaming_resumed"));
+        for who in [paul, ana] {
+            assert_hears(world, who, lea, 2000, 80);
+        }
+        world.browsers[lea].say("stop_streaming", serde_json::json!({}));
+        world.browsers[lea].say("pause_streaming", serde_json::json!({}));
+        world.run_ms(1000);
+        assert_eq!(world.browsers[lea].messages_of("error").last().unwrap()["code"], "not_on_air");
+    });
+}
+
+#[test]
 fn a_page_that_does_not_acknowledge_is_not_heard() {
     scenario(|world| {
         let lea = world.publisher("lea");
