@@ -10,7 +10,7 @@ import { clock, element, setText } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
-const STATE_ICONS = { on_air: "dot" };
+const STATE_ICONS = { on_air: "dot", paused: "pause" };
 
 export class CommercialList {
   #place;
@@ -123,7 +123,7 @@ function audienceNames({ listeners, listeners_count }) {
 }
 
 function timeWords({ state, since, last_seen }) {
-  if (state !== "offline") return state === "on_air" && since ? clock(Date.now() - since) : "";
+  if (state !== "offline") return state !== "online" && since ? clock(Date.now() - since) : "";
   return last_seen ? t("last_seen", { when: whenWords(last_seen) }) : t("never_seen");
 }
 

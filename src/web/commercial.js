@@ -7,7 +7,7 @@
 
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
-import { icon } from "./icons.js";
+import { icon, setIcon } from "./icons.js";
 import { Meter } from "./meter.js";
 import {
   byId, clock, duration, element, reasonWords, retryWords, setText, showConnection, showGate, showHelp,
@@ -67,6 +67,7 @@ client.addEventListener("error", ({ detail }) => onError(detail));
 
 byId("start").addEventListener("click", start);
 byId("stop").addEventListener("click", () => client.stopStreaming());
+byId("pause").addEventListener("click", () => (client.isPaused ? client.resumeStreaming() : client.pauseStreaming()));
 byId("take-over").addEventListener("click", () => client.takeOver());
 byId("more").addEventListener("click", () => {
   view.isListOpen = !view.isListOpen;
@@ -146,12 +147,15 @@ function draw() {
   showConnection(view.connection);
   if (isElsewhere) drawElsewhere();
 
-  byId("live").hidden = !isLive;
+  byId("live").hidden = !isLive || client.isPaused;
   byId("elapsed").hidden = !isLive;
   setText(byId("elapsed"), clock(Date.now() - view.since));
   byId("start").hidden = isWanted;
   byId("start").disabled = state !== "registered";
   byId("stop").hidden = !isWanted;
+  byId("pause").hidden = streaming !== "live" && !client.isPaused;
+  setIcon(byId("pause").firstElementChild, client.isPaused ? "mic" : "pause");
+  setText(byId("pause-words"), t(client.isPaused ? "resume_streaming" : "pause"));
   byId("keep-open").hidden = !isWanted;
   byId("microphone-muted").hidden = !isWanted || !view.isMuted;
 
@@ -170,7 +174,7 @@ function stateName() {
   if (state === "expired" || state === "already_open") return state;
   if (state !== "registered") return "connecting";
   switch (client.streamingState) {
-    case "live": return "on_air";
+    case "live": return client.isPaused ? "paused" : "on_air";
     case "off": return view.help ? "error" : "ready";
     default: return "starting";
   }
@@ -179,6 +183,7 @@ function stateName() {
 function stateWords() {
   const { state, retry_at } = view.connection;
   const listeners = client.listeners;
+  if (client.isPaused && state === "registered") return [t("paused"), pausedDetail()];
   if (listeners.length === 1) return [t("on_air_heard", { names: listeners[0].admin.name }), ""];
   if (listeners.length > 1) return [t("on_air_heard_many", { names: shortNames() }), ""];
   if (state !== "registered") return [retryWords(state, retry_at), t("offline_detail")];
@@ -191,6 +196,11 @@ function stateWords() {
   }
 }
 
+/** Who waits for the end of the pause stays on the page, but not as somebody who hears. */
+function pausedDetail() {
+  return client.listeners.length > 0 ? t("paused_detail_heard", { names: shortNames() }) : t("paused_detail");
+}
+
 /** « Paul D. », « Paul D. +2 ». */
 function shortNames() {
   const [first, ...others] = client.listeners;
@@ -201,7 +211,7 @@ function drawListeners() {
   const listeners = client.listeners;
   const list = byId("listeners");
   const shown = view.isListOpen ? listeners : listeners.slice(0, LISTENERS_SHOWN);
-  byId("heard").hidden = listeners.length === 0;
+  byId("heard").hidden = listeners.length === 0 || client.isPaused;
   byId("more").hidden = listeners.length <= LISTENERS_SHOWN;
   byId("more").setAttribute("aria-expanded", String(view.isListOpen));
   setText(byId("more"), view.isListOpen
@@ -227,7 +237,8 @@ function listenerRow({ notice_id, admin }) {
 }
 
 function drawTitle() {
-  const title = client.listeners.length > 0 ? t("page_listened", { names: shortNames() }) : t("page_commercial");
+  const isHeard = client.listeners.length > 0 && !client.isPaused;
+  const title = isHeard ? t("page_listened", { names: shortNames() }) : t(client.isPaused ? "page_paused" : "page_commercial");
   if (document.title !== title) document.title = title;
 }
 

@@ -15,6 +15,7 @@ export class Publisher {
   /** @type {MediaStream|null} */
   #stream = null;
   #since = null;
+  #isPaused = false;
   /** Grows with every start and stop, so that a microphone that opens too late is let go. */
   #attempt = 0;
   #stopsOwed = 0;
@@ -28,7 +29,12 @@ export class Publisher {
         direction: "sendonly",
         streams: [this.#stream],
       }),
-      sendOffer: (sdp) => send("start_streaming", { sdp }),
+      sendOffer: (sdp) => {
+        const isSent = send("start_streaming", { sdp });
+        // A server that lost us has lost the pause too; it hears of it before it hears our audio.
+        if (this.#isPaused) send("pause_streaming", {});
+        return isSent;
+      },
       onState: (state) => this.#onLinkState(state),
       onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
     });
@@ -36,6 +42,7 @@ export class Publisher {
 
   get state() { return this.#state; }
   get stream() { return this.#stream; }
+  get isPaused() { return this.#isPaused; }
 
   async start({ deviceId }) {
     if (this.#state !== "off") return;
@@ -64,9 +71,19 @@ export class Publisher {
     release(this.#stream);
     this.#stream = null;
     this.#since = null;
+    this.#isPaused = false;
     if (this.#send("stop_streaming", {})) this.#stopsOwed += 1;
     this.#become("off");
     this.#link.close();
+  }
+
+  /** Pausing is the server's; the microphone is silenced here as well, so that nothing even leaves. */
+  setPaused(isPaused) {
+    if (!this.#stream || this.#isPaused === isPaused) return;
+    this.#isPaused = isPaused;
+    for (const track of this.#stream.getTracks()) track.enabled = !isPaused;
+    this.#send(isPaused ? "pause_streaming" : "resume_streaming", {});
+    this.#become(this.#state);
   }
 
   handleRegistered() {
@@ -104,7 +121,7 @@ export class Publisher {
 
   #become(state) {
     this.#state = state;
-    this.#dispatch("streaming", { state, since: this.#since });
+    this.#dispatch("streaming", { state, since: this.#since, paused: this.#isPaused });
   }
 }
 

@@ -38,7 +38,7 @@ export const EVENTS = Object.freeze([
  * @property {string} commercial_id
  * @property {string} name equals the id where the token had no name
  * @property {unknown} commercial_info
- * @property {"offline"|"online"|"on_air"} state later servers know more states
+ * @property {"offline"|"online"|"on_air"|"paused"} state later servers know more states
  * @property {boolean} is_streaming
  * @property {number} listeners_count
  * @property {{id: string, name: string}[]} listeners
@@ -68,7 +68,7 @@ export const EVENTS = Object.freeze([
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed |
- * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null |
+ * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether nothing is transmitted |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, title included, before returning: the acknowledgement that lets them hear follows by itself. `preventDefault()` refuses it |
  * | `listener_left` | `notice_id`, `admin`, `reason`, `listeners_count` |
@@ -131,6 +131,9 @@ export class EcouteClient extends EventTarget {
   /** State of the own broadcast, as in the `streaming` event. */
   get streamingState() { return this.#publisher.state; }
 
+  /** Whether the own broadcast is paused: nothing is transmitted until {@link EcouteClient#resumeStreaming}. */
+  get isPaused() { return this.#publisher.isPaused; }
+
   /** The own microphone while streaming, for a level meter; otherwise null. @type {MediaStream|null} */
   get microphone() { return this.#publisher.stream; }
 
@@ -163,6 +166,12 @@ export class EcouteClient extends EventTarget {
 
   /** Goes off air at once and releases the microphone, connected or not. */
   stopStreaming() { this.#publisher.stop(); }
+
+  /** Pauses the own broadcast: nothing is transmitted, and whoever listened waits. */
+  pauseStreaming() { this.#publisher.setPaused(true); }
+
+  /** Ends the pause: whoever waited hears again. */
+  resumeStreaming() { this.#publisher.setPaused(false); }
 
   /**
    * Wishes to hear someone; starts by itself as soon as they are on air and know of it. Whoever is heard meanwhile goes

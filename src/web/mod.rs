@@ -89,6 +89,17 @@ mod tests {
     }
 
     #[test]
+    fn every_text_exists_in_both_languages() {
+        let (french, english) = include_str!("words.js").split_once("\n  en: {").unwrap();
+        let keys = |text: &str| -> Vec<String> {
+            let key = |line: &str| Some(line.strip_prefix("    ")?.split_once(": \"")?.0.to_owned());
+            text.lines().filter_map(key).collect()
+        };
+        assert!(keys(french).len() > 50);
+        assert_eq!(keys(french), keys(english));
+    }
+
+    #[test]
     fn pages_run_nothing_but_files_of_ours() {
         for page in all() {
             let text = std::str::from_utf8(page.content).unwrap();

@@ -75,6 +75,20 @@ fn a_tone_goes_in_and_comes_out() {
     paul.screenshot(&screenshots().join("admin-listening.png"));
     assert_tone(&paul, 440.0);
 
+    // A pause is silent at once, and what was heard goes on by itself.
+    lea.click("#pause");
+    lea.wait_for("document.body.dataset.state === 'paused'");
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(paul.evaluate("loudness() < 0.001"), true);
+    paul.wait_for("document.querySelector('#panel').dataset.listening === 'pending'");
+    paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'paused'");
+    lea.wait_for("!document.title.includes('Paul D.')");
+    lea.screenshot(&screenshots().join("commercial-paused.png"));
+    paul.screenshot(&screenshots().join("admin-paused.png"));
+    lea.click("#pause");
+    paul.wait_for("document.querySelector('#panel').dataset.listening === 'started' && loudness() > 0.01");
+    lea.wait_for("document.title.includes('Paul D.')");
+
     paul.click("#panel-stop");
     lea.wait_for("!document.querySelector('#listeners').innerText.includes('Paul D.')");
     thread::sleep(Duration::from_millis(500));

@@ -63,6 +63,8 @@ pub struct Browser {
     /// The close code, once the server closed the WebSocket.
     pub closed: Option<u16>,
     pub connected: bool,
+    /// Since when this page knows that nothing of it is transmitted.
+    pub paused_since: Option<Instant>,
     upgraded: bool,
     head: Vec<u8>,
     websocket: WebSocket<Pipe>,
@@ -123,6 +125,7 @@ impl Browser {
             packet_interval: PACKET_INTERVAL,
             closed: None,
             connected: false,
+            paused_since: None,
             upgraded: false,
             head: Vec::new(),
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
@@ -149,6 +152,9 @@ impl Browser {
     }
 
     pub fn say(&mut self, event: &str, data: Value) {
+        if matches!(event, "resume_streaming" | "stop_streaming" | "register_user") {
+            self.paused_since = None;
+        }
         let text = json!({ "event": event, "data": data }).to_string();
         let _ = self.websocket.send(Message::text(text));
     }
@@ -256,6 +262,8 @@ impl Browser {
                 session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
                 session.timeout = now;
             }
+            "streaming_paused" => self.paused_since = Some(now),
+            "streaming_resumed" | "streaming_stopped" => self.paused_since = None,
             "listener_joined" if self.manners == Manners::Acknowledges => {
                 let notice_id = data["notice_id"].as_u64().unwrap();
                 let admin = data["admin"]["id"].as_str().unwrap().to_owned();

@@ -47,7 +47,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return;
     };
     let browser = &mut world.browsers[who];
-    match chance.u32(..22) {
+    match chance.u32(..24) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -83,6 +83,8 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
             let forged = browser.forge_packet(chance.u16(..));
             world.inject(who, &forged);
         }
+        21 => browser.say("pause_streaming", json!({})),
+        22 => browser.say("resume_streaming", json!({})),
         _ => {
             let mut bytes = noise(chance);
             bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];

@@ -298,11 +298,19 @@ impl World {
         }
     }
 
-    /// Laws 1 and 8: whoever is heard has acknowledged this listener before, and it is written down.
+    /// Laws 1, 2 and 8: whoever is heard has acknowledged this listener before, and it is written down.
     fn check_heard(&self, listener: &Browser, source: u16) {
         let publisher = &self.browsers[usize::from(source)];
         let acknowledged =
             publisher.acknowledged.iter().any(|(admin, _, at)| *admin == listener.id && *at < self.now);
+        let on_the_way = Duration::from_millis(200);
+        let is_paused = publisher.paused_since.is_some_and(|since| since + on_the_way < self.now);
+        assert!(
+            !is_paused || publisher.closed.is_some(),
+            "law 2: {} hears {} in a pause",
+            listener.id,
+            publisher.id
+        );
         assert!(acknowledged, "law 1: {} hears {} unacknowledged", listener.id, publisher.id);
         for event in [AuditEvent::ListenRequested, AuditEvent::ListenAnnounced, AuditEvent::ListenStarted] {
             let written = self.audit.iter().any(|entry| {
