@@ -39,6 +39,8 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// From the WebSocket's opening to `register_user`.
     pub register_timeout: Duration,
+    /// How long before its token's end a user is told.
+    pub expiry_warning: Duration,
     /// One WebSocket message or frame, in bytes.
     pub message_bytes_max: usize,
     /// WebSocket messages of one conn.
@@ -99,6 +101,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(15),
             register_timeout: Duration::from_secs(5),
+            expiry_warning: Duration::from_secs(60),
             message_bytes_max: 64 * 1024,
             message_rate: Rate::per_second(20, 60),
             conn_queue_bytes_max: 256 * 1024,

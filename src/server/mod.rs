@@ -66,6 +66,8 @@ pub struct Server {
 /// A registered user on one conn.
 struct Session {
     claims: Claims,
+    /// Whether the user was told that the token is about to expire.
+    is_warned: bool,
     page: String,
     seat: Seat,
 }

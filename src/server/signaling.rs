@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing but `register_user` is heard from a conn without a session, and a session ends with its token.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
@@ -114,6 +114,7 @@ impl Server {
             return;
         };
         session.claims = claims;
+        session.is_warned = false;
         if let Seat::Admin { wishes, .. } = &session.seat {
             // The new token may allow less.
             for key in wishes.clone() {
@@ -142,7 +143,7 @@ impl Server {
             return;
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
-        self.begin_session(now, conn, Session { claims, page, seat }, out);
+        self.begin_session(now, conn, Session { claims, is_warned: false, page, seat }, out);
         self.admins.insert(conn);
         let claims = &self.sessions[conn].claims;
         let visible = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
@@ -176,7 +177,7 @@ impl Server {
         }
         let name = claims.shown_name().to_owned();
         let seat = Seat::Commercial { broadcast: key };
-        self.begin_session(now, conn, Session { claims, page: register.page, seat }, out);
+        self.begin_session(now, conn, Session { claims, is_warned: false, page: register.page, seat }, out);
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].open_page(unix_ms, conn, &name);
         let own_state = ServerMessage::CommercialUpdated(self.commercial(&self.broadcasts[key])).to_json();
@@ -397,10 +398,13 @@ impl Server {
         Ok((key, Wish { conn, peer, admin_id, admin_name, reason }))
     }
 
-    /// Arms the moment at which a session must be looked at: its token's end, or its page's silence.
+    /// Arms the moment at which a session must be looked at: before its token's end, at it, or when its page has been
+    /// silent for too long.
     pub(super) fn arm_session(&mut self, now: Instant, conn: ConnKey) {
         let Some(session) = self.sessions.get(conn) else { return };
         let expiry = self.clock.instant_of(now, session.claims.exp);
+        let warning = if session.is_warned { Duration::ZERO } else { self.config.limits.expiry_warning };
+        let expiry = expiry.map(|at| at.checked_sub(warning).unwrap_or(now).max(now));
         let silence = self.page_on_air(session).and(self.conns.get(conn));
         let silence = silence.map(|client| client.heard() + self.config.limits.page_silence);
         match expiry.into_iter().chain(silence).min() {
@@ -411,7 +415,8 @@ impl Server {
 
     pub(super) fn on_session_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get(conn) else { return };
-        if !session.claims.is_live(self.unix_s(now)) {
+        let left_s = session.claims.exp.saturating_sub(self.unix_s(now));
+        if left_s == 0 {
             self.complain(
                 conn,
                 Complaint::new(ErrorCode::TokenRefused, "the token has expired: ask for a new link"),
@@ -419,11 +424,16 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TOKEN_REFUSED, out);
             return;
         }
+        let must_warn = !session.is_warned && left_s <= self.config.limits.expiry_warning.as_secs();
         let heard = self.conns.get(conn).map(|client| client.heard());
         if let Some(key) = self.page_on_air(session)
             && heard.is_some_and(|heard| heard + self.config.limits.page_silence <= now)
         {
             self.on_page_silent(now, key, out);
+        }
+        if let Some(session) = self.sessions.get_mut(conn).filter(|_| must_warn) {
+            session.is_warned = true;
+            self.tell(conn, &ServerMessage::TokenExpiring { in_s: left_s }.to_json(), out);
         }
         self.arm_session(now, conn);
     }

@@ -192,6 +192,9 @@ pub enum ServerMessage<'a> {
     Pong {
         t: Number,
     },
+    TokenExpiring {
+        in_s: u64,
+    },
     ServerDraining {
         reconnect_in_ms: u64,
     },

@@ -307,6 +307,68 @@ fn a_token_that_expires_ends_its_media() {
 }
 
 #[test]
+fn a_token_is_renewed_before_it_expires() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let exp = 1_800_000_000 + 90;
+        let token = world.token(Role::Admin, "paul", |claims| claims.exp = exp);
+        let paul = world.open_with("paul", &token);
+        let now = world.now;
+        world.browsers[paul].open_audio(now);
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.run_ms(24_000);
+        assert!(!world.browsers[paul].has("token_expiring"));
+        world.run_ms(6000);
+        let warnings: Vec<_> = world.browsers[paul].messages_of("token_expiring").collect();
+        assert_eq!(warnings.len(), 1);
+        assert!((55..=60).contains(&warnings[0]["in_s"].as_u64().unwrap()));
+        // Another person's token does not help; a later one of the same person does, and may allow less.
+        let later = world.token(Role::Admin, "paul", |claims| claims.exp = exp + 600);
+        world.browsers[paul].say("register_user", serde_json::json!({ "token": later, "page": "page-1" }));
+        world.run_ms(90_000);
+        assert_hears(world, paul, lea, 1000, 80);
+        assert_eq!(world.browsers[paul].messages_of("user_registered").count(), 2);
+        let narrow = world.token(Role::Admin, "paul", |claims| claims.listen = Some(vec!["tom".into()]));
+        world.browsers[paul].say("register_user", serde_json::json!({ "token": narrow, "page": "page-1" }));
+        world.run_ms(1000);
+        assert!(hears_nothing(world, paul, 500), "law 3");
+        let other = world.token(Role::Admin, "ana", |_| {});
+        world.browsers[paul].say("register_user", serde_json::json!({ "token": other, "page": "page-1" }));
+        world.run_ms(1000);
+        assert_eq!(world.browsers[paul].closed, Some(4403));
+    });
+}
+
+#[test]
+fn a_jump_of_the_clock_ends_tokens_and_not_media() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        let token = world.token(Role::Admin, "ana", |claims| claims.exp += 7200);
+        let ana = world.open_with("ana", &token);
+        let now = world.now;
+        world.browsers[ana].open_audio(now);
+        let token = world.token(Role::Commercial, "tom", |claims| claims.exp += 7200);
+        let tom = world.open_with("tom", &token);
+        let now = world.now;
+        world.browsers[tom].start_streaming(now);
+        world.run_ms(3000);
+        world.join(paul, "lea");
+        world.join(ana, "tom");
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.jump_clock_s(3600);
+        world.run_ms(2000);
+        assert_eq!((world.browsers[paul].closed, world.browsers[lea].closed), (Some(4401), Some(4401)));
+        assert_hears(world, ana, tom, 1500, 80);
+        world.jump_clock_s(-7200);
+        world.run_ms(2000);
+        assert_hears(world, ana, tom, 1500, 80);
+    });
+}
+
+#[test]
 fn who_is_out_of_scope_is_neither_seen_nor_heard() {
     scenario(|world| {
         let _lea = world.publisher("lea");

@@ -47,6 +47,7 @@ pub struct World {
     pub sent_to_nobody: usize,
     cut: BTreeSet<Who>,
     muted: BTreeSet<Who>,
+    clock_jump_s: i64,
     link: Link<Delivery>,
     out: Outbox,
 }
@@ -77,6 +78,7 @@ impl World {
             sent_to_nobody: 0,
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
+            clock_jump_s: 0,
             link: Link::new(seed),
             out: Outbox::new(),
         }
@@ -166,6 +168,11 @@ impl World {
         self.inject_from(self.browsers[who].external, bytes);
     }
 
+    /// Sets the wall clock forward or back.
+    pub fn jump_clock_s(&mut self, by_s: i64) {
+        self.clock_jump_s += by_s;
+    }
+
     pub fn drain(&mut self) {
         self.server.handle_drain(self.now, &mut self.out);
     }
@@ -193,7 +200,10 @@ impl World {
 
     fn turn(&mut self) {
         let now = self.now;
-        self.server.set_unix(now, unix(now - self.start));
+        let jump = Duration::from_secs(self.clock_jump_s.unsigned_abs());
+        let wall = unix(now - self.start);
+        let wall = if self.clock_jump_s < 0 { wall - jump } else { wall + jump };
+        self.server.set_unix(now, wall);
         while let Some(delivery) = self.link.pop(now) {
             self.deliver(delivery);
         }
