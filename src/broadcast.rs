@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use crate::keys::{ConnKey, PeerKey};
-use crate::wire::signaling::{Commercial, PendingCause, Person, Presence, StopCause};
+use crate::level::Level;
+use crate::wire::signaling::{Commercial, LEVEL_SILENT, PendingCause, Person, Presence, StopCause};
 
 /// A supervisor who listens, or wishes to, with one conn.
 #[derive(Clone, Debug)]
@@ -98,6 +99,7 @@ pub struct Broadcast {
     /// When the present state began, in Unix milliseconds; absent for somebody never seen.
     since_ms: Option<u64>,
     last_seen_ms: Option<u64>,
+    level: Level,
     next_update: Option<Instant>,
     last_update: Option<Instant>,
 }
@@ -113,6 +115,7 @@ impl Broadcast {
             listeners: Vec::new(),
             since_ms: None,
             last_seen_ms: None,
+            level: Level::silent(),
             next_update: None,
             last_update: None,
         }
@@ -354,6 +357,19 @@ impl Broadcast {
         for listener in self.listeners.iter_mut().filter(|listener| listener.conn == conn) {
             listener.peer = peer;
         }
+    }
+
+    /// A packet came, so loud in dBov. What comes in a pause says nothing to anybody.
+    pub fn hear_level(&mut self, now: Instant, level: i8) {
+        if self.presence() == Presence::OnAir {
+            self.level.hear(now, level);
+        }
+    }
+
+    /// Returns how loud the salesperson was since the last call, in dBov.
+    pub fn take_level(&mut self, now: Instant, silence: Duration) -> i8 {
+        let level = self.level.take(now, silence);
+        if self.presence() == Presence::OnAir { level } else { LEVEL_SILENT }
     }
 
     /// Returns when [`Broadcast::handle_timeout`] must be called next.
@@ -675,6 +691,19 @@ mod tests {
         assert_eq!(names(&scene.broadcast.handle_timeout(due, LATE)), [] as [&str; 0]);
         assert_eq!(scene.broadcast.next_deadline(LATE), None);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
+    }
+
+    #[test]
+    fn a_pause_has_no_level() {
+        let mut scene = Scene::heard();
+        let silence = Duration::from_millis(400);
+        scene.broadcast.hear_level(scene.now, -20);
+        assert_eq!(scene.broadcast.take_level(scene.now, silence), -20);
+        scene.broadcast.pause(0);
+        scene.broadcast.hear_level(scene.now, -5);
+        assert_eq!(scene.broadcast.take_level(scene.now, silence), LEVEL_SILENT);
+        scene.broadcast.resume(0);
+        assert_eq!(scene.broadcast.take_level(scene.now, silence), -20, "nothing of the pause is left");
     }
 
     #[test]

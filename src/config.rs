@@ -89,6 +89,10 @@ pub struct Limits {
     pub ack_late: Duration,
     /// The shortest time between two `commercial_updated` of one salesperson.
     pub update_interval: Duration,
+    /// How often supervisors are told how loud salespeople are.
+    pub level_interval: Duration,
+    /// Somebody of whom no packet came for so long is silent.
+    pub level_silence: Duration,
     /// Clients are asked to come back at a random moment of this span after a restart.
     pub reconnect_spread: Duration,
 }
@@ -126,6 +130,8 @@ impl Default for Limits {
             named_listeners_max: 16,
             ack_late: Duration::from_secs(3),
             update_interval: Duration::from_millis(200),
+            level_interval: Duration::from_millis(200),
+            level_silence: Duration::from_millis(400),
             reconnect_spread: Duration::from_secs(2),
         }
     }

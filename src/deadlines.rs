@@ -38,6 +38,11 @@ impl<K: Copy + Ord + Hash> Deadlines<K> {
         }
     }
 
+    /// Tells whether `key` has a moment.
+    pub fn is_armed(&self, key: K) -> bool {
+        self.armed.contains_key(&key)
+    }
+
     /// Removes and returns the earliest key whose moment is not after `now`.
     pub fn pop_due(&mut self, now: Instant) -> Option<K> {
         let &(at, key) = self.ordered.first().filter(|(at, _)| *at <= now)?;

@@ -9,7 +9,8 @@
 //! - [`server`] is the core: it sees all tables and holds the rules. It opens no socket and reads no clock, so the
 //!   whole of it runs in a simulation with virtual time (`tests/sim`).
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
-//!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`token`] says who may.
+//!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`level`] says how loud
+//!   somebody is, [`token`] who may.
 //! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`outbox`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is everything impure.
 //!
@@ -25,6 +26,7 @@ pub mod deadlines;
 pub mod demux;
 pub mod egress;
 pub mod keys;
+pub mod level;
 pub mod outbox;
 pub mod peer;
 pub mod rate;

@@ -48,6 +48,8 @@ pub enum Purpose {
 #[derive(Clone, Debug)]
 pub struct MediaPacket {
     pub position: Position,
+    /// How loud it is, in dBov from −127 to 0 (RFC 6464), where the client says so.
+    pub level: Option<i8>,
     /// Shared by all listeners until each one's encryption.
     pub payload: Arc<[u8]>,
 }
@@ -350,7 +352,12 @@ impl Peer {
                             timestamp: packet.header.timestamp,
                             marker: packet.header.marker,
                         };
-                        turn.events.push(PeerEvent::Packet(MediaPacket { position, payload: packet.payload }));
+                        let level = packet.header.ext_vals.audio_level;
+                        turn.events.push(PeerEvent::Packet(MediaPacket {
+                            position,
+                            level,
+                            payload: packet.payload,
+                        }));
                     }
                     _ => {}
                 },

@@ -247,6 +247,36 @@ impl Server {
         self.arm_broadcast(key);
     }
 
+    /// Tells supervisors how loud everybody on air is, and comes back as long as somebody is and somebody looks; the
+    /// last time it names nobody.
+    pub(super) fn on_levels_deadline(&mut self, now: Instant, out: &mut Outbox) {
+        let silence = self.config.limits.level_silence;
+        let mut levels = Vec::new();
+        for &key in self.broadcast_of.values() {
+            let broadcast = &mut self.broadcasts[key];
+            if broadcast.publisher().is_some() {
+                levels.push((key, broadcast.take_level(now, silence)));
+            }
+        }
+        if !levels.is_empty() && !self.admins.is_empty() {
+            self.deadlines.arm(Timer::Levels, now + self.config.limits.level_interval);
+        }
+        for conn in self.admins.clone() {
+            let Some(session) = self.sessions.get(conn) else { continue };
+            let rows = levels.iter().map(|&(key, level)| (self.broadcasts[key].id(), level));
+            let visible = rows.filter(|(id, _)| session.claims.may_hear(id)).collect();
+            let text = ServerMessage::Levels(visible).to_json();
+            self.tell(conn, &text, out);
+        }
+    }
+
+    /// Begins to tell supervisors how loud everybody is, unless that is under way.
+    pub(super) fn arm_levels(&mut self, now: Instant) {
+        if !self.deadlines.is_armed(Timer::Levels) {
+            self.deadlines.arm(Timer::Levels, now + self.config.limits.level_interval);
+        }
+    }
+
     /// Sends `commercial_updated` to every supervisor who may see it.
     fn tell_supervisors(&mut self, key: BroadcastKey, out: &mut Outbox) {
         let broadcast = &self.broadcasts[key];

@@ -184,9 +184,13 @@ impl Server {
         else {
             return;
         };
-        let Some(broadcast) = self.broadcasts.get(*broadcast).filter(|b| b.publisher() == Some(publisher)) else {
+        let Some(broadcast) = self.broadcasts.get_mut(*broadcast).filter(|b| b.publisher() == Some(publisher))
+        else {
             return;
         };
+        if let Some(level) = packet.level {
+            broadcast.hear_level(now, level);
+        }
         trace!(target: "audio", "packet bytes={}", packet.payload.len());
         let mut lost = Vec::new();
         let mut events = Vec::new();

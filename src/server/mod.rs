@@ -97,6 +97,8 @@ enum Timer {
     Broadcast(BroadcastKey),
     /// The token's expiry, and the silence of a page on air.
     Session(ConnKey),
+    /// Supervisors are told how loud everybody is.
+    Levels,
 }
 
 /// Where the wall clock stood at a moment of the monotonic one.
@@ -221,6 +223,7 @@ impl Server {
                 Timer::Peer(peer) => self.on_peer_deadline(now, peer, out),
                 Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
                 Timer::Session(conn) => self.on_session_deadline(now, conn, out),
+                Timer::Levels => self.on_levels_deadline(now, out),
             }
         }
         for conn in std::mem::take(&mut self.too_slow) {
@@ -255,6 +258,7 @@ impl Server {
             Timer::Peer(_) => "peer",
             Timer::Broadcast(_) => "broadcast",
             Timer::Session(_) => "session",
+            Timer::Levels => "levels",
         };
         Some((at, name))
     }

@@ -145,6 +145,7 @@ impl Server {
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
         self.begin_session(now, conn, Session { claims, is_warned: false, page, seat }, out);
         self.admins.insert(conn);
+        self.arm_levels(now);
         let claims = &self.sessions[conn].claims;
         let visible = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
         let visible = visible.filter(|broadcast| broadcast.is_known() && claims.may_hear(broadcast.id()));
@@ -282,6 +283,7 @@ impl Server {
         }
         self.settle_conn(conn, out);
         self.arm_session(now, conn);
+        self.arm_levels(now);
         info!(target: "audio", "on air peer={peer:?}");
     }
 

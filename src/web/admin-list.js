@@ -6,6 +6,7 @@
  */
 
 import { icon, setIcon } from "./icons.js";
+import { levelBar, setLevel } from "./meter.js";
 import { clock, element, setText } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
@@ -50,6 +51,11 @@ export class CommercialList {
     else this.#append(commercial);
   }
 
+  /** Shows how loud everyone on air is; who is not named is silent. @param {Record<string, number>} levels dBov by id */
+  drawLevels(levels) {
+    for (const [id, { parts }] of this.#entries) setLevel(parts.level, levels[id]);
+  }
+
   /** Brings every row up to date. @param {{commercial_id: string, state: string}[]} wishes */
   draw(wishes) {
     const listening = new Map(wishes.map((wish) => [wish.commercial_id, wish.state]));
@@ -62,6 +68,7 @@ export class CommercialList {
       mark: element("span"),
       state: element("span"),
       name: element("h2"),
+      level: element("i"),
       time: element("time", { className: "elapsed" }),
       listeners: element("span"),
       buttonIcon: element("span"),
@@ -74,7 +81,8 @@ export class CommercialList {
       parts.name,
       parts.time,
       element("p", { className: "audience" }, icon("headphones"), parts.listeners),
-      button);
+      button,
+      levelBar(parts.level));
     row.dataset.commercial = id;
     this.#place.append(row);
     this.#entries.set(id, { commercial, row, parts: { ...parts, button } });

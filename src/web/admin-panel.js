@@ -5,6 +5,7 @@
  */
 
 import { icon, setIcon } from "./icons.js";
+import { levelBar, setLevel } from "./meter.js";
 import { byId, clock, element, lines, reasonWords, setText } from "./page.js";
 import { load, save } from "./session.js";
 import { hasWords, language, t } from "./words.js";
@@ -19,11 +20,13 @@ export class ListeningPanel {
   #startedAt = new Map();
   #shownId = null;
   #isMuted = false;
+  #level = element("i");
 
   /** @param {{client: import("./ecoute.js").EcouteClient, nameOf: (id: string) => string}} options */
   constructor({ client, nameOf }) {
     this.#client = client;
     this.#nameOf = nameOf;
+    byId("panel-state").after(levelBar(this.#level));
     byId("volume").addEventListener("input", () => this.#onVolume());
     byId("mute").addEventListener("click", () => {
       this.#setMuted(!this.#isMuted);
@@ -36,6 +39,12 @@ export class ListeningPanel {
   onStarted(id) {
     this.#startedAt.set(id, Date.now());
     this.#client.setVolume(volumeOf(id) / 100);
+  }
+
+  /** Shows how loud the one who is heard is. @param {Record<string, number>} levels dBov by id */
+  drawLevels(levels) {
+    const isStarted = byId("panel").dataset.listening === "started";
+    setLevel(this.#level, isStarted ? levels[this.#shownId] : undefined);
   }
 
   draw() {

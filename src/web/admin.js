@@ -40,6 +40,7 @@ client.addEventListener("connection", ({ detail }) => {
   if (detail.state === "waiting") view.failedTries += 1;
   if (detail.state === "registered") view.failedTries = 0;
   if (detail.state === "already_open" || detail.state === "expired") client.stop();
+  if (detail.state !== "registered") drawLevels({});
   draw();
 });
 client.addEventListener("registered", ({ detail }) => {
@@ -55,6 +56,7 @@ client.addEventListener("commercial", ({ detail }) => {
   list.update(detail.commercial);
   draw();
 });
+client.addEventListener("levels", ({ detail }) => drawLevels(detail.levels));
 client.addEventListener("audio", ({ detail }) => {
   if (detail.connection === "ready") view.isAudioFailing = false;
   draw();
@@ -145,6 +147,11 @@ function resume() {
   view.toResume = [];
   for (const { id, reason } of wishes) client.listen(id, { reason });
   draw();
+}
+
+function drawLevels(levels) {
+  list.drawLevels(levels);
+  panel.drawLevels(levels);
 }
 
 function draw() {

@@ -18,7 +18,8 @@ export class Diagnostic {
   /** @param {import("./ecoute.js").EcouteClient} client */
   constructor(client) {
     this.#client = client;
-    for (const name of EVENTS) client.addEventListener(name, ({ detail }) => this.note(name, detail));
+    // Five a second would leave room for nothing else.
+    for (const name of EVENTS.filter((name) => name !== "levels")) client.addEventListener(name, ({ detail }) => this.note(name, detail));
     addEventListener("online", () => this.note("online"));
     addEventListener("offline", () => this.note("offline"));
     document.addEventListener("visibilitychange", () => this.note(document.visibilityState));

@@ -28,7 +28,7 @@ const FRAME_WAIT_MS = 150;
 
 /** Names of all events of {@link EcouteClient}, for logs and diagnostics. */
 export const EVENTS = Object.freeze([
-  "connection", "registered", "token_expiring", "commercials", "commercial", "streaming", "microphone",
+  "connection", "registered", "token_expiring", "commercials", "commercial", "levels", "streaming", "microphone",
   "listener_joined", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "error",
 ]);
 
@@ -68,6 +68,7 @@ export const EVENTS = Object.freeze([
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed |
+ * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
  * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether nothing is transmitted |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, title included, before returning: the acknowledgement that lets them hear follows by itself. `preventDefault()` refuses it |
@@ -218,6 +219,7 @@ export class EcouteClient extends EventTarget {
       case "token_expiring": return this.#dispatch("token_expiring", data);
       case "available_streams": return this.#onCommercials(data);
       case "commercial_updated": return this.#onCommercial(data);
+      case "levels": return this.#dispatch("levels", { levels: data });
       case "streaming_started": return this.#publisher.handleStarted(data);
       case "streaming_stopped": return this.#publisher.handleStopped();
       case "listener_joined": return this.#onListenerJoined(data);

@@ -1,4 +1,4 @@
-/** A level meter of the own microphone: bars of the last moments, newest on the right. */
+/** Level meters: of the own microphone, bars of the last moments, newest on the right; of others, one bar each. */
 
 import { element } from "./page.js";
 
@@ -6,6 +6,18 @@ const BARS = 24;
 const BAR_MS = 80;
 /** Quieter than this is an empty bar, in dBFS; speech near a phone is between here and −15. */
 const FLOOR_DB = -60;
+
+/** A bar for a level that comes from the server. @param {HTMLElement} bar the part that moves */
+export function levelBar(bar) {
+  const frame = element("span", { className: "level" }, bar);
+  frame.setAttribute("aria-hidden", "true");
+  return frame;
+}
+
+/** Moves the bar. @param {HTMLElement} bar @param {number|undefined} level dBov; absent is silence */
+export function setLevel(bar, level = FLOOR_DB) {
+  bar.style.transform = `scaleX(${Math.min(1, Math.max(0, 1 - level / FLOOR_DB))})`;
+}
 
 export class Meter {
   #place;

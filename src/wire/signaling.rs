@@ -2,10 +2,14 @@
 //!
 //! Knows shapes and lengths, not who may say what. Unknown fields are ignored, unknown events are an error.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
+/// Silence, in dBov (RFC 6464 §3).
+pub const LEVEL_SILENT: i8 = -127;
 /// The longest `page`, in bytes.
 pub const PAGE_BYTES_MAX: usize = 64;
 /// The longest `reason`, in characters.
@@ -192,6 +196,8 @@ pub enum ServerMessage<'a> {
     Pong {
         t: Number,
     },
+    /// How loud each salesperson on air is, in dBov.
+    Levels(BTreeMap<&'a str, i8>),
     TokenExpiring {
         in_s: u64,
     },

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
-use str0m::rtp::RtpWrite;
+use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tungstenite::protocol::Role as Side;
 use tungstenite::{Message, WebSocket};
@@ -60,6 +60,8 @@ pub struct Browser {
     pub last_check: Vec<u8>,
     /// How often the microphone makes a packet.
     pub packet_interval: Duration,
+    /// How loud the microphone is, in dBov.
+    pub level: i8,
     /// The close code, once the server closed the WebSocket.
     pub closed: Option<u16>,
     pub connected: bool,
@@ -123,6 +125,7 @@ impl Browser {
             acknowledged: Vec::new(),
             last_check: Vec::new(),
             packet_interval: PACKET_INTERVAL,
+            level: -30,
             closed: None,
             connected: false,
             paused_since: None,
@@ -314,7 +317,13 @@ impl Browser {
         let pt = session.rtc.media(session.mid).unwrap().remote_pts()[0];
         let payload = payload(self.index, self.counter);
         let sequence = self.sequence.into();
-        let write = RtpWrite::new(pt, sequence, self.timestamp, now, payload).marker(self.counter == 0);
+        let level = ExtensionValues {
+            audio_level: Some(self.level),
+            voice_activity: Some(true),
+            ..ExtensionValues::default()
+        };
+        let write = RtpWrite::new(pt, sequence, self.timestamp, now, payload);
+        let write = write.marker(self.counter == 0).ext_vals(level);
         session.rtc.direct_api().stream_tx_by_mid(session.mid, None).unwrap().write_rtp(write);
         self.counter += 1;
         self.sequence += 1;

@@ -185,6 +185,39 @@ fn a_pause_silences_at_once_whatever_the_page_sends() {
 }
 
 #[test]
+fn levels_come_without_audio_and_only_to_who_may_hear() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let tom = world.publisher("tom");
+        world.browsers[tom].level = -50;
+        let paul = world.open(Role::Admin, "paul");
+        let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(vec!["tom".into()]));
+        let ana = world.open_with("ana", &token);
+        world.run_ms(5000);
+        let last = world.browsers[paul].messages_of("levels").last().unwrap();
+        assert_eq!(*last, serde_json::json!({ "lea": -30, "tom": -50 }));
+        let last = world.browsers[ana].messages_of("levels").last().unwrap();
+        assert_eq!(*last, serde_json::json!({ "tom": -50 }), "law 3");
+        let before = world.browsers[paul].messages_of("levels").count();
+        world.run_ms(2000);
+        let told = world.browsers[paul].messages_of("levels").count() - before;
+        assert!((9..=11).contains(&told), "{told}");
+        assert_eq!(world.server.stats().packets_forwarded, 0);
+        world.browsers[lea].say("pause_streaming", serde_json::json!({}));
+        world.unplug(tom);
+        world.run_ms(1000);
+        let last = world.browsers[paul].messages_of("levels").last().unwrap();
+        assert_eq!(*last, serde_json::json!({ "lea": -127, "tom": -127 }));
+        world.browsers[lea].say("stop_streaming", serde_json::json!({}));
+        world.run_ms(60_000);
+        assert_eq!(*world.browsers[paul].messages_of("levels").last().unwrap(), serde_json::json!({}));
+        let before = world.browsers[paul].messages_of("levels").count();
+        world.run_ms(1000);
+        assert_eq!(world.browsers[paul].messages_of("levels").count(), before, "nobody is on air");
+    });
+}
+
+#[test]
 fn a_page_that_does_not_acknowledge_is_not_heard() {
     scenario(|world| {
         let lea = world.publisher("lea");
