@@ -203,13 +203,14 @@ fn print_welcome(token_secret: &[u8], bound: SocketAddr) -> io::Result<()> {
         let claims = claims(role, id.to_owned(), Some(name.to_owned()), PRINTED_LINK_TTL);
         link(&base, role, &token::mint(token_secret, &claims))
     };
+    let program = std::env::args().next().unwrap_or_else(|| "ecoute".to_owned());
     let supervisor = link(Role::Admin, "responsable", "Responsable").unwrap_or_default();
     let salesperson = link(Role::Commercial, "lea", "Léa").unwrap_or_default();
     writeln!(
         io::stdout(),
         "\nOpen this as Léa, who sells, and press the microphone to go on air:\n  {salesperson}\n\n\
          Open this as the supervisor, and press the headphones beside Léa to hear her:\n  {supervisor}\n\n\
-         Both links work for 12 hours; `ecoute link` prints others. Browsers give a microphone only to pages on \
+         Both links work for 12 hours; `{program} link --help` tells how to make others. Browsers give a microphone only to pages on \
          localhost or over HTTPS.\n"
     )
 }

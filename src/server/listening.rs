@@ -100,7 +100,9 @@ impl Server {
                 ));
             }
             Change::Stop { listener, was_heard, cause } => {
+                let is_gone = !self.sessions.contains_key(listener.conn);
                 let detail = match cause {
+                    None if is_gone => "conn closed",
                     None => "left",
                     Some(StopCause::Switched) => "switched",
                     Some(StopCause::ConnectionLost) => "connection lost",
@@ -113,7 +115,10 @@ impl Server {
                     wishes.retain(|&wish| wish != key);
                     current.take_if(|current| *current == key);
                 }
-                self.tell(listener.conn, &text, out);
+                // Who is gone did not stop listening: the page comes back and wishes for the same again.
+                if !is_gone {
+                    self.tell(listener.conn, &text, out);
+                }
             }
         }
         Vec::new()

@@ -200,9 +200,11 @@ impl Server {
         self.is_draining = true;
         let spread_ms = self.config.limits.reconnect_spread.as_millis() as u64;
         let conns: Vec<ConnKey> = self.conns.keys().collect();
-        for conn in conns {
+        for &conn in &conns {
             let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
             self.send(conn, &ServerMessage::ServerDraining { reconnect_in_ms });
+        }
+        for conn in conns {
             self.close_conn(now, conn, CloseCode::RESTARTING, out);
         }
     }

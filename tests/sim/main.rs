@@ -477,5 +477,7 @@ fn a_drain_tells_everybody_and_ends() {
             assert!(world.browsers[who].has("server_draining"));
             assert_eq!(world.browsers[who].closed, Some(1012));
         }
+        assert!(!world.browsers[paul].has("listening_stopped"), "the wish outlives the restart");
+        assert_eq!(world.audit.last().unwrap().detail, "conn closed");
     });
 }
