@@ -151,10 +151,7 @@ impl Server {
 
     /// The session that brought a salesperson's audio is gone.
     pub(super) fn on_publisher_gone(&mut self, now: Instant, conn: ConnKey, peer: PeerKey, out: &mut Outbox) {
-        let Some(Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat) else {
-            return;
-        };
-        let key = *key;
+        let Some(key) = self.own_broadcast(conn) else { return };
         if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
             self.go_off_air(now, key, "connection lost", out);
             let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
@@ -215,10 +212,7 @@ impl Server {
 
     /// Something was heard from a conn: if it is a page that was silent, its listeners are announced anew.
     pub(super) fn on_page_heard(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat) else {
-            return;
-        };
-        let key = *key;
+        let Some(key) = self.own_broadcast(conn) else { return };
         let Some(broadcast) = self.broadcasts.get_mut(key).filter(|broadcast| broadcast.is_page_silent()) else {
             return;
         };
@@ -307,6 +301,14 @@ impl Server {
     pub(super) fn tell(&mut self, conn: ConnKey, text: &str, out: &mut Outbox) {
         self.send_text(conn, text);
         self.settle_conn(conn, out);
+    }
+
+    /// Returns the broadcast of the salesperson whose page a conn is.
+    pub(super) fn own_broadcast(&self, conn: ConnKey) -> Option<BroadcastKey> {
+        match self.sessions.get(conn)?.seat {
+            Seat::Commercial { broadcast } => Some(broadcast),
+            Seat::Admin { .. } => None,
+        }
     }
 
     pub(super) fn seat_mut(&mut self, conn: ConnKey) -> Option<&mut Seat> {

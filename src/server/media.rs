@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use log::{debug, info, trace};
 
-use super::{Seat, Server, Timer};
+use super::{Server, Timer};
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path};
 use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag};
@@ -180,12 +180,8 @@ impl Server {
     fn forward(&mut self, now: Instant, publisher: PeerKey, packet: &MediaPacket, out: &mut Outbox) {
         self.stats.packets_received += 1;
         let Some(peer) = self.peers.get(publisher) else { return };
-        let Some(Seat::Commercial { broadcast }) = self.sessions.get(peer.conn()).map(|session| &session.seat)
-        else {
-            return;
-        };
-        let Some(broadcast) = self.broadcasts.get_mut(*broadcast).filter(|b| b.publisher() == Some(publisher))
-        else {
+        let Some(key) = self.own_broadcast(peer.conn()) else { return };
+        let Some(broadcast) = self.broadcasts.get_mut(key).filter(|b| b.publisher() == Some(publisher)) else {
             return;
         };
         if let Some(level) = packet.level {

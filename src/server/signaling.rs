@@ -58,16 +58,19 @@ impl Server {
                 }
             }
             (
-                ClientMessage::StartStreaming(_)
+                message @ (ClientMessage::StartStreaming(_)
                 | ClientMessage::StopStreaming
                 | ClientMessage::PauseStreaming
                 | ClientMessage::ResumeStreaming
                 | ClientMessage::ListenerAck { .. }
                 | ClientMessage::OpenAudio { .. }
                 | ClientMessage::Join { .. }
-                | ClientMessage::Leave { .. },
+                | ClientMessage::Leave { .. }),
                 Some(Role::Admin | Role::Commercial | Role::Monitor),
             ) => {
+                if let ClientMessage::Join { commercial_id, .. } = message {
+                    self.audit_refusal(now, conn, &commercial_id, "not with this role", out);
+                }
                 self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "not with this role"));
                 self.close_conn(now, conn, CloseCode::NOT_ALLOWED, out);
             }
@@ -244,10 +247,7 @@ impl Server {
     }
 
     fn on_start_streaming(&mut self, now: Instant, conn: ConnKey, start: &StartStreaming<'_>, out: &mut Outbox) {
-        let Some(&Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat)
-        else {
-            return;
-        };
+        let Some(key) = self.own_broadcast(conn) else { return };
         let info_bytes_max = self.config.limits.commercial_info_bytes_max;
         if start.commercial_info.is_some_and(|info| info.get().len() > info_bytes_max) {
             self.complain(conn, Complaint::new(ErrorCode::Malformed, "commercial_info is too long"));
@@ -288,10 +288,7 @@ impl Server {
     }
 
     fn on_stop_streaming(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(&Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat)
-        else {
-            return;
-        };
+        let Some(key) = self.own_broadcast(conn) else { return };
         self.go_off_air(now, key, "stopped", out);
         let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
         self.tell(conn, &text, out);
@@ -299,10 +296,7 @@ impl Server {
 
     /// Pauses or resumes; asking for what is already so is answered all the same.
     fn on_pause(&mut self, now: Instant, conn: ConnKey, pauses: bool, out: &mut Outbox) {
-        let Some(&Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat)
-        else {
-            return;
-        };
+        let Some(key) = self.own_broadcast(conn) else { return };
         let broadcast = &self.broadcasts[key];
         let is_paused = match broadcast.presence() {
             Presence::OnAir => false,
@@ -329,10 +323,7 @@ impl Server {
     }
 
     fn on_listener_ack(&mut self, now: Instant, conn: ConnKey, notice_id: u64, out: &mut Outbox) {
-        let Some(&Seat::Commercial { broadcast: key }) = self.sessions.get(conn).map(|session| &session.seat)
-        else {
-            return;
-        };
+        let Some(key) = self.own_broadcast(conn) else { return };
         let change = self.broadcasts[key].acknowledge(conn, notice_id);
         self.carry_out(now, key, change.into_iter().collect(), out);
     }
@@ -367,12 +358,17 @@ impl Server {
         match self.wish(conn, commercial_id, reason) {
             Ok((key, wish)) => self.join(now, key, wish, out),
             Err((code, message)) => {
-                let actor = self.sessions.get(conn).map_or("", |session| session.claims.sub.as_str());
-                let subject = if is_valid_id(commercial_id) { commercial_id } else { "" };
-                out.audit(self.audit(now, AuditEvent::ListenRefused, actor, subject, message));
+                self.audit_refusal(now, conn, commercial_id, message, out);
                 self.complain(conn, Complaint::new(code, message).about(commercial_id));
             }
         }
+    }
+
+    /// Writes down that somebody was not allowed to listen. What is no id is not written.
+    fn audit_refusal(&self, now: Instant, conn: ConnKey, commercial_id: &str, why: &str, out: &mut Outbox) {
+        let actor = self.sessions.get(conn).map_or("", |session| session.claims.sub.as_str());
+        let subject = if is_valid_id(commercial_id) { commercial_id } else { "" };
+        out.audit(self.audit(now, AuditEvent::ListenRefused, actor, subject, why));
     }
 
     /// Returns what a supervisor wishes for, or why it can't be.

@@ -11,6 +11,7 @@ mod world;
 
 use std::time::Duration;
 
+use ecoute::outbox::AuditEvent;
 use ecoute::token::Role;
 
 use crate::browser::Manners;
@@ -440,6 +441,34 @@ fn wishes_have_a_bound_and_leave_no_trace() {
         world.run_ms(1000);
         let listed = world.browsers[ana].messages_of("available_streams").next().unwrap();
         assert_eq!(listed.as_array().unwrap().len(), 0, "who was never seen is no news to others");
+    });
+}
+
+#[test]
+fn every_refused_wish_is_written_down() {
+    scenario(|world| {
+        let tom = world.open(Role::Commercial, "tom");
+        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(vec!["zoe".into()]));
+        let paul = world.open_with("paul", &token);
+        world.run_ms(1000);
+        world.join(tom, "lea");
+        world.join(paul, "lea");
+        world.join(paul, "zoe");
+        world.join(paul, "no id");
+        world.run_ms(1000);
+        assert_eq!(world.browsers[tom].closed, Some(4403));
+        let refused = world.audit.iter().filter(|entry| entry.event == AuditEvent::ListenRefused);
+        let refused: Vec<_> = refused
+            .map(|entry| (entry.actor.as_str(), entry.commercial_id.as_str(), entry.detail.as_str()))
+            .collect();
+        let out_of_scope = "your token does not allow to listen to them";
+        let want = [
+            ("tom", "lea", "not with this role"),
+            ("paul", "lea", out_of_scope),
+            ("paul", "zoe", "send open_audio first"),
+            ("paul", "", out_of_scope),
+        ];
+        assert_eq!(refused, want);
     });
 }
 
