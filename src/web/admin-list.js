@@ -38,7 +38,9 @@ export class CommercialList {
     const named = new Set(commercials.map((commercial) => commercial.commercial_id));
     for (const [id, entry] of this.#entries) {
       if (named.has(id)) continue;
+      const wasThere = entry.commercial.state !== "offline";
       entry.commercial = { ...entry.commercial, state: "offline", is_streaming: false, listeners: [], since: null };
+      if (wasThere) entry.commercial.last_seen = Date.now();
     }
     const byName = new Intl.Collator(language(), { numeric: true }).compare;
     for (const commercial of [...commercials].sort((a, b) => byName(a.name, b.name))) this.update(commercial);
@@ -56,10 +58,14 @@ export class CommercialList {
     for (const [id, { parts }] of this.#entries) setLevel(parts.level, levels[id]);
   }
 
-  /** Brings every row up to date. @param {{commercial_id: string, state: string}[]} wishes */
-  draw(wishes) {
+  /**
+   * Brings every row up to date.
+   * @param {{commercial_id: string, state: string}[]} wishes
+   * @param {number} now unix ms; the past while nothing newer is known
+   */
+  draw(wishes, now) {
     const listening = new Map(wishes.map((wish) => [wish.commercial_id, wish.state]));
-    for (const [id, entry] of this.#entries) drawRow(entry, listening.get(id));
+    for (const [id, entry] of this.#entries) drawRow(entry, listening.get(id), now);
   }
 
   #append(commercial) {
@@ -90,7 +96,7 @@ export class CommercialList {
 }
 
 /** @param {"pending"|"started"|undefined} listening */
-function drawRow({ commercial, row, parts }, listening) {
+function drawRow({ commercial, row, parts }, listening, now) {
   const { state, name, commercial_id, since } = commercial;
   const isOnAir = state === "on_air";
   row.dataset.state = state;
@@ -100,7 +106,7 @@ function drawRow({ commercial, row, parts }, listening) {
   setIcon(parts.mark, STATE_ICONS[state] ?? "ring");
   setText(parts.state, hasWords(`state_${state}`) ? t(`state_${state}`) : state);
   setText(parts.name, name || commercial_id);
-  setText(parts.time, timeWords(commercial));
+  setText(parts.time, timeWords(commercial, now));
   parts.time.title = since ? new Date(since).toLocaleString(language()) : "";
 
   const listeners = commercial.listeners ?? [];
@@ -130,8 +136,8 @@ function audienceNames({ listeners, listeners_count }) {
   return listeners_count > listeners.length ? `${names} (${listeners_count})` : names;
 }
 
-function timeWords({ state, since, last_seen }) {
-  if (state !== "offline") return state !== "online" && since ? clock(Date.now() - since) : "";
+function timeWords({ state, since, last_seen }, now) {
+  if (state !== "offline") return state !== "online" && since ? clock(now - since) : "";
   return last_seen ? t("last_seen", { when: whenWords(last_seen) }) : t("never_seen");
 }
 

@@ -32,6 +32,10 @@ export class ListeningPanel {
       this.#setMuted(!this.#isMuted);
       this.draw();
     });
+    // The page gets as much room below its end, so that everything can be scrolled out from under the panel.
+    new ResizeObserver(() => {
+      document.body.style.setProperty("--panel-height", `${byId("panel").offsetHeight}px`);
+    }).observe(byId("panel"));
     byId("panel-stop").addEventListener("click", () => this.#shownId !== null && client.stop(this.#shownId));
   }
 
@@ -97,6 +101,8 @@ export class ListeningPanel {
     const percent = t("percent", { n: byId("volume").value });
     setText(byId("volume-percent"), percent);
     byId("volume").setAttribute("aria-valuetext", percent);
+    const isSilent = this.#isMuted || byId("volume").value === "0";
+    setIcon(byId("volume-icon"), isSilent ? "muted" : "volume");
     const mute = byId("mute");
     mute.setAttribute("aria-pressed", String(this.#isMuted));
     setIcon(mute.firstElementChild, this.#isMuted ? "muted" : "volume");

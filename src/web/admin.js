@@ -9,8 +9,10 @@ import { CommercialList } from "./admin-list.js";
 import { ListeningPanel } from "./admin-panel.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
-import { byId, setText, showConnection, showGate, showHelp, startLanguages, toast } from "./page.js";
-import { forgetToken, load, save, takeTokenFromAddress, tokenOf } from "./session.js";
+import {
+  byId, isFarewell, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
+} from "./page.js";
+import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
 
 const ROLE = "admin";
@@ -19,15 +21,17 @@ const REASON_KEY = "ecoute.reason";
 const LISTENING_KEY = "ecoute.listening";
 const TRIES_BEFORE_HELP = 3;
 
-takeTokenFromAddress(ROLE);
-const client = new EcouteClient({ getToken: async () => tokenOf(ROLE) });
+const token = new PageToken(ROLE);
+const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
 const list = new CommercialList(byId("commercials"), toggle);
 const panel = new ListeningPanel({ client, nameOf: (id) => list.nameOf(id) });
 
 const view = {
-  hasToken: tokenOf(ROLE) !== "",
+  hasToken: token.current !== "",
   connection: { state: "idle" },
+  /** Since when the list may be out of date, in unix ms; null while connected. */
+  lostAt: null,
   failedTries: 0,
   hasList: false,
   /** Wishes of before a reload that wait for a click, `[{id, name, reason}]`. */
@@ -39,11 +43,16 @@ client.addEventListener("connection", ({ detail }) => {
   view.connection = { ...detail, retry_at: Date.now() + (detail.retry_in_ms ?? 0) };
   if (detail.state === "waiting") view.failedTries += 1;
   if (detail.state === "registered") view.failedTries = 0;
-  if (detail.state === "already_open" || detail.state === "expired") client.stop();
+  view.lostAt = detail.state === "registered" ? null : view.lostAt ?? Date.now();
+  if (detail.state === "expired") client.stop();
   if (detail.state !== "registered") drawLevels({});
+  // A supervisor may open many pages; only a salesperson is asked which one to use.
+  if (detail.state === "already_open") return refuseRole("commercial");
   draw();
 });
 client.addEventListener("registered", ({ detail }) => {
+  if (detail.role !== ROLE) return refuseRole(detail.role);
+  token.accept();
   if (!detail.renewed && client.wishes.length === 0) restoreListening();
   draw();
 });
@@ -75,15 +84,14 @@ client.addEventListener("listening_stopped", ({ detail }) => {
 client.addEventListener("error", ({ detail }) => {
   if (detail.code === "audio_connection_failed") view.isAudioFailing = true;
   // A refusal to register ends the connection, and that has its own words.
-  else if (view.connection.state === "registered") toast(refusalWords(detail.code));
+  else if (view.connection.state === "registered" && !isFarewell(detail)) toast(refusalWords(detail.code));
   draw();
 });
 
 byId("resume").addEventListener("click", resume);
-byId("take-over").addEventListener("click", () => client.takeOver());
 byId("forget").addEventListener("click", () => {
   client.close();
-  forgetToken(ROLE);
+  token.forget();
   sessionStorage.removeItem(LISTENING_KEY);
   location.reload();
 });
@@ -95,16 +103,23 @@ diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
 if (view.hasToken) client.connect();
-else showGate("no_token", ROLE);
+else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
 draw();
+
+/** The link is somebody's of another role: it works on another page only. */
+function refuseRole(role) {
+  view.hasToken = false;
+  client.close();
+  showOtherRole(role, token);
+  draw();
+}
 
 /** The headphones of one row: a wish, or its end. */
 function toggle(id) {
   if (client.wishes.some((wish) => wish.commercial_id === id)) return client.stop(id);
   const reason = chosenReason();
   if (reason === null) {
-    byId("reason-text").focus();
-    toast(t("reason_text"));
+    byId("reason-text").focus(); // Its placeholder says what is missing.
     return;
   }
   view.toResume = [];
@@ -156,21 +171,19 @@ function drawLevels(levels) {
 
 function draw() {
   const { state } = view.connection;
-  const isElsewhere = state === "already_open";
   const isExpired = state === "expired";
-  if (isExpired && byId("gate").hidden) showGate("expired", ROLE);
+  if (isExpired && byId("gate").hidden) showGate(client.user || token.isPast ? "expired" : "refused", ROLE);
   document.body.dataset.connection = connectionName(state);
   document.body.dataset.audio = client.audio.connection;
-  byId("team").hidden = byId("reason").hidden = !view.hasToken || isElsewhere || isExpired;
-  byId("elsewhere").hidden = !isElsewhere;
+  byId("team").hidden = byId("reason").hidden = !view.hasToken || isExpired;
   byId("connection").hidden = byId("forget").hidden = !view.hasToken;
-  setText(byId("name"), client.user?.name || client.user?.id || "");
+  setText(byId("name"), view.hasToken ? client.user?.name || client.user?.id || token.name : "");
   showConnection(view.connection);
   showHelp(view.isAudioFailing ? "audio" : view.failedTries >= TRIES_BEFORE_HELP ? "server" : null);
 
   byId("team-empty").hidden = list.size > 0;
   setText(byId("team-empty"), t(view.hasList ? "team_empty" : "team_waiting"));
-  list.draw(client.wishes);
+  list.draw(client.wishes, view.lostAt ?? Date.now());
   panel.draw();
   drawResume();
   drawTitle();
@@ -179,7 +192,7 @@ function draw() {
 function connectionName(state) {
   if (!view.hasToken) return "no_token";
   if (state === "registered") return "connected";
-  return state === "expired" || state === "already_open" ? state : "connecting";
+  return state === "expired" ? state : "connecting";
 }
 
 /** One large button wherever only a click can bring the sound back. */

@@ -6,14 +6,14 @@
  */
 
 import { Diagnostic } from "./diagnostic.js";
-import { EcouteClient } from "./ecoute.js";
+import { EcouteClient, microphoneProblem } from "./ecoute.js";
 import { icon, setIcon } from "./icons.js";
 import { Meter } from "./meter.js";
 import {
-  byId, clock, duration, element, reasonWords, retryWords, setText, showConnection, showGate, showHelp,
-  startLanguages, toast,
+  byId, clock, duration, element, isFarewell, reasonWords, retryWords, setText, showConnection, showGate, showHelp,
+  showOtherRole, startLanguages, toast,
 } from "./page.js";
-import { forgetToken, takeTokenFromAddress, tokenOf } from "./session.js";
+import { PageToken } from "./session.js";
 import { hasWords, t } from "./words.js";
 
 const ROLE = "commercial";
@@ -21,22 +21,25 @@ const ROLE = "commercial";
 const LISTENERS_SHOWN = 3;
 /** Failed tries after which the page says what may be wrong. */
 const TRIES_BEFORE_HELP = 3;
+/** How long an announcement can be found by a screen reader; the page shows what is true, this only what happened. */
+const ANNOUNCEMENT_MS = 5_000;
 
-takeTokenFromAddress(ROLE);
-const client = new EcouteClient({ getToken: async () => tokenOf(ROLE) });
+const token = new PageToken(ROLE);
+const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
 const meter = new Meter(byId("meter"));
 
 /** What the client does not keep: help to show, tries that failed, what the last event left behind. */
 const view = {
-  hasToken: tokenOf(ROLE) !== "",
+  hasToken: token.current !== "",
   connection: { state: "idle" },
   failedTries: 0,
   since: null,
-  help: null,
+  help: microphoneProblem(),
   isMuted: false,
   isListOpen: false,
   wasToldLive: false,
+  announcementTimer: 0,
 };
 
 client.addEventListener("connection", ({ detail }) => {
@@ -45,11 +48,17 @@ client.addEventListener("connection", ({ detail }) => {
   if (detail.state === "registered") view.failedTries = 0;
   // Another device has taken over: it is on air now, this one must not come back by itself.
   if (detail.state === "already_open" || detail.state === "expired") client.stopStreaming();
+  // The server knows the person, and asks which page to use.
+  if (detail.state === "already_open") token.accept();
   draw();
   const isFirstFailure = detail.state === "waiting" && view.failedTries === 1;
   if (isFirstFailure && client.streamingState !== "off") announce(t("offline_detail"));
 });
-client.addEventListener("registered", draw);
+client.addEventListener("registered", ({ detail }) => {
+  if (detail.role !== ROLE) return refuseRole(detail.role);
+  token.accept();
+  draw();
+});
 client.addEventListener("streaming", ({ detail }) => onStreaming(detail));
 client.addEventListener("microphone", ({ detail }) => {
   view.isMuted = detail.muted;
@@ -75,7 +84,7 @@ byId("more").addEventListener("click", () => {
 });
 byId("forget").addEventListener("click", () => {
   client.close();
-  forgetToken(ROLE);
+  token.forget();
   location.reload();
 });
 document.addEventListener("visibilitychange", holdScreen);
@@ -87,8 +96,16 @@ diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
 if (view.hasToken) client.connect();
-else showGate("no_token", ROLE);
+else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
 draw();
+
+/** The link is somebody's of another role: it works on another page only. */
+function refuseRole(role) {
+  view.hasToken = false;
+  client.close();
+  showOtherRole(role, token);
+  draw();
+}
 
 async function start() {
   view.help = null;
@@ -103,13 +120,15 @@ async function start() {
 
 function onStreaming({ state, since }) {
   view.since = since;
+  // Whoever was said to listen hears nothing now.
+  if (state !== "live" || client.isPaused) announce("");
   if (state === "live") {
     if (view.help === "audio") view.help = null;
-    if (!view.wasToldLive) toast(t("toast_start"));
+    if (!view.wasToldLive) toast(t("toast_start"), "streaming");
     view.wasToldLive = true;
   }
   if (state === "off") {
-    if (view.wasToldLive) toast(t("toast_stop"));
+    if (view.wasToldLive) toast(t("toast_stop"), "streaming");
     view.wasToldLive = false;
     view.isMuted = false;
     view.isListOpen = false;
@@ -120,11 +139,12 @@ function onStreaming({ state, since }) {
   draw();
 }
 
-function onError({ code }) {
+function onError(detail) {
+  const { code } = detail;
   if (code === "audio_connection_failed") view.help = "audio";
   else if (hasWords(`help_${code}_title`)) view.help = code;
   // A refusal to register ends the connection, and that has its own words.
-  else if (view.connection.state === "registered") view.help = "refused";
+  else if (view.connection.state === "registered" && !isFarewell(detail)) view.help = "refused";
   draw();
 }
 
@@ -138,12 +158,12 @@ function draw() {
 
   document.body.dataset.state = stateName();
   const gated = !view.hasToken || isExpired;
-  if (isExpired && byId("gate").hidden) showGate("expired", ROLE);
+  if (isExpired && byId("gate").hidden) showGate(client.user || token.isPast ? "expired" : "refused", ROLE);
   byId("stage").hidden = gated || isElsewhere;
   byId("elsewhere").hidden = !isElsewhere;
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
-  setText(byId("name"), client.user?.name || client.user?.id || "écoute");
+  setText(byId("name"), (view.hasToken && (client.user?.name || client.user?.id || token.name)) || "écoute");
   showConnection(view.connection);
   if (isElsewhere) drawElsewhere();
 
@@ -244,13 +264,16 @@ function drawTitle() {
 
 function drawElsewhere() {
   const { since, broadcast_state } = view.connection;
-  const isOnAir = broadcast_state === "on_air" && since;
+  const isOnAir = ["on_air", "paused", "interrupted"].includes(broadcast_state) && since;
   setText(byId("elsewhere-since"), isOnAir ? t("elsewhere_on_air", { time: duration(Date.now() - since) }) : "");
+  byId("elsewhere-effect").hidden = !isOnAir;
 }
 
-/** Listeners starting and stopping are read aloud at once, whatever else is being said. */
+/** Listeners starting and stopping are read aloud at once, whatever else is being said; empty ends the last one. */
 function announce(text) {
-  byId("announce").replaceChildren(element("span", { textContent: text }));
+  clearTimeout(view.announcementTimer);
+  byId("announce").replaceChildren(...(text ? [element("span", { textContent: text })] : []));
+  if (text) view.announcementTimer = setTimeout(() => announce(""), ANNOUNCEMENT_MS);
 }
 
 let wakeLock = null;

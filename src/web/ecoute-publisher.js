@@ -125,10 +125,18 @@ export class Publisher {
   }
 }
 
+/**
+ * Why this page can't have any microphone, known without asking for one; null where it can.
+ * @returns {"insecure_page"|"microphone_unsupported"|null}
+ */
+export function microphoneProblem() {
+  if (navigator.mediaDevices?.getUserMedia) return null;
+  return isSecureContext ? "microphone_unsupported" : "insecure_page";
+}
+
 async function openMicrophone(deviceId) {
-  if (!navigator.mediaDevices?.getUserMedia) {
-    throw new EcouteError(isSecureContext ? "microphone_unsupported" : "insecure_page");
-  }
+  const problem = microphoneProblem();
+  if (problem) throw new EcouteError(problem);
   // Plain values are wishes: a microphone that cannot do one of them still works.
   const audio = {
     echoCancellation: true,

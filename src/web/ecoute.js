@@ -16,9 +16,9 @@
 import { Connection } from "./ecoute-connection.js";
 import { EcouteError } from "./ecoute-error.js";
 import { Listener } from "./ecoute-listener.js";
-import { Publisher } from "./ecoute-publisher.js";
+import { microphoneProblem, Publisher } from "./ecoute-publisher.js";
 
-export { EcouteError };
+export { EcouteError, microphoneProblem };
 
 /**
  * Longest wait for a frame before a listener is acknowledged, in ms. A hidden tab draws no frames, but its page and
@@ -238,7 +238,8 @@ export class EcouteClient extends EventTarget {
     this.#iceServers = ice_servers ?? [];
     if (!renewed) this.#hearers.clear();
     this.#dispatch("registered", { ...user, renewed });
-    if (renewed) return;
+    // A handler may have closed the connection, for example because the role is not the one it expects.
+    if (renewed || this.#connection.state !== "registered") return;
     if (user.role === "admin") this.#listener.handleRegistered();
     if (user.role === "commercial") this.#publisher.handleRegistered();
   }

@@ -5,7 +5,7 @@
  */
 
 import { icon } from "./icons.js";
-import { takePastedLink } from "./session.js";
+import { pastedLink } from "./session.js";
 import { language, LANGUAGES, setLanguage, t } from "./words.js";
 
 const TOAST_MS = 6_000;
@@ -37,6 +37,7 @@ export function fillWords() {
   for (const place of document.querySelectorAll("[data-label]")) {
     place.setAttribute("aria-label", t(place.dataset.label));
     if (place.matches("button")) place.title = t(place.dataset.label);
+    if (place.matches("#reason-text")) place.placeholder = t(place.dataset.label);
   }
   for (const place of document.querySelectorAll("[data-icon]:empty")) place.append(icon(place.dataset.icon));
 }
@@ -85,9 +86,15 @@ export function reasonWords(reason = "accompagnement") {
   return known ? t(`reason_${known}`) : reason;
 }
 
-/** Shows a passing message in `#toasts`; it is read aloud too. */
-export function toast(text) {
+/**
+ * Shows a passing message in `#toasts`; it is read aloud too.
+ * @param {string} text
+ * @param {string} [topic] an older message of the same topic is not true any more, and goes
+ */
+export function toast(text, topic = text) {
+  for (const older of [...byId("toasts").children]) if (older.dataset.topic === topic) older.remove();
   const shown = element("p", { className: "toast", textContent: text });
+  shown.dataset.topic = topic;
   byId("toasts").append(shown);
   setTimeout(() => shown.remove(), TOAST_MS);
 }
@@ -110,9 +117,14 @@ export function retryWords(state, retryAt) {
   return t("reconnecting_in", { s: Math.max(1, Math.ceil((retryAt - Date.now()) / 1000)) });
 }
 
+/** Whether an error of the server is its last word on this connection, whose end has words of its own. */
+export function isFarewell({ code, commercial_id }) {
+  return code === "token_refused" || (code === "not_allowed" && commercial_id === undefined);
+}
+
 /**
  * Shows the form that takes a link, in `#gate`.
- * @param {"no_token"|"expired"} why
+ * @param {"no_token"|"expired"|"refused"|"damaged"} why
  * @param {string} [role] role of the page, whose bare token is taken too
  */
 export function showGate(why, role) {
@@ -123,14 +135,33 @@ export function showGate(why, role) {
   const form = element("form", {}, input, labelled("button", "paste_open", { className: "primary", type: "submit" }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const path = takePastedLink(input.value, role);
+    const link = pastedLink(input.value, role);
     input.value = "";
-    if (!path) setText(problem, t("paste_bad"));
-    else if (path === location.pathname) location.reload();
-    else location.assign(path);
+    if (link) location.assign(link);
+    else setText(problem, t("paste_bad"));
   });
-  const text = why === "expired" ? "expired" : "no_token";
-  byId("gate").replaceChildren(labelled("h2", `${text}_title`), labelled("p", text), form, problem);
+  const [title, text] = {
+    no_token: ["no_token_title", "no_token"],
+    expired: ["expired_title", "expired"],
+    refused: ["refused_title", "refused"],
+    damaged: ["no_token_title", "paste_bad"],
+  }[why];
+  fillGate(labelled("h2", title), labelled("p", text), form, problem);
+}
+
+/**
+ * Says in `#gate` that the link is of the other role, and offers the page where it works.
+ * @param {"admin"|"commercial"} role what the link is for
+ * @param {import("./session.js").PageToken} token
+ */
+export function showOtherRole(role, token) {
+  const link = labelled("a", `link_of_${role}_open`, { className: "button primary", href: `/${role}` });
+  link.addEventListener("click", () => token.moveTo(role));
+  fillGate(labelled("h2", `link_of_${role}`), link);
+}
+
+function fillGate(...children) {
+  byId("gate").replaceChildren(...children);
   byId("gate").hidden = false;
   fillWords();
 }

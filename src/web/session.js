@@ -1,8 +1,9 @@
 /**
- * The tokens that this browser holds, one per role.
+ * The tokens that this browser holds, one per role, and the one that the open page uses.
  *
- * A token comes in the fragment of a link, which browsers never send to a server, is stored, and leaves the address
- * bar at once. Its one invariant: no token ever stands in an address, a title or a log of ours.
+ * A token comes in the fragment of a link, which browsers never send to a server, leaves the address bar as soon as the
+ * page runs, and is stored once the server has accepted it, so that a damaged link costs nobody their access. Its one
+ * invariant: an open page stays the same person, whatever links other tabs open.
  */
 
 /** Roles that have a page. */
@@ -41,44 +42,90 @@ export function save(key, value) {
   }
 }
 
-/** Moves a token from the address into storage. A link opened over an open page starts that page anew. */
-export function takeTokenFromAddress(role) {
-  const token = tokenIn(location.hash);
-  if (token) save(keyOf(role), token);
-  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
-  addEventListener("hashchange", () => {
-    const next = tokenIn(location.hash);
-    if (!next) return;
-    save(keyOf(role), next);
-    history.replaceState(null, "", location.pathname + location.search);
-    location.reload();
-  });
+/** The token of one page: the one in its address, otherwise the one stored for its role. */
+export class PageToken {
+  #role;
+  #token;
+  #isStored;
+  /** Whether the address had a link that was cut off; then there is no token, not that of whoever was here before. */
+  isDamaged;
+
+  /** Takes the token out of the address. A link opened over an open page starts that page anew. @param {string} role */
+  constructor(role) {
+    this.#role = role;
+    const linked = tokenIn(location.hash);
+    this.isDamaged = linked === "" && isLink(location.hash);
+    this.#isStored = !linked && !this.isDamaged;
+    this.#token = this.#isStored ? storedToken(role) : linked;
+    if (location.hash) history.replaceState(null, "", location.pathname + location.search);
+    addEventListener("hashchange", () => isLink(location.hash) && location.reload());
+  }
+
+  /** What to register with, or empty: a stored token that was issued later to the same person renews the page's own. */
+  get current() {
+    const stored = storedToken(this.#role);
+    const [own, other] = [claimsOf(this.#token), claimsOf(stored)];
+    if (own.sub !== undefined && own.sub === other.sub && other.iat > own.iat) {
+      this.#token = stored;
+      this.#isStored = true;
+    }
+    return this.#token;
+  }
+
+  /** The name in the token, to show before the server has confirmed it. */
+  get name() {
+    const { name, sub } = claimsOf(this.#token);
+    return String(name || sub || "");
+  }
+
+  /** Whether the token says itself that its time is over. */
+  get isPast() { return claimsOf(this.#token).exp * 1000 <= Date.now(); }
+
+  /** Stores the token, once: later it would replace that of somebody whose link was opened in another tab. */
+  accept() {
+    if (!this.#isStored) save(keyOf(this.#role), this.#token);
+    this.#isStored = true;
+  }
+
+  /** Stores the token for the page of another role, which the server says it is of. */
+  moveTo(role) { save(keyOf(role), this.#token); }
+
+  /** Forgets the token of the page's role; one that was never accepted is forgotten with the page. */
+  forget() { if (this.#isStored) save(keyOf(this.#role), null); }
 }
 
-/** The stored token of a role; empty where there is none. @returns {string} */
-export function tokenOf(role) { return load(keyOf(role)) ?? ""; }
-
-/** Forgets the token of a role. */
-export function forgetToken(role) { save(keyOf(role), null); }
-
 /** Roles that have a token here. */
-export function storedRoles() { return ROLES.filter(tokenOf); }
+export function storedRoles() { return ROLES.filter(storedToken); }
 
 /**
- * Takes what someone pasted: a link of ours, or the bare token where the page's role is known.
+ * Understands what someone pasted: a link of ours, or the bare token where the page's role is known.
  * @param {string} text
  * @param {string} [pageRole]
- * @returns {string|null} the path to open, or null where it is no link of ours
+ * @returns {string|null} the address to open, or null where it is no link of ours
  */
-export function takePastedLink(text, pageRole) {
+export function pastedLink(text, pageRole) {
   const pasted = text.trim();
   const linkRole = ROLES.find((role) => new RegExp(`/${role}/?#t=`).test(pasted));
   const token = linkRole ? tokenIn(pasted.slice(pasted.indexOf("#"))) : bareToken(pasted);
   const role = linkRole ?? pageRole;
   if (!token || !role) return null;
-  save(keyOf(role), token);
-  return `/${role}`;
+  return `/${role}#t=${token}`;
 }
+
+function storedToken(role) { return load(keyOf(role)) ?? ""; }
+
+/** What a token says of itself, which only the server can verify: for comparing and showing. */
+function claimsOf(token) {
+  try {
+    const base64 = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+    return JSON.parse(new TextDecoder().decode(bytes)) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function isLink(fragment) { return new URLSearchParams(fragment.replace(/^#/, "")).has("t"); }
 
 function tokenIn(fragment) {
   return bareToken(new URLSearchParams(fragment.replace(/^#/, "")).get("t") ?? "");

@@ -139,3 +139,161 @@ fn both_links_work_side_by_side_in_one_profile_and_after_a_reload() {
     stranger.wait_for("document.body.innerText.includes('Votre accès a expiré')");
     stranger.screenshot(&screenshots().join("admin-expired.png"));
 }
+
+/// Runs before a page: keeps its last WebSocket, so that a test can lose it.
+const SOCKET_KEPT: &str = "window.WebSocket = class extends WebSocket {
+    constructor(...all) { super(...all); window.lastSocket = this; }
+};";
+
+#[test]
+fn an_open_page_stays_the_same_person() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let karim = browser.open_prepared(&ecoute.link("commercial", "karim", "Karim B."), SOCKET_KEPT);
+    start_streaming(&karim);
+    let zoe = browser.open(&ecoute.link("commercial", "zoe", "Zoé P."));
+    zoe.wait_for("document.body.dataset.state === 'ready'");
+    zoe.close();
+
+    karim.bring_to_front();
+    karim.evaluate("lastSocket.close()");
+    karim.wait_for("document.body.dataset.state === 'connecting'");
+    karim.wait_for("document.body.dataset.state === 'on_air'");
+    assert_eq!(karim.evaluate("document.querySelector('#name').textContent"), "Karim B.");
+    let paul = browser.open(&ecoute.link("admin", "paul", "Paul D."));
+    paul.wait_for("document.querySelector('[data-commercial=karim]').dataset.state === 'on_air'");
+    assert_eq!(paul.evaluate("document.querySelector('[data-commercial=zoe]')?.dataset.state === 'on_air'"), false);
+
+    // A second tab of the same person asks first, and says what its answer does; the first then says that it ended.
+    let second = browser.open(&ecoute.link("commercial", "karim", "Karim B."));
+    second.wait_for("document.querySelector('#elsewhere').innerText.includes('Le direct s\\'y arrêtera')");
+    assert_eq!(second.evaluate("document.querySelector('#name').textContent"), "Karim B.");
+    second.screenshot(&screenshots().join("commercial-elsewhere.png"));
+    second.click("#take-over");
+    second.wait_for("document.body.dataset.state === 'ready'");
+    let told = "[...document.querySelectorAll('.toast')].some((t) => t.checkVisibility() && /^Direct arrêté/.test(t.innerText))";
+    karim.wait_for(&format!("document.body.dataset.state === 'already_open' && {told}"));
+}
+
+#[test]
+fn a_link_that_does_not_work_costs_nobody_their_access() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let link = ecoute.link("commercial", "lea", "Léa Martin");
+    let page = browser.open(&link);
+    page.wait_for("document.body.dataset.state === 'ready'");
+
+    // Cut off inside the signature, it looks like a token; cut off before, it does not.
+    let no_signature = &link[..link.rfind('.').unwrap()];
+    for (cut, state) in [(&link[..link.len() - 5], "expired"), (no_signature, "no_token")] {
+        let damaged = browser.open(cut);
+        damaged.wait_for(&format!("document.body.dataset.state === '{state}'"));
+        damaged.wait_for("document.querySelector('#gate').innerText.includes('en entier')");
+        assert_eq!(damaged.evaluate("location.hash"), "");
+        damaged.screenshot(&screenshots().join(format!("commercial-damaged-{state}.png")));
+        damaged.close();
+    }
+
+    // A link of the other role names the page that it is for; the form takes it just as well.
+    let admin = ecoute.link("admin", "paul", "Paul D.");
+    let other = browser.open(&admin.replace("/admin#", "/commercial#"));
+    other.wait_for("document.querySelector('#gate').innerText.includes('celui d\\'un responsable')");
+    other.screenshot(&screenshots().join("commercial-other-role.png"));
+    other.click("#gate a");
+    other.wait_for("location.pathname === '/admin' && document.body.dataset.connection === 'connected'");
+    let other = browser.open(&link.replace("/commercial#", "/admin#"));
+    other.wait_for("document.querySelector('#gate').innerText.includes('celui d\\'un commercial')");
+
+    page.reload();
+    page.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(page.evaluate("document.querySelector('#name').textContent"), "Léa Martin");
+    // Where there can be no microphone, nobody has to press a button to learn it.
+    let no_microphone = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })";
+    let without = browser.open_prepared(&ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
+    without.wait_for("document.body.dataset.state === 'error'");
+    without.wait_for("document.querySelector('#help').innerText.includes('accès au micro')");
+    let pasting = browser.open(&format!("http://{}/admin#t=cut", ecoute.address));
+    pasting.wait_for("document.querySelector('#gate input')");
+    pasting.evaluate(&format!("document.querySelector('#gate input').value = '{admin}'"));
+    pasting.click("#gate button");
+    pasting.wait_for("document.body.dataset.connection === 'connected'");
+    assert_eq!(pasting.evaluate("location.hash"), "");
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn an_access_that_expires_says_that_the_broadcast_ended() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let short_link = |role: &str, id: &str| {
+        let mut token = support::program();
+        token.args(["token", "--ttl", "8s", "--role", role, "--id", id, "--data"]).arg(ecoute.data.path());
+        let output = support::run(&mut token);
+        format!("http://{}/{role}#t={}", ecoute.address, String::from_utf8(output.stdout).unwrap().trim_end())
+    };
+    let lea = phone.open(&short_link("commercial", "lea"));
+    let paul = desk.open(&short_link("admin", "paul"));
+    start_streaming(&lea);
+    for (page, name) in [(&lea, "commercial"), (&paul, "admin")] {
+        page.wait_for("document.querySelector('#gate').checkVisibility()");
+        assert_eq!(page.evaluate("document.body.innerText.includes('token_refused')"), false);
+        page.screenshot(&screenshots().join(format!("{name}-expired-live.png")));
+    }
+    // One message, of what is true now; the one of the start is gone.
+    assert_eq!(
+        lea.evaluate("[...document.querySelectorAll('.toast')].filter((t) => t.checkVisibility()).length"),
+        1
+    );
+    assert_eq!(lea.evaluate("document.querySelector('.toast').innerText.startsWith('Direct arrêté')"), true);
+    assert_eq!(lea.evaluate("document.querySelector('#announce').textContent"), "");
+    assert_eq!(paul.evaluate("document.querySelectorAll('.toast').length"), 0);
+}
+
+#[test]
+fn nothing_is_cut_off_or_covered_at_any_width() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let long_name = "Maximilienne-Alexandrine de La Rochefoucauld-Montmorency-Sainte-Croix d'Aubigny";
+    let lea = browser.open(&ecoute.link("commercial", "lea", long_name));
+    start_streaming(&lea);
+    for index in 0..4 {
+        let page = browser.open(&ecoute.link("commercial", &format!("c{index}"), &format!("Commercial {index}")));
+        page.wait_for("document.body.dataset.state === 'ready'");
+    }
+    lea.resize(360, 740);
+    lea.wait_for("document.querySelector('#live').getBoundingClientRect().height < 40");
+    lea.screenshot(&screenshots().join("commercial-long-name.png"));
+    let paul = browser.open(&ecoute.link("admin", "paul", "Paul D."));
+    paul.bring_to_front();
+    start_listening(&paul, "lea");
+    let is_whole = "(() => {
+        const isWithin = (e) => { const r = e.getBoundingClientRect(), p = e.parentElement.getBoundingClientRect();
+            return !e.checkVisibility() || r.left >= p.left - 1 && r.right <= p.right + 1; };
+        const isReachable = (e) => { e.scrollIntoView(); const r = e.getBoundingClientRect();
+            return e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)); };
+        return document.documentElement.scrollWidth <= innerWidth
+            && [...document.querySelectorAll('.person > *, .panel header > *')].every(isWithin)
+            && [...document.querySelectorAll('footer button, li:last-child > .listen')].every(isReachable);
+    })()";
+    for (width, height) in [(360, 740), (768, 1024), (900, 700), (1024, 768), (1280, 800)] {
+        paul.resize(width, height);
+        paul.screenshot(&screenshots().join(format!("admin-{width}.png")));
+        paul.wait_for(is_whole);
+    }
+    paul.evaluate("document.querySelector('#volume').value = 0");
+    paul.evaluate("document.querySelector('#volume').dispatchEvent(new Event('input'))");
+    paul.wait_for("document.querySelector('#volume-icon [data-name=muted]')");
+    // What is not known to be true any more neither counts on nor looks live.
+    drop(ecoute);
+    paul.wait_for("document.body.dataset.connection === 'connecting'");
+    let clock = "document.querySelector('[data-commercial=lea] .elapsed').textContent";
+    let frozen = paul.evaluate(clock);
+    thread::sleep(Duration::from_millis(2500));
+    assert_eq!(paul.evaluate(clock), frozen);
+    paul.screenshot(&screenshots().join("admin-disconnected.png"));
+}
