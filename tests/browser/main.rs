@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use chromium::{Chromium, Page};
+use nix::sys::signal::Signal;
 use support::Ecoute;
 use tempfile::TempDir;
 
@@ -100,6 +101,30 @@ fn a_tone_goes_in_and_comes_out() {
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
     assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_restart_of_the_server_heals_by_itself() {
+    let mut ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    let count_sockets = "window.sockets = 0; window.WebSocket = class extends WebSocket {
+        constructor(...rest) { super(...rest); window.sockets += 1; }
+    };";
+    let script = format!("{}{count_sockets}", sound::TAP);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &script);
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let before = paul.evaluate("sockets");
+        ecoute.restart(signal);
+        paul.wait_for(&format!("sockets > {before}"));
+        paul.wait_for("document.querySelector('#panel').dataset.listening === 'started' && loudness() > 0.01");
+        lea.wait_for("document.title.includes('Paul D.')");
+    }
 }
 
 #[test]

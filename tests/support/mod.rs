@@ -56,9 +56,7 @@ impl Ecoute {
 
     /// Starts a command that runs the server on port 0, with `data` as its data directory.
     pub fn start_command(mut command: Command, data: TempDir) -> Ecoute {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = lines_of(child.stdout.take().unwrap());
-        let stderr = lines_of(child.stderr.take().unwrap());
+        let (child, stdout, stderr) = spawn(&mut command);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut ecoute = Ecoute { child, address, data, lines: Vec::new(), stderr, stdout };
         let line = ecoute.wait_for_line("listening address=");
@@ -66,6 +64,17 @@ impl Ecoute {
         let bound: SocketAddr = rest.split(' ').next().unwrap().parse().unwrap();
         ecoute.address.set_port(bound.port());
         ecoute
+    }
+
+    /// Ends the server with a signal and starts it again on the same port and data.
+    pub fn restart(&mut self, signal: Signal) {
+        self.signal(signal);
+        self.wait_for_exit(WAIT);
+        let mut command = program();
+        command.args(["--listen", &format!("[::]:{}", self.address.port()), "--data"]).arg(self.data.path());
+        (self.child, self.stdout, self.stderr) = spawn(&mut command);
+        self.lines.clear();
+        self.wait_for_line("listening address=");
     }
 
     /// Returns a token as `ecoute token` prints it.
@@ -147,6 +156,13 @@ impl Drop for Terminal {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(command: &mut Command) -> (Child, Receiver<String>, Receiver<String>) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let stdout = lines_of(child.stdout.take().unwrap());
+    let stderr = lines_of(child.stderr.take().unwrap());
+    (child, stdout, stderr)
 }
 
 /// Returns the program, without settings from the environment of the test.
