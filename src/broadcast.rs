@@ -6,6 +6,8 @@
 //! and the salesperson is on air and not paused. There is one place that makes it so ([`Broadcast::acknowledge`]) and one that
 //! takes it back (`Broadcast::unsettle`).
 
+mod change;
+
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
@@ -13,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::keys::{ConnKey, PeerKey};
 use crate::level::Level;
 use crate::wire::signaling::{Commercial, LEVEL_SILENT, PendingCause, Person, Presence, StopCause};
+pub use change::{Change, Wish};
 
 /// A supervisor who listens, or wishes to, with one conn.
 #[derive(Clone, Debug)]
@@ -67,25 +70,6 @@ struct OnAir {
     publisher: PeerKey,
     is_paused: bool,
     commercial_info: Option<Box<RawValue>>,
-}
-
-/// What the server has to do, in this order.
-#[derive(Debug)]
-pub enum Change {
-    /// Write down that this listener is about to be announced, then call [`Broadcast::entry_written`].
-    WriteEntry { conn: ConnKey },
-    /// Tell the page that somebody will listen.
-    Announce { page: ConnKey, notice_id: u64, listener: Listener },
-    /// Tell the page that somebody does not listen any more.
-    Withdraw { page: ConnKey, notice_id: u64, listener: Listener },
-    /// Tell the supervisor that the wish waits.
-    Pend { conn: ConnKey, cause: PendingCause },
-    /// The supervisor hears from now on, or is told again that they do.
-    Start { listener: Listener, is_new: bool },
-    /// The supervisor does not hear any more and does not wish to.
-    Stop { listener: Listener, was_heard: bool, cause: Option<StopCause> },
-    /// The supervisor does not hear any more but still wishes to.
-    Unsettle { listener: Listener },
 }
 
 /// One salesperson who is connected, on air or wished for.
@@ -325,6 +309,13 @@ impl Broadcast {
         vec![Change::Pend { conn, cause: PendingCause::Ack }, announce]
     }
 
+    /// Tells whether this page was asked to acknowledge this notice.
+    pub fn awaits_ack(&self, page: ConnKey, notice_id: u64) -> bool {
+        let is_awaited =
+            |phase| matches!(phase, Phase::AwaitingAck { notice_id: awaited, .. } if awaited == notice_id);
+        self.page() == Some(page) && self.listeners.iter().any(|listener| is_awaited(listener.phase))
+    }
+
     /// The page says that a notice is on its screen: that listener hears from now on.
     pub fn acknowledge(&mut self, page: ConnKey, notice_id: u64) -> Option<Change> {
         if self.page != Page::Open(page) || self.on_air.is_none() {
@@ -360,9 +351,9 @@ impl Broadcast {
     }
 
     /// A packet came, so loud in dBov. What comes in a pause says nothing to anybody.
-    pub fn hear_level(&mut self, now: Instant, level: i8) {
+    pub fn hear_level(&mut self, now: Instant, level: i8, interval: Duration) {
         if self.presence() == Presence::OnAir {
-            self.level.hear(now, level);
+            self.level.hear(now, level, interval);
         }
     }
 
@@ -374,8 +365,9 @@ impl Broadcast {
 
     /// Returns when [`Broadcast::handle_timeout`] must be called next.
     pub fn next_deadline(&self, ack_late: Duration) -> Option<Instant> {
+        let is_paused = self.presence() == Presence::Paused;
         let acks = self.listeners.iter().filter_map(|listener| match listener.phase {
-            Phase::AwaitingAck { since, late: false, .. } => Some(since + ack_late),
+            Phase::AwaitingAck { since, late: false, .. } if !is_paused => Some(since + ack_late),
             _ => None,
         });
         acks.chain(self.next_update).min()
@@ -384,6 +376,9 @@ impl Broadcast {
     /// Lets time pass: acknowledgements that do not come are reported once.
     pub fn handle_timeout(&mut self, now: Instant, ack_late: Duration) -> Vec<Change> {
         let mut changes = Vec::new();
+        if self.presence() == Presence::Paused {
+            return changes;
+        }
         for listener in &mut self.listeners {
             if let Phase::AwaitingAck { since, late, .. } = &mut listener.phase
                 && !*late
@@ -480,16 +475,6 @@ impl Listener {
     pub fn person(&self) -> Person<'_> {
         Person { id: &self.admin_id, name: &self.admin_name }
     }
-}
-
-/// Who wishes to listen, how and why.
-#[derive(Clone, Debug)]
-pub struct Wish {
-    pub conn: ConnKey,
-    pub peer: PeerKey,
-    pub admin_id: String,
-    pub admin_name: String,
-    pub reason: String,
 }
 
 fn withdraw(page: ConnKey, listener: &Listener) -> Option<Change> {
@@ -697,10 +682,10 @@ mod tests {
     fn a_pause_has_no_level() {
         let mut scene = Scene::heard();
         let silence = Duration::from_millis(400);
-        scene.broadcast.hear_level(scene.now, -20);
+        scene.broadcast.hear_level(scene.now, -20, silence);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), -20);
         scene.broadcast.pause(0);
-        scene.broadcast.hear_level(scene.now, -5);
+        scene.broadcast.hear_level(scene.now, -5, silence);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), LEVEL_SILENT);
         scene.broadcast.resume(0);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), -20, "nothing of the pause is left");

@@ -80,6 +80,8 @@ pub struct Conn {
     out: Vec<u8>,
     /// How many bytes of `out` the shell has written.
     written: usize,
+    /// The largest message since nothing waited, in bytes.
+    largest: usize,
     heard: Instant,
     ping_interval: Duration,
 }
@@ -88,7 +90,7 @@ impl Conn {
     /// Returns a client that has just been accepted.
     pub fn new(now: Instant, limits: &Limits) -> Conn {
         let state = State::Head { received: Vec::new(), until: now + limits.head_timeout };
-        Conn { state, out: Vec::new(), written: 0, heard: now, ping_interval: limits.ping_interval }
+        Conn { state, out: Vec::new(), written: 0, largest: 0, heard: now, ping_interval: limits.ping_interval }
     }
 
     /// Returns when the client was last heard.
@@ -135,7 +137,7 @@ impl Conn {
             State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(&mut self.out);
-                if self.out.len() - self.written > limits.conn_queue_bytes_max {
+                if self.out.len() - self.written > limits.conn_queue_bytes_max + self.largest {
                     return Some(ConnEvent::TooSlow);
                 }
                 match polled {
@@ -195,6 +197,13 @@ impl Conn {
         }
     }
 
+    /// Takes it that the last message was asked for, and does not count among those that the client says by itself.
+    pub fn forgive_message(&mut self) {
+        if let State::Signaling { messages, .. } = &mut self.state {
+            messages.give_back();
+        }
+    }
+
     /// Takes it that another page of the same person is open: this one may ask to take over, for a while.
     pub fn await_takeover(&mut self, now: Instant, limits: &Limits) {
         if let State::Signaling { registration, .. } = &mut self.state {
@@ -202,16 +211,22 @@ impl Conn {
         }
     }
 
-    /// Queues a text message; tells whether the client still keeps up: what waited before it is within the bound.
+    /// Queues a text message, unless the client does not keep up; tells whether it does.
     pub fn send_text(&mut self, text: &str, limits: &Limits) -> bool {
-        let keeps_up = self.out.len() - self.written <= limits.conn_queue_bytes_max;
+        let keeps_up = self.keeps_up(limits);
         if let State::Signaling { websocket, .. } = &mut self.state
             && keeps_up
         {
             websocket.send_text(text);
             websocket.take_output(&mut self.out);
+            self.largest = self.largest.max(text.len());
         }
         keeps_up
+    }
+
+    /// Tells whether what waits is within the bound, which the largest message in it does not count against.
+    fn keeps_up(&self, limits: &Limits) -> bool {
+        self.pending_write().len() <= limits.conn_queue_bytes_max + self.largest
     }
 
     /// Sets how often the client is pinged, from now on.
@@ -259,6 +274,9 @@ impl Conn {
         if self.written == self.out.len() || self.written >= WRITTEN_BYTES_KEPT {
             self.out.drain(..self.written);
             self.written = 0;
+            if self.out.is_empty() {
+                self.largest = 0;
+            }
             // A large answer must not keep its buffer for the rest of the conn's life.
             self.out.shrink_to(self.out.len().max(4096));
         }
@@ -495,7 +513,12 @@ mod tests {
         let text = "x".repeat(client.limits.conn_queue_bytes_max * 4);
         assert!(client.conn.send_text(&text, &client.limits));
         assert!(client.conn.pending_write().len() > text.len());
-        assert!(!client.conn.send_text("x", &client.limits));
+        assert!(client.send(&[0x89, 0x80, 0, 0, 0, 0]).is_some_and(|event| matches!(event, ConnEvent::Alive)));
+        let small = "x".repeat(1000);
+        let kept_up = (0..1000).take_while(|_| client.conn.send_text(&small, &client.limits)).count();
+        assert!((255..265).contains(&kept_up), "{kept_up}");
+        client.read();
+        assert!(client.conn.send_text("x", &client.limits));
     }
 
     #[test]

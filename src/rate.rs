@@ -43,6 +43,11 @@ impl Bucket {
         }
         is_allowed
     }
+
+    /// Puts back the event that was taken last.
+    pub fn give_back(&mut self) {
+        self.full_at -= self.rate.interval;
+    }
 }
 
 #[cfg(test)]
@@ -61,5 +66,7 @@ mod tests {
         assert_eq!(taken(&mut bucket, 100), 1);
         assert_eq!(taken(&mut bucket, 350), 2);
         assert_eq!(taken(&mut bucket, 10_000), 3, "never more than the burst");
+        bucket.give_back();
+        assert_eq!(taken(&mut bucket, 10_000), 1);
     }
 }

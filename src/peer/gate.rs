@@ -17,7 +17,7 @@ use crate::wire::stun;
 /// A stream that was silent for so long may be replaced by another of the same client. Longer than DTX is silent.
 const STREAM_SILENCE: Duration = Duration::from_secs(1);
 
-/// How many answered checks are kept: those of a minute and more.
+/// How many answered checks are kept, over all paths of a session: those of some seconds at least.
 const ANSWERED_KEPT: usize = 32;
 
 /// Why a datagram does not reach the library.
@@ -82,6 +82,9 @@ impl Gate {
         if !self.paths.contains(&check.path) {
             self.paths.push(check.path);
         }
+        if self.answered.contains(&(check.transaction_id, check.path)) {
+            return;
+        }
         if self.answered.len() == ANSWERED_KEPT {
             self.answered.pop_front();
         }
@@ -103,7 +106,10 @@ impl Gate {
         if !self.paths.contains(&path) && self.paths.len() >= limits.addresses_per_peer_life_max {
             return Err(Refusal::TooManyAddresses);
         }
-        Ok(Some(Check { path, transaction_id: check.transaction_id, nominates: check.use_candidate }))
+        // What was answered before has nominated before: kept and sent again later it must not do so twice.
+        let is_repeated = self.answered.iter().any(|&(id, _)| id == check.transaction_id);
+        let nominates = check.use_candidate && !is_repeated;
+        Ok(Some(Check { path, transaction_id: check.transaction_id, nominates }))
     }
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the
@@ -177,6 +183,9 @@ mod tests {
         let mut session = Session::new(Purpose::Publish);
         assert_eq!(session.check(1, 1000), Ok(()));
         assert_eq!(session.check(1, 1000), Ok(()), "a retransmission");
+        for _ in 0..2 * ANSWERED_KEPT {
+            assert_eq!(session.check(1, 1000), Ok(()), "flushes nothing");
+        }
         assert_eq!(session.check(1, 1001), Err(Refusal::Replayed));
         assert_eq!(session.check(2, 1001), Ok(()), "a new address");
     }

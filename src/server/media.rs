@@ -185,7 +185,7 @@ impl Server {
             return;
         };
         if let Some(level) = packet.level {
-            broadcast.hear_level(now, level);
+            broadcast.hear_level(now, level, self.config.limits.level_interval);
         }
         trace!(target: "audio", "packet bytes={}", packet.payload.len());
         let mut lost = Vec::new();

@@ -324,6 +324,12 @@ impl Server {
 
     fn on_listener_ack(&mut self, now: Instant, conn: ConnKey, notice_id: u64, out: &mut Outbox) {
         let Some(key) = self.own_broadcast(conn) else { return };
+        // How many notices a page must acknowledge is decided by others.
+        if self.broadcasts[key].awaits_ack(conn, notice_id)
+            && let Some(client) = self.conns.get_mut(conn)
+        {
+            client.forgive_message();
+        }
         let change = self.broadcasts[key].acknowledge(conn, notice_id);
         self.carry_out(now, key, change.into_iter().collect(), out);
     }

@@ -84,6 +84,23 @@ fn a_flood_of_joins_ends_who_floods() {
 }
 
 #[test]
+fn many_listeners_are_no_flood_of_acknowledgements() {
+    let mut scene = Scene::new();
+    let listeners: Vec<Who> = (0..90).map(|n| scene.world.listener(&format!("admin{n}"))).collect();
+    scene.world.run_ms(4000);
+    for &listener in &listeners {
+        scene.world.join(listener, "lea");
+    }
+    scene.world.run_ms(1000);
+    let lea = scene.world.publisher("lea");
+    scene.world.run_ms(3000);
+    assert_eq!(scene.world.browsers[lea].closed, None);
+    assert_eq!(scene.world.browsers[lea].acknowledged.len(), 90);
+    assert!(listeners.iter().all(|&listener| scene.world.browsers[listener].heard_of(lea as u16).count() > 50));
+    scene.end();
+}
+
+#[test]
 fn a_check_replayed_from_elsewhere_is_not_answered() {
     let mut scene = Scene::new();
     let check = scene.world.browsers[scene.speaker].last_check.clone();
