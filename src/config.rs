@@ -45,7 +45,7 @@ pub struct Limits {
     pub message_bytes_max: usize,
     /// WebSocket messages of one conn.
     pub message_rate: Rate,
-    /// Bytes that wait to be written to one TCP client, besides the last message.
+    /// Bytes that wait to be written to one TCP client, besides the largest message among them.
     pub conn_queue_bytes_max: usize,
     /// How often a WebSocket is pinged.
     pub ping_interval: Duration,

@@ -137,14 +137,14 @@ impl Conn {
             State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(&mut self.out);
-                if self.out.len() - self.written > limits.conn_queue_bytes_max + self.largest {
+                let says = matches!(polled, Ok(Some(Incoming::Text(_) | Incoming::Alive)));
+                let says_too_much = says && !messages.take(now);
+                if !self.keeps_up(limits) {
                     return Some(ConnEvent::TooSlow);
                 }
                 match polled {
                     Ok(None) => None,
-                    Ok(Some(Incoming::Text(_) | Incoming::Alive)) if !messages.take(now) => {
-                        Some(ConnEvent::TooMany)
-                    }
+                    Ok(Some(Incoming::Text(_) | Incoming::Alive)) if says_too_much => Some(ConnEvent::TooMany),
                     Ok(Some(Incoming::Text(text))) => Some(ConnEvent::Text(text)),
                     Ok(Some(Incoming::Alive)) => Some(ConnEvent::Alive),
                     Ok(Some(Incoming::Closed)) => Some(ConnEvent::WebsocketClosed),
