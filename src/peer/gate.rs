@@ -191,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn a_check_nominates_once() {
+        let mut session = Session::new(Purpose::Publish);
+        let mut nominating = check(1);
+        nominating[3] += 4;
+        nominating.extend([0, 0x25, 0, 0]);
+        for nominates in [true, false] {
+            let check = session.gate.admit(session.now, path(1000), &nominating, &session.limits).unwrap().unwrap();
+            assert_eq!(check.nominates, nominates);
+            session.gate.on_answered(check);
+        }
+    }
+
+    #[test]
     fn addresses_of_a_life_are_bounded_and_known_ones_stay() {
         let mut session = Session::new(Purpose::Publish);
         let max = session.limits.addresses_per_peer_life_max as u8;
