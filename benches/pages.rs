@@ -44,7 +44,7 @@ const STOPWATCH: &str = r"
 ";
 
 fn main() {
-    // `cargo test` builds and runs benches too, without `--bench`; measuring is not testing.
+    // `cargo test --all-targets` runs this too, without `--bench`; measuring is not testing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
