@@ -3,57 +3,23 @@
 //! Sends nothing: every method returns what changes, and the server carries it out in that order.
 //!
 //! Invariant: a listener is `Phase::Forwarding` only while the very page that acknowledged it is open and awake
-//! and the salesperson is on air and not paused. There is one place that makes it so ([`Broadcast::acknowledge`]) and one that
-//! takes it back (`Broadcast::unsettle`).
+//! and the salesperson is on air, not paused and not interrupted. `listener` holds what makes it so and takes it back.
 
 mod change;
+mod listener;
+mod on_air;
 
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
-
+use crate::arrivals::Arrival;
+use crate::config::Limits;
 use crate::keys::{ConnKey, PeerKey};
 use crate::level::Level;
-use crate::wire::signaling::{Commercial, LEVEL_SILENT, PendingCause, Person, Presence, StopCause};
-pub use change::{Change, Wish};
-
-/// A supervisor who listens, or wishes to, with one conn.
-#[derive(Clone, Debug)]
-pub struct Listener {
-    pub conn: ConnKey,
-    /// The session that plays it.
-    pub peer: PeerKey,
-    pub admin_id: String,
-    pub admin_name: String,
-    pub reason: String,
-    phase: Phase,
-}
-
-/// How far a wish to listen is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// For the salesperson to be on air with an awake page.
-    Waiting,
-    /// For the journal to have the entry.
-    AwaitingEntry,
-    /// For the page to acknowledge the notice.
-    AwaitingAck { notice_id: u64, since: Instant, late: bool },
-    /// Acknowledged; for the salesperson to resume.
-    Held { notice_id: u64 },
-    /// Heard.
-    Forwarding { notice_id: u64 },
-}
-
-impl Phase {
-    fn notice_id(self) -> Option<u64> {
-        match self {
-            Phase::Waiting | Phase::AwaitingEntry => None,
-            Phase::AwaitingAck { notice_id, .. } | Phase::Held { notice_id } | Phase::Forwarding { notice_id } => {
-                Some(notice_id)
-            }
-        }
-    }
-}
+use crate::wire::signaling::{Commercial, InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality};
+pub use change::{Change, Start, Wish};
+pub use listener::Listener;
+use listener::Phase;
+use on_air::OnAir;
 
 /// The salesperson's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,15 +30,7 @@ enum Page {
     Silent(ConnKey),
 }
 
-/// A broadcast that is on air.
-#[derive(Clone, Debug)]
-struct OnAir {
-    publisher: PeerKey,
-    is_paused: bool,
-    commercial_info: Option<Box<RawValue>>,
-}
-
-/// One salesperson who is connected, on air or wished for.
+/// One salesperson who is connected, on air, wished for, or was here.
 #[derive(Debug)]
 pub struct Broadcast {
     id: String,
@@ -118,14 +76,29 @@ impl Broadcast {
         }
     }
 
-    /// Returns the session that brings the audio.
+    /// Tells whether the salesperson is on air, heard or not.
+    pub fn is_on_air(&self) -> bool {
+        self.on_air.is_some()
+    }
+
+    /// Tells whether another page than this one is on air.
+    pub fn is_on_air_elsewhere(&self, page_name: &str) -> bool {
+        self.on_air.as_ref().is_some_and(|on_air| on_air.page_name != page_name)
+    }
+
+    /// Returns the session that brings the audio; none off air and while the page builds another one.
     pub fn publisher(&self) -> Option<PeerKey> {
-        self.on_air.as_ref().map(|on_air| on_air.publisher)
+        self.on_air.as_ref().and_then(|on_air| on_air.publisher)
     }
 
     /// Returns the sessions that hear, in the order in which they joined.
     pub fn forwarding(&self) -> impl Iterator<Item = PeerKey> + '_ {
         self.heard_by().map(|listener| listener.peer)
+    }
+
+    /// Returns the conns that hear.
+    pub fn hearing_conns(&self) -> impl Iterator<Item = ConnKey> + '_ {
+        self.heard_by().map(|listener| listener.conn)
     }
 
     /// Returns how many listening connections hear.
@@ -153,6 +126,11 @@ impl Broadcast {
         self.last_seen_ms.is_some()
     }
 
+    /// Returns when the salesperson was last connected, in Unix milliseconds.
+    pub fn last_seen_ms(&self) -> Option<u64> {
+        self.last_seen_ms
+    }
+
     /// Tells whether nobody is connected and nobody wishes to listen, so that it can be forgotten.
     pub fn is_idle(&self) -> bool {
         self.page == Page::Closed && self.on_air.is_none() && self.listeners.is_empty()
@@ -162,6 +140,7 @@ impl Broadcast {
     pub fn presence(&self) -> Presence {
         match (&self.on_air, self.page) {
             (Some(on_air), _) if on_air.is_paused => Presence::Paused,
+            (Some(_), _) if self.interrupted_by().is_some() => Presence::Interrupted,
             (Some(_), _) => Presence::OnAir,
             (None, Page::Closed) => Presence::Offline,
             (None, Page::Open(_) | Page::Silent(_)) => Presence::Online,
@@ -173,13 +152,20 @@ impl Broadcast {
         self.since_ms
     }
 
+    /// Returns where the salesperson is, if they share it.
+    pub fn place(&self) -> Option<Place> {
+        self.on_air.as_ref().and_then(OnAir::place)
+    }
+
     /// Returns the object that supervisors see.
     pub fn to_commercial(&self, named_listeners_max: usize) -> Commercial<'_> {
+        let state = self.presence();
         Commercial {
             commercial_id: &self.id,
             name: &self.name,
             commercial_info: self.on_air.as_ref().and_then(|on_air| on_air.commercial_info.as_deref()),
-            state: self.presence(),
+            state,
+            interrupted_by: self.interrupted_by().filter(|_| state == Presence::Interrupted),
             is_streaming: self.on_air.is_some(),
             listeners_count: self.listeners_count(),
             listeners: self.heard_by().take(named_listeners_max).map(Listener::person).collect(),
@@ -188,19 +174,24 @@ impl Broadcast {
         }
     }
 
-    /// The salesperson's page registered.
+    /// The salesperson's page registered. What is on air goes on; whoever listened is announced to it anew.
     pub fn open_page(&mut self, unix_ms: u64, conn: ConnKey, name: &str) -> Vec<Change> {
         self.page = Page::Open(conn);
         self.name = name.to_owned();
         self.enter_state(unix_ms);
+        if let Some(on_air) = &mut self.on_air {
+            on_air.page_gone = None;
+        }
         self.settle_all()
     }
 
-    /// The salesperson's page is gone, and its audio with it.
-    pub fn close_page(&mut self, unix_ms: u64) -> Vec<Change> {
+    /// The salesperson's page is gone. What is on air stays so for a while, unheard: the page may come back.
+    pub fn close_page(&mut self, now: Instant, unix_ms: u64) -> Vec<Change> {
         self.page = Page::Closed;
-        self.on_air = None;
         self.enter_state(unix_ms);
+        if let Some(on_air) = &mut self.on_air {
+            on_air.page_gone = Some(now);
+        }
         let changes = self.unsettle_all(None);
         changes.into_iter().chain(self.settle_all()).collect()
     }
@@ -220,19 +211,34 @@ impl Broadcast {
         self.settle_all()
     }
 
-    /// The salesperson goes on air, or replaces the session that brings the audio; returns the replaced one.
+    /// The salesperson goes on air, or replaces the session that brings the audio; returns the replaced one. A new
+    /// session ends what the page said interrupted the old one.
     pub fn go_on_air(
         &mut self,
+        now: Instant,
         unix_ms: u64,
-        publisher: PeerKey,
-        commercial_info: Option<Box<RawValue>>,
+        start: Start<'_>,
+        limits: &Limits,
     ) -> (Option<PeerKey>, Vec<Change>) {
-        let is_paused = self.on_air.as_ref().is_some_and(|on_air| on_air.is_paused);
-        let replaced = self.on_air.replace(OnAir { publisher, is_paused, commercial_info });
-        if replaced.is_none() {
+        let Some(on_air) = &mut self.on_air else {
+            self.on_air = Some(OnAir::new(now, start, limits));
             self.enter_state(unix_ms);
-        }
-        (replaced.map(|on_air| on_air.publisher), self.settle_all())
+            return (None, self.settle_all());
+        };
+        let replaced = on_air.publisher.replace(start.publisher);
+        on_air.commercial_info = start.commercial_info;
+        let changes = self.alter(unix_ms, |on_air| {
+            on_air.interruption.take_if(|cause| *cause != InterruptedBy::Network);
+        });
+        (replaced, changes)
+    }
+
+    /// The session that brought the audio is gone; the page is there to build another one.
+    pub fn lose_publisher(&mut self, unix_ms: u64) -> Vec<Change> {
+        self.alter(unix_ms, |on_air| {
+            on_air.publisher = None;
+            on_air.interruption.get_or_insert(InterruptedBy::Network);
+        })
     }
 
     /// The salesperson goes off air; wishes stay.
@@ -240,6 +246,7 @@ impl Broadcast {
         if self.on_air.take().is_none() {
             return Vec::new();
         }
+        self.level = Level::silent();
         self.enter_state(unix_ms);
         let changes = self.unsettle_all(self.page());
         changes.into_iter().chain(self.settle_all()).collect()
@@ -247,107 +254,42 @@ impl Broadcast {
 
     /// The salesperson pauses: nobody hears until they resume, whatever is received.
     pub fn pause(&mut self, unix_ms: u64) -> Vec<Change> {
-        let Some(on_air) = self.on_air.as_mut().filter(|on_air| !on_air.is_paused) else { return Vec::new() };
-        on_air.is_paused = true;
-        self.enter_state(unix_ms);
-        let mut changes = Vec::new();
-        for listener in &mut self.listeners {
-            if let Phase::Forwarding { notice_id } = listener.phase {
-                changes.push(Change::Unsettle { listener: listener.clone() });
-                listener.phase = Phase::Held { notice_id };
-            }
-            changes.push(Change::Pend { conn: listener.conn, cause: PendingCause::Paused });
-        }
-        changes
+        self.alter(unix_ms, |on_air| {
+            on_air.is_paused = true;
+            on_air.forget_place();
+        })
     }
 
-    /// The salesperson resumes: who was acknowledged hears again, who waited is announced.
+    /// The salesperson resumes: the pause is over, and so is what the page said interrupted it. Who was acknowledged
+    /// hears again, who waited is announced.
     pub fn resume(&mut self, unix_ms: u64) -> Vec<Change> {
-        let Some(on_air) = self.on_air.as_mut().filter(|on_air| on_air.is_paused) else { return Vec::new() };
-        on_air.is_paused = false;
-        self.enter_state(unix_ms);
-        let mut changes = Vec::new();
-        for listener in &mut self.listeners {
-            if let Phase::Held { notice_id } = listener.phase {
-                listener.phase = Phase::Forwarding { notice_id };
-                changes.push(Change::Start { listener: listener.clone(), is_new: true });
-            }
-        }
-        changes.into_iter().chain(self.settle_all()).collect()
+        self.alter(unix_ms, |on_air| {
+            on_air.is_paused = false;
+            on_air.interruption.take_if(|cause| *cause != InterruptedBy::Network);
+        })
     }
 
-    /// A supervisor wishes to listen. Asking again changes nothing and tells again how far the wish is.
-    pub fn join(&mut self, wish: Wish) -> Vec<Change> {
-        if let Some(listener) = self.listeners.iter().find(|listener| listener.conn == wish.conn) {
-            return match listener.phase {
-                Phase::Forwarding { .. } => vec![Change::Start { listener: listener.clone(), is_new: false }],
-                _ => vec![Change::Pend { conn: wish.conn, cause: self.pending_cause(listener) }],
-            };
-        }
-        self.listeners.push(Listener {
-            conn: wish.conn,
-            peer: wish.peer,
-            admin_id: wish.admin_id,
-            admin_name: wish.admin_name,
-            reason: wish.reason,
-            phase: Phase::Waiting,
-        });
-        self.settle(wish.conn)
+    /// The page says why nothing can be heard for now.
+    pub fn interrupt(&mut self, unix_ms: u64, cause: InterruptedBy) -> Vec<Change> {
+        self.alter(unix_ms, |on_air| on_air.interruption = Some(cause))
     }
 
-    /// The entry that [`Change::WriteEntry`] asked for stands in the journal.
-    pub fn entry_written(&mut self, now: Instant, conn: ConnKey, notice_id: u64) -> Vec<Change> {
-        let Page::Open(page) = self.page else { return Vec::new() };
-        let Some(listener) = self.listeners.iter_mut().find(|listener| listener.conn == conn) else {
-            return Vec::new();
-        };
-        if listener.phase != Phase::AwaitingEntry {
+    /// A packet came. Where nothing came before, who was acknowledged hears from this packet on.
+    pub fn hear(&mut self, now: Instant, unix_ms: u64, arrival: Arrival) -> Vec<Change> {
+        let Some(on_air) = &mut self.on_air else { return Vec::new() };
+        if !on_air.is_paused {
+            on_air.arrivals.hear(now, arrival);
+        }
+        if !on_air.hear(now) {
             return Vec::new();
         }
-        listener.phase = Phase::AwaitingAck { notice_id, since: now, late: false };
-        let announce = Change::Announce { page, notice_id, listener: listener.clone() };
-        vec![Change::Pend { conn, cause: PendingCause::Ack }, announce]
+        self.alter(unix_ms, |on_air| on_air.interruption = None)
     }
 
-    /// Tells whether this page was asked to acknowledge this notice.
-    pub fn awaits_ack(&self, page: ConnKey, notice_id: u64) -> bool {
-        let is_awaited =
-            |phase| matches!(phase, Phase::AwaitingAck { notice_id: awaited, .. } if awaited == notice_id);
-        self.page() == Some(page) && self.listeners.iter().any(|listener| is_awaited(listener.phase))
-    }
-
-    /// The page says that a notice is on its screen: that listener hears from now on.
-    pub fn acknowledge(&mut self, page: ConnKey, notice_id: u64) -> Option<Change> {
-        if self.page != Page::Open(page) || self.on_air.is_none() {
-            return None;
-        }
-        let awaiting = |listener: &&mut Listener| matches!(listener.phase, Phase::AwaitingAck { notice_id: awaited, .. } if awaited == notice_id);
-        let is_paused = self.presence() == Presence::Paused;
-        let listener = self.listeners.iter_mut().find(awaiting)?;
-        if is_paused {
-            listener.phase = Phase::Held { notice_id };
-            return None;
-        }
-        listener.phase = Phase::Forwarding { notice_id };
-        Some(Change::Start { listener: listener.clone(), is_new: true })
-    }
-
-    /// A supervisor does not wish to listen any more, or can't.
-    pub fn leave(&mut self, conn: ConnKey, cause: Option<StopCause>) -> Vec<Change> {
-        let Some(index) = self.listeners.iter().position(|listener| listener.conn == conn) else {
-            return Vec::new();
-        };
-        let listener = self.listeners.remove(index);
-        let was_heard = matches!(listener.phase, Phase::Forwarding { .. });
-        let withdraw = self.page().and_then(|page| withdraw(page, &listener));
-        [Change::Stop { listener, was_heard, cause }].into_iter().chain(withdraw).collect()
-    }
-
-    /// A supervisor's audio comes through another session from now on.
-    pub fn replace_listener_peer(&mut self, conn: ConnKey, peer: PeerKey) {
-        for listener in self.listeners.iter_mut().filter(|listener| listener.conn == conn) {
-            listener.peer = peer;
-        }
+    /// Takes where the salesperson is; tells whether supervisors are to know it.
+    pub fn move_to(&mut self, now: Instant, place: Place, limits: &Limits) -> bool {
+        let is_shared = self.presence() == Presence::OnAir;
+        self.on_air.as_mut().is_some_and(|on_air| is_shared && on_air.move_to(now, place, limits))
     }
 
     /// A packet came, so loud in dBov. What comes in a pause says nothing to anybody.
@@ -363,26 +305,43 @@ impl Broadcast {
         if self.presence() == Presence::OnAir { level } else { LEVEL_SILENT }
     }
 
-    /// Returns when [`Broadcast::handle_timeout`] must be called next.
-    pub fn next_deadline(&self, ack_late: Duration) -> Option<Instant> {
-        let is_paused = self.presence() == Presence::Paused;
-        let acks = self.listeners.iter().filter_map(|listener| match listener.phase {
-            Phase::AwaitingAck { since, late: false, .. } if !is_paused => Some(since + ack_late),
-            _ => None,
-        });
-        acks.chain(self.next_update).min()
+    /// Returns how well the audio arrived, when it is time to tell.
+    pub fn take_quality(&mut self, now: Instant, rtt: Option<Duration>, limits: &Limits) -> Option<Quality> {
+        let is_flowing = self.presence() == Presence::OnAir;
+        let on_air = self.on_air.as_mut()?;
+        let is_due = on_air.take_quality_tick(now, limits);
+        is_due.then(|| on_air.arrivals.take(now, rtt)).flatten().filter(|_| is_flowing)
     }
 
-    /// Lets time pass: acknowledgements that do not come are reported once.
-    pub fn handle_timeout(&mut self, now: Instant, ack_late: Duration) -> Vec<Change> {
+    /// Returns when the broadcast must be looked at next.
+    pub fn next_deadline(&self, limits: &Limits) -> Option<Instant> {
+        let is_flowing = self.presence() == Presence::OnAir;
+        let acks = self.listeners.iter().filter_map(|listener| match listener.phase {
+            Phase::AwaitingAck { since, late: false, .. } if is_flowing => Some(since + limits.ack_late),
+            _ => None,
+        });
+        let on_air = self.on_air.as_ref().map(|on_air| on_air.next_deadline(limits));
+        acks.chain(self.next_update).chain(on_air).min()
+    }
+
+    /// Tells whether nothing came, or nobody looked, for so long that the broadcast is over.
+    pub fn is_over(&self, now: Instant, limits: &Limits) -> bool {
+        self.on_air.as_ref().is_some_and(|on_air| on_air.is_over(now, limits))
+    }
+
+    /// Lets time pass: packets that do not come interrupt, acknowledgements that do not come are reported once.
+    pub fn handle_timeout(&mut self, now: Instant, unix_ms: u64, limits: &Limits) -> Vec<Change> {
         let mut changes = Vec::new();
-        if self.presence() == Presence::Paused {
+        if self.on_air.as_ref().is_some_and(|on_air| on_air.is_missing(now, limits)) {
+            changes = self.interrupt(unix_ms, InterruptedBy::Network);
+        }
+        if self.presence() != Presence::OnAir {
             return changes;
         }
         for listener in &mut self.listeners {
             if let Phase::AwaitingAck { since, late, .. } = &mut listener.phase
                 && !*late
-                && *since + ack_late <= now
+                && *since + limits.ack_late <= now
             {
                 *late = true;
                 changes.push(Change::Pend { conn: listener.conn, cause: PendingCause::AckLate });
@@ -412,74 +371,31 @@ impl Broadcast {
         due
     }
 
-    fn heard_by(&self) -> impl Iterator<Item = &Listener> {
-        self.listeners.iter().filter(|listener| matches!(listener.phase, Phase::Forwarding { .. }))
+    /// Returns what keeps the microphone from being heard, apart from a pause.
+    fn interrupted_by(&self) -> Option<InterruptedBy> {
+        let on_air = self.on_air.as_ref()?;
+        on_air.interruption.or_else(|| (self.page == Page::Closed).then_some(InterruptedBy::Network))
+    }
+
+    /// Changes how it is to be on air, and holds or releases the listeners if that makes the difference.
+    fn alter(&mut self, unix_ms: u64, act: impl FnOnce(&mut OnAir)) -> Vec<Change> {
+        let before = (self.presence(), self.interrupted_by());
+        let Some(on_air) = &mut self.on_air else { return Vec::new() };
+        act(on_air);
+        let after = (self.presence(), self.interrupted_by());
+        if before == after {
+            return Vec::new();
+        }
+        if before.0 != after.0 {
+            self.enter_state(unix_ms);
+        }
+        if after.0 == Presence::OnAir { self.release_all() } else { self.hold_all() }
     }
 
     fn enter_state(&mut self, unix_ms: u64) {
         self.since_ms = Some(unix_ms);
         self.last_seen_ms = Some(unix_ms);
     }
-
-    fn settle_all(&mut self) -> Vec<Change> {
-        let conns: Vec<ConnKey> = self.listeners.iter().map(|listener| listener.conn).collect();
-        conns.into_iter().flat_map(|conn| self.settle(conn)).collect()
-    }
-
-    /// Takes a waiting wish one step further, or tells why it waits.
-    fn settle(&mut self, conn: ConnKey) -> Vec<Change> {
-        let ready = self.presence() == Presence::OnAir && matches!(self.page, Page::Open(_));
-        let Some(index) = self.listeners.iter().position(|listener| listener.conn == conn) else {
-            return Vec::new();
-        };
-        if self.listeners[index].phase != Phase::Waiting {
-            return Vec::new();
-        }
-        if !ready {
-            return vec![Change::Pend { conn, cause: self.pending_cause(&self.listeners[index]) }];
-        }
-        self.listeners[index].phase = Phase::AwaitingEntry;
-        vec![Change::WriteEntry { conn }]
-    }
-
-    /// Takes every listener back to waiting; `page` is told, unless it is gone.
-    fn unsettle_all(&mut self, page: Option<ConnKey>) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for index in 0..self.listeners.len() {
-            changes.extend(self.unsettle(index, page));
-        }
-        changes
-    }
-
-    fn unsettle(&mut self, index: usize, page: Option<ConnKey>) -> impl Iterator<Item = Change> + use<> {
-        let before = self.listeners[index].clone();
-        self.listeners[index].phase = Phase::Waiting;
-        let was_heard = matches!(before.phase, Phase::Forwarding { .. });
-        let withdraw = page.and_then(|page| withdraw(page, &before));
-        was_heard.then_some(Change::Unsettle { listener: before }).into_iter().chain(withdraw)
-    }
-
-    fn pending_cause(&self, listener: &Listener) -> PendingCause {
-        match (self.page, &self.on_air, listener.phase) {
-            (_, Some(on_air), _) if on_air.is_paused => PendingCause::Paused,
-            (_, _, Phase::AwaitingAck { late: true, .. }) | (Page::Silent(_), Some(_), _) => PendingCause::AckLate,
-            (Page::Closed, _, _) => PendingCause::Offline,
-            (_, None, _) => PendingCause::OffAir,
-            (Page::Open(_), Some(_), _) => PendingCause::Ack,
-        }
-    }
-}
-
-impl Listener {
-    /// Returns who it is, as others see it.
-    pub fn person(&self) -> Person<'_> {
-        Person { id: &self.admin_id, name: &self.admin_name }
-    }
-}
-
-fn withdraw(page: ConnKey, listener: &Listener) -> Option<Change> {
-    let notice_id = listener.phase.notice_id()?;
-    Some(Change::Withdraw { page, notice_id, listener: listener.clone() })
 }
 
 #[cfg(test)]
@@ -489,10 +405,9 @@ mod tests {
 
     use super::*;
 
-    const LATE: Duration = Duration::from_secs(3);
-
     struct Scene {
         broadcast: Broadcast,
+        limits: Limits,
         now: Instant,
         pages: [ConnKey; 2],
         admin: ConnKey,
@@ -506,6 +421,8 @@ mod tests {
             let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
             Scene {
                 broadcast: Broadcast::new("lea"),
+                // Nothing but the acknowledgement is waited for.
+                limits: Limits { quality_interval: Duration::from_secs(3600), ..Limits::default() },
                 now: Instant::now(),
                 pages: [conns.insert(()), conns.insert(())],
                 admin: conns.insert(()),
@@ -518,7 +435,7 @@ mod tests {
         fn announced() -> Scene {
             let mut scene = Scene::new();
             scene.broadcast.open_page(0, scene.pages[0], "Léa");
-            scene.broadcast.go_on_air(0, scene.publisher, None);
+            scene.go_on_air();
             assert_eq!(scene.join(), ["write entry"]);
             let changes = scene.broadcast.entry_written(scene.now, scene.admin, 1);
             assert_eq!(names(&changes), ["pend Ack", "announce 1"]);
@@ -531,6 +448,21 @@ mod tests {
             assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
             assert_eq!(scene.broadcast.forwarding().collect::<Vec<_>>(), [scene.audio]);
             scene
+        }
+
+        fn go_on_air(&mut self) -> Vec<String> {
+            let start = Start { publisher: self.publisher, page_name: "page", commercial_info: None };
+            names(&self.broadcast.go_on_air(self.now, 0, start, &self.limits).1)
+        }
+
+        fn hear(&mut self) -> Vec<String> {
+            let arrival = Arrival { source: (self.publisher, 1), sequence: 1, timestamp: 0, bytes: 80 };
+            names(&self.broadcast.hear(self.now, 0, arrival))
+        }
+
+        fn wait(&mut self, seconds: u64) -> Vec<String> {
+            self.now += Duration::from_secs(seconds);
+            names(&self.broadcast.handle_timeout(self.now, 0, &self.limits))
         }
 
         fn join(&mut self) -> Vec<String> {
@@ -558,7 +490,7 @@ mod tests {
         let mut scene = Scene::new();
         assert_eq!(scene.join(), ["pend Offline"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["pend OffAir"]);
-        assert_eq!(names(&scene.broadcast.go_on_air(0, scene.publisher, None).1), ["write entry"]);
+        assert_eq!(scene.go_on_air(), ["write entry"]);
         assert_eq!(scene.broadcast.forwarding().count(), 0);
     }
 
@@ -579,7 +511,7 @@ mod tests {
     fn nothing_is_heard_before_its_entry_is_written() {
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
-        scene.broadcast.go_on_air(0, scene.publisher, None);
+        scene.go_on_air();
         scene.join();
         for notice_id in 0..3 {
             assert!(scene.broadcast.acknowledge(scene.pages[0], notice_id).is_none());
@@ -590,9 +522,8 @@ mod tests {
     fn an_acknowledgement_dies_with_its_page() {
         let mut scene = Scene::heard();
         let [page, other] = scene.pages;
-        assert_eq!(names(&scene.broadcast.close_page(0)), ["unsettle", "pend Offline"]);
-        scene.broadcast.open_page(0, other, "Léa");
-        scene.broadcast.go_on_air(0, scene.publisher, None);
+        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["unsettle", "pend Interrupted"]);
+        assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry"]);
         scene.broadcast.entry_written(scene.now, scene.admin, 2);
         for (name, page, notice_id) in [("old page", page, 2), ("old notice", other, 1)] {
             assert!(scene.broadcast.acknowledge(page, notice_id).is_none(), "{name}");
@@ -621,7 +552,7 @@ mod tests {
         assert_eq!((scene.broadcast.listeners_count(), scene.broadcast.announced_count()), (0, 1));
         assert_eq!(names(&scene.broadcast.pause(0)), [] as [&str; 0]);
         assert_eq!(scene.join(), ["pend Paused"]);
-        scene.broadcast.go_on_air(0, scene.publisher, None);
+        scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused, "another session is no end of the pause");
         assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
         assert_eq!(scene.broadcast.forwarding().count(), 1);
@@ -637,12 +568,107 @@ mod tests {
         assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
-        scene.broadcast.go_on_air(0, scene.publisher, None);
+        scene.go_on_air();
         scene.broadcast.pause(0);
         assert_eq!(scene.join(), ["pend Paused"]);
         assert_eq!(names(&scene.broadcast.resume(0)), ["write entry"]);
         scene.broadcast.pause(0);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), ["pend OffAir"]);
+    }
+
+    #[test]
+    fn what_does_not_come_interrupts_and_what_comes_ends_it() {
+        let mut scene = Scene::heard();
+        assert_eq!(scene.hear(), [] as [&str; 0]);
+        assert_eq!(scene.wait(1), [] as [&str; 0]);
+        assert_eq!(scene.wait(1), ["unsettle", "pend Interrupted"]);
+        assert_eq!(scene.broadcast.presence(), Presence::Interrupted);
+        assert_eq!(scene.broadcast.to_commercial(16).interrupted_by, Some(InterruptedBy::Network));
+        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.wait(1), [] as [&str; 0]);
+        assert_eq!(scene.hear(), ["start"], "before the packet that is back is forwarded");
+        assert_eq!(scene.broadcast.forwarding().count(), 1);
+        assert!(!scene.broadcast.is_over(scene.now + Duration::from_millis(19_999), &scene.limits));
+        assert!(scene.broadcast.is_over(scene.now + Duration::from_secs(20), &scene.limits));
+    }
+
+    #[test]
+    fn who_has_just_begun_is_not_interrupted() {
+        let mut scene = Scene::announced();
+        assert_eq!(scene.wait(3), ["pend AckLate"]);
+        assert_eq!(scene.broadcast.presence(), Presence::OnAir);
+    }
+
+    #[test]
+    fn a_call_ends_when_the_page_says_so() {
+        let mut scene = Scene::heard();
+        assert_eq!(names(&scene.broadcast.interrupt(0, InterruptedBy::Call)), ["unsettle", "pend Interrupted"]);
+        assert_eq!(scene.hear(), [] as [&str; 0], "the muted microphone sends silence");
+        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        scene.broadcast.interrupt(0, InterruptedBy::Locked);
+        assert_eq!(scene.go_on_air(), ["start"], "a new session brings a new microphone");
+    }
+
+    #[test]
+    fn no_end_of_an_interruption_ends_a_pause() {
+        let mut scene = Scene::heard();
+        scene.hear();
+        scene.broadcast.pause(0);
+        scene.broadcast.interrupt(0, InterruptedBy::Network);
+        assert_eq!(scene.hear(), ["pend Paused"]);
+        scene.broadcast.interrupt(0, InterruptedBy::Call);
+        scene.go_on_air();
+        assert_eq!(scene.broadcast.presence(), Presence::Paused);
+        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+    }
+
+    #[test]
+    fn a_session_that_broke_is_built_anew_under_the_same_notices() {
+        let mut scene = Scene::heard();
+        assert_eq!(names(&scene.broadcast.lose_publisher(0)), ["unsettle", "pend Interrupted"]);
+        assert_eq!((scene.broadcast.publisher(), scene.broadcast.is_on_air()), (None, true));
+        assert_eq!(scene.go_on_air(), [] as [&str; 0]);
+        assert_eq!(scene.hear(), ["start"]);
+    }
+
+    #[test]
+    fn a_page_that_stays_away_ends_what_nobody_may_hear() {
+        let mut scene = Scene::heard();
+        scene.broadcast.close_page(scene.now, 0);
+        assert_eq!(scene.broadcast.presence(), Presence::Interrupted);
+        for _ in 0..19 {
+            scene.wait(1);
+            scene.hear();
+            assert!(!scene.broadcast.is_over(scene.now, &scene.limits));
+        }
+        scene.wait(1);
+        scene.hear();
+        assert!(scene.broadcast.is_over(scene.now, &scene.limits), "although packets came");
+        assert_eq!(scene.broadcast.forwarding().count(), 0);
+    }
+
+    #[test]
+    fn a_place_is_told_on_air_only_and_not_too_often() {
+        let place = Place { lat: 48.85, lon: 2.35, accuracy_m: 12.0, at: 1 };
+        let mut scene = Scene::new();
+        scene.broadcast.open_page(0, scene.pages[0], "Léa");
+        assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "off air");
+        scene.go_on_air();
+        assert!(scene.broadcast.move_to(scene.now, place, &scene.limits));
+        assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "again at once");
+        scene.now += Duration::from_secs(1);
+        assert!(scene.broadcast.move_to(scene.now, place, &scene.limits));
+        assert_eq!(scene.broadcast.place(), Some(place));
+        scene.broadcast.pause(0);
+        assert_eq!(scene.broadcast.place(), None, "a pause forgets it");
+        scene.now += Duration::from_secs(1);
+        assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "paused");
+        scene.broadcast.resume(0);
+        scene.broadcast.close_page(scene.now, 0);
+        assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "no page");
+        scene.broadcast.go_off_air(0);
+        assert_eq!(scene.broadcast.place(), None);
     }
 
     #[test]
@@ -668,13 +694,13 @@ mod tests {
     #[test]
     fn a_late_acknowledgement_is_reported_once_and_still_counts() {
         let mut scene = Scene::announced();
-        let due = scene.broadcast.next_deadline(LATE).unwrap();
-        assert_eq!(due, scene.now + LATE);
+        let due = scene.broadcast.next_deadline(&scene.limits).unwrap();
+        assert_eq!(due, scene.now + scene.limits.ack_late);
         let almost = due - Duration::from_millis(1);
-        assert_eq!(names(&scene.broadcast.handle_timeout(almost, LATE)), [] as [&str; 0]);
-        assert_eq!(names(&scene.broadcast.handle_timeout(due, LATE)), ["pend AckLate"]);
-        assert_eq!(names(&scene.broadcast.handle_timeout(due, LATE)), [] as [&str; 0]);
-        assert_eq!(scene.broadcast.next_deadline(LATE), None);
+        assert_eq!(names(&scene.broadcast.handle_timeout(almost, 0, &scene.limits)), [] as [&str; 0]);
+        assert_eq!(names(&scene.broadcast.handle_timeout(due, 0, &scene.limits)), ["pend AckLate"]);
+        assert_eq!(names(&scene.broadcast.handle_timeout(due, 0, &scene.limits)), [] as [&str; 0]);
+        assert!(scene.broadcast.next_deadline(&scene.limits).unwrap() > due);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
     }
 

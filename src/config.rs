@@ -87,6 +87,14 @@ pub struct Limits {
     pub named_listeners_max: usize,
     /// After so long without an acknowledgement the supervisor is told that the phone does not answer.
     pub ack_late: Duration,
+    /// A salesperson on air of whom no packet came for so long is interrupted.
+    pub interrupted_after: Duration,
+    /// A salesperson of whom no packet came, or whose page was not connected, for so long is off air.
+    pub off_air_after: Duration,
+    /// How often people are told how well a salesperson's audio arrives.
+    pub quality_interval: Duration,
+    /// The shortest time between two positions of one salesperson; more are not relayed.
+    pub position_interval: Duration,
     /// The shortest time between two `commercial_updated` of one salesperson.
     pub update_interval: Duration,
     /// How often supervisors are told how loud salespeople are.
@@ -129,6 +137,10 @@ impl Default for Limits {
             broadcasts_max: 1024,
             named_listeners_max: 16,
             ack_late: Duration::from_secs(3),
+            interrupted_after: Duration::from_secs(2),
+            off_air_after: Duration::from_secs(20),
+            quality_interval: Duration::from_secs(2),
+            position_interval: Duration::from_secs(1),
             update_interval: Duration::from_millis(200),
             level_interval: Duration::from_millis(200),
             level_silence: Duration::from_millis(400),

@@ -84,18 +84,35 @@ pub struct Conn {
     largest: usize,
     heard: Instant,
     ping_interval: Duration,
+    /// When the last ping left that was not answered.
+    pinged: Option<Instant>,
+    rtt: Option<Duration>,
 }
 
 impl Conn {
     /// Returns a client that has just been accepted.
     pub fn new(now: Instant, limits: &Limits) -> Conn {
         let state = State::Head { received: Vec::new(), until: now + limits.head_timeout };
-        Conn { state, out: Vec::new(), written: 0, largest: 0, heard: now, ping_interval: limits.ping_interval }
+        Conn {
+            state,
+            out: Vec::new(),
+            written: 0,
+            largest: 0,
+            heard: now,
+            ping_interval: limits.ping_interval,
+            pinged: None,
+            rtt: None,
+        }
     }
 
     /// Returns when the client was last heard.
     pub fn heard(&self) -> Instant {
         self.heard
+    }
+
+    /// Returns how long the last ping and its pong took, once there were such.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
     }
 
     /// Takes bytes that the client sent.
@@ -137,16 +154,21 @@ impl Conn {
             State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(&mut self.out);
-                let says = matches!(polled, Ok(Some(Incoming::Text(_) | Incoming::Alive)));
+                let says = matches!(polled, Ok(Some(Incoming::Text(_) | Incoming::Alive | Incoming::Pong)));
                 let says_too_much = says && !messages.take(now);
+                if polled == Ok(Some(Incoming::Pong))
+                    && let Some(pinged) = self.pinged.take()
+                {
+                    self.rtt = Some(now.saturating_duration_since(pinged));
+                }
                 if !self.keeps_up(limits) {
                     return Some(ConnEvent::TooSlow);
                 }
                 match polled {
                     Ok(None) => None,
-                    Ok(Some(Incoming::Text(_) | Incoming::Alive)) if says_too_much => Some(ConnEvent::TooMany),
+                    Ok(Some(_)) if says_too_much => Some(ConnEvent::TooMany),
                     Ok(Some(Incoming::Text(text))) => Some(ConnEvent::Text(text)),
-                    Ok(Some(Incoming::Alive)) => Some(ConnEvent::Alive),
+                    Ok(Some(Incoming::Alive | Incoming::Pong)) => Some(ConnEvent::Alive),
                     Ok(Some(Incoming::Closed)) => Some(ConnEvent::WebsocketClosed),
                     Err(error) => Some(ConnEvent::WebsocketBroken(error)),
                 }
@@ -154,7 +176,7 @@ impl Conn {
             State::Closing { websocket: closing, .. } => {
                 while let Some(websocket) = closing {
                     match websocket.poll_message() {
-                        Ok(Some(Incoming::Text(_) | Incoming::Alive)) => {}
+                        Ok(Some(Incoming::Text(_) | Incoming::Alive | Incoming::Pong)) => {}
                         Ok(None) => break,
                         Ok(Some(Incoming::Closed)) | Err(_) => *closing = None,
                     }
@@ -326,6 +348,7 @@ impl Conn {
             State::Signaling { websocket, next_ping, .. } => {
                 if *next_ping <= now {
                     *next_ping = now + self.ping_interval;
+                    self.pinged = Some(now);
                     websocket.send_ping();
                     websocket.take_output(&mut self.out);
                 }

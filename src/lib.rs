@@ -10,7 +10,7 @@
 //!   whole of it runs in a simulation with virtual time (`tests/sim`).
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
 //!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`level`] says how loud
-//!   somebody is, [`token`] who may.
+//!   somebody is, [`arrivals`] how well they are received, [`token`] who may.
 //! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`outbox`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is everything impure.
 //!
@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: decoding or mixing of audio, threads, async runtimes, a mode without tokens.
 
+pub mod arrivals;
 pub mod broadcast;
 pub mod config;
 pub mod conn;

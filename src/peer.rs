@@ -23,9 +23,9 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::config::Limits;
 use crate::egress::{Egress, Position};
-use crate::keys::{ConnKey, PeerKey};
+use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path};
-use crate::wire::stun;
+use crate::wire::{sdp, stun};
 pub use gate::Refusal;
 use gate::{Check, Gate};
 pub use offer::{OfferError, Template, key_of_ufrag};
@@ -38,10 +38,19 @@ const PATH_FRESH: Duration = Duration::from_secs(8);
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The client sends its microphone.
-    Publish,
-    /// The client hears.
-    Listen,
+    /// A page sends the microphone of this broadcast.
+    Publish(BroadcastKey),
+    /// The client of this conn hears.
+    Listen(ConnKey),
+}
+
+impl Purpose {
+    fn direction(self) -> sdp::Direction {
+        match self {
+            Purpose::Publish(_) => sdp::Direction::SendOnly,
+            Purpose::Listen(_) => sdp::Direction::RecvOnly,
+        }
+    }
 }
 
 /// One packet of a publisher, on its way to its listeners.
@@ -84,10 +93,10 @@ pub enum Gone {
 pub struct Peer {
     /// Absent once the session is over.
     rtc: Option<Box<Rtc>>,
-    key: PeerKey,
-    conn: ConnKey,
-    purpose: Purpose,
+    owner: Owner,
     state: State,
+    /// The offer as it was accepted.
+    offer: String,
     ufrag: String,
     selected: Option<Selected>,
     gate: Gate,
@@ -137,9 +146,8 @@ impl Peer {
         let chosen = offer::accept(template, now, owner, offer, chance)?;
         let peer = Peer {
             rtc: Some(chosen.rtc),
-            key: owner.key,
-            conn: owner.conn,
-            purpose: owner.purpose,
+            owner,
+            offer: chosen.offer,
             state: State::Connecting { until: now + limits.handshake_timeout },
             ufrag: chosen.ufrag,
             selected: None,
@@ -154,14 +162,9 @@ impl Peer {
         Ok((peer, chosen.answer))
     }
 
-    /// Returns the conn whose client opened this session.
-    pub fn conn(&self) -> ConnKey {
-        self.conn
-    }
-
     /// Returns what the session is for.
     pub fn purpose(&self) -> Purpose {
-        self.purpose
+        self.owner.purpose
     }
 
     /// Tells whether media may flow.
@@ -250,6 +253,33 @@ impl Peer {
             let _ = rtc.handle_input(Input::Receive(now, input));
         });
         Ok(())
+    }
+
+    /// Restarts ICE, so that the client finds new paths for the same keys; returns the answer's SDP. Media goes on on
+    /// the old path until the client nominates another.
+    ///
+    /// # Errors
+    /// [`OfferError`], and nothing has changed, but for [`OfferError::NotAcceptable`], which ended the session.
+    pub fn restart_ice(
+        &mut self,
+        now: Instant,
+        offer: &str,
+        chance: &mut impl Rng,
+        turn: &mut Turn<'_>,
+    ) -> Result<String, OfferError> {
+        let restart = offer::restart(&self.offer, offer, self.owner, chance)?;
+        let mut restarted = None;
+        self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc));
+        let Some((ufrag, answer)) = restarted else {
+            if self.rtc.is_some() {
+                self.end(Gone::Failed, turn.events);
+            }
+            return Err(OfferError::NotAcceptable);
+        };
+        self.ufrag = ufrag;
+        self.offer = restart.offer;
+        self.gate.on_restart();
+        Ok(answer)
     }
 
     fn handle_timeout(&mut self, now: Instant, turn: &mut Turn<'_>) {
@@ -347,7 +377,7 @@ impl Peer {
                     Event::RtpPacket(packet) => {
                         self.gate.on_packet(now, *packet.header.ssrc);
                         let position = Position {
-                            source: (self.key, *packet.header.ssrc),
+                            source: (self.owner.key, *packet.header.ssrc),
                             sequence: *packet.seq_no,
                             timestamp: packet.header.timestamp,
                             marker: packet.header.marker,
@@ -388,7 +418,6 @@ impl Drop for Peer {
 #[derive(Clone, Copy, Debug)]
 pub struct Owner {
     pub key: PeerKey,
-    pub conn: ConnKey,
     pub purpose: Purpose,
 }
 

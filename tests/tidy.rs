@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 const KNOWS: &[(&str, &[&str])] = &[
     ("main", &["shell", "token"]),
     ("shell", &["server"]),
-    ("server", &["broadcast", "conn", "demux", "egress", "peer", "token", "web", "wire"]),
-    ("broadcast", &["level", "wire"]),
+    ("server", &["arrivals", "broadcast", "conn", "demux", "egress", "peer", "token", "web", "wire"]),
+    ("broadcast", &["arrivals", "level", "wire"]),
+    ("arrivals", &["wire"]),
     ("level", &["wire"]),
     ("conn", &["wire"]),
     ("demux", &[]),

@@ -2,6 +2,8 @@
 //!
 //! A broadcast sends nothing itself. Invariant: changes are carried out in the order in which they are returned.
 
+use serde_json::value::RawValue;
+
 use super::Listener;
 use crate::keys::{ConnKey, PeerKey};
 use crate::wire::signaling::{PendingCause, StopCause};
@@ -14,6 +16,15 @@ pub struct Wish {
     pub admin_id: String,
     pub admin_name: String,
     pub reason: String,
+}
+
+/// A session that a page begins to send its microphone on.
+#[derive(Debug)]
+pub struct Start<'a> {
+    pub publisher: PeerKey,
+    /// The `page` whose microphone it is.
+    pub page_name: &'a str,
+    pub commercial_info: Option<Box<RawValue>>,
 }
 
 /// What the server has to do, in this order.

@@ -38,7 +38,7 @@ pub enum Refusal {
 /// What was let through for one session, and what that says about the rest.
 pub(super) struct Gate {
     purpose: Purpose,
-    /// All paths on which checks were answered in the session's life.
+    /// All paths on which checks were answered since ICE began.
     paths: Vec<Path>,
     /// The checks that were answered last. A client sends one again only the way it went before (RFC 8489 §6.2.1).
     answered: VecDeque<(stun::TransactionId, Path)>,
@@ -59,6 +59,11 @@ impl Gate {
     pub(super) fn new(now: Instant, purpose: Purpose, limits: &Limits) -> Gate {
         let packets = Bucket::new(now, limits.packet_rate);
         Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream: None, packets }
+    }
+
+    /// ICE was restarted: the agent has forgotten all paths.
+    pub(super) fn on_restart(&mut self) {
+        self.paths.clear();
     }
 
     /// Lets a datagram through, or tells why not; returns the check that it is.
@@ -119,7 +124,7 @@ impl Gate {
             return Ok(());
         };
         let is_foreign = self.stream.is_some_and(|(heard, at)| heard != ssrc && at + STREAM_SILENCE > now);
-        if self.purpose == Purpose::Listen || is_foreign {
+        if matches!(self.purpose, Purpose::Listen(_)) || is_foreign {
             return Err(Refusal::ForeignStream);
         }
         if self.packets.take(now) { Ok(()) } else { Err(Refusal::OverRate) }
@@ -134,6 +139,7 @@ mod tests {
     use str0m::net::Protocol;
 
     use super::*;
+    use crate::keys::{BroadcastKey, ConnKey};
 
     fn path(port: u16) -> Path {
         let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
@@ -180,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_check_is_answered_again_only_the_same_way() {
-        let mut session = Session::new(Purpose::Publish);
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
         assert_eq!(session.check(1, 1000), Ok(()));
         assert_eq!(session.check(1, 1000), Ok(()), "a retransmission");
         for _ in 0..2 * ANSWERED_KEPT {
@@ -192,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_check_nominates_once() {
-        let mut session = Session::new(Purpose::Publish);
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
         let mut nominating = check(1);
         nominating[3] += 4;
         nominating.extend([0, 0x25, 0, 0]);
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn addresses_of_a_life_are_bounded_and_known_ones_stay() {
-        let mut session = Session::new(Purpose::Publish);
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
         let max = session.limits.addresses_per_peer_life_max as u8;
         for n in 0..max {
             assert_eq!(session.check(n, 1000 + u16::from(n)), Ok(()));
@@ -217,19 +223,19 @@ mod tests {
 
     #[test]
     fn another_stream_waits_for_silence() {
-        let mut session = Session::new(Purpose::Publish);
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
         assert_eq!(session.packet(1), Ok(()));
         session.now += STREAM_SILENCE - Duration::from_millis(1);
         assert_eq!(session.packet(2), Err(Refusal::ForeignStream));
         session.now += Duration::from_millis(1);
         assert_eq!(session.packet(2), Ok(()));
         assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
-        assert_eq!(Session::new(Purpose::Listen).packet(1), Err(Refusal::ForeignStream));
+        assert_eq!(Session::new(Purpose::Listen(ConnKey::default())).packet(1), Err(Refusal::ForeignStream));
     }
 
     #[test]
     fn packets_have_a_rate_and_reports_pass() {
-        let mut session = Session::new(Purpose::Publish);
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
         let passed = (0..10_000).filter(|_| session.packet(1).is_ok()).count();
         assert_eq!(passed, session.limits.packet_rate.burst as usize);
         assert_eq!(session.packet(1), Err(Refusal::OverRate));

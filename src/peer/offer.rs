@@ -30,6 +30,8 @@ pub enum OfferError {
     Sdp(#[from] sdp::SdpError),
     #[error("the offer can't be read or answered")]
     NotAcceptable,
+    #[error("the offer restarts nothing: it has another certificate, or the same ICE credentials")]
+    NotRestart,
 }
 
 /// What all sessions of a server share.
@@ -51,7 +53,8 @@ impl Template {
 /// A session that was made for an offer.
 pub(super) struct Answered {
     pub(super) rtc: Box<Rtc>,
-    /// The answer's SDP.
+    /// The offer as it was accepted, and the answer's SDP.
+    pub(super) offer: String,
     pub(super) answer: String,
     /// The session's user fragment.
     pub(super) ufrag: String,
@@ -68,11 +71,7 @@ pub(super) fn accept(
     offer: &str,
     chance: &mut impl Rng,
 ) -> Result<Answered, OfferError> {
-    let direction = match owner.purpose {
-        Purpose::Publish => sdp::Direction::SendOnly,
-        Purpose::Listen => sdp::Direction::RecvOnly,
-    };
-    let offer = sdp::narrow_offer(offer, direction)?;
+    let offer = sdp::narrow_offer(offer, owner.purpose.direction())?;
     let credentials = credentials(owner.key, chance);
     let ufrag = credentials.ufrag.clone();
     let accepted = guarded(|| {
@@ -81,14 +80,52 @@ pub(super) fn accept(
             rtc.add_local_candidate(candidate.clone());
         }
         let refused = |error: &dyn std::fmt::Display| debug!(target: "webrtc", "offer refused error={error}");
-        let offer = SdpOffer::from_sdp_string(&offer).inspect_err(|error| refused(error)).ok()?;
-        let answer = rtc.sdp_api().accept_offer(offer).inspect_err(|error| refused(error)).ok()?;
+        let parsed = SdpOffer::from_sdp_string(&offer).inspect_err(|error| refused(error)).ok()?;
+        let answer = rtc.sdp_api().accept_offer(parsed).inspect_err(|error| refused(error)).ok()?;
         let answer = answer.to_sdp_string();
         let (mid, payload_type) = negotiated(&rtc, &answer)?;
         Some((rtc, answer, mid, payload_type))
     });
     let (rtc, answer, mid, payload_type) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
-    Ok(Answered { rtc, answer, ufrag, mid, payload_type })
+    Ok(Answered { rtc, offer, answer, ufrag, mid, payload_type })
+}
+
+/// A restart of ICE that was found good.
+pub(super) struct Restart {
+    /// The offer that was accepted once, with the client's new credentials.
+    pub(super) offer: String,
+    credentials: IceCreds,
+}
+
+/// Checks an offer to restart ICE (RFC 8839 §4.4.1.1): of it only the new credentials count. `accepted` is the offer
+/// that the session was made for; accepting it again can't change anything else.
+pub(super) fn restart(
+    accepted: &str,
+    offer: &str,
+    owner: Owner,
+    chance: &mut impl Rng,
+) -> Result<Restart, OfferError> {
+    let offer = sdp::narrow_offer(offer, owner.purpose.direction())?;
+    let (Some(old), Some(new)) = (sdp::credentials(accepted), sdp::credentials(&offer)) else {
+        return Err(OfferError::NotRestart);
+    };
+    if old == new || sdp::fingerprint(accepted) != sdp::fingerprint(&offer) {
+        return Err(OfferError::NotRestart);
+    }
+    let offer = sdp::with_credentials(accepted, new.0, new.1);
+    Ok(Restart { offer, credentials: credentials(owner.key, chance) })
+}
+
+impl Restart {
+    /// Restarts ICE; returns our new user fragment and the answer's SDP, or `None` where the library refused.
+    pub(super) fn apply(&self, rtc: &mut Rtc) -> Option<(String, String)> {
+        let offer = SdpOffer::from_sdp_string(&self.offer).ok()?;
+        let answer = rtc.sdp_api().accept_offer(offer).ok()?.to_sdp_string();
+        // The library has chosen credentials by itself, which anybody might guess.
+        let IceCreds { ufrag, pass } = self.credentials.clone();
+        rtc.direct_api().set_local_ice_credentials(self.credentials.clone());
+        Some((ufrag.clone(), sdp::with_credentials(&answer, &ufrag, &pass)))
+    }
 }
 
 /// Returns the key of the peer that a user fragment of ours names.
@@ -118,11 +155,12 @@ fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> R
         .set_extension(1, Extension::RtpMid)
         .set_stats_interval(None)
         .set_send_buffer_audio(1);
-    if purpose == Purpose::Publish {
+    let publishes = matches!(purpose, Purpose::Publish(_));
+    if publishes {
         config = config.set_extension(2, Extension::AudioLevel);
     }
     // In-band FEC mends single losses, DTX spares a silent phone's battery (RFC 7587 §6.1).
-    let use_dtx = (purpose == Purpose::Publish).then_some(true);
+    let use_dtx = publishes.then_some(true);
     let format = FormatParams { use_inband_fec: Some(true), use_dtx, ..FormatParams::default() };
     let clock = Frequency::FORTY_EIGHT_KHZ;
     config.codec_config().add_config(111.into(), None, Codec::Opus, clock, Some(2), format);

@@ -117,9 +117,9 @@ impl Server {
         let visible =
             broadcasts.filter(|broadcast| claims.role == Role::Monitor || claims.may_hear(broadcast.id()));
         let rows: Vec<(&str, Details)> = visible
-            .filter(|broadcast| broadcast.publisher().is_some() || broadcast.listeners_count() > 0)
+            .filter(|broadcast| broadcast.is_on_air() || broadcast.listeners_count() > 0)
             .map(|broadcast| {
-                let is_streaming = broadcast.publisher().is_some();
+                let is_streaming = broadcast.is_on_air();
                 let listeners_count = broadcast.listeners_count();
                 (
                     broadcast.id(),

@@ -11,7 +11,7 @@ use super::{Seat, Server, Timer};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
-use crate::wire::signaling::{Commercial, ServerMessage, StopCause};
+use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage, StopCause};
 
 impl Server {
     /// Returns the broadcast of a salesperson, making the row if need be; `None` when the table is full.
@@ -19,7 +19,7 @@ impl Server {
         if let Some(&key) = self.broadcast_of.get(commercial_id) {
             return Some(key);
         }
-        if self.broadcasts.len() >= self.config.limits.broadcasts_max {
+        if self.broadcasts.len() >= self.config.limits.broadcasts_max && !self.forget_longest_absent() {
             self.stats.tables_full += 1;
             return None;
         }
@@ -149,14 +149,18 @@ impl Server {
         self.tell(listener.conn, &text, out);
     }
 
-    /// The session that brought a salesperson's audio is gone.
-    pub(super) fn on_publisher_gone(&mut self, now: Instant, conn: ConnKey, peer: PeerKey, out: &mut Outbox) {
-        let Some(key) = self.own_broadcast(conn) else { return };
-        if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
+    /// The session that brought a salesperson's audio is gone. A page that is there builds another one.
+    pub(super) fn on_publisher_gone(&mut self, now: Instant, key: BroadcastKey, peer: PeerKey, out: &mut Outbox) {
+        let unix_ms = self.unix_ms(now);
+        let Some(broadcast) = self.broadcasts.get_mut(key).filter(|b| b.publisher() == Some(peer)) else { return };
+        let changes = broadcast.lose_publisher(unix_ms);
+        let Some(page) = broadcast.page() else {
             self.go_off_air(now, key, "connection lost", out);
-            let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
-            self.tell(conn, &text, out);
-        }
+            return;
+        };
+        self.carry_out(now, key, changes, out);
+        let complaint = Complaint::new(ErrorCode::NoSuchPeer, "your audio connection broke: build a new one");
+        self.tell(page, &ServerMessage::Error(complaint).to_json(), out);
     }
 
     /// The session that played a supervisor's audio is gone: what it heard or wished for is left.
@@ -188,25 +192,30 @@ impl Server {
     /// Takes a salesperson off air, writes it down and closes the session that brought the audio.
     pub(super) fn go_off_air(&mut self, now: Instant, key: BroadcastKey, why: &str, out: &mut Outbox) {
         let unix_ms = self.unix_ms(now);
-        let Some(broadcast) = self.broadcasts.get(key) else { return };
-        let Some(publisher) = broadcast.publisher() else { return };
+        let Some(broadcast) = self.broadcasts.get(key).filter(|broadcast| broadcast.is_on_air()) else { return };
+        let publisher = broadcast.publisher();
         out.audit(self.audit(now, AuditEvent::BroadcastStopped, broadcast.id(), broadcast.id(), why));
         if let Some(page) = broadcast.page()
             && let Some(client) = self.conns.get_mut(page)
         {
             client.set_ping_interval(now, self.config.limits.ping_interval);
         }
-        self.close_peer(now, publisher, out);
+        if let Some(publisher) = publisher {
+            self.close_peer(now, publisher, out);
+        }
         let changes = self.broadcasts[key].go_off_air(unix_ms);
         self.carry_out(now, key, changes, out);
     }
 
-    /// A salesperson's page is gone.
+    /// A salesperson's page is gone. Its audio may go on for a while, unheard, until the page is back.
     pub(super) fn close_page(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
-        self.go_off_air(now, key, "page closed", out);
+        let has_publisher = self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher().is_some());
+        if !has_publisher {
+            self.go_off_air(now, key, "page closed", out);
+        }
         let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
-        let changes = broadcast.close_page(unix_ms);
+        let changes = broadcast.close_page(now, unix_ms);
         self.carry_out(now, key, changes, out);
     }
 
@@ -230,20 +239,82 @@ impl Server {
     }
 
     pub(super) fn on_broadcast_deadline(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        let unix_ms = self.unix_ms(now);
+        let limits = &self.config.limits;
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
-        let changes = broadcast.handle_timeout(now, self.config.limits.ack_late);
-        for change in changes {
-            self.carry_out_one(now, key, change, out);
+        if broadcast.is_over(now, limits) {
+            self.end_broadcast(now, key, out);
+        } else {
+            let before = broadcast.presence();
+            let changes = broadcast.handle_timeout(now, unix_ms, limits);
+            let is_interrupted = broadcast.presence() != before;
+            for change in changes {
+                self.carry_out_one(now, key, change, out);
+            }
+            if is_interrupted {
+                self.broadcasts[key].want_update(now, self.config.limits.update_interval);
+            }
+            self.tell_quality(now, key, out);
         }
         if self.broadcasts[key].take_update(now) {
             self.tell_supervisors(key, out);
         }
-        if self.broadcasts[key].is_idle() && !self.broadcasts[key].wants_update() {
-            self.broadcast_of.remove(self.broadcasts[key].id());
-            self.broadcasts.remove(key);
+        let broadcast = &self.broadcasts[key];
+        let is_wanted = broadcast.is_known() && !self.sessions.is_empty();
+        if broadcast.is_idle() && !broadcast.wants_update() && !is_wanted {
+            self.forget(key);
             return;
         }
         self.arm_broadcast(key);
+    }
+
+    /// Nothing came, or nobody looked, for so long that the broadcast is over.
+    fn end_broadcast(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        self.go_off_air(now, key, "connection lost", out);
+        let broadcast = &self.broadcasts[key];
+        let text = ServerMessage::StreamingStopped { commercial_id: broadcast.id() }.to_json();
+        if let Some(page) = broadcast.page() {
+            self.tell(page, &text, out);
+        }
+    }
+
+    /// Tells the salesperson and who hears them how well the audio arrives, when it is time.
+    fn tell_quality(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        let broadcast = &mut self.broadcasts[key];
+        let page = broadcast.page();
+        let rtt = page.and_then(|page| self.conns.get(page)).and_then(|client| client.rtt());
+        let Some(quality) = broadcast.take_quality(now, rtt, &self.config.limits) else { return };
+        let text = ServerMessage::StreamQuality { commercial_id: broadcast.id(), quality }.to_json();
+        let conns: Vec<ConnKey> = broadcast.hearing_conns().chain(page).collect();
+        for conn in conns {
+            self.tell(conn, &text, out);
+        }
+    }
+
+    /// Forgets who is away; nobody is here who could see them.
+    pub(super) fn forget_absent(&mut self) {
+        let absent: Vec<BroadcastKey> =
+            self.broadcasts.iter().filter(|(_, broadcast)| broadcast.is_idle()).map(|(key, _)| key).collect();
+        for key in absent {
+            self.forget(key);
+        }
+    }
+
+    /// Makes room by forgetting who is away for the longest time; tells whether somebody was.
+    fn forget_longest_absent(&mut self) -> bool {
+        let absent = self.broadcasts.iter().filter(|(_, broadcast)| broadcast.is_idle());
+        let longest = absent.min_by_key(|(_, broadcast)| broadcast.last_seen_ms()).map(|(key, _)| key);
+        if let Some(key) = longest {
+            self.forget(key);
+        }
+        longest.is_some()
+    }
+
+    fn forget(&mut self, key: BroadcastKey) {
+        if let Some(broadcast) = self.broadcasts.remove(key) {
+            self.broadcast_of.remove(broadcast.id());
+        }
+        self.deadlines.cancel(Timer::Broadcast(key));
     }
 
     /// Tells supervisors how loud everybody on air is, and comes back as long as somebody is and somebody looks; the
@@ -253,7 +324,7 @@ impl Server {
         let mut levels = Vec::new();
         for &key in self.broadcast_of.values() {
             let broadcast = &mut self.broadcasts[key];
-            if broadcast.publisher().is_some() {
+            if broadcast.is_on_air() {
                 levels.push((key, broadcast.take_level(now, silence)));
             }
         }
@@ -282,14 +353,18 @@ impl Server {
         if !broadcast.is_known() {
             return;
         }
-        let may_see = |conn: &&ConnKey| {
-            self.sessions.get(**conn).is_some_and(|session| session.claims.may_hear(broadcast.id()))
-        };
-        let conns: Vec<ConnKey> = self.admins.iter().filter(may_see).copied().collect();
         let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
-        for conn in conns {
+        for conn in self.supervisors_of(key) {
             self.tell(conn, &text, out);
         }
+    }
+
+    /// Returns the conns of supervisors who may see and hear a salesperson.
+    pub(super) fn supervisors_of(&self, key: BroadcastKey) -> Vec<ConnKey> {
+        let id = self.broadcasts[key].id();
+        let may_see =
+            |conn: &&ConnKey| self.sessions.get(**conn).is_some_and(|session| session.claims.may_hear(id));
+        self.admins.iter().filter(may_see).copied().collect()
     }
 
     /// Returns a salesperson as supervisors see them.
@@ -316,7 +391,7 @@ impl Server {
     }
 
     fn arm_broadcast(&mut self, key: BroadcastKey) {
-        let deadline = self.broadcasts.get(key).and_then(|b| b.next_deadline(self.config.limits.ack_late));
+        let deadline = self.broadcasts.get(key).and_then(|b| b.next_deadline(&self.config.limits));
         match deadline {
             Some(at) => self.deadlines.arm(Timer::Broadcast(key), at),
             None => self.deadlines.cancel(Timer::Broadcast(key)),

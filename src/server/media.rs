@@ -9,7 +9,9 @@ use std::time::Instant;
 use log::{debug, info, trace};
 
 use super::{Server, Timer};
-use crate::keys::{ConnKey, PeerKey};
+use crate::arrivals::Arrival;
+use crate::egress::Position;
+use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Path};
 use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag};
 use crate::wire::classify::{self, Kind};
@@ -67,25 +69,46 @@ impl Server {
     pub(super) fn open_peer(
         &mut self,
         now: Instant,
-        conn: ConnKey,
         purpose: Purpose,
         offer: &str,
     ) -> Result<(PeerKey, String), OfferError> {
         let (template, limits, chance) = (&self.template, &self.config.limits, &mut self.chance);
         let mut answer = String::new();
         let key: Result<PeerKey, OfferError> = self.peers.try_insert_with_key(|key| {
-            let owner = Owner { key, conn, purpose };
+            let owner = Owner { key, purpose };
             let (peer, text) = Peer::accept(template, now, limits, owner, offer, chance)?;
             answer = text;
             Ok(Box::new(peer))
         });
         if let Err(error) = &key {
             self.stats.offers_refused += 1;
-            debug!(target: "webrtc", "offer refused conn={conn:?} error={error}");
+            debug!(target: "webrtc", "offer refused purpose={purpose:?} error={error}");
         }
         let key = key?;
         self.arm_peer(key);
         Ok((key, answer))
+    }
+
+    /// Restarts ICE of a session; returns the answer, or `None` where there is no such session.
+    pub(super) fn restart_peer(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        offer: &str,
+        out: &mut Outbox,
+    ) -> Option<Result<String, OfferError>> {
+        let mut events = Vec::new();
+        let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
+        let restarted = self.peers.get_mut(key)?.restart_ice(now, offer, &mut self.chance, &mut turn);
+        match &restarted {
+            Ok(_) => info!(target: "webrtc", "ice restarted peer={key:?}"),
+            Err(error) => {
+                self.stats.offers_refused += 1;
+                debug!(target: "webrtc", "ice restart refused peer={key:?} error={error}");
+            }
+        }
+        self.on_peer_events(now, key, &mut events, out);
+        Some(restarted)
     }
 
     /// Tells whether there is room for another session.
@@ -179,14 +202,21 @@ impl Server {
     /// Sends a publisher's packet to all who hear it.
     fn forward(&mut self, now: Instant, publisher: PeerKey, packet: &MediaPacket, out: &mut Outbox) {
         self.stats.packets_received += 1;
-        let Some(peer) = self.peers.get(publisher) else { return };
-        let Some(key) = self.own_broadcast(peer.conn()) else { return };
+        let Some(Purpose::Publish(key)) = self.peers.get(publisher).map(|peer| peer.purpose()) else { return };
+        let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get_mut(key).filter(|b| b.publisher() == Some(publisher)) else {
             return;
         };
+        let Position { source, sequence, timestamp, .. } = packet.position;
+        let arrival = Arrival { source, sequence, timestamp, bytes: packet.payload.len() };
+        let changes = broadcast.hear(now, unix_ms, arrival);
         if let Some(level) = packet.level {
             broadcast.hear_level(now, level, self.config.limits.level_interval);
         }
+        if !changes.is_empty() {
+            self.carry_out(now, key, changes, out);
+        }
+        let Some(broadcast) = self.broadcasts.get(key) else { return };
         trace!(target: "audio", "packet bytes={}", packet.payload.len());
         let mut lost = Vec::new();
         let mut events = Vec::new();
@@ -221,11 +251,11 @@ impl Server {
             Gone::Vanished | Gone::Closed => {}
         }
         let Some(peer) = self.peers.get(key) else { return };
-        let (conn, purpose) = (peer.conn(), peer.purpose());
+        let purpose = peer.purpose();
         self.forget_peer(key);
         match purpose {
-            Purpose::Publish => self.on_publisher_gone(now, conn, key, out),
-            Purpose::Listen => self.on_audio_gone(now, conn, key, out),
+            Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, out),
+            Purpose::Listen(conn) => self.on_audio_gone(now, conn, key, out),
         }
     }
 

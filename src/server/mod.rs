@@ -1,15 +1,17 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `media` is the path of datagrams, `signaling` what users say, `listening`
-//! carries out what a broadcast decides, `http` answers requests; this file holds the tables, the clock and the
-//! conns.
+//! The only module that sees all tables. `media` is the path of datagrams, `signaling` what users say, `session` who
+//! they are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers
+//! requests; this file holds the tables, the clock and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
 mod http;
 mod listening;
 mod media;
+mod session;
 mod signaling;
+mod streaming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -368,6 +370,11 @@ impl Server {
     /// Ends a conn's session and begins to close it.
     fn close_conn(&mut self, now: Instant, conn: ConnKey, code: CloseCode, out: &mut Outbox) {
         debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.0, code.1);
+        if code.ends_broadcast()
+            && let Some(key) = self.own_broadcast(conn)
+        {
+            self.go_off_air(now, key, code.1, out);
+        }
         self.end_session(now, conn, out);
         if let Some(client) = self.conns.get_mut(conn) {
             client.close(now, code.0, code.1, &self.config.limits);
@@ -421,6 +428,11 @@ impl CloseCode {
     const TAKEN_OVER: CloseCode = CloseCode(4409, "opened elsewhere");
     const TOO_LARGE: CloseCode = CloseCode(4413, "too large");
     const TOO_MANY: CloseCode = CloseCode(4429, "too many");
+
+    /// Tells whether the page does not come back, or not to this server; after anything else it finds its broadcast.
+    fn ends_broadcast(self) -> bool {
+        matches!(self.0, 1012 | 4401 | 4403)
+    }
 }
 
 impl Clock {

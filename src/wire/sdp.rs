@@ -32,7 +32,7 @@ pub enum SdpError {
     NotAudio,
     #[error("no Opus among the codecs")]
     NoOpus,
-    #[error("ICE user fragment, password or DTLS fingerprint missing")]
+    #[error("ICE user fragment, password or DTLS fingerprint missing or malformed")]
     NoTransport,
     #[error("the direction of the audio is the wrong one")]
     WrongDirection,
@@ -67,10 +67,8 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     if !lines().any(has_codec) {
         return Err(SdpError::NoOpus);
     }
-    for attribute in ["a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:"] {
-        if !lines().any(|line| line.starts_with(attribute)) {
-            return Err(SdpError::NoTransport);
-        }
+    if credentials(offer).is_none() || fingerprint(offer).is_none() {
+        return Err(SdpError::NoTransport);
     }
     let (wanted, refused) = match direction {
         Direction::SendOnly => ("a=sendonly", "a=recvonly"),
@@ -97,6 +95,49 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     narrowed.push_str(wanted);
     narrowed.push_str("\r\n");
     Ok(narrowed)
+}
+
+/// Returns the ICE user fragment and password of a description, the first of each (RFC 8839 §5.4).
+pub fn credentials(description: &str) -> Option<(&str, &str)> {
+    let is_ice_char = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '/');
+    let is_valid = |text: &str, bytes_min| (bytes_min..=256).contains(&text.len()) && text.chars().all(is_ice_char);
+    let ufrag = attribute(description, UFRAG).filter(|ufrag| is_valid(ufrag, 4))?;
+    let pwd = attribute(description, PWD).filter(|pwd| is_valid(pwd, 22))?;
+    Some((ufrag, pwd))
+}
+
+/// Returns the DTLS fingerprint of a description with its hash function, the first one.
+pub fn fingerprint(description: &str) -> Option<&str> {
+    attribute(description, "a=fingerprint:")
+}
+
+/// Returns `description` with other ICE credentials, those on candidate lines included.
+pub fn with_credentials(description: &str, ufrag: &str, pwd: &str) -> String {
+    let mut replaced = String::with_capacity(description.len());
+    for line in description.lines() {
+        if line.starts_with(UFRAG) {
+            replaced.extend([UFRAG, ufrag]);
+        } else if line.starts_with(PWD) {
+            replaced.extend([PWD, pwd]);
+        } else if let Some((before, after)) =
+            line.split_once(" ufrag ").filter(|_| line.starts_with("a=candidate:"))
+        {
+            let rest = after.split_once(' ').map_or("", |(_, rest)| rest);
+            replaced.extend([before, " ufrag ", ufrag]);
+            replaced.extend((!rest.is_empty()).then_some([" ", rest]).into_iter().flatten());
+        } else {
+            replaced.push_str(line);
+        }
+        replaced.push_str("\r\n");
+    }
+    replaced
+}
+
+const UFRAG: &str = "a=ice-ufrag:";
+const PWD: &str = "a=ice-pwd:";
+
+fn attribute<'a>(description: &'a str, prefix: &str) -> Option<&'a str> {
+    description.lines().find_map(|line| line.trim_end().strip_prefix(prefix))
 }
 
 #[cfg(test)]
@@ -146,6 +187,8 @@ mod tests {
             ("no opus", OFFER.replace("opus", "PCMU"), SdpError::NoOpus),
             ("codec name cut", OFFER.replace("opus/48000/2", "opus"), SdpError::NoOpus),
             ("no password", OFFER.replace("ice-pwd", "ice-no"), SdpError::NoTransport),
+            ("short password", OFFER.replace("345678901\r", "\r"), SdpError::NoTransport),
+            ("fragment with a space", OFFER.replace("abcd", "ab cd"), SdpError::NoTransport),
             ("no fingerprint", OFFER.replace("fingerprint", "finger"), SdpError::NoTransport),
             ("listens only", OFFER.replace("sendrecv", "recvonly"), SdpError::WrongDirection),
             ("inactive", OFFER.replace("sendrecv", "inactive"), SdpError::WrongDirection),
@@ -153,5 +196,16 @@ mod tests {
         for (name, offer, want) in cases {
             assert_eq!(narrow_offer(offer, Direction::SendOnly), Err(*want), "{name}");
         }
+    }
+
+    #[test]
+    fn credentials_are_replaced_wherever_they_stand() {
+        let candidate = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host ufrag abcd network-id 1\r\n";
+        let description = OFFER.replace("a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n", candidate);
+        let replaced = with_credentials(&description, "wxyz", "9876543210987654321098");
+        assert_eq!(credentials(&replaced), Some(("wxyz", "9876543210987654321098")));
+        assert_eq!(fingerprint(&replaced), Some("sha-256 AA"));
+        assert!(!replaced.contains("abcd"), "{replaced}");
+        assert_eq!(with_credentials(&replaced, "abcd", "0123456789012345678901"), description);
     }
 }

@@ -14,6 +14,8 @@ pub const LEVEL_SILENT: i8 = -127;
 pub const PAGE_BYTES_MAX: usize = 64;
 /// The longest `reason`, in characters.
 pub const REASON_CHARS_MAX: usize = 80;
+/// No place is known worse than this.
+const EARTH_CIRCUMFERENCE_M: f64 = 40_075_017.0;
 /// What is shown where a supervisor gave no reason.
 pub const REASON_DEFAULT: &str = "accompagnement";
 
@@ -25,10 +27,13 @@ pub enum ClientMessage<'a> {
     StopStreaming,
     PauseStreaming,
     ResumeStreaming,
+    StreamInterrupted { cause: InterruptedBy },
     ListenerAck { notice_id: u64 },
+    GpsUpdate(Place),
     OpenAudio { sdp: String },
     Join { commercial_id: String, reason: String },
     Leave { commercial_id: String },
+    RestartIce { sdp: String },
     Ping { t: Number },
 }
 
@@ -52,6 +57,27 @@ pub struct StartStreaming<'a> {
     pub commercial_info: Option<&'a RawValue>,
 }
 
+/// Where a salesperson is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Place {
+    /// Degrees north, −90 to 90.
+    pub lat: f64,
+    /// Degrees east, −180 to 180.
+    pub lon: f64,
+    /// Radius in metres within which the place is true for 95 of 100.
+    pub accuracy_m: f64,
+    /// When it was measured, in Unix milliseconds of the phone's clock.
+    pub at: u64,
+}
+
+impl Place {
+    fn is_on_earth(&self) -> bool {
+        (-90.0..=90.0).contains(&self.lat)
+            && (-180.0..=180.0).contains(&self.lon)
+            && (0.0..=EARTH_CIRCUMFERENCE_M).contains(&self.accuracy_m)
+    }
+}
+
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
@@ -65,6 +91,8 @@ pub enum MessageError {
     BadPage,
     #[error("\"reason\" is none of accompagnement, qualité, formation, sécurité or \"autre: …\"")]
     BadReason,
+    #[error("no place on earth")]
+    BadPlace,
 }
 
 /// Reads one message.
@@ -81,6 +109,10 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
     #[derive(Deserialize)]
     struct Ack {
         notice_id: u64,
+    }
+    #[derive(Deserialize)]
+    struct Interrupted {
+        cause: InterruptedBy,
     }
     #[derive(Deserialize)]
     struct Open {
@@ -114,6 +146,15 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         "stop_streaming" => Ok(ClientMessage::StopStreaming),
         "pause_streaming" => Ok(ClientMessage::PauseStreaming),
         "resume_streaming" => Ok(ClientMessage::ResumeStreaming),
+        "stream_interrupted" => read(data).map(|Interrupted { cause }| ClientMessage::StreamInterrupted { cause }),
+        "gps_update" => {
+            let place: Place = read(data)?;
+            if !place.is_on_earth() {
+                return Err(MessageError::BadPlace);
+            }
+            Ok(ClientMessage::GpsUpdate(place))
+        }
+        "restart_ice" => read(data).map(|Open { sdp }| ClientMessage::RestartIce { sdp }),
         "listener_ack" => read(data).map(|Ack { notice_id }| ClientMessage::ListenerAck { notice_id }),
         "open_audio" => read(data).map(|Open { sdp }| ClientMessage::OpenAudio { sdp }),
         "join_commercial_stream" => {
@@ -193,6 +234,19 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<StopCause>,
     },
+    IceRestarted {
+        sdp: &'a str,
+    },
+    CommercialPosition {
+        commercial_id: &'a str,
+        #[serde(flatten)]
+        place: Place,
+    },
+    StreamQuality {
+        commercial_id: &'a str,
+        #[serde(flatten)]
+        quality: Quality,
+    },
     Pong {
         t: Number,
     },
@@ -262,6 +316,8 @@ pub struct Commercial<'a> {
     pub name: &'a str,
     pub commercial_info: Option<&'a RawValue>,
     pub state: Presence,
+    /// By what, while `state` is [`Presence::Interrupted`].
+    pub interrupted_by: Option<InterruptedBy>,
     pub is_streaming: bool,
     pub listeners_count: usize,
     pub listeners: Vec<Person<'a>>,
@@ -280,6 +336,33 @@ pub enum Presence {
     OnAir,
     /// On air, but nothing is transmitted.
     Paused,
+    /// On air, but nothing comes.
+    Interrupted,
+}
+
+/// What keeps the microphone of somebody on air from being heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InterruptedBy {
+    /// A phone call took the microphone.
+    Call,
+    /// The phone is locked or its page hidden.
+    Locked,
+    /// Nothing arrives, or the page is not connected.
+    Network,
+}
+
+/// How well a salesperson's audio arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Quality {
+    /// The part of the packets that did not arrive, 0 to 1.
+    pub loss: f64,
+    /// Interarrival jitter (RFC 3550 §6.4.1).
+    pub jitter_ms: f64,
+    /// From the server to the page and back over its WebSocket, where it was measured.
+    pub rtt_ms: Option<u64>,
+    /// Of the audio payload.
+    pub bitrate_bps: u64,
 }
 
 /// Why a listening has not started yet.
@@ -289,6 +372,7 @@ pub enum PendingCause {
     Offline,
     OffAir,
     Paused,
+    Interrupted,
     /// The salesperson's page was told and has not acknowledged yet.
     Ack,
     /// It still has not after a while.
@@ -317,6 +401,8 @@ pub enum ErrorCode {
     OfferRefused,
     NoAudio,
     NotOnAir,
+    /// The session to restart is gone, or the one that brought the audio broke: build a new one.
+    NoSuchPeer,
     TooMany,
     Draining,
 }
@@ -334,7 +420,11 @@ mod tests {
             r#"{"event":"stop_streaming","data":{}}"#,
             r#"{"event":"pause_streaming"}"#,
             r#"{"event":"resume_streaming"}"#,
+            r#"{"event":"stream_interrupted","data":{"cause":"call"}}"#,
             r#"{"event":"listener_ack","data":{"notice_id":7}}"#,
+            r#"{"event":"gps_update","data":{"lat":48.8566,"lon":-2.3522,"accuracy_m":12,"at":1800000000000}}"#,
+            r#"{"event":"gps_update","data":{"lat":90,"lon":-180.0,"accuracy_m":0,"at":0}}"#,
+            r#"{"event":"restart_ice","data":{"sdp":"v=0"}}"#,
             r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#,
             r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#,
             r#"{"event":"leave_commercial_stream","data":{"commercial_id":"lea"}}"#,
@@ -358,6 +448,22 @@ mod tests {
             ("unknown", r#"{"event":"shout"}"#, MessageError::UnknownEvent),
             ("no data", r#"{"event":"open_audio"}"#, MessageError::BadData),
             ("negative id", r#"{"event":"listener_ack","data":{"notice_id":-1}}"#, MessageError::BadData),
+            ("unknown cause", r#"{"event":"stream_interrupted","data":{"cause":"war"}}"#, MessageError::BadData),
+            (
+                "past the pole",
+                r#"{"event":"gps_update","data":{"lat":90.1,"lon":0,"accuracy_m":1,"at":1}}"#,
+                MessageError::BadPlace,
+            ),
+            (
+                "no radius",
+                r#"{"event":"gps_update","data":{"lat":0,"lon":0,"accuracy_m":-1,"at":1}}"#,
+                MessageError::BadPlace,
+            ),
+            (
+                "no number",
+                r#"{"event":"gps_update","data":{"lat":"0","lon":0,"accuracy_m":1,"at":1}}"#,
+                MessageError::BadData,
+            ),
             ("empty page", r#"{"event":"register_user","data":{"token":"t","page":""}}"#, MessageError::BadPage),
             ("long page", &long_page, MessageError::BadPage),
         ];
@@ -394,6 +500,12 @@ mod tests {
         let stopped = ServerMessage::ListeningStopped { commercial_id: "lea", listeners_count: 0, cause: None };
         let want = r#"{"event":"listening_stopped","data":{"commercial_id":"lea","listeners_count":0}}"#;
         assert_eq!(stopped.to_json(), want);
+        let quality = Quality { loss: 0.25, jitter_ms: 1.5, rtt_ms: None, bitrate_bps: 32_000 };
+        let want = concat!(
+            r#"{"event":"stream_quality","data":{"commercial_id":"lea","loss":0.25,"jitter_ms":1.5,"rtt_ms":null,"#,
+            r#""bitrate_bps":32000}}"#
+        );
+        assert_eq!(ServerMessage::StreamQuality { commercial_id: "lea", quality }.to_json(), want);
         assert_eq!(ServerMessage::AvailableStreams(vec![]).to_json(), r#"{"event":"available_streams","data":[]}"#);
     }
 }

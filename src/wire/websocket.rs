@@ -19,8 +19,10 @@ pub struct Websocket {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     Text(Utf8Bytes),
-    /// A ping, a pong or a message of a kind that is not spoken here: a sign of life.
+    /// A ping, or a frame of a kind that is not spoken here: a sign of life.
     Alive,
+    /// A pong.
+    Pong,
     /// The closing handshake is over, or its first half came from the client and was answered.
     Closed,
 }
@@ -65,7 +67,8 @@ impl Websocket {
                 Ok(Some(Incoming::Closed))
             }
             Ok(Message::Binary(_)) => Err(WebsocketError::Malformed),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+            Ok(Message::Pong(_)) => Ok(Some(Incoming::Pong)),
+            Ok(Message::Ping(_) | Message::Frame(_)) => {
                 let _ = self.inner.flush();
                 Ok(Some(Incoming::Alive))
             }

@@ -357,7 +357,8 @@ impl World {
         for who in 0..self.browsers.len() {
             self.close(who);
         }
-        self.run_ms(1000);
+        // Broadcasts wait for their pages.
+        self.run_ms(22_000);
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
     }

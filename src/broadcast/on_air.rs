@@ -1,0 +1,111 @@
+//! What lasts as long as a salesperson is on air: the session, the pause, the interruption, the last packet.
+//!
+//! Knows no listener. Invariant: `position` is absent while paused.
+
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::Start;
+use crate::arrivals::Arrivals;
+use crate::config::Limits;
+use crate::keys::PeerKey;
+use crate::wire::signaling::{InterruptedBy, Place};
+
+/// A broadcast that is on air.
+#[derive(Debug)]
+pub(super) struct OnAir {
+    /// The session that brings the audio; absent while the page builds another one.
+    pub(super) publisher: Option<PeerKey>,
+    /// The `page` whose microphone it is.
+    pub(super) page_name: String,
+    pub(super) commercial_info: Option<Box<RawValue>>,
+    pub(super) is_paused: bool,
+    pub(super) interruption: Option<InterruptedBy>,
+    /// When the last packet came, or it all began.
+    last_packet: Instant,
+    /// Whether a packet ever came: who has just begun is not interrupted.
+    has_begun: bool,
+    /// Since when the page is not connected.
+    pub(super) page_gone: Option<Instant>,
+    /// Where the salesperson is, and when that was told.
+    position: Option<(Place, Instant)>,
+    pub(super) arrivals: Arrivals,
+    next_quality: Instant,
+}
+
+impl OnAir {
+    pub(super) fn new(now: Instant, start: Start<'_>, limits: &Limits) -> OnAir {
+        OnAir {
+            publisher: Some(start.publisher),
+            page_name: start.page_name.to_owned(),
+            commercial_info: start.commercial_info,
+            is_paused: false,
+            interruption: None,
+            last_packet: now,
+            has_begun: false,
+            page_gone: None,
+            position: None,
+            arrivals: Arrivals::new(now),
+            next_quality: now + limits.quality_interval,
+        }
+    }
+
+    /// A packet came; tells whether it ends an interruption by the network.
+    pub(super) fn hear(&mut self, now: Instant) -> bool {
+        self.last_packet = now;
+        self.has_begun = true;
+        self.interruption == Some(InterruptedBy::Network)
+    }
+
+    /// Tells whether it is time to say that nothing comes.
+    pub(super) fn is_missing(&self, now: Instant, limits: &Limits) -> bool {
+        self.missing_at(limits).is_some_and(|at| at <= now)
+    }
+
+    /// Tells whether nothing came for so long, or nobody looks for so long, that it is over.
+    pub(super) fn is_over(&self, now: Instant, limits: &Limits) -> bool {
+        self.over_at(limits) <= now
+    }
+
+    /// Tells whether it is time to say how well packets arrive, and takes it that it is said.
+    pub(super) fn take_quality_tick(&mut self, now: Instant, limits: &Limits) -> bool {
+        let is_due = self.next_quality <= now;
+        if is_due {
+            self.next_quality = now + limits.quality_interval;
+        }
+        is_due
+    }
+
+    pub(super) fn next_deadline(&self, limits: &Limits) -> Instant {
+        let missing = self.missing_at(limits).into_iter();
+        missing.chain([self.over_at(limits), self.next_quality]).min().expect("two of them are always there")
+    }
+
+    /// Takes a place, unless one was taken a moment ago; tells whether it was.
+    pub(super) fn move_to(&mut self, now: Instant, place: Place, limits: &Limits) -> bool {
+        let is_early = self.position.is_some_and(|(_, at)| now < at + limits.position_interval);
+        if !is_early {
+            self.position = Some((place, now));
+        }
+        !is_early
+    }
+
+    pub(super) fn forget_place(&mut self) {
+        self.position = None;
+    }
+
+    pub(super) fn place(&self) -> Option<Place> {
+        self.position.map(|(place, _)| place)
+    }
+
+    fn missing_at(&self, limits: &Limits) -> Option<Instant> {
+        let may_be_missing = self.has_begun && self.interruption.is_none() && !self.is_paused;
+        may_be_missing.then(|| self.last_packet + limits.interrupted_after)
+    }
+
+    fn over_at(&self, limits: &Limits) -> Instant {
+        let since = self.page_gone.map_or(self.last_packet, |gone| gone.min(self.last_packet));
+        since + limits.off_air_after
+    }
+}

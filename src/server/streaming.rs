@@ -1,0 +1,181 @@
+//! What pages say about their audio: on air, paused, interrupted, restarted; and what they share beside it.
+//!
+//! Invariant: only the page that is registered under a salesperson's id changes that salesperson's broadcast.
+
+use std::time::Instant;
+
+use log::info;
+
+use super::signaling::RETRY_AFTER_S;
+use super::{Seat, Server};
+use crate::broadcast::{Broadcast, Start};
+use crate::keys::ConnKey;
+use crate::outbox::{AuditEvent, Outbox};
+use crate::peer::Purpose;
+use crate::wire::signaling::{Complaint, ErrorCode, InterruptedBy, Place, Presence, ServerMessage, StartStreaming};
+
+impl Server {
+    pub(super) fn on_start_streaming(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        start: &StartStreaming<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(key) = self.own_broadcast(conn) else { return };
+        let info_bytes_max = self.config.limits.commercial_info_bytes_max;
+        if start.commercial_info.is_some_and(|info| info.get().len() > info_bytes_max) {
+            self.complain(conn, Complaint::new(ErrorCode::Malformed, "commercial_info is too long"));
+            return;
+        }
+        if !self.has_room_for_peer() {
+            let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
+            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+            return;
+        }
+        let (peer, answer) = match self.open_peer(now, Purpose::Publish(key), &start.sdp) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string()));
+                return;
+            }
+        };
+        let broadcast = &self.broadcasts[key];
+        if !broadcast.is_on_air() {
+            out.audit(self.audit(now, AuditEvent::BroadcastStarted, broadcast.id(), broadcast.id(), ""));
+        }
+        let text = ServerMessage::StreamingStarted { commercial_id: broadcast.id(), sdp: &answer }.to_json();
+        self.tell(conn, &text, out);
+        let unix_ms = self.unix_ms(now);
+        let commercial_info = start.commercial_info.map(ToOwned::to_owned);
+        let start = Start { publisher: peer, page_name: &self.sessions[conn].page, commercial_info };
+        let (replaced, changes) = self.broadcasts[key].go_on_air(now, unix_ms, start, &self.config.limits);
+        if let Some(replaced) = replaced {
+            self.close_peer(now, replaced, out);
+        }
+        self.carry_out(now, key, changes, out);
+        self.watch_page(now, conn, out);
+        self.arm_levels(now);
+        info!(target: "audio", "on air peer={peer:?}");
+    }
+
+    pub(super) fn on_stop_streaming(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(key) = self.own_broadcast(conn) else { return };
+        self.go_off_air(now, key, "stopped", out);
+        let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
+        self.tell(conn, &text, out);
+    }
+
+    /// Pauses or resumes; asking for what is already so is answered all the same.
+    pub(super) fn on_pause(&mut self, now: Instant, conn: ConnKey, pauses: bool, out: &mut Outbox) {
+        let Some(key) = self.own_broadcast(conn) else { return };
+        let broadcast = &self.broadcasts[key];
+        let is_paused = match broadcast.presence() {
+            Presence::OnAir | Presence::Interrupted => false,
+            Presence::Paused => true,
+            Presence::Offline | Presence::Online => {
+                self.complain(conn, Complaint::new(ErrorCode::NotOnAir, "you are not on air"));
+                return;
+            }
+        };
+        if is_paused != pauses {
+            let event = if pauses { AuditEvent::BroadcastPaused } else { AuditEvent::BroadcastResumed };
+            out.audit(self.audit(now, event, broadcast.id(), broadcast.id(), ""));
+        }
+        let commercial_id = broadcast.id();
+        let answer = match pauses {
+            true => ServerMessage::StreamingPaused { commercial_id },
+            false => ServerMessage::StreamingResumed { commercial_id },
+        };
+        self.tell(conn, &answer.to_json(), out);
+        let unix_ms = self.unix_ms(now);
+        let broadcast = &mut self.broadcasts[key];
+        let changes = if pauses { broadcast.pause(unix_ms) } else { broadcast.resume(unix_ms) };
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// The page says why it can't be heard for now.
+    pub(super) fn on_stream_interrupted(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        cause: InterruptedBy,
+        out: &mut Outbox,
+    ) {
+        let Some(key) = self.own_broadcast(conn) else { return };
+        let unix_ms = self.unix_ms(now);
+        let changes = self.broadcasts[key].interrupt(unix_ms, cause);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// The page says where the salesperson is; nobody learns it in a pause or off air.
+    pub(super) fn on_gps_update(&mut self, now: Instant, conn: ConnKey, place: Place, out: &mut Outbox) {
+        let Some(key) = self.own_broadcast(conn) else { return };
+        if self.broadcasts[key].move_to(now, place, &self.config.limits) {
+            let text = position(&self.broadcasts[key], place).to_json();
+            for conn in self.supervisors_of(key) {
+                self.tell(conn, &text, out);
+            }
+        }
+    }
+
+    /// The client looks for new paths for the session that it has.
+    pub(super) fn on_restart_ice(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
+        let peer = match self.sessions.get(conn).map(|session| &session.seat) {
+            Some(Seat::Commercial { broadcast }) => {
+                self.broadcasts.get(*broadcast).and_then(|broadcast| broadcast.publisher())
+            }
+            Some(Seat::Admin { audio, .. }) => *audio,
+            None => None,
+        };
+        let restarted = peer.and_then(|peer| self.restart_peer(now, peer, offer, out));
+        match restarted {
+            Some(Ok(answer)) => self.tell(conn, &ServerMessage::IceRestarted { sdp: &answer }.to_json(), out),
+            Some(Err(error)) => self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())),
+            None => self.complain(conn, Complaint::new(ErrorCode::NoSuchPeer, "build a new connection")),
+        }
+    }
+
+    pub(super) fn on_listener_ack(&mut self, now: Instant, conn: ConnKey, notice_id: u64, out: &mut Outbox) {
+        let Some(key) = self.own_broadcast(conn) else { return };
+        // How many notices a page must acknowledge is decided by others.
+        if self.broadcasts[key].awaits_ack(conn, notice_id)
+            && let Some(client) = self.conns.get_mut(conn)
+        {
+            client.forgive_message();
+        }
+        let change = self.broadcasts[key].acknowledge(conn, notice_id);
+        self.carry_out(now, key, change.into_iter().collect(), out);
+    }
+
+    pub(super) fn on_open_audio(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
+        if !self.has_room_for_peer() {
+            let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
+            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+            return;
+        }
+        let (peer, answer) = match self.open_peer(now, Purpose::Listen(conn), offer) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string()));
+                return;
+            }
+        };
+        let Some(Seat::Admin { audio, wishes, .. }) = self.seat_mut(conn) else { return };
+        let replaced = audio.replace(peer);
+        for key in wishes.clone() {
+            if let Some(broadcast) = self.broadcasts.get_mut(key) {
+                broadcast.replace_listener_peer(conn, peer);
+            }
+        }
+        if let Some(replaced) = replaced {
+            self.close_peer(now, replaced, out);
+        }
+        self.tell(conn, &ServerMessage::AudioReady { sdp: &answer }.to_json(), out);
+    }
+}
+
+/// Returns what supervisors are told of a place.
+pub(super) fn position(broadcast: &Broadcast, place: Place) -> ServerMessage<'_> {
+    ServerMessage::CommercialPosition { commercial_id: broadcast.id(), place }
+}
