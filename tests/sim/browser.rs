@@ -65,6 +65,10 @@ pub struct Browser {
     /// The close code, once the server closed the WebSocket.
     pub closed: Option<u16>,
     pub connected: bool,
+    /// The how-manieth TCP connection this is.
+    pub connection: u32,
+    /// When it began, if it is not the first.
+    pub connected_at: Option<Instant>,
     /// Since when this page knows that nothing of it is transmitted.
     pub paused_since: Option<Instant>,
     upgraded: bool,
@@ -80,7 +84,9 @@ pub struct Browser {
 
 struct Session {
     rtc: Rtc,
+    /// The offer that waits for its answer; the first one makes the session wait too.
     pending: Option<SdpPendingOffer>,
+    is_answered: bool,
     mid: Mid,
     timeout: Instant,
     is_sending: bool,
@@ -128,6 +134,8 @@ impl Browser {
             level: -30,
             closed: None,
             connected: false,
+            connection: 0,
+            connected_at: None,
             paused_since: None,
             upgraded: false,
             head: Vec::new(),
@@ -141,8 +149,14 @@ impl Browser {
         }
     }
 
-    /// Begins: the upgrade, and the first message behind it.
-    pub fn register(&mut self, token: &str, page: &str) {
+    /// Begins a TCP connection: the upgrade, and the first message behind it. The session, if there is one, goes on.
+    pub fn register(&mut self, now: Instant, token: &str, page: &str) {
+        self.connection += 1;
+        self.connected_at = (self.connection > 1).then_some(now);
+        self.closed = None;
+        self.upgraded = false;
+        self.head.clear();
+        self.websocket = WebSocket::from_raw_socket(Pipe::default(), Side::Client, None);
         let head = "GET /ws HTTP/1.1\r\nHost: ecoute\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         self.websocket.get_mut().output.extend(head.as_bytes());
@@ -171,6 +185,23 @@ impl Browser {
         self.offer(now, Direction::RecvOnly, "open_audio");
     }
 
+    /// Makes an offer that restarts ICE of the session that there is; returns it unsaid.
+    pub fn restart_offer(&mut self) -> Option<String> {
+        let session = self.rtc.as_mut().filter(|session| session.pending.is_none())?;
+        let mut api = session.rtc.sdp_api();
+        api.ice_restart(true);
+        let (offer, pending) = api.apply()?;
+        session.pending = Some(pending);
+        Some(offer.to_sdp_string())
+    }
+
+    /// Restarts ICE of the session that there is.
+    pub fn restart_ice(&mut self) {
+        if let Some(offer) = self.restart_offer() {
+            self.say("restart_ice", json!({ "sdp": offer }));
+        }
+    }
+
     fn offer(&mut self, now: Instant, direction: Direction, event: &str) {
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
         rtc.add_local_candidate(Candidate::host(self.address, "udp").unwrap());
@@ -179,7 +210,7 @@ impl Browser {
         let (offer, pending) = api.apply().unwrap();
         self.say(event, json!({ "sdp": offer.to_sdp_string() }));
         let is_sending = direction == Direction::SendOnly;
-        self.rtc = Some(Session { rtc, pending: Some(pending), mid, timeout: now, is_sending });
+        self.rtc = Some(Session { rtc, pending: Some(pending), is_answered: false, mid, timeout: now, is_sending });
         self.sessions += 1;
         self.connected = false;
         self.next_packet = None;
@@ -258,11 +289,12 @@ impl Browser {
     fn on_message(&mut self, now: Instant, message: &Value) {
         let data = &message["data"];
         match message["event"].as_str().unwrap() {
-            "streaming_started" | "audio_ready" => {
+            "streaming_started" | "audio_ready" | "ice_restarted" => {
                 let Some(session) = self.rtc.as_mut().filter(|session| session.pending.is_some()) else { return };
                 let answer = SdpAnswer::from_sdp_string(data["sdp"].as_str().unwrap()).expect("the answer is SDP");
                 let pending = session.pending.take().expect("one answer per offer");
                 session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
+                session.is_answered = true;
                 session.timeout = now;
             }
             "streaming_paused" => self.paused_since = Some(now),
@@ -292,14 +324,14 @@ impl Browser {
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
-        let session = self.rtc.as_ref().filter(|session| session.pending.is_none())?;
+        let session = self.rtc.as_ref().filter(|session| session.is_answered)?;
         Some(self.next_packet.map_or(session.timeout, |next| next.min(session.timeout)))
     }
 
     /// Lets time pass; returns what goes out as datagrams.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut sent = Vec::new();
-        if self.rtc.as_ref().is_none_or(|session| session.pending.is_some()) {
+        if self.rtc.as_ref().is_none_or(|session| !session.is_answered) {
             return sent;
         }
         while self.next_packet.is_some_and(|next| next <= now) {

@@ -47,7 +47,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return;
     };
     let browser = &mut world.browsers[who];
-    match chance.u32(..24) {
+    match chance.u32(..30) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -85,6 +85,22 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         }
         21 => browser.say("pause_streaming", json!({})),
         22 => browser.say("resume_streaming", json!({})),
+        23 => {
+            let cause = ["call", "locked", "network"][chance.usize(..3)];
+            browser.say("stream_interrupted", json!({ "cause": cause }));
+        }
+        24 => {
+            let place = json!({ "lat": chance.f64() * 90.0, "lon": 2, "accuracy_m": 5, "at": 1 });
+            browser.say("gps_update", place);
+        }
+        25 => browser.restart_ice(),
+        26 => world.drop_stream(who),
+        27 | 28 => {
+            let id = browser.id.clone();
+            let role = if COMMERCIALS.contains(&id.as_str()) { Role::Commercial } else { Role::Admin };
+            let token = world.token(role, &id, |_| {});
+            world.connect(who, &token);
+        }
         _ => {
             let mut bytes = noise(chance);
             bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];

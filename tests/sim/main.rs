@@ -5,6 +5,7 @@
 
 mod browser;
 mod chaos;
+mod day;
 mod hostile;
 mod link;
 mod world;

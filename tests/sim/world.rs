@@ -26,16 +26,35 @@ pub type Who = usize;
 
 #[derive(Clone)]
 enum Delivery {
-    ToServer { who: Who, bytes: Vec<u8> },
-    ToClient { who: Who, bytes: Vec<u8> },
-    StreamToServer { who: Who, bytes: Vec<u8> },
-    StreamToClient { who: Who, bytes: Vec<u8> },
-    Hangup { who: Who },
+    ToServer {
+        who: Who,
+        bytes: Vec<u8>,
+    },
+    ToClient {
+        who: Who,
+        bytes: Vec<u8>,
+    },
+    /// Of the how-manieth TCP connection of this browser.
+    StreamToServer {
+        who: Who,
+        connection: u32,
+        bytes: Vec<u8>,
+    },
+    StreamToClient {
+        who: Who,
+        connection: u32,
+        bytes: Vec<u8>,
+    },
+    Hangup {
+        who: Who,
+        connection: u32,
+    },
 }
 
 pub struct World {
     pub now: Instant,
     start: Instant,
+    seed: u64,
     pub server: Server,
     pub browsers: Vec<Browser>,
     pub audit: Vec<AuditEntry>,
@@ -58,18 +77,11 @@ impl World {
         fastrand::seed(seed);
         let start = Instant::now();
         let limits = Limits::default();
-        let config = Config {
-            advertised: vec![ADVERTISED.parse().unwrap()],
-            token_secret: SECRET.to_vec(),
-            allowed_origins: vec![],
-            limits: limits.clone(),
-        };
-        let mut seed_bytes = [0; 32];
-        seed_bytes[..8].copy_from_slice(&seed.to_be_bytes());
         World {
             now: start,
             start,
-            server: Server::new(config, seed_bytes, start, unix(Duration::ZERO)),
+            seed,
+            server: server(seed, start, unix(Duration::ZERO), &limits),
             browsers: Vec::new(),
             audit: Vec::new(),
             quality,
@@ -109,12 +121,18 @@ impl World {
     pub fn open_with(&mut self, id: &str, token: &str) -> Who {
         let who = self.browsers.len();
         let address = SocketAddr::from(([198, 51, 100, 1 + (who / 200) as u8], 10_000 + who as u16));
-        let mut browser = Browser::new(who as u16, id, address, self.quality);
-        browser.register(token, &format!("page-{who}"));
-        self.browsers.push(browser);
-        let conn = self.server.handle_accept(self.now, address, &mut self.out).expect("there is room");
-        self.conns.insert(who, conn);
+        self.browsers.push(Browser::new(who as u16, id, address, self.quality));
+        self.connect(who, token);
         who
+    }
+
+    /// Opens a TCP connection of a browser, instead of one that it may have had.
+    pub fn connect(&mut self, who: Who, token: &str) {
+        let browser = &mut self.browsers[who];
+        browser.register(self.now, token, &format!("page-{who}"));
+        let conn = self.server.handle_accept(self.now, browser.address, &mut self.out).expect("there is room");
+        self.conns.insert(who, conn);
+        self.cut.remove(&who);
     }
 
     /// Opens a page and its microphone.
@@ -140,7 +158,24 @@ impl World {
     /// Closes a page: its TCP connection ends, its media stops.
     pub fn close(&mut self, who: Who) {
         self.browsers[who].vanish();
-        self.link.stream(self.now, self.browsers[who].quality, Delivery::Hangup { who });
+        self.drop_stream(who);
+    }
+
+    /// Ends the TCP connection of a page; its media goes on.
+    pub fn drop_stream(&mut self, who: Who) {
+        let Browser { quality, connection, .. } = self.browsers[who];
+        self.link.stream(self.now, quality, Delivery::Hangup { who, connection });
+    }
+
+    /// Gives a browser that was unplugged its network back.
+    pub fn plug(&mut self, who: Who) {
+        self.cut.remove(&who);
+    }
+
+    /// The process ends without a word and another one begins.
+    pub fn restart_server(&mut self) {
+        self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
+        self.conns.clear();
     }
 
     /// Takes a browser off the network without a word.
@@ -220,7 +255,8 @@ impl World {
             }
             let bytes = self.browsers[who].take_bytes();
             if !bytes.is_empty() && !self.cut.contains(&who) {
-                self.link.stream(now, quality, Delivery::StreamToServer { who, bytes });
+                let connection = self.browsers[who].connection;
+                self.link.stream(now, quality, Delivery::StreamToServer { who, connection, bytes });
             }
         }
         self.server.handle_timeout(now, &mut self.out);
@@ -238,13 +274,17 @@ impl World {
             Delivery::ToClient { who, bytes } => {
                 self.browsers[who].handle_datagram(now, ADVERTISED.parse().unwrap(), &bytes);
             }
-            Delivery::StreamToServer { who, bytes } => {
+            Delivery::StreamToServer { who, connection, .. }
+            | Delivery::StreamToClient { who, connection, .. }
+            | Delivery::Hangup { who, connection }
+                if self.browsers[who].connection != connection => {}
+            Delivery::StreamToServer { who, bytes, .. } => {
                 if let Some(&conn) = self.conns.get(&who) {
                     self.server.handle_bytes(now, conn, &bytes, &mut self.out);
                 }
             }
-            Delivery::StreamToClient { who, bytes } => self.browsers[who].handle_bytes(now, &bytes),
-            Delivery::Hangup { who } => {
+            Delivery::StreamToClient { who, bytes, .. } => self.browsers[who].handle_bytes(now, &bytes),
+            Delivery::Hangup { who, .. } => {
                 if let Some(conn) = self.conns.remove(&who) {
                     self.server.handle_hangup(now, conn, &mut self.out);
                 }
@@ -281,8 +321,9 @@ impl World {
             let bytes = self.server.pending_write(conn).to_vec();
             if let Some(who) = who.filter(|who| !self.cut.contains(who)) {
                 if !bytes.is_empty() {
-                    let delivery = Delivery::StreamToClient { who, bytes: bytes.clone() };
-                    self.link.stream(now, self.browsers[who].quality, delivery);
+                    let Browser { connection, quality, .. } = self.browsers[who];
+                    let delivery = Delivery::StreamToClient { who, connection, bytes: bytes.clone() };
+                    self.link.stream(now, quality, delivery);
                 }
                 self.server.handle_written(now, conn, bytes.len(), &mut self.out);
             }
@@ -311,9 +352,13 @@ impl World {
     /// Laws 1, 2 and 8: whoever is heard has acknowledged this listener before, and it is written down.
     fn check_heard(&self, listener: &Browser, source: u16) {
         let publisher = &self.browsers[usize::from(source)];
-        let acknowledged =
-            publisher.acknowledged.iter().any(|(admin, _, at)| *admin == listener.id && *at < self.now);
+        // An acknowledgement is worth nothing on another TCP connection than the one it was sent on.
         let on_the_way = Duration::from_millis(200);
+        let since = publisher.connected_at.filter(|at| *at + on_the_way < self.now);
+        let acknowledged = publisher
+            .acknowledged
+            .iter()
+            .any(|(admin, _, at)| *admin == listener.id && *at < self.now && since.is_none_or(|since| *at > since));
         let is_paused = publisher.paused_since.is_some_and(|since| since + on_the_way < self.now);
         assert!(
             !is_paused || publisher.closed.is_some(),
@@ -357,11 +402,23 @@ impl World {
         for who in 0..self.browsers.len() {
             self.close(who);
         }
-        // Broadcasts wait for their pages.
-        self.run_ms(22_000);
+        // Broadcasts wait for their pages, and connections that nobody closed for a sign of life.
+        self.run_ms(45_000);
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
     }
+}
+
+fn server(seed: u64, now: Instant, unix: SystemTime, limits: &Limits) -> Server {
+    let config = Config {
+        advertised: vec![ADVERTISED.parse().unwrap()],
+        token_secret: SECRET.to_vec(),
+        allowed_origins: vec![],
+        limits: limits.clone(),
+    };
+    let mut seed_bytes = [0; 32];
+    seed_bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    Server::new(config, seed_bytes, now, unix)
 }
 
 /// The wall clock of the world, so long after its start.
