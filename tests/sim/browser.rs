@@ -241,6 +241,11 @@ impl Browser {
         self.rtc.is_some()
     }
 
+    /// Tells whether this page has no session, or one that is connected.
+    pub fn is_settled(&self) -> bool {
+        self.rtc.is_none() || self.connected
+    }
+
     /// Tells whether no offer of this page waits for its answer.
     pub fn rtc_is_idle(&self) -> bool {
         self.rtc.as_ref().is_none_or(|session| session.pending.is_none())

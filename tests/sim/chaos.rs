@@ -20,7 +20,7 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
         let mut world = World::new(seed, Quality::PERFECT);
         let speaker = world.publisher("bystander");
         let hearer = world.listener("hearer");
-        world.run_ms(3000);
+        world.settle();
         world.join(hearer, "bystander");
         world.run_ms(1000);
         world.quality = Quality::MOBILE;

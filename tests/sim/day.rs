@@ -14,7 +14,7 @@ use crate::{assert_hears, hears_nothing, scenario};
 fn heard(world: &mut World) -> (Who, Who) {
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
-    world.run_ms(3000);
+    world.settle();
     world.join(paul, "lea");
     world.run_ms(2000);
     assert_hears(world, paul, lea, 1000, 80);
@@ -95,7 +95,7 @@ fn another_page_begins_anew() {
         assert_eq!(last(world, paul, "listening_pending")["cause"], "off_air");
         let now = world.now;
         world.browsers[again].start_streaming(now);
-        world.run_ms(4000);
+        world.settle();
         assert_hears(world, paul, again, 1000, 80);
     });
 }
@@ -201,6 +201,22 @@ fn ice_restarts_from_another_network() {
             world.browsers[who].restart_ice();
             world.run_ms(2000);
             assert_hears(world, paul, lea, 1000, 80);
+        }
+    });
+}
+
+#[test]
+fn audio_goes_on_within_a_second_of_the_first_check_from_a_new_address() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        for (n, who) in [lea, paul].into_iter().enumerate() {
+            let address = ([198, 18, 8, n as u8 + 1], 4242).into();
+            world.browsers[who].external = address;
+            world.run_ms(10_000);
+            let checked = world.first_check[&address];
+            let second = checked..checked + Duration::from_secs(1);
+            let heard = world.browsers[paul].heard.iter().filter(|heard| second.contains(&heard.at)).count();
+            assert!(heard >= 25, "{heard} packets in the first second");
         }
     });
 }
@@ -338,7 +354,7 @@ fn after_a_restart_the_wish_waits_for_who_comes_back_later() {
         let token = world.token(Role::Admin, "paul", |_| {});
         world.connect(paul, &token);
         world.browsers[paul].open_audio(now);
-        world.run_ms(2000);
+        world.settle();
         world.join(paul, "lea");
         world.run_ms(1000);
         assert_eq!(last(world, paul, "listening_pending")["cause"], "offline");
@@ -349,7 +365,7 @@ fn after_a_restart_the_wish_waits_for_who_comes_back_later() {
         assert_eq!(last(world, lea, "error")["code"], "no_such_peer");
         let now = world.now;
         world.browsers[lea].start_streaming(now);
-        world.run_ms(4000);
+        world.settle();
         assert_hears(world, paul, lea, 1000, 80);
     });
 }
@@ -366,7 +382,7 @@ fn sound_comes_soon_and_switches_without_a_hole() {
         let tom = world.publisher("tom");
         world.quality = Quality::PERFECT;
         let paul = world.listener("paul");
-        world.run_ms(5000 + seed);
+        world.settle();
         let clicked = world.now;
         world.join(paul, "lea");
         world.run_ms(2000);

@@ -22,7 +22,7 @@ impl Scene {
         let mut world = World::new(7, Quality::PERFECT);
         let speaker = world.publisher("speaker");
         let hearer = world.listener("hearer");
-        world.run_ms(3000);
+        world.settle();
         world.join(hearer, "speaker");
         world.run_ms(1000);
         Scene { world, speaker, hearer }
@@ -71,7 +71,7 @@ fn a_listener_sends_no_media() {
 fn a_flood_of_joins_ends_who_floods() {
     let mut scene = Scene::new();
     let paul = scene.world.listener("paul");
-    scene.world.run_ms(3000);
+    scene.world.settle();
     for _ in 0..1500 {
         scene.world.join(paul, "speaker");
         scene.world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "speaker" }));
@@ -87,13 +87,13 @@ fn a_flood_of_joins_ends_who_floods() {
 fn many_listeners_are_no_flood_of_acknowledgements() {
     let mut scene = Scene::new();
     let listeners: Vec<Who> = (0..90).map(|n| scene.world.listener(&format!("admin{n}"))).collect();
-    scene.world.run_ms(4000);
+    scene.world.settle();
     for &listener in &listeners {
         scene.world.join(listener, "lea");
     }
     scene.world.run_ms(1000);
     let lea = scene.world.publisher("lea");
-    scene.world.run_ms(3000);
+    scene.world.settle();
     assert_eq!(scene.world.browsers[lea].closed, None);
     assert_eq!(scene.world.browsers[lea].acknowledged.len(), 90);
     assert!(listeners.iter().all(|&listener| scene.world.browsers[listener].heard_of(lea as u16).count() > 50));
@@ -137,7 +137,7 @@ fn a_guessed_user_fragment_takes_no_place_in_the_queue() {
 fn one_session_cannot_fill_the_queue() {
     let mut scene = Scene::new();
     let paul = scene.world.listener("paul");
-    scene.world.run_ms(2000);
+    scene.world.settle();
     let check = scene.world.browsers[paul].last_check.clone();
     for n in 0..1000 {
         scene.world.inject_from(address(n), &check);
@@ -151,7 +151,7 @@ fn one_session_cannot_fill_the_queue() {
 fn an_address_in_use_is_not_taken_by_another_session() {
     let mut scene = Scene::new();
     let thief = scene.world.listener("thief");
-    scene.world.run_ms(2000);
+    scene.world.settle();
     for victim in [scene.speaker, scene.hearer] {
         // Its genuine checks come from the victim's address; the answers go to the victim.
         scene.world.browsers[thief].external = scene.world.browsers[victim].external;
@@ -167,7 +167,7 @@ fn a_microphone_that_races_is_slowed_down() {
     let racer = scene.world.publisher("racer");
     scene.world.browsers[racer].packet_interval = Duration::from_millis(1);
     let paul = scene.world.listener("paul");
-    scene.world.run_ms(3000);
+    scene.world.settle();
     scene.world.join(paul, "racer");
     scene.world.run_ms(5000);
     let heard = scene.world.browsers[paul].heard_of(racer as u16).count();
@@ -196,7 +196,7 @@ fn a_nat_that_forgets_is_healed_by_the_next_check() {
     let mut scene = Scene::new();
     let lea = scene.world.publisher("lea");
     let paul = scene.world.listener("paul");
-    scene.world.run_ms(3000);
+    scene.world.settle();
     scene.world.join(paul, "lea");
     scene.world.run_ms(1000);
     for (n, who) in [lea, paul].into_iter().enumerate() {

@@ -62,6 +62,8 @@ pub struct World {
     pub quality: Quality,
     pub limits: Limits,
     conns: BTreeMap<Who, ConnKey>,
+    /// When the first connectivity check from each address arrived.
+    pub first_check: BTreeMap<SocketAddr, Instant>,
     /// Datagrams to addresses that are no browser's.
     pub sent_to_nobody: usize,
     cut: BTreeSet<Who>,
@@ -87,6 +89,7 @@ impl World {
             quality,
             limits,
             conns: BTreeMap::new(),
+            first_check: BTreeMap::new(),
             sent_to_nobody: 0,
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
@@ -212,6 +215,23 @@ impl World {
         self.server.handle_drain(self.now, &mut self.out);
     }
 
+    /// How long the world has lasted.
+    pub fn elapsed_ms(&self) -> u64 {
+        (self.now - self.start).as_millis() as u64
+    }
+
+    /// Lets all sessions connect, however often the network loses their handshakes, and some time pass.
+    pub fn settle(&mut self) {
+        self.run_ms(2000);
+        for _ in 0..100 {
+            if self.browsers.iter().all(Browser::is_settled) {
+                break;
+            }
+            self.run_ms(100);
+        }
+        self.run_ms(2500);
+    }
+
     pub fn run_ms(&mut self, ms: u64) {
         let end = self.now + Duration::from_millis(ms);
         let mut spins = 0;
@@ -269,6 +289,9 @@ impl World {
         match delivery {
             Delivery::ToServer { who, bytes } => {
                 let remote = self.browsers[who].external;
+                if bytes.starts_with(&[0, 1]) {
+                    self.first_check.entry(remote).or_insert(now);
+                }
                 self.inject_from(remote, &bytes);
             }
             Delivery::ToClient { who, bytes } => {
