@@ -15,17 +15,17 @@ const STATE_ICONS = { on_air: "dot", paused: "pause" };
 
 export class CommercialList {
   #place;
-  #onToggle;
+  #client;
   /** @type {Map<string, {commercial: import("./ecoute.js").Commercial, row: HTMLElement, parts: object}>} */
   #entries = new Map();
 
   /**
    * @param {HTMLElement} place a list element
-   * @param {(id: string) => void} onToggle headphones were pressed
+   * @param {import("./ecoute.js").EcouteClient} client what the headphones of the rows wish of
    */
-  constructor(place, onToggle) {
+  constructor(place, client) {
     this.#place = place;
-    this.#onToggle = onToggle;
+    this.#client = client;
   }
 
   get size() { return this.#entries.size; }
@@ -77,21 +77,18 @@ export class CommercialList {
       level: element("i"),
       time: element("time", { className: "elapsed" }),
       listeners: element("span"),
-      buttonIcon: element("span"),
-      buttonWords: element("span"),
     };
-    const button = element("button", { type: "button", className: "listen" }, parts.buttonIcon, parts.buttonWords);
-    button.addEventListener("click", () => this.#onToggle(id));
+    const casque = element("ecoute-casque", { className: "listen", client: this.#client, commercial: id });
     const row = element("li", { className: "person" },
       element("p", { className: "mark" }, parts.mark, parts.state),
       parts.name,
       parts.time,
       element("p", { className: "audience" }, icon("headphones"), parts.listeners),
-      button,
+      casque,
       levelBar(parts.level));
     row.dataset.commercial = id;
     this.#place.append(row);
-    this.#entries.set(id, { commercial, row, parts: { ...parts, button } });
+    this.#entries.set(id, { commercial, row, parts });
   }
 }
 
@@ -115,19 +112,6 @@ function drawRow({ commercial, row, parts }, listening, now) {
   setText(parts.listeners, listeners.length > 0
     ? t("listened_by", { names: audienceNames(commercial) })
     : t("listened_by_none"));
-  drawButton(parts, isOnAir, listening, name || commercial_id);
-}
-
-function drawButton({ button, buttonIcon, buttonWords }, isOnAir, listening, name) {
-  const [picture, words, title] = {
-    started: ["stop", "listen_leave", "listen_leave_title"],
-    pending: ["wait", "listen_pending", "listen_pending_title"],
-  }[listening] ?? (isOnAir ? ["headphones", "listen", "listen_title"] : ["headphones", "listen_wish", "listen_wish_title"]);
-  setIcon(buttonIcon, picture);
-  setText(buttonWords, t(words));
-  button.title = t(title);
-  button.setAttribute("aria-pressed", String(listening !== undefined));
-  button.setAttribute("aria-label", `${t(words)} – ${name}`);
 }
 
 /** « Paul D., Ana », with a count where one person listens twice. */

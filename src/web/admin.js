@@ -1,12 +1,11 @@
 /**
  * The supervisor's page: who is on air, and one button per person to hear them.
  *
- * It joins the parts: the list (`admin-list.js`), the floating panel (`admin-panel.js`) and the client. Everything shown
- * follows from the client's state in `draw`, which runs inside every event.
+ * It joins the list (`admin-list.js`), whose headphones bring their floating panel along, and the client. Everything
+ * shown follows from the client's state in `draw`, which runs inside every event.
  */
 
 import { CommercialList } from "./admin-list.js";
-import { ListeningPanel } from "./admin-panel.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import {
@@ -17,15 +16,12 @@ import { hasWords, t } from "./words.js";
 
 const ROLE = "admin";
 const REASON_KEY = "ecoute.reason";
-/** Of this tab only: what it listened to, so that a reload goes on. */
-const LISTENING_KEY = "ecoute.listening";
 const TRIES_BEFORE_HELP = 3;
 
 const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
-const list = new CommercialList(byId("commercials"), toggle);
-const panel = new ListeningPanel({ client, nameOf: (id) => list.nameOf(id) });
+const list = new CommercialList(byId("commercials"), client);
 
 const view = {
   hasToken: token.current !== "",
@@ -34,8 +30,6 @@ const view = {
   lostAt: null,
   failedTries: 0,
   hasList: false,
-  /** Wishes of before a reload that wait for a click, `[{id, name, reason}]`. */
-  toResume: [],
   isAudioFailing: false,
 };
 
@@ -44,8 +38,7 @@ client.addEventListener("connection", ({ detail }) => {
   if (detail.state === "waiting") view.failedTries += 1;
   if (detail.state === "registered") view.failedTries = 0;
   view.lostAt = detail.state === "registered" ? null : view.lostAt ?? Date.now();
-  if (detail.state === "expired") client.stop();
-  if (detail.state !== "registered") drawLevels({});
+  if (detail.state !== "registered") list.drawLevels({});
   // A supervisor may open many pages; only a salesperson is asked which one to use.
   if (detail.state === "already_open") return refuseRole("commercial");
   draw();
@@ -53,7 +46,6 @@ client.addEventListener("connection", ({ detail }) => {
 client.addEventListener("registered", ({ detail }) => {
   if (detail.role !== ROLE) return refuseRole(detail.role);
   token.accept();
-  if (!detail.renewed && client.wishes.length === 0) restoreListening();
   draw();
 });
 client.addEventListener("commercials", ({ detail }) => {
@@ -65,21 +57,18 @@ client.addEventListener("commercial", ({ detail }) => {
   list.update(detail.commercial);
   draw();
 });
-client.addEventListener("levels", ({ detail }) => drawLevels(detail.levels));
+client.addEventListener("levels", ({ detail }) => list.drawLevels(detail.levels));
 client.addEventListener("audio", ({ detail }) => {
   if (detail.connection === "ready") view.isAudioFailing = false;
   draw();
 });
-client.addEventListener("listening_pending", onListening);
-client.addEventListener("listening_started", ({ detail }) => {
-  panel.onStarted(detail.commercial_id);
-  onListening();
-});
+client.addEventListener("listening_pending", draw);
+client.addEventListener("listening_started", draw);
 client.addEventListener("listening_stopped", ({ detail }) => {
   const name = list.nameOf(detail.commercial_id);
   // A switch is seen in the panel; any other end that nobody here asked for is said.
   if (detail.cause && detail.cause !== "switched") toast(t("stopped_by_server", { name }));
-  onListening();
+  draw();
 });
 client.addEventListener("error", ({ detail }) => {
   if (detail.code === "audio_connection_failed") view.isAudioFailing = true;
@@ -88,11 +77,10 @@ client.addEventListener("error", ({ detail }) => {
   draw();
 });
 
-byId("resume").addEventListener("click", resume);
+byId("commercials").addEventListener("ecoute-listen", onListen);
 byId("forget").addEventListener("click", () => {
   client.close();
   token.forget();
-  sessionStorage.removeItem(LISTENING_KEY);
   location.reload();
 });
 for (const id of ["reason-kind", "reason-text"]) byId(id).addEventListener("input", onReason);
@@ -114,59 +102,14 @@ function refuseRole(role) {
   draw();
 }
 
-/** The headphones of one row: a wish, or its end. */
-function toggle(id) {
-  if (client.wishes.some((wish) => wish.commercial_id === id)) return client.stop(id);
+/** The headphones of one row are about to wish: the reason is the page's. */
+function onListen(event) {
   const reason = chosenReason();
-  if (reason === null) {
+  if (reason !== null) event.target.reason = reason;
+  else {
+    event.preventDefault();
     byId("reason-text").focus(); // Its placeholder says what is missing.
-    return;
   }
-  view.toResume = [];
-  client.listen(id, { reason });
-}
-
-function onListening() {
-  const { id: admin } = client.user;
-  const wishes = client.wishes.map(({ commercial_id: id, reason }) => ({ id, name: list.nameOf(id), reason }));
-  try {
-    if (wishes.length > 0) sessionStorage.setItem(LISTENING_KEY, JSON.stringify({ admin, wishes }));
-    else sessionStorage.removeItem(LISTENING_KEY);
-  } catch {
-    // Without storage a reload only forgets.
-  }
-  draw();
-}
-
-/** After a reload: goes on by itself where the browser plays without a click, otherwise offers one button. */
-async function restoreListening() {
-  const { admin, wishes = [] } = storedListening();
-  if (admin !== client.user.id || wishes.length === 0) return;
-  view.toResume = wishes;
-  const mayPlay = await client.resumeAudio();
-  if (mayPlay && view.toResume === wishes) resume();
-  draw();
-}
-
-function storedListening() {
-  try {
-    return JSON.parse(sessionStorage.getItem(LISTENING_KEY)) ?? {};
-  } catch {
-    return {};
-  }
-}
-
-function resume() {
-  client.resumeAudio();
-  const wishes = view.toResume;
-  view.toResume = [];
-  for (const { id, reason } of wishes) client.listen(id, { reason });
-  draw();
-}
-
-function drawLevels(levels) {
-  list.drawLevels(levels);
-  panel.drawLevels(levels);
 }
 
 function draw() {
@@ -184,8 +127,6 @@ function draw() {
   byId("team-empty").hidden = list.size > 0;
   setText(byId("team-empty"), t(view.hasList ? "team_empty" : "team_waiting"));
   list.draw(client.wishes, view.lostAt ?? Date.now());
-  panel.draw();
-  drawResume();
   drawTitle();
 }
 
@@ -193,15 +134,6 @@ function connectionName(state) {
   if (!view.hasToken) return "no_token";
   if (state === "registered") return "connected";
   return state === "expired" ? state : "connecting";
-}
-
-/** One large button wherever only a click can bring the sound back. */
-function drawResume() {
-  const started = client.wishes.find((wish) => wish.state === "started");
-  const isHeldBack = started && client.audio.output === "suspended";
-  const name = view.toResume.at(-1)?.name ?? (isHeldBack ? list.nameOf(started.commercial_id) : null);
-  byId("resume").hidden = name === null;
-  if (name !== null) setText(byId("resume").lastElementChild, t("resume", { name }));
 }
 
 function drawTitle() {

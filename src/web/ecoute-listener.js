@@ -45,7 +45,7 @@ export class Listener {
 
   get audio() {
     const connection = { closed: "none", connected: "ready" }[this.#link.state] ?? "opening";
-    return { connection, output: this.#output.state };
+    return { connection, output: this.#output.state, muted: this.isMuted };
   }
 
   get node() { return this.#output.node; }
@@ -76,7 +76,14 @@ export class Listener {
   }
 
   setVolume(volume) { this.#output.setVolume(Math.min(VOLUME_MAX, Math.max(0, volume))); }
-  setMuted(muted) { this.#output.setMuted(muted); }
+
+  get isMuted() { return this.#output.isMuted; }
+
+  setMuted(muted) {
+    this.#output.setMuted(muted);
+    this.#dispatch("audio", this.audio);
+  }
+
   resume() { return this.#output.resume(); }
 
   close() {
@@ -201,6 +208,7 @@ class Output {
   }
 
   get node() { return this.#gain; }
+  get isMuted() { return this.#isMuted; }
 
   play(stream) {
     this.#stream = stream;

@@ -43,6 +43,7 @@ export class Publisher {
   get state() { return this.#state; }
   get stream() { return this.#stream; }
   get isPaused() { return this.#isPaused; }
+  get detail() { return { state: this.#state, since: this.#since, paused: this.#isPaused }; }
 
   async start({ deviceId }) {
     if (this.#state !== "off") return;
@@ -121,7 +122,7 @@ export class Publisher {
 
   #become(state) {
     this.#state = state;
-    this.#dispatch("streaming", { state, since: this.#since, paused: this.#isPaused });
+    this.#dispatch("streaming", this.detail);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Level meters: of the own microphone, bars of the last moments, newest on the right; of others, one bar each. */
 
-import { element } from "./page.js";
+import { element } from "./ecoute-view.js";
 
 const BARS = 24;
 const BAR_MS = 80;

@@ -1,34 +1,20 @@
 /**
- * What the three pages share: elements, words in place, times, toasts, the paste form and help.
+ * What the three pages share: words in place, toasts, the connection, the paste form and help.
  *
  * Text from the network becomes text nodes only; nothing here parses markup.
  */
 
+import { element, lines, retryWords, setText } from "./ecoute-view.js";
 import { icon } from "./icons.js";
 import { pastedLink } from "./session.js";
 import { language, LANGUAGES, setLanguage, t } from "./words.js";
+
+export { clock, duration, element, isFarewell, lines, reasonWords, retryWords, setText } from "./ecoute-view.js";
 
 const TOAST_MS = 6_000;
 
 /** @param {string} id @returns {HTMLElement} */
 export const byId = (id) => document.getElementById(id);
-
-/**
- * Makes an element.
- * @param {string} tag
- * @param {object} [properties] DOM properties, `className` for example
- * @param {...(Node|string)} children strings become text nodes
- */
-export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-}
-
-/** Sets text only where it differs, so that selections and screen readers are not disturbed every second. */
-export function setText(place, text) {
-  if (place.textContent !== text) place.textContent = text;
-}
 
 /** Fills every `data-t` (text), `data-label` (accessible name) and `data-icon` of the page. */
 export function fillWords() {
@@ -64,28 +50,6 @@ export function startLanguages(onChange) {
   show();
 }
 
-/** 872 s → `00:14:32`. @param {number} ms */
-export function clock(ms) {
-  const s = Math.max(0, Math.floor(ms / 1000));
-  return [s / 3600, (s / 60) % 60, s % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
-}
-
-/** 130 s → `2 min 10`. @param {number} ms */
-export function duration(ms) {
-  const s = Math.max(0, Math.floor(ms / 1000));
-  if (s < 60) return t("seconds", { s });
-  if (s < 3600) return t("minutes", { min: Math.floor(s / 60), s: String(s % 60).padStart(2, "0") });
-  return t("hours", { h: Math.floor(s / 3600), min: String(Math.floor(s / 60) % 60).padStart(2, "0") });
-}
-
-/** The reason of a listener in the reader's words; `autre: …` is someone's own words and stays. */
-export function reasonWords(reason = "accompagnement") {
-  const own = /^autre\s*:\s*(.*)$/su.exec(reason);
-  if (own) return t("reason_own", { text: own[1] });
-  const known = { accompagnement: "coaching", qualité: "quality", formation: "training", sécurité: "safety" }[reason];
-  return known ? t(`reason_${known}`) : reason;
-}
-
 /**
  * Shows a passing message in `#toasts`; it is read aloud too.
  * @param {string} text
@@ -109,17 +73,6 @@ export function showConnection({ state, retry_at }) {
   const isTrying = state === "connecting" || state === "idle" || state === "waiting";
   place.dataset.state = isUp ? "up" : isTrying ? "trying" : "down";
   setText(place.lastElementChild, isUp ? t("connected") : isTrying ? retryWords(state, retry_at) : t("disconnected"));
-}
-
-/** « Connexion… » or « Reconnexion dans 3 s ». */
-export function retryWords(state, retryAt) {
-  if (state !== "waiting") return t("connecting");
-  return t("reconnecting_in", { s: Math.max(1, Math.ceil((retryAt - Date.now()) / 1000)) });
-}
-
-/** Whether an error of the server is its last word on this connection, whose end has words of its own. */
-export function isFarewell({ code, commercial_id }) {
-  return code === "token_refused" || (code === "not_allowed" && commercial_id === undefined);
 }
 
 /**
@@ -185,9 +138,4 @@ export function showHelp(topic) {
   place.hidden = !topic;
   if (!topic) return place.replaceChildren();
   place.replaceChildren(element("h2", { textContent: t(`help_${topic}_title`) }), lines(`help_${topic}`));
-}
-
-/** A text of several lines as a list. */
-export function lines(key) {
-  return element("ul", {}, ...t(key).split("\n").map((line) => element("li", { textContent: line })));
 }

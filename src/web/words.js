@@ -49,6 +49,7 @@ const WORDS = {
     diagnostic_text: "Texte du diagnostic",
 
     live: "LIVE",
+    micro_label: "Mon direct",
     page_commercial: "écoute – mon direct",
     page_listened: "● Écouté par {names}",
     page_paused: "⏸ En pause – écoute",
@@ -70,11 +71,17 @@ const WORDS = {
     pause: "PAUSE",
     resume_streaming: "Reprendre",
     and_more: "{names} +{count}",
+    interrupted_call: "Interrompu – appel en cours",
+    interrupted_locked: "Interrompu – écran verrouillé",
+    interrupted_network: "Interrompu – réseau perdu",
+    interrupted_detail: "Rien ne s'entend. Le direct reprendra tout seul pendant 5 minutes.",
     failed: "DIRECT IMPOSSIBLE",
-    microphone_muted: "Le téléphone a coupé le micro (appel en cours ?). Rien ne s'entend.",
     start: "Démarrer le direct",
     stop: "Arrêter le direct",
     keep_open: "Gardez cet écran ouvert : verrouiller le téléphone peut couper le micro.",
+    badge_alone: "LIVE – personne n'écoute",
+    badge_heard: "LIVE – {names} vous écoute",
+    badge_heard_many: "LIVE – {names} vous écoutent",
     heard_by: "{name} vous écoute",
     listeners_label: "Qui vous écoute",
     more_listeners: "+{count}",
@@ -101,6 +108,7 @@ const WORDS = {
     state_online: "En ligne",
     state_on_air: "LIVE",
     state_paused: "Pause",
+    state_interrupted: "Interrompu",
     last_seen: "vu {when}",
     yesterday: "hier {time}",
     never_seen: "jamais vu",
@@ -122,11 +130,15 @@ const WORDS = {
     pending_offline: "{name} est hors ligne. L'écoute démarrera dès le direct.",
     pending_off_air: "{name} n'est pas en direct. L'écoute démarrera dès le direct.",
     pending_paused: "{name} est en pause. L'écoute reprendra toute seule.",
+    pending_interrupted: "Le direct {of_name} est interrompu (appel ou réseau). L'écoute reprendra toute seule.",
     pending_ack: "En attente du téléphone {of_name}…",
     pending_ack_late: "Le téléphone {of_name} ne répond pas (écran verrouillé ?). L'écoute démarrera dès qu'il répond.",
     pending_reconnecting: "Connexion perdue. L'écoute {of_name} reprendra toute seule.",
     pending_connection_lost: "Connexion audio perdue. L'écoute {of_name} reprend…",
     pending_other: "En attente {of_name}. L'écoute démarrera toute seule.",
+    quality_good: "Réseau bon · {loss} % perte",
+    quality_fair: "Réseau moyen · {loss} % perte",
+    quality_poor: "Réseau mauvais · {loss} % perte",
     sees: "{name} voit : « {me} – {reason} »",
     will_see: "{name} verra : « {me} – {reason} »",
     volume: "Volume",
@@ -157,6 +169,8 @@ const WORDS = {
     help_microphone_failed: "Réessayez.\nSi rien n'y fait, redémarrez le navigateur, puis le téléphone.",
     help_microphone_ended_title: "Le micro a été coupé",
     help_microphone_ended: "Le direct s'est arrêté : plus personne ne vous entend.\nLe micro a été débranché, ou repris par le téléphone. Démarrez à nouveau le direct.",
+    help_interrupted_too_long_title: "Interrompu pendant plus de 5 minutes",
+    help_interrupted_too_long: "Le direct s'est arrêté : plus personne ne vous entend.\nDémarrez-le à nouveau quand vous êtes prêt.",
     help_microphone_unsupported_title: "Ce navigateur n'a pas accès au micro",
     help_microphone_unsupported: "Essayez Chrome ou Edge, ou Safari sur iPhone.\nOuvrez le lien dans le navigateur, pas dans une application de messagerie.",
     help_insecure_page_title: "Page non sécurisée : le micro est impossible",
@@ -202,6 +216,7 @@ const WORDS = {
     diagnostic_text: "Diagnostics text",
 
     live: "LIVE",
+    micro_label: "My broadcast",
     page_commercial: "écoute – my broadcast",
     page_listened: "● Heard by {names}",
     page_paused: "⏸ Paused – écoute",
@@ -223,11 +238,17 @@ const WORDS = {
     pause: "PAUSE",
     resume_streaming: "Resume",
     and_more: "{names} +{count}",
+    interrupted_call: "Interrupted – on a call",
+    interrupted_locked: "Interrupted – screen locked",
+    interrupted_network: "Interrupted – network lost",
+    interrupted_detail: "Nothing can be heard. Within 5 minutes it resumes by itself.",
     failed: "CANNOT GO ON AIR",
-    microphone_muted: "The phone has cut the microphone (a call?). Nothing can be heard.",
     start: "Go on air",
     stop: "Go off air",
     keep_open: "Keep this screen open: locking the phone may cut the microphone.",
+    badge_alone: "LIVE – nobody is listening",
+    badge_heard: "LIVE – {names} is listening to you",
+    badge_heard_many: "LIVE – {names} are listening to you",
     heard_by: "{name} is listening to you",
     listeners_label: "Who is listening to you",
     more_listeners: "+{count}",
@@ -254,6 +275,7 @@ const WORDS = {
     state_online: "Online",
     state_on_air: "LIVE",
     state_paused: "Paused",
+    state_interrupted: "Interrupted",
     last_seen: "seen {when}",
     yesterday: "yesterday {time}",
     never_seen: "never seen",
@@ -275,11 +297,15 @@ const WORDS = {
     pending_offline: "{name} is offline. Listening starts once they are on air.",
     pending_off_air: "{name} is not on air. Listening starts once they are.",
     pending_paused: "{name} is on a pause. Listening goes on by itself.",
+    pending_interrupted: "{name}'s broadcast is interrupted (a call, or the network). Listening goes on by itself.",
     pending_ack: "Waiting for {name}'s phone…",
     pending_ack_late: "{name}'s phone does not answer (screen locked?). Listening starts as soon as it does.",
     pending_reconnecting: "Connection lost. Listening to {name} will resume by itself.",
     pending_connection_lost: "Audio connection lost. Resuming {name}…",
     pending_other: "Waiting for {name}. Listening will start by itself.",
+    quality_good: "Network good · {loss}% loss",
+    quality_fair: "Network fair · {loss}% loss",
+    quality_poor: "Network poor · {loss}% loss",
     sees: "{name} sees: “{me} – {reason}”",
     will_see: "{name} will see: “{me} – {reason}”",
     volume: "Volume",
@@ -310,6 +336,8 @@ const WORDS = {
     help_microphone_failed: "Try again.\nIf that does not help, restart the browser, then the phone.",
     help_microphone_ended_title: "The microphone was cut",
     help_microphone_ended: "You are off air: nobody hears you any more.\nThe microphone was unplugged, or the phone took it back. Go on air again.",
+    help_interrupted_too_long_title: "Interrupted for more than 5 minutes",
+    help_interrupted_too_long: "You are off air: nobody hears you any more.\nGo on air again when you are ready.",
     help_microphone_unsupported_title: "This browser has no access to the microphone",
     help_microphone_unsupported: "Try Chrome or Edge, or Safari on an iPhone.\nOpen the link in the browser, not inside a messaging app.",
     help_insecure_page_title: "Insecure page: no microphone possible",
@@ -323,8 +351,15 @@ let chosen = LANGUAGES.find((code) => code === load(KEY))
   ?? LANGUAGES.find((code) => navigator.language?.toLowerCase().startsWith(code))
   ?? LANGUAGES[0];
 
-/** The language in use. @returns {"fr"|"en"} */
-export function language() { return chosen; }
+/**
+ * The language in use, or that of a part of a page, which its nearest `lang` says.
+ * @param {Element} [place]
+ * @returns {"fr"|"en"}
+ */
+export function language(place) {
+  const said = place?.closest("[lang]")?.lang || (place && document.documentElement.lang);
+  return LANGUAGES.find((code) => said?.toLowerCase().startsWith(code)) ?? chosen;
+}
 
 /** Chooses a language and remembers it. @param {"fr"|"en"} code */
 export function setLanguage(code) {
@@ -339,10 +374,11 @@ export function hasWords(key) { return Object.hasOwn(WORDS[chosen], key); }
  * A text in the language in use. Where `name` is given, `{of_name}` is « de Léa » or « d'Inès ».
  * @param {string} key
  * @param {Record<string, string|number>} [values]
+ * @param {"fr"|"en"} [code] another language than the one in use
  */
-export function t(key, values = {}) {
+export function t(key, values = {}, code = chosen) {
   const all = values.name === undefined ? values : { ...values, of_name: ofName(String(values.name)) };
-  return WORDS[chosen][key].replace(/\{(\w+)\}/g, (_, name) => String(all[name] ?? ""));
+  return WORDS[code][key].replace(/\{(\w+)\}/g, (_, name) => String(all[name] ?? ""));
 }
 
 function ofName(name) {

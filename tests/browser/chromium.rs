@@ -19,6 +19,10 @@ use tungstenite::{Message, WebSocket};
 /// How long a browser may take for anything.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// Finds an element through shadow roots: `outer >>> inner`.
+const DEEP: &str = "window.deep = (selector) => selector.split(' >>> ')
+    .reduce((place, part) => (place?.shadowRoot ?? place)?.querySelector(part), document);";
+
 /// A running browser with an empty profile.
 pub struct Chromium {
     child: Child,
@@ -71,7 +75,8 @@ impl Chromium {
         self.open_prepared(url, "")
     }
 
-    /// Opens a tab in which `script` runs before anything of the page.
+    /// Opens a tab in which `script` runs before anything of the page, and `deep(selector)` finds elements as
+    /// [`Page::click`] does.
     pub fn open_prepared(&self, url: &str, script: &str) -> Page<'_> {
         let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
@@ -81,7 +86,7 @@ impl Chromium {
             page.call(&format!("{domain}.enable"), json!({}));
         }
         page.resize(1280, 800);
-        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
+        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": format!("{DEEP}{script}") }));
         page.call("Page.navigate", json!({ "url": url }));
         page
     }
@@ -127,11 +132,11 @@ impl Page<'_> {
         }
     }
 
-    /// Clicks in the middle of an element, as a finger would.
+    /// Clicks in the middle of an element, as a finger would; `outer >>> inner` is inside the shadow root of `outer`.
     pub fn click(&self, selector: &str) {
-        self.wait_for(&format!("document.querySelector('{selector}')?.checkVisibility()"));
+        self.wait_for(&format!("deep('{selector}')?.checkVisibility()"));
         let middle = format!(
-            "(() => {{ const e = document.querySelector('{selector}'); e.scrollIntoView({{ block: 'center' }});
+            "(() => {{ const e = deep('{selector}'); e.scrollIntoView({{ block: 'center' }});
               const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         );
         let middle = self.evaluate(&middle);

@@ -32,15 +32,15 @@ fn microphone(hz: f64) -> (TempDir, PathBuf) {
 
 fn start_streaming(page: &Page<'_>) {
     page.wait_for("document.body.dataset.state === 'ready'");
-    page.click("#start");
+    page.click("ecoute-micro >>> #start");
     page.wait_for("document.body.dataset.state === 'on_air'");
 }
 
 fn start_listening(page: &Page<'_>, id: &str) {
     page.wait_for("document.body.dataset.audio === 'ready'");
     page.wait_for(&format!("document.querySelector('[data-commercial=\"{id}\"]')?.dataset.state === 'on_air'"));
-    page.click(&format!("[data-commercial=\"{id}\"] button.listen"));
-    page.wait_for("document.querySelector('#panel').dataset.listening === 'started'");
+    page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
+    page.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started'");
 }
 
 /// Asserts that a page plays the tone without a hole.
@@ -70,7 +70,7 @@ fn a_tone_goes_in_and_comes_out() {
     start_streaming(&lea);
     lea.screenshot(&screenshots().join("commercial-on-air.png"));
     start_listening(&paul, "lea");
-    lea.wait_for("document.querySelector('#listeners').innerText.includes('Paul D.')");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     lea.wait_for("document.title.includes('Paul D.')");
     lea.screenshot(&screenshots().join("commercial-heard.png"));
     paul.screenshot(&screenshots().join("admin-listening.png"));
@@ -79,24 +79,24 @@ fn a_tone_goes_in_and_comes_out() {
     paul.wait_for(&format!("parseFloat({bar}.slice(7)) > 0.2"));
 
     // A pause is silent at once, and what was heard goes on by itself.
-    lea.click("#pause");
+    lea.click("ecoute-micro >>> #pause");
     lea.wait_for("document.body.dataset.state === 'paused'");
     thread::sleep(Duration::from_millis(300));
     assert_eq!(paul.evaluate("loudness() < 0.001"), true);
-    paul.wait_for("document.querySelector('#panel').dataset.listening === 'pending'");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'pending'");
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'paused'");
     lea.wait_for("!document.title.includes('Paul D.')");
     lea.screenshot(&screenshots().join("commercial-paused.png"));
     paul.screenshot(&screenshots().join("admin-paused.png"));
-    lea.click("#pause");
-    paul.wait_for("document.querySelector('#panel').dataset.listening === 'started' && loudness() > 0.01");
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
     lea.wait_for("document.title.includes('Paul D.')");
 
-    paul.click("#panel-stop");
-    lea.wait_for("!document.querySelector('#listeners').innerText.includes('Paul D.')");
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for("!deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     thread::sleep(Duration::from_millis(500));
     assert_eq!(paul.evaluate("loudness() < 0.001"), true);
-    lea.click("#stop");
+    lea.click("ecoute-micro >>> #stop");
     lea.wait_for("document.body.dataset.state === 'ready'");
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
@@ -122,7 +122,7 @@ fn a_restart_of_the_server_heals_by_itself() {
         let before = paul.evaluate("sockets");
         ecoute.restart(signal);
         paul.wait_for(&format!("sockets > {before}"));
-        paul.wait_for("document.querySelector('#panel').dataset.listening === 'started' && loudness() > 0.01");
+        paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
         lea.wait_for("document.title.includes('Paul D.')");
     }
 }
@@ -145,13 +145,13 @@ fn both_links_work_side_by_side_in_one_profile_and_after_a_reload() {
     paul.reload();
     paul.wait_for("document.body.dataset.audio === 'ready'");
     assert_eq!(paul.evaluate("location.hash"), "");
-    paul.click("#resume");
+    paul.click("ecoute-panel >>> #resume");
     paul.wait_for("loudness() > 0.001");
     lea.bring_to_front();
     lea.reload();
     start_streaming(&lea);
     paul.bring_to_front();
-    paul.wait_for("document.querySelector('#panel').dataset.listening === 'started' && loudness() > 0.001");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.001");
 
     // The start page offers both, and a link that is no link says what to do.
     let start = browser.open(&format!("http://{}/", ecoute.address));
@@ -192,10 +192,10 @@ fn an_open_page_stays_the_same_person() {
 
     // A second tab of the same person asks first, and says what its answer does; the first then says that it ended.
     let second = browser.open(&ecoute.link("commercial", "karim", "Karim B."));
-    second.wait_for("document.querySelector('#elsewhere').innerText.includes('Le direct s\\'y arrêtera')");
+    second.wait_for("deep('ecoute-micro >>> #elsewhere').innerText.includes('Le direct s\\'y arrêtera')");
     assert_eq!(second.evaluate("document.querySelector('#name').textContent"), "Karim B.");
     second.screenshot(&screenshots().join("commercial-elsewhere.png"));
-    second.click("#take-over");
+    second.click("ecoute-micro >>> #take-over");
     second.wait_for("document.body.dataset.state === 'ready'");
     let told = "[...document.querySelectorAll('.toast')].some((t) => t.checkVisibility() && /^Direct arrêté/.test(t.innerText))";
     karim.wait_for(&format!("document.body.dataset.state === 'already_open' && {told}"));
@@ -238,7 +238,7 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
     let no_microphone = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })";
     let without = browser.open_prepared(&ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
     without.wait_for("document.body.dataset.state === 'error'");
-    without.wait_for("document.querySelector('#help').innerText.includes('accès au micro')");
+    without.wait_for("deep('ecoute-micro >>> #help').innerText.includes('accès au micro')");
     let pasting = browser.open(&format!("http://{}/admin#t=cut", ecoute.address));
     pasting.wait_for("document.querySelector('#gate input')");
     pasting.evaluate(&format!("document.querySelector('#gate input').value = '{admin}'"));
@@ -274,7 +274,7 @@ fn an_access_that_expires_says_that_the_broadcast_ended() {
         1
     );
     assert_eq!(lea.evaluate("document.querySelector('.toast').innerText.startsWith('Direct arrêté')"), true);
-    assert_eq!(lea.evaluate("document.querySelector('#announce').textContent"), "");
+    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #announce').textContent"), "");
     assert_eq!(paul.evaluate("document.querySelectorAll('.toast').length"), 0);
 }
 
@@ -291,7 +291,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
         page.wait_for("document.body.dataset.state === 'ready'");
     }
     lea.resize(360, 740);
-    lea.wait_for("document.querySelector('#live').getBoundingClientRect().height < 40");
+    lea.wait_for("deep('ecoute-micro >>> #live').getBoundingClientRect().height < 40");
     lea.screenshot(&screenshots().join("commercial-long-name.png"));
     let paul = browser.open(&ecoute.link("admin", "paul", "Paul D."));
     paul.bring_to_front();
@@ -302,7 +302,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
         const isReachable = (e) => { e.scrollIntoView(); const r = e.getBoundingClientRect();
             return e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)); };
         return document.documentElement.scrollWidth <= innerWidth
-            && [...document.querySelectorAll('.person > *, .panel header > *')].every(isWithin)
+            && [...document.querySelectorAll('.person > *'), ...deep('ecoute-panel >>> header').children].every(isWithin)
             && [...document.querySelectorAll('footer button, li:last-child > .listen')].every(isReachable);
     })()";
     for (width, height) in [(360, 740), (768, 1024), (900, 700), (1024, 768), (1280, 800)] {
@@ -310,9 +310,9 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
         paul.screenshot(&screenshots().join(format!("admin-{width}.png")));
         paul.wait_for(is_whole);
     }
-    paul.evaluate("document.querySelector('#volume').value = 0");
-    paul.evaluate("document.querySelector('#volume').dispatchEvent(new Event('input'))");
-    paul.wait_for("document.querySelector('#volume-icon [data-name=muted]')");
+    paul.evaluate("deep('ecoute-panel >>> #volume').value = 0");
+    paul.evaluate("deep('ecoute-panel >>> #volume').dispatchEvent(new Event('input'))");
+    paul.wait_for("deep('ecoute-panel >>> #volume-icon [data-name=muted]')");
     // What is not known to be true any more neither counts on nor looks live.
     drop(ecoute);
     paul.wait_for("document.body.dataset.connection === 'connecting'");

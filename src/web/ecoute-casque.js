@@ -1,0 +1,84 @@
+/**
+ * `<ecoute-casque commercial="ID">`: the headphones of one salesperson, a wish and its end.
+ *
+ * Whom one hears, how loud and since when is in the floating panel that all headphones of a client share.
+ */
+
+import { EcouteElement } from "./ecoute-element.js";
+import { CASQUE } from "./ecoute-styles.js";
+import { element, setText } from "./ecoute-view.js";
+import { setIcon } from "./icons.js";
+
+/** States that « listening » goes through, by the event of the client that says so. */
+const LISTENING = { listening_pending: "pending", listening_started: "started", listening_stopped: "stopped" };
+
+export class EcouteCasque extends EcouteElement {
+  #icon = element("span");
+  #words = element("span");
+  #button = element("button", { type: "button" }, this.#icon, this.#words);
+
+  constructor() {
+    super(CASQUE);
+    this.#button.addEventListener("click", () => this.toggle());
+    this.shadowRoot.append(this.#button);
+  }
+
+  /** Whom the headphones are of. */
+  get commercial() { return this.getAttribute("commercial") ?? ""; }
+  set commercial(id) { this.setAttribute("commercial", id); }
+
+  /** What the other person is told; absent is « accompagnement ». */
+  get reason() { return this.getAttribute("reason") ?? undefined; }
+  set reason(reason) {
+    if (reason === undefined || reason === null) this.removeAttribute("reason");
+    else this.setAttribute("reason", reason);
+  }
+
+  /** `pending` (a wish that waits), `started` (heard) or `stopped`. */
+  get listening() {
+    return this.client?.wishes.find((wish) => wish.commercial_id === this.commercial)?.state ?? "stopped";
+  }
+
+  /**
+   * Wishes to hear the person, or ends that. Call it inside a click, so that the browser allows sound. Before a wish,
+   * `ecoute-listen` may be prevented, or may set `reason`.
+   */
+  toggle() {
+    if (!this.client) return;
+    if (this.listening !== "stopped") this.client.stop(this.commercial);
+    else if (this.tell("listen", { commercial_id: this.commercial })) {
+      this.client.listen(this.commercial, { reason: this.reason });
+    }
+  }
+
+  focus(options) { this.#button.focus(options); }
+
+  /** Reacts to one event of the client. */
+  handle(name, detail) {
+    const state = LISTENING[name];
+    const isOurs = detail.commercial_id === this.commercial;
+    if (state && isOurs) this.tell("listening", { ...detail, state });
+    else if (name === "error" && isOurs) this.tell("error", detail);
+  }
+
+  /** Brings the button up to date. */
+  draw() {
+    const { shared, listening } = this;
+    if (!shared) return;
+    shared.needPanel();
+    const person = shared.client.commercials.find((commercial) => commercial.commercial_id === this.commercial);
+    const isOnAir = person?.state === "on_air";
+    const [picture, words, title] = {
+      started: ["stop", "listen_leave", "listen_leave_title"],
+      pending: ["wait", "listen_pending", "listen_pending_title"],
+    }[listening] ?? (isOnAir ? ["headphones", "listen", "listen_title"] : ["headphones", "listen_wish", "listen_wish_title"]);
+    const button = this.#button;
+    button.dataset.state = person?.state ?? "offline";
+    button.dataset.listening = listening;
+    setIcon(this.#icon, picture);
+    setText(this.#words, this.words(words));
+    button.title = this.words(title);
+    button.setAttribute("aria-pressed", String(listening !== "stopped"));
+    button.setAttribute("aria-label", `${this.words(words)} – ${shared.nameOf(this.commercial)}`);
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * The client of écoute: stream a microphone, or listen to one, with a page that draws everything itself.
+ *
+ * It is signaling, one audio connection and playback; it draws nothing and keeps nothing. Its one invariant: a
+ * listener is acknowledged only after {@link EcouteClient#acknowledge} said that their notice is on the page.
+ *
+ * ```js
+ * import { EcouteClient } from "https://ecoute.example/ecoute.js";
+ * const client = new EcouteClient({ server: "https://ecoute.example", getToken: async () => token });
+ * client.addEventListener("commercials", ({ detail }) => draw(detail.commercials));
+ * client.connect();
+ * button.onclick = () => client.listen("lea", { reason: "formation" });
+ * ```
+ */
+
+import { Connection } from "./ecoute-connection.js";
+import { EcouteError } from "./ecoute-error.js";
+import { Listener } from "./ecoute-listener.js";
+import { Publisher } from "./ecoute-publisher.js";
+
+/**
+ * Longest wait for a frame before a listener is acknowledged, in ms. A hidden tab draws no frames, but its page and
+ * its title have changed by then.
+ */
+const FRAME_WAIT_MS = 150;
+
+/** Names of all events of {@link EcouteClient}, for logs and diagnostics. */
+export const EVENTS = Object.freeze([
+  "connection", "registered", "token_expiring", "commercials", "commercial", "levels", "streaming", "microphone",
+  "listener_joined", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "error",
+]);
+
+/**
+ * One salesperson as supervisors see them. Times are unix milliseconds, or null.
+ * @typedef {object} Commercial
+ * @property {string} commercial_id
+ * @property {string} name equals the id where the token had no name
+ * @property {unknown} commercial_info
+ * @property {"offline"|"online"|"on_air"|"paused"} state later servers know more states
+ * @property {boolean} is_streaming
+ * @property {number} listeners_count
+ * @property {{id: string, name: string}[]} listeners
+ * @property {number|null} since on air since
+ * @property {number|null} last_seen
+ */
+
+/**
+ * One person who listens to this page's microphone.
+ * @typedef {object} Hearer
+ * @property {string|number} notice_id
+ * @property {{id: string, name: string}} admin
+ * @property {string} reason
+ * @property {number} since unix milliseconds at which this page was told
+ */
+
+/**
+ * One connection to the server, as whoever the token names. Comes back by itself after every loss and restores what
+ * was wanted: the broadcast on the same microphone, or the audio connection and everyone who was joined.
+ *
+ * Every event is a `CustomEvent`; `detail` holds:
+ *
+ * | event | detail |
+ * |---|---|
+ * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`), `expired` (with `close_code`), `closed` |
+ * | `registered` | `id`, `role`, `name`, `server_version`, `renewed` (true when only the token was renewed) |
+ * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
+ * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
+ * | `commercial` | `commercial`: one {@link Commercial} that changed |
+ * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
+ * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether nothing is transmitted |
+ * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
+ * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, title included, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
+ * | `listener_left` | `notice_id`, `admin`, `reason`, `listeners_count` |
+ * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}) |
+ * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, or the server's `offline`, `off_air`, `ack`, `ack_late`, … |
+ * | `listening_started` | `commercial_id`, `listeners_count` |
+ * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |
+ * | `error` | `code`, `message`, `retry_after_s?`; the server's, or one of {@link EcouteError} |
+ */
+export class EcouteClient extends EventTarget {
+  #connection;
+  #publisher;
+  #listener;
+  #user = null;
+  #connectionDetail = { state: "idle" };
+  #iceServers = [];
+  /** @type {Map<string, Commercial>} */
+  #commercials = new Map();
+  /** @type {Map<string|number, Hearer>} */
+  #hearers = new Map();
+  /** @type {WeakSet<Hearer>} */
+  #acknowledged = new WeakSet();
+
+  /**
+   * Prepares a client; nothing is sent before {@link EcouteClient#connect}.
+   * @param {object} options
+   * @param {string} [options.server] origin of the server
+   * @param {() => Promise<string>} options.getToken asked before every connection; an empty string means that there is none
+   */
+  constructor({ server = location.origin, getToken }) {
+    super();
+    const send = (event, data) => this.#connection.send(event, data);
+    const iceServers = () => this.#iceServers;
+    const dispatch = (name, detail) => this.#dispatch(name, detail);
+    this.#connection = new Connection({
+      server,
+      getToken,
+      onState: (detail) => this.#onConnectionState(detail),
+      onMessage: (event, data) => this.#onMessage(event, data),
+      onError: (detail) => dispatch("error", detail),
+    });
+    this.#publisher = new Publisher({
+      send,
+      iceServers,
+      dispatch: (name, detail) => {
+        // Off air nobody hears; their departures are not waited for.
+        if (name === "streaming" && detail.state === "off") this.#hearers.clear();
+        this.#dispatch(name, detail);
+      },
+    });
+    this.#listener = new Listener({ send, iceServers, dispatch });
+  }
+
+  /** State of the connection, as in the `connection` event; `idle` before the first {@link EcouteClient#connect}. */
+  get connectionState() { return this.#connection.state; }
+
+  /** The `detail` of the last `connection` event; `retry_at` instead of `retry_in_ms`, in unix ms. */
+  get connection() { return this.#connectionDetail; }
+
+  /** Who the server says this is, `{id, role, name, server_version}`; null before the first registration. */
+  get user() { return this.#user; }
+
+  /** Every {@link Commercial} known, in the order in which the server named them. */
+  get commercials() { return [...this.#commercials.values()]; }
+
+  /** State of the own broadcast, as in the `streaming` event. */
+  get streamingState() { return this.#publisher.state; }
+
+  /** The `detail` of the last `streaming` event. */
+  get streaming() { return this.#publisher.detail; }
+
+  /** Whether the own broadcast is paused: nothing is transmitted until {@link EcouteClient#resumeStreaming}. */
+  get isPaused() { return this.#publisher.isPaused; }
+
+  /** The own microphone while streaming, for a level meter; otherwise null. @type {MediaStream|null} */
+  get microphone() { return this.#publisher.stream; }
+
+  /** Everyone who hears this page's microphone, or is about to. Empty whenever the connection is not up. @returns {Hearer[]} */
+  get listeners() { return [...this.#hearers.values()]; }
+
+  /** Everyone this page listens to or waits for: `{commercial_id, reason, state: "pending"|"started", cause}`. */
+  get wishes() { return this.#listener.wishes; }
+
+  /** Whether what is heard is silenced, by {@link EcouteClient#setMuted}. */
+  get isMuted() { return this.#listener.isMuted; }
+
+  /** State of the audio connection and of playback, as in the `audio` event. */
+  get audio() { return this.#listener.audio; }
+
+  /** The node that everything heard passes, volume applied, for a level meter; null before the first click. @type {GainNode|null} */
+  get audioNode() { return this.#listener.node; }
+
+  /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
+  connect() { this.#connection.open(); }
+
+  /** Takes over from another page of the same person, after the state `already_open`. Only where the user asks for it. */
+  takeOver() { this.#connection.takeOver(); }
+
+  /**
+   * Asks for the microphone and goes on air. Resolves once the microphone is open; `streaming` says when it is live.
+   * @param {object} [options]
+   * @param {string} [options.deviceId] preferred microphone
+   * @throws {EcouteError} `insecure_page`, `microphone_unsupported`, `microphone_refused`, `microphone_missing`,
+   *   `microphone_busy` or `microphone_failed`
+   */
+  async startStreaming({ deviceId } = {}) { await this.#publisher.start({ deviceId }); }
+
+  /** Goes off air at once and releases the microphone, connected or not. */
+  stopStreaming() { this.#publisher.stop(); }
+
+  /** Pauses the own broadcast: nothing is transmitted, and whoever listened waits. */
+  pauseStreaming() { this.#publisher.setPaused(true); }
+
+  /** Ends the pause: whoever waited hears again. */
+  resumeStreaming() { this.#publisher.setPaused(false); }
+
+  /**
+   * Says that a listener's notice is on the page now. The acknowledgement that lets them hear leaves with the next frame
+   * that is drawn. Without it nobody hears anything: no page is listened to silently.
+   * @param {string|number} noticeId
+   */
+  acknowledge(noticeId) {
+    const hearer = this.#hearers.get(noticeId);
+    if (!hearer || this.#acknowledged.has(hearer)) return;
+    this.#acknowledged.add(hearer);
+    const epoch = this.#connection.epoch;
+    onceDrawn(() => {
+      // A notice belongs to the connection that brought it; on the next one it comes again under a new id.
+      const isCurrent = this.#connection.epoch === epoch && this.#hearers.get(noticeId) === hearer;
+      if (isCurrent) this.#connection.send("listener_ack", { notice_id: noticeId });
+    });
+  }
+
+  /**
+   * Wishes to hear someone; starts by itself as soon as they are on air and know of it. Whoever is heard meanwhile goes
+   * on until then. Call it inside a click, so that the browser allows sound.
+   * @param {string} commercialId
+   * @param {object} [options]
+   * @param {string} [options.reason] what the other person is told
+   * @returns {Promise<boolean>} whether sound may play
+   */
+  listen(commercialId, { reason } = {}) { return this.#listener.listen(commercialId, reason); }
+
+  /** Stops hearing or waiting for one person, or for everyone. Silent at once, connected or not. @param {string} [commercialId] */
+  stop(commercialId) { this.#listener.leave(commercialId); }
+
+  /** Sets the volume of what is heard. @param {number} volume 0 to 2; 1 is as it came */
+  setVolume(volume) { this.#listener.setVolume(volume); }
+
+  /** Silences what is heard without leaving. @param {boolean} muted */
+  setMuted(muted) { this.#listener.setMuted(muted); }
+
+  /** Starts playback, which browsers allow only inside a click. @returns {Promise<boolean>} whether sound may play */
+  resumeAudio() { return this.#listener.resume(); }
+
+  /** Stops everything and closes the connection. */
+  close() {
+    this.stopStreaming();
+    this.#listener.close();
+    this.#connection.close();
+  }
+
+  #onConnectionState(detail) {
+    const { retry_in_ms, ...kept } = detail;
+    this.#connectionDetail = retry_in_ms === undefined ? kept : { ...kept, retry_at: Date.now() + retry_in_ms };
+    if (detail.state !== "registered") {
+      // Nobody is heard without a connection, so a list that stayed would be untrue.
+      this.#hearers.clear();
+      this.#publisher.handleDisconnected();
+      this.#listener.handleDisconnected();
+    }
+    // Another page is in use now, or the access has ended: neither microphone nor wish may come back by itself.
+    if (detail.state === "already_open" || detail.state === "expired") {
+      this.stopStreaming();
+      this.stop();
+    }
+    this.#dispatch("connection", detail);
+  }
+
+  #onMessage(event, data) {
+    switch (event) {
+      case "user_registered": return this.#onRegistered(data);
+      case "token_expiring": return this.#dispatch("token_expiring", data);
+      case "available_streams": return this.#onCommercials(data);
+      case "commercial_updated": return this.#onCommercial(data);
+      case "levels": return this.#dispatch("levels", { levels: data });
+      case "streaming_started": return this.#publisher.handleStarted(data);
+      case "streaming_stopped": return this.#publisher.handleStopped();
+      case "listener_joined": return this.#onListenerJoined(data);
+      case "listener_left": return this.#onListenerLeft(data);
+      case "audio_ready": return this.#listener.handleReady(data);
+      case "listening_pending": return this.#listener.handlePending(data);
+      case "listening_started": return this.#listener.handleStarted(data);
+      case "listening_stopped": return this.#listener.handleStopped(data);
+      case "error": return this.#onError(data);
+      default: // A newer server may say more; what is unknown is left alone.
+    }
+  }
+
+  #onRegistered({ ice_servers, renewed, ...user }) {
+    this.#user = user;
+    this.#iceServers = ice_servers ?? [];
+    if (!renewed) this.#hearers.clear();
+    this.#dispatch("registered", { ...user, renewed });
+    // A handler may have closed the connection, for example because the role is not the one it expects.
+    if (renewed || this.#connection.state !== "registered") return;
+    if (user.role === "admin") this.#listener.handleRegistered();
+    if (user.role === "commercial") this.#publisher.handleRegistered();
+  }
+
+  #onCommercials(commercials) {
+    this.#commercials = new Map(commercials.map((commercial) => [commercial.commercial_id, commercial]));
+    this.#dispatch("commercials", { commercials });
+  }
+
+  #onCommercial(commercial) {
+    this.#commercials.set(commercial.commercial_id, commercial);
+    this.#dispatch("commercial", { commercial });
+  }
+
+  #onListenerJoined(data) {
+    const hearer = { notice_id: data.notice_id, admin: data.admin, reason: data.reason, since: Date.now() };
+    this.#hearers.set(hearer.notice_id, hearer);
+    this.#dispatch("listener_joined", { ...hearer, listeners_count: data.listeners_count });
+  }
+
+  #onListenerLeft(data) {
+    if (!this.#hearers.delete(data.notice_id)) {
+      const sameAdmin = this.listeners.find((hearer) => hearer.admin.id === data.admin?.id);
+      if (!sameAdmin) return;
+      this.#hearers.delete(sameAdmin.notice_id);
+    }
+    this.#dispatch("listener_left", data);
+  }
+
+  #onError(data) {
+    if (data.commercial_id) this.#listener.handleRefused(data);
+    this.#dispatch("error", data);
+  }
+
+  #dispatch(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
+}
+
+/** Calls back once, at the next frame or after {@link FRAME_WAIT_MS}, whichever is first. */
+function onceDrawn(callback) {
+  let isDone = false;
+  const finish = () => {
+    if (isDone) return;
+    isDone = true;
+    callback();
+  };
+  requestAnimationFrame(finish);
+  setTimeout(finish, FRAME_WAIT_MS);
+}

@@ -1,0 +1,265 @@
+/**
+ * The floating panel: whom one hears or waits for, how loud, and the way out. One per client, over every route.
+ *
+ * It shows one person: whoever is heard, otherwise the latest wish. Other wishes stand below, each with its own end.
+ * After a reload it goes on by itself where the browser plays without a click, and otherwise offers one large button.
+ */
+
+import { PANEL, styled } from "./ecoute-styles.js";
+import { clock, element, lines, qualityWords, reasonWords, setText } from "./ecoute-view.js";
+import { icon, setIcon } from "./icons.js";
+import { levelBar, setLevel } from "./meter.js";
+import { load, save } from "./session.js";
+import { hasWords, language, t } from "./words.js";
+
+const VOLUME_DEFAULT_PERCENT = 80;
+/** Between the panel and the edges of the window, as in its styles. */
+const MARGIN_PX = 16;
+const volumeKey = (id) => `ecoute.volume.${id}`;
+/** Of this tab only: what it listened to, so that a reload goes on. */
+const LISTENING_KEY = "ecoute.listening";
+
+export class Panel {
+  #shared;
+  #client;
+  #host = document.createElement("ecoute-panel");
+  #parts = makeParts();
+  /** When listening to the person started, in unix ms, by id. */
+  #startedAt = new Map();
+  #shownId = null;
+  /** Wishes of before a reload that wait for a click, `[{id, name, reason}]`. */
+  #toResume = [];
+
+  /** @param {import("./ecoute-shared.js").Shared} shared */
+  constructor(shared) {
+    this.#shared = shared;
+    this.#client = shared.client;
+    const parts = this.#parts;
+    styled(this.#host, PANEL).append(parts.panel);
+    parts.volume.addEventListener("input", () => this.#onVolume());
+    parts.mute.addEventListener("click", () => this.#client.setMuted(!this.#client.isMuted));
+    parts.stop.addEventListener("click", () => this.#shownId !== null && this.#client.stop(this.#shownId));
+    parts.resume.addEventListener("click", () => this.#resume());
+    new ResizeObserver(() => makeRoom(parts.panel.offsetHeight)).observe(parts.panel);
+    if (this.#client.connectionState === "registered") this.#restore();
+  }
+
+  /** Reacts to one event of the client. */
+  handle(name, detail) {
+    switch (name) {
+      case "registered": if (!detail.renewed) this.#restore(); break;
+      case "levels": this.#drawLevel(detail.levels); break;
+      case "listening_started":
+        this.#startedAt.set(detail.commercial_id, Date.now());
+        this.#client.setVolume(volumeOf(detail.commercial_id) / 100);
+        this.#keep();
+        break;
+      case "listening_pending":
+      case "listening_stopped": this.#keep(); break;
+    }
+  }
+
+  draw() {
+    if (!this.#host.isConnected) document.documentElement.append(this.#host);
+    const { panel, shown: place, noSound } = this.#parts;
+    const { wishes } = this.#client;
+    const shown = wishes.find((wish) => wish.state === "started") ?? wishes.at(-1);
+    panel.setAttribute("aria-label", this.#words("panel_label"));
+    const isResumable = this.#drawResume(shown);
+    panel.hidden = !shown && !isResumable;
+    place.hidden = !shown;
+    if (!shown) {
+      this.#shownId = null;
+      if (this.#client.isMuted) this.#client.setMuted(false); // The next one must not start silent by surprise.
+      noSound.open = false;
+      delete panel.dataset.listening;
+      delete panel.dataset.commercial;
+      return;
+    }
+    if (this.#shownId !== shown.commercial_id) this.#show(shown.commercial_id);
+    this.#drawShown(shown);
+    this.#drawSound();
+    this.#drawOthers(wishes.filter((wish) => wish !== shown));
+  }
+
+  /** Turns the panel to someone. Nothing that a finger may rest on changes while they stay the same. */
+  #show(id) {
+    this.#shownId = id;
+    this.#parts.volume.value = String(volumeOf(id));
+    this.#parts.panel.dataset.commercial = id;
+  }
+
+  #drawShown({ commercial_id: id, reason, state, cause }) {
+    const parts = this.#parts;
+    const isStarted = state === "started";
+    const name = this.#shared.nameOf(id);
+    parts.panel.dataset.listening = state;
+    const [mark, markWords] = parts.mark.children;
+    setIcon(mark, isStarted ? "dot" : "wait");
+    setText(markWords, this.#words(isStarted ? "live" : "listen_pending"));
+    setText(parts.name, name);
+    setText(parts.elapsed, isStarted ? clock(Date.now() - this.#startedAt.get(id)) : "");
+    setText(parts.state, isStarted ? this.#startedWords(name) : this.#pendingWords(cause, name));
+    const quality = isStarted ? this.#shared.qualityOf(id) : null;
+    parts.quality.hidden = !quality;
+    if (quality) setText(parts.quality, qualityWords(quality, this.#language));
+    const isTold = isStarted || cause === "ack";
+    const me = this.#client.user?.name || this.#client.user?.id || "";
+    const words = { name, me, reason: reasonWords(reason, this.#language) };
+    setText(parts.sees, this.#words(isTold ? "sees" : "will_see", words));
+  }
+
+  #startedWords(name) {
+    return this.#client.audio.output === "running" ? this.#words("panel_started", { name }) : this.#words("panel_output");
+  }
+
+  #drawSound() {
+    const { volume, percent, volumeIcon, mute, stop, noSoundTitle, noSoundText } = this.#parts;
+    const { isMuted } = this.#client;
+    const percentWords = this.#words("percent", { n: volume.value });
+    setText(percent, percentWords);
+    volume.setAttribute("aria-label", this.#words("volume"));
+    volume.setAttribute("aria-valuetext", percentWords);
+    setIcon(volumeIcon, isMuted || volume.value === "0" ? "muted" : "volume");
+    mute.setAttribute("aria-pressed", String(isMuted));
+    setIcon(mute.firstElementChild, isMuted ? "muted" : "volume");
+    setText(mute.lastElementChild, this.#words(isMuted ? "unmute" : "mute"));
+    setText(stop.lastElementChild, this.#words("panel_stop"));
+    setText(noSoundTitle, this.#words("no_sound"));
+    if (noSoundText.dataset.language === this.#language) return;
+    noSoundText.dataset.language = this.#language;
+    const title = element("h3", { textContent: this.#words("help_sound_title") });
+    noSoundText.replaceChildren(title, lines("help_sound", this.#language));
+  }
+
+  #drawLevel(levels) {
+    const isStarted = this.#parts.panel.dataset.listening === "started";
+    setLevel(this.#parts.level, isStarted ? levels[this.#shownId] : undefined);
+  }
+
+  #drawOthers(wishes) {
+    const place = this.#parts.others;
+    const rows = new Map([...place.children].map((row) => [row.dataset.waiting, row]));
+    for (const { commercial_id: id, cause } of wishes) {
+      const row = rows.get(id) ?? this.#otherRow(id);
+      rows.delete(id);
+      const name = this.#shared.nameOf(id);
+      setText(row.querySelector("span"), this.#pendingWords(cause, name));
+      row.querySelector("button").setAttribute("aria-label", this.#words("cancel_wish", { name }));
+    }
+    for (const row of rows.values()) row.remove();
+  }
+
+  #otherRow(id) {
+    const button = element("button", { type: "button", className: "cancel" }, icon("close"));
+    button.addEventListener("click", () => this.#client.stop(id));
+    const row = element("li", {}, icon("wait"), element("span"), button);
+    row.dataset.waiting = id;
+    this.#parts.others.append(row);
+    return row;
+  }
+
+  /** One large button wherever only a click can bring the sound back; returns whether it is shown. */
+  #drawResume(shown) {
+    const isHeldBack = shown?.state === "started" && this.#client.audio.output === "suspended";
+    const name = this.#toResume.at(-1)?.name ?? (isHeldBack ? this.#shared.nameOf(shown.commercial_id) : null);
+    this.#parts.resume.hidden = name === null;
+    if (name !== null) setText(this.#parts.resume.lastElementChild, this.#words("resume", { name }));
+    return name !== null;
+  }
+
+  #onVolume() {
+    const percent = Number(this.#parts.volume.value);
+    save(volumeKey(this.#shownId), String(percent));
+    this.#client.setVolume(percent / 100);
+    this.#drawSound();
+  }
+
+  /** Remembers who is listened to, for a reload. */
+  #keep() {
+    const { user, wishes } = this.#client;
+    this.#toResume = [];
+    if (!user) return;
+    const kept = wishes.map(({ commercial_id: id, reason }) => ({ id, name: this.#shared.nameOf(id), reason }));
+    try {
+      if (kept.length > 0) sessionStorage.setItem(LISTENING_KEY, JSON.stringify({ admin: user.id, wishes: kept }));
+      else sessionStorage.removeItem(LISTENING_KEY);
+    } catch {
+      // Without storage a reload only forgets.
+    }
+  }
+
+  async #restore() {
+    const { admin, wishes = [] } = keptListening();
+    if (admin !== this.#client.user.id || wishes.length === 0 || this.#client.wishes.length > 0) return;
+    this.#toResume = wishes;
+    const mayPlay = await this.#client.resumeAudio();
+    if (mayPlay && this.#toResume === wishes) this.#resume();
+    this.draw();
+  }
+
+  #resume() {
+    this.#client.resumeAudio();
+    const wishes = this.#toResume;
+    this.#toResume = [];
+    for (const { id, reason } of wishes) this.#client.listen(id, { reason });
+    this.draw();
+  }
+
+  #pendingWords(cause, name) {
+    return this.#words(hasWords(`pending_${cause}`) ? `pending_${cause}` : "pending_other", { name });
+  }
+
+  get #language() { return language(document.documentElement); }
+
+  #words(key, values) { return t(key, values, this.#language); }
+}
+
+function makeParts() {
+  const parts = {
+    mark: element("p", { id: "panel-mark", className: "live" }, element("span"), element("span")),
+    name: element("h2", { id: "panel-name", className: "name" }),
+    elapsed: element("time", { id: "panel-elapsed", className: "elapsed" }),
+    state: element("p", { id: "panel-state", role: "status" }),
+    level: element("i"),
+    quality: element("p", { id: "panel-quality", className: "detail" }),
+    sees: element("p", { id: "panel-sees", className: "detail" }),
+    volumeIcon: element("span", { id: "volume-icon" }),
+    volume: element("input", { id: "volume", type: "range", min: "0", max: "200", step: "5" }),
+    percent: element("output", { id: "volume-percent" }),
+    mute: element("button", { id: "mute", type: "button" }, element("span"), element("span")),
+    others: element("ul", { id: "panel-others", className: "others" }),
+    noSoundTitle: element("summary"),
+    noSoundText: element("div", { className: "hints" }),
+    stop: element("button", { id: "panel-stop", type: "button", className: "stop" }, icon("stop"), element("span")),
+    resume: element("button", { id: "resume", type: "button", className: "resume wide" }, icon("headphones"), element("span")),
+  };
+  parts.noSound = element("details", { id: "no-sound" }, parts.noSoundTitle, parts.noSoundText);
+  parts.shown = element("div", { className: "shown" },
+    element("header", {}, parts.mark, parts.name, parts.elapsed),
+    parts.state, levelBar(parts.level), parts.quality, parts.sees,
+    element("div", { className: "volume" }, parts.volumeIcon, parts.volume, parts.percent, parts.mute),
+    parts.others,
+    element("div", { className: "actions" }, parts.noSound, parts.stop));
+  parts.panel = element("section", { id: "panel", className: "panel", hidden: true }, parts.resume, parts.shown);
+  return parts;
+}
+
+/** A page may leave as much room below its end, so that everything can be scrolled out from under the panel. */
+function makeRoom(height) {
+  const room = height > 0 ? `${height + 2 * MARGIN_PX}px` : "0px";
+  document.documentElement.style.setProperty("--ecoute-panel-room", room);
+}
+
+function volumeOf(id) {
+  const stored = Number.parseInt(load(volumeKey(id)) ?? "", 10);
+  return stored >= 0 && stored <= 200 ? stored : VOLUME_DEFAULT_PERCENT;
+}
+
+function keptListening() {
+  try {
+    return JSON.parse(sessionStorage.getItem(LISTENING_KEY)) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * What all elements of one client share: the client itself, one floating panel, one badge, and the acknowledgements.
+ *
+ * It lives as long as its client, so elements may come and go with the routes of an application. Its one invariant: a
+ * listener is acknowledged only while their name is on the page, in an `<ecoute-micro>` in view or else in the badge.
+ */
+
+import { Badge } from "./ecoute-badge.js";
+import { EcouteClient, EVENTS } from "./ecoute-client.js";
+import { Panel } from "./ecoute-panel.js";
+import { isFarewell } from "./ecoute-view.js";
+import { WakeLock } from "./ecoute-wake.js";
+import { hasWords } from "./words.js";
+
+/** Failed tries after which an element says what may be wrong. */
+const TRIES_BEFORE_HELP = 3;
+/** How long a measurement of the network is worth showing, in ms; a new one comes every 2 s. */
+const QUALITY_MAX_MS = 6_000;
+
+/**
+ * Shows a badge with the names of the listeners while the client is on air and no `<ecoute-micro>` is in view, and lets
+ * the listeners hear once they are shown. For pages that stream without the element.
+ * @param {EcouteClient} client
+ */
+export function showListeners(client) { Shared.of(client); }
+
+export class Shared {
+  /** @type {WeakMap<EcouteClient, Shared>} */
+  static #all = new WeakMap();
+
+  client;
+  /** What went wrong, a topic of the words `help_…`; null where nothing did. */
+  help = null;
+  #failedTries = 0;
+  /** @type {Map<string, object>} by salesperson, the last `quality` and when it came */
+  #qualities = new Map();
+  #views = new Set();
+  #panel = null;
+  #badge = new Badge(this);
+  #wakeLock;
+
+  /** Everything shared by the elements of a client. @param {EcouteClient} client @returns {Shared} */
+  static of(client) {
+    if (!Shared.#all.has(client)) Shared.#all.set(client, new Shared(client));
+    return Shared.#all.get(client);
+  }
+
+  constructor(client) {
+    this.client = client;
+    this.#wakeLock = new WakeLock(() => client.streamingState !== "off");
+    for (const name of EVENTS) client.addEventListener(name, ({ detail }) => this.#onEvent(name, detail));
+    setInterval(() => this.draw(), 1000);
+    new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["lang"] });
+  }
+
+  /** An element shows this client from now on. It has `draw()` and `handle(event, detail)`. */
+  add(view) {
+    this.#views.add(view);
+    this.draw();
+  }
+
+  remove(view) {
+    this.#views.delete(view);
+    this.draw();
+  }
+
+  /** The floating panel, which exists from the first headphones on. */
+  needPanel() { this.#panel ??= new Panel(this); }
+
+  /** The salesperson's name as far as it is known. */
+  nameOf(id) {
+    return this.client.commercials.find((commercial) => commercial.commercial_id === id)?.name || id;
+  }
+
+  /** The network of one salesperson as last measured, or null. */
+  qualityOf(id) {
+    const quality = this.#qualities.get(id);
+    return quality && Date.now() - quality.at < QUALITY_MAX_MS ? quality : null;
+  }
+
+  /** The topic to help with: what went wrong, or a server that can't be reached. */
+  get helpTopic() { return this.help ?? (this.#failedTries >= TRIES_BEFORE_HELP ? "server" : null); }
+
+  draw() {
+    for (const view of this.#views) view.draw();
+    this.#panel?.draw();
+    this.#wakeLock.hold();
+    const isInView = [...this.#views].some((view) => view.showsListeners && isOnScreen(view));
+    this.#badge.draw(isInView);
+    for (const hearer of this.client.listeners) this.client.acknowledge(hearer.notice_id);
+  }
+
+  #onEvent(name, detail) {
+    this.#note(name, detail);
+    for (const view of this.#views) view.handle(name, detail);
+    this.#panel?.handle(name, detail);
+    if (name !== "levels") this.draw();
+  }
+
+  #note(name, detail) {
+    switch (name) {
+      case "connection":
+        if (detail.state === "waiting") this.#failedTries += 1;
+        if (detail.state === "registered") this.#failedTries = 0;
+        break;
+      case "streaming":
+        if (detail.state === "asking" || (detail.state === "live" && this.help === "audio")) this.help = null;
+        if (detail.state === "off" && this.help === "audio") this.help = null;
+        break;
+      case "audio":
+        if (detail.connection === "ready" && this.help === "audio") this.help = null;
+        break;
+      case "quality":
+        this.#qualities.set(detail.commercial_id, { ...detail, at: Date.now() });
+        break;
+      case "error":
+        this.help = this.#helpWith(detail);
+        break;
+    }
+  }
+
+  #helpWith(detail) {
+    if (detail.code === "audio_connection_failed") return "audio";
+    if (hasWords(`help_${detail.code}_title`)) return detail.code;
+    // A refusal to register ends the connection, and that has its own words; one of a wish is the headphones' own.
+    const isOurs = this.client.connectionState === "registered" && !isFarewell(detail) && !detail.commercial_id;
+    return isOurs ? "refused" : this.help;
+  }
+}
+
+/** Whether a person who looks at the page sees the element, as far as a page can know. */
+function isOnScreen(view) {
+  const { left, top, right, bottom, width, height } = view.getBoundingClientRect();
+  const isInside = width * height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
+  return isInside && (view.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
+}

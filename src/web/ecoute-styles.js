@@ -1,0 +1,225 @@
+/**
+ * How the elements look, as constructable stylesheets: no page's strict `style-src` stands against them, and no page's
+ * own styles reach in.
+ *
+ * A host page may set, on the element or above it: `--ecoute-font`, and the colours `--ecoute-surface`, `--ecoute-ink`,
+ * `--ecoute-quiet`, `--ecoute-line`, `--ecoute-act`, `--ecoute-air`, `--ecoute-heard`, `--ecoute-up`, `--ecoute-warn`,
+ * each with its `--ecoute-on-…` where text stands on it. Red is "on air", violet is "being heard"; neither colour ever
+ * means the other, and neither stands without its icon and its words.
+ */
+
+const BASE = sheet(`
+  :host {
+    color-scheme: light dark;
+    --surface: var(--ecoute-surface, #fff);
+    --ink: var(--ecoute-ink, #1b1b22);
+    --quiet: var(--ecoute-quiet, #5c5c6b);
+    --line: var(--ecoute-line, #d9d9e2);
+    --act: var(--ecoute-act, #14633f);
+    --on-act: var(--ecoute-on-act, #fff);
+    --air: var(--ecoute-air, #c3261d);
+    --on-air: var(--ecoute-on-air, #fff);
+    --heard: var(--ecoute-heard, #4a33b8);
+    --on-heard: var(--ecoute-on-heard, #fff);
+    --heard-soft: var(--ecoute-heard-soft, #ece8ff);
+    --up: var(--ecoute-up, #1a7f4e);
+    --trying: var(--ecoute-trying, #a35f00);
+    --warn: var(--ecoute-warn, #fff1d6);
+    --on-warn: var(--ecoute-on-warn, #5a3a00);
+    --shadow: 0 6px 28px rgb(20 20 40 / 22%);
+    color: var(--ink);
+    font: var(--ecoute-font, 17px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif);
+    text-align: start;
+    overflow-wrap: anywhere;
+  }
+  @media (prefers-color-scheme: dark) {
+    :host {
+      --surface: var(--ecoute-surface, #1d1d25);
+      --ink: var(--ecoute-ink, #f1f1f5);
+      --quiet: var(--ecoute-quiet, #a9a9b8);
+      --line: var(--ecoute-line, #383845);
+      --act: var(--ecoute-act, #3ecf8a);
+      --on-act: var(--ecoute-on-act, #06281a);
+      --air: var(--ecoute-air, #ff5a4f);
+      --on-air: var(--ecoute-on-air, #2a0301);
+      --heard: var(--ecoute-heard, #a796ff);
+      --on-heard: var(--ecoute-on-heard, #170c4d);
+      --heard-soft: var(--ecoute-heard-soft, #2a2450);
+      --up: var(--ecoute-up, #3ecf8a);
+      --trying: var(--ecoute-trying, #ffb655);
+      --warn: var(--ecoute-warn, #3d2d0c);
+      --on-warn: var(--ecoute-on-warn, #ffdf9f);
+      --shadow: 0 6px 28px rgb(0 0 0 / 60%);
+    }
+  }
+  * { box-sizing: border-box; }
+  [hidden] { display: none !important; }
+  h2, h3, p, ul { margin: 0; padding: 0; }
+  h2 { font-size: 1.1em; }
+  h3 { font-size: 1em; }
+  ul { list-style: none; }
+  .icon { width: 1.25em; height: 1.25em; fill: currentcolor; flex: none; vertical-align: -0.28em; }
+  .elapsed { font-variant-numeric: tabular-nums; white-space: nowrap; }
+  .detail { color: var(--quiet); }
+  .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
+  button, summary { font: inherit; color: inherit; min-height: 44px; }
+  button {
+    display: inline-flex;
+    align-items: center;
+    justify-content: center;
+    gap: 0.5em;
+    padding: 0 1em;
+    border: 1.5px solid var(--line);
+    border-radius: 12px;
+    background: var(--surface);
+    cursor: pointer;
+    touch-action: manipulation;
+  }
+  button:hover:not(:disabled) { border-color: var(--quiet); }
+  button:disabled { opacity: 0.5; cursor: default; }
+  :focus-visible { outline: 3px solid var(--heard); outline-offset: 2px; }
+  .primary { background: var(--act); border-color: var(--act); color: var(--on-act); font-weight: 650; }
+  .link { border: 0; background: none; padding: 0; color: var(--quiet); text-decoration: underline; min-width: 44px; }
+  .stop { background: var(--air); border-color: var(--air); color: var(--on-air); font-weight: 650; }
+  .wide { width: 100%; min-height: 72px; font-size: 1.15em; border-radius: 16px; }
+  .live {
+    display: inline-flex;
+    align-items: center;
+    gap: 0.3em;
+    padding: 0.1em 0.6em 0.1em 0.35em;
+    border-radius: 99px;
+    background: var(--air);
+    color: var(--on-air);
+    font-size: 0.85em;
+    font-weight: 800;
+    letter-spacing: 0.04em;
+    white-space: nowrap;
+    flex: none;
+  }
+  .level { display: block; height: 6px; border-radius: 3px; background: var(--line); overflow: hidden; }
+  .level i { display: block; height: 100%; background: var(--up); transform: scaleX(0); transform-origin: left; transition: transform 0.2s linear; }
+  .help { width: 100%; padding: 0.9em 1.1em; border-radius: 14px; background: var(--warn); color: var(--on-warn); text-align: left; }
+  .help ul, .hints ul { list-style: disc; padding-left: 1.2em; margin-top: 0.4em; font-size: 0.95em; }
+  /* A long name leaves room for what stands beside it. */
+  .name { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; min-width: 0; }
+`);
+
+/** `<ecoute-micro>`: made for a phone held in one hand. */
+export const MICRO = sheet(`
+  :host { display: flex; flex-direction: column; }
+  :host([hidden]) { display: none; }
+  .micro { flex: 1; display: flex; flex-direction: column; align-items: center; gap: 1em; text-align: center; }
+  .status { align-self: stretch; display: flex; align-items: center; justify-content: space-between; gap: 0.6em; }
+  .elsewhere { align-self: stretch; padding: 1.2em; display: flex; flex-direction: column; gap: 0.9em; border: 1px solid var(--line); border-radius: 16px; background: var(--surface); text-align: left; }
+  .words { margin-top: 1em; }
+  .state { font-size: 1.35em; font-weight: 750; line-height: 1.25; }
+  [data-state="on_air"] .state { color: var(--air); }
+  [data-state="paused"] .state, [data-state="interrupted"] .state { color: var(--trying); }
+  /* The block above already says it, larger and in its own colour. */
+  .heard:not([hidden]) ~ .words { margin-top: 0; }
+  .heard:not([hidden]) ~ .words .state { font-size: 1em; color: var(--quiet); font-weight: 600; }
+  .heard { width: 100%; padding: 1em; border-radius: 16px; background: var(--heard); color: var(--on-heard); text-align: left; }
+  .heard .link { color: inherit; font-weight: 700; padding-left: 2.5em; }
+  .listeners { display: flex; flex-direction: column; gap: 0.7em; }
+  .listeners li { display: grid; grid-template-columns: 2.5em 1fr; align-items: center; }
+  .listeners .icon { grid-row: span 2; width: 1.8em; height: 1.8em; }
+  .listeners .name { font-size: 1.2em; font-weight: 750; line-height: 1.2; }
+  .meter { width: 100%; height: 56px; display: flex; align-items: center; justify-content: center; gap: 4px; }
+  .meter i { flex: 0 1 8px; height: 100%; border-radius: 4px; background: var(--quiet); transform: scaleY(0.06); }
+  .start { flex-direction: column; gap: 0.9em; margin: auto; padding: 1.2em 1.6em; border: 0; border-radius: 28px; background: none; font-size: 1.2em; font-weight: 700; }
+  .disc { display: grid; place-items: center; width: 144px; height: 144px; border-radius: 50%; background: var(--act); color: var(--on-act); box-shadow: var(--shadow); }
+  .disc .icon { width: 68px; height: 68px; }
+  .start:active .disc { transform: scale(0.97); }
+  .pause { font-weight: 650; border-color: var(--quiet); margin-top: auto; }
+  .pause[hidden] + .stop { margin-top: auto; }
+  @media (prefers-reduced-motion: reduce) { .start:active .disc { transform: none; } }
+`);
+
+/** `<ecoute-casque>`: one button. */
+export const CASQUE = sheet(`
+  :host { display: inline-block; }
+  :host([hidden]) { display: none; }
+  button { width: 100%; padding: 0 0.8em; }
+  [data-state="on_air"] { border-color: var(--heard); color: var(--heard); font-weight: 650; }
+  [data-listening="pending"] { border: 1.5px dashed var(--heard); color: var(--heard); }
+  [data-listening="started"] { border-color: var(--air); background: var(--air); color: var(--on-air); }
+`);
+
+/** The floating panel; on a phone, a bottom sheet. */
+export const PANEL = sheet(`
+  :host { position: fixed; right: 16px; bottom: 16px; z-index: 2147483000; }
+  .panel {
+    width: min(29em, calc(100vw - 32px));
+    max-height: calc(100vh - 32px);
+    overflow: auto;
+    padding: 1em 1.1em;
+    display: flex;
+    flex-direction: column;
+    gap: 0.6em;
+    background: var(--surface);
+    border: 2px solid var(--heard);
+    border-radius: 18px;
+    box-shadow: var(--shadow);
+  }
+  [data-listening="pending"] { border-style: dashed; }
+  [data-listening="pending"] .live { background: var(--heard-soft); color: var(--heard); letter-spacing: 0; }
+  .resume { background: var(--heard); border-color: var(--heard); color: var(--on-heard); font-weight: 650; }
+  .shown { display: contents; }
+  header { display: flex; align-items: center; gap: 0.7em; }
+  header h2 { flex: 1; }
+  .volume { display: flex; align-items: center; gap: 0.7em; }
+  .volume input { flex: 1; min-width: 0; min-height: 44px; accent-color: var(--heard); }
+  output { min-width: 3.6em; text-align: right; font-variant-numeric: tabular-nums; }
+  #mute[aria-pressed="true"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
+  .others { display: flex; flex-direction: column; font-size: 0.9em; color: var(--quiet); }
+  .others li { display: flex; align-items: center; gap: 0.6em; border-top: 1px solid var(--line); }
+  .others span { flex: 1; }
+  .others .cancel { border: 0; background: none; padding: 0; min-width: 44px; }
+  .actions { display: flex; justify-content: space-between; align-items: flex-end; gap: 0.8em; flex-wrap: wrap; }
+  .actions .stop { padding: 0 1.6em; margin-left: auto; }
+  details[open] { flex-basis: 100%; }
+  summary { display: flex; align-items: center; color: var(--quiet); text-decoration: underline; cursor: pointer; }
+  @media (max-width: 699px) {
+    :host { right: 0; bottom: 0; left: 0; }
+    .panel { width: 100%; border-width: 2px 0 0; border-radius: 20px 20px 0 0; padding-bottom: max(1em, env(safe-area-inset-bottom)); }
+    .volume { flex-wrap: wrap; }
+    .volume input { order: 1; flex-basis: 100%; }
+    output { text-align: left; }
+    #mute { margin-left: auto; }
+  }
+`);
+
+/** The badge of a broadcast without an element in view. */
+export const BADGE = sheet(`
+  .badge {
+    position: fixed;
+    inset: max(8px, env(safe-area-inset-top)) 8px auto auto;
+    z-index: 2147483647;
+    max-width: calc(100vw - 16px);
+    margin: 0;
+    padding: 0.4em 0.9em 0.4em 0.6em;
+    border: 2px solid var(--on-air);
+    border-radius: 99px;
+    background: var(--air);
+    color: var(--on-air);
+    box-shadow: var(--shadow);
+    font-weight: 750;
+    pointer-events: none;
+  }
+  [data-state="heard"] { background: var(--heard); color: var(--on-heard); border-color: var(--on-heard); }
+  [data-state="paused"], [data-state="interrupted"], [data-state="starting"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
+  .badge > span + span { margin-left: 0.4em; }
+`);
+
+/** Gives an element a shadow root in these styles. @param {HTMLElement} host @param {CSSStyleSheet} own */
+export function styled(host, own) {
+  const root = host.attachShadow({ mode: "open" });
+  root.adoptedStyleSheets = [BASE, own];
+  return root;
+}
+
+function sheet(text) {
+  const made = new CSSStyleSheet();
+  made.replaceSync(text);
+  return made;
+}

@@ -1,0 +1,71 @@
+/**
+ * What pages and elements draw with: elements, times and words that depend on a value.
+ *
+ * Text from the network becomes text nodes only; nothing here parses markup. Where a `code` may be given it is the
+ * language, otherwise the page's own.
+ */
+
+import { t } from "./words.js";
+
+/**
+ * Makes an element.
+ * @param {string} tag
+ * @param {object} [properties] DOM properties, `className` for example
+ * @param {...(Node|string)} children strings become text nodes
+ */
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+/** Sets text only where it differs, so that selections and screen readers are not disturbed every second. */
+export function setText(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+/** 872 s → `00:14:32`. @param {number} ms */
+export function clock(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  return [s / 3600, (s / 60) % 60, s % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
+}
+
+/** 130 s → `2 min 10`. @param {number} ms */
+export function duration(ms, code) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return t("seconds", { s }, code);
+  if (s < 3600) return t("minutes", { min: Math.floor(s / 60), s: String(s % 60).padStart(2, "0") }, code);
+  return t("hours", { h: Math.floor(s / 3600), min: String(Math.floor(s / 60) % 60).padStart(2, "0") }, code);
+}
+
+/** The reason of a listener in the reader's words; `autre: …` is someone's own words and stays. */
+export function reasonWords(reason = "accompagnement", code) {
+  const own = /^autre\s*:\s*(.*)$/su.exec(reason);
+  if (own) return t("reason_own", { text: own[1] }, code);
+  const known = { accompagnement: "coaching", qualité: "quality", formation: "training", sécurité: "safety" }[reason];
+  return known ? t(`reason_${known}`, {}, code) : reason;
+}
+
+/** « Connexion… » or « Reconnexion dans 3 s ». */
+export function retryWords(state, retryAt, code) {
+  if (state !== "waiting") return t("connecting", {}, code);
+  return t("reconnecting_in", { s: Math.max(1, Math.ceil((retryAt - Date.now()) / 1000)) }, code);
+}
+
+/** Whether an error of the server is its last word on this connection, whose end has words of its own. */
+export function isFarewell({ code, commercial_id }) {
+  return code === "token_refused" || (code === "not_allowed" && commercial_id === undefined);
+}
+
+/** A text of several lines as a list. */
+export function lines(key, code) {
+  return element("ul", {}, ...t(key, {}, code).split("\n").map((line) => element("li", { textContent: line })));
+}
+
+/** How good a network is, by what gets lost and how long it takes. @param {{loss: number, rtt_ms: number|null}} quality */
+export function qualityWords({ loss, rtt_ms }, code) {
+  const isPoor = loss > 0.08 || rtt_ms > 600;
+  const isFair = loss > 0.02 || rtt_ms > 300;
+  const percent = (loss * 100).toLocaleString(code, { maximumFractionDigits: 1 });
+  return t(`quality_${isPoor ? "poor" : isFair ? "fair" : "good"}`, { loss: percent }, code);
+}
