@@ -157,6 +157,12 @@ impl Page<'_> {
         self.call("Page.close", json!({}));
     }
 
+    /// Ends the page's process as a phone that runs out of memory does: without a word.
+    pub fn kill(&self) {
+        // The answer never comes: who would give it is gone.
+        self.browser.tools.borrow_mut().send(Some(&self.session), "Page.crash", json!({}));
+    }
+
     pub fn bring_to_front(&self) {
         self.call("Page.bringToFront", json!({}));
     }
@@ -196,13 +202,7 @@ impl Tools {
     }
 
     fn call(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
-        let id = self.next_id;
-        self.next_id += 1;
-        let mut request = json!({ "id": id, "method": method, "params": parameters });
-        if let Some(session) = session {
-            request["sessionId"] = json!(session);
-        }
-        self.websocket.send(Message::text(request.to_string())).unwrap();
+        let id = self.send(session, method, parameters);
         loop {
             let message = self.websocket.read().unwrap_or_else(|error| panic!("{method}: {error}"));
             let Message::Text(text) = message else { continue };
@@ -213,6 +213,18 @@ impl Tools {
             }
             self.on_event(&message);
         }
+    }
+
+    /// Asks for something and does not wait for the answer; returns its id.
+    fn send(&mut self, session: Option<&str>, method: &str, parameters: Value) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let mut request = json!({ "id": id, "method": method, "params": parameters });
+        if let Some(session) = session {
+            request["sessionId"] = json!(session);
+        }
+        self.websocket.send(Message::text(request.to_string())).unwrap();
+        id
     }
 
     fn on_event(&mut self, message: &Value) {

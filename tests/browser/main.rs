@@ -2,13 +2,15 @@
 #![allow(clippy::disallowed_methods, reason = "browsers live in real time")]
 
 mod chromium;
+mod day;
+mod relay;
 mod sound;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chromium::{Chromium, Page};
 use nix::sys::signal::Signal;
@@ -121,9 +123,11 @@ fn a_restart_of_the_server_heals_by_itself() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         let before = paul.evaluate("sockets");
         ecoute.restart(signal);
+        let started = Instant::now();
         paul.wait_for(&format!("sockets > {before}"));
         paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
         lea.wait_for("document.title.includes('Paul D.')");
+        assert!(started.elapsed() < Duration::from_secs(10), "{signal}: {:?}", started.elapsed());
     }
 }
 

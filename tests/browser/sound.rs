@@ -77,14 +77,38 @@ pub struct Sound {
 
 /// Records what a page plays and measures it.
 pub fn listen(page: &Page<'_>, ms: u32) -> Sound {
-    let recorded = page.evaluate(&format!("record({ms})"));
+    measure(&samples(page.evaluate(&format!("record({ms})"))))
+}
+
+/// Records what a page plays while something is done; returns the samples, 48,000 a second.
+pub fn record_while(page: &Page<'_>, ms: u32, act: impl FnOnce()) -> Vec<f64> {
+    page.evaluate(&format!("window.recorded = record({ms}); true"));
+    act();
+    samples(page.evaluate("window.recorded"))
+}
+
+/// Returns the longest time without sound, in ms.
+pub fn longest_silence_ms(samples: &[f64]) -> usize {
+    let is_silent = |frame: &[f64]| level(frame) < 0.003;
+    let frames: Vec<bool> = samples.chunks_exact(SAMPLE_HZ as usize / 200).map(is_silent).collect();
+    frames.split(|is_silent| !is_silent).map(<[bool]>::len).max().unwrap_or(0) * 5
+}
+
+fn samples(recorded: Value) -> Vec<f64> {
     let Value::Array(recorded) = recorded else { panic!("no sound: {recorded}") };
-    let samples: Vec<f64> = recorded.iter().map(|sample| sample.as_f64().unwrap() / 32_767.0).collect();
-    let level = |samples: &[f64]| (samples.iter().map(|s| s * s).sum::<f64>() / samples.len() as f64).sqrt();
+    recorded.iter().map(|sample| sample.as_f64().unwrap() / 32_767.0).collect()
+}
+
+fn level(samples: &[f64]) -> f64 {
+    (samples.iter().map(|s| s * s).sum::<f64>() / samples.len() as f64).sqrt()
+}
+
+/// Measures a second of sound or more.
+pub fn measure(samples: &[f64]) -> Sound {
     let frames: Vec<f64> = samples.chunks_exact(SAMPLE_HZ as usize / 50).map(level).collect();
     let sounding = frames.iter().filter(|&&level| level > 0.01).count() as f64 / frames.len() as f64;
     let seconds = samples.len() as f64 / f64::from(SAMPLE_HZ);
-    Sound { seconds, hz: strongest(&samples), level: level(&samples), sounding }
+    Sound { seconds, hz: strongest(samples), level: level(samples), sounding }
 }
 
 /// Returns the strongest frequency by correlating a second of sound with tones one hertz apart (Goertzel).

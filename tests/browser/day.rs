@@ -1,0 +1,174 @@
+//! A working day in real browsers: several people at once, and everything that comes between them.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::chromium::{Chromium, Page};
+use crate::relay::Relay;
+use crate::support::Ecoute;
+use crate::{assert_tone, microphone, screenshots, sound, start_listening, start_streaming};
+
+const STARTED: &str = "deep('ecoute-panel >>> #panel').dataset.listening === 'started'";
+
+/// Clicks the headphones of somebody, heard or not.
+fn click_headphones(page: &Page<'_>, id: &str) {
+    page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
+}
+
+fn set_volume(page: &Page<'_>, percent: u32) {
+    page.evaluate(&format!("deep('ecoute-panel >>> #volume').value = {percent}"));
+    page.evaluate("deep('ecoute-panel >>> #volume').dispatchEvent(new Event('input'))");
+}
+
+#[test]
+fn each_of_two_supervisors_hears_the_right_one_of_two_salespeople() {
+    let ecoute = Ecoute::start();
+    let ((_low, low), (_high, high)) = (microphone(440.0), microphone(880.0));
+    let phones = [Chromium::start(&low, "fr-FR"), Chromium::start(&high, "fr-FR")];
+    let desks = [Chromium::start(&low, "fr-FR"), Chromium::start(&low, "en-GB")];
+    let lea = phones[0].open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    let tom = phones[1].open(&ecoute.link("commercial", "tom", "Tom L."));
+    for page in [&lea, &tom] {
+        start_streaming(page);
+    }
+    let paul = desks[0].open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    let ana = desks[1].open_prepared(&ecoute.link("admin", "ana", "Ana R."), sound::TAP);
+    start_listening(&paul, "lea");
+    start_listening(&ana, "tom");
+    assert_tone(&ana, 880.0);
+    assert_tone(&paul, 440.0);
+
+    // A switch: at most 300 ms of silence between the two.
+    let samples = sound::record_while(&paul, 5000, || {
+        thread::sleep(Duration::from_millis(1500));
+        click_headphones(&paul, "tom");
+    });
+    let silence_ms = sound::longest_silence_ms(&samples);
+    assert!(silence_ms <= 300, "{silence_ms} ms of silence at the switch");
+    let (before, after) = (&samples[..48_000], &samples[samples.len() - 72_000..]);
+    assert!((sound::measure(before).hz / 440.0 - 1.0).abs() < 0.02, "{:?}", sound::measure(before));
+    assert!((sound::measure(after).hz / 880.0 - 1.0).abs() < 0.02, "{:?}", sound::measure(after));
+    tom.wait_for("document.title.includes('+1')");
+    lea.wait_for("!document.title.includes('Paul D.')");
+    paul.wait_for("document.querySelector('[data-commercial=tom]').innerText.includes('Ana')");
+
+    // Each has a volume of their own, from nothing to double.
+    set_volume(&paul, 100);
+    thread::sleep(Duration::from_millis(300));
+    let full = sound::listen(&paul, 1000).level;
+    set_volume(&paul, 200);
+    thread::sleep(Duration::from_millis(300));
+    let double = sound::listen(&paul, 1000).level;
+    assert!((1.7..2.3).contains(&(double / full)), "{double} / {full}");
+    set_volume(&paul, 0);
+    thread::sleep(Duration::from_millis(300));
+    assert!(sound::listen(&paul, 1000).level < 0.001);
+    assert!(sound::listen(&ana, 1000).level > 0.01, "her volume is her own");
+    for browser in phones.iter().chain(&desks) {
+        assert_eq!(browser.complaints(), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn a_pause_is_silent_within_300_ms_and_keeps_the_broadcast() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+    paul.evaluate(
+        "window.silentAt = new Promise((resolve) => {
+            let since = null;
+            const look = () => {
+                if (loudness() > 0.001) since = null; else since ??= Date.now();
+                if (since && Date.now() - since > 500) resolve(since); else setTimeout(look, 5);
+            };
+            look();
+        }); true",
+    );
+    lea.evaluate(
+        "addEventListener('click', () => { window.clickedAt = Date.now(); }, { capture: true, once: true })",
+    );
+    lea.click("ecoute-micro >>> #pause");
+    let silent_after_ms = paul.evaluate("silentAt").as_f64().unwrap() - lea.evaluate("clickedAt").as_f64().unwrap();
+    assert!(silent_after_ms <= 300.0, "{silent_after_ms} ms");
+    // Longer than anybody who sends nothing stays on air: a pause is no end.
+    thread::sleep(Duration::from_secs(23));
+    assert_eq!(paul.evaluate("document.querySelector('[data-commercial=lea]').dataset.state"), "paused");
+    assert_eq!(paul.evaluate("loudness() < 0.001"), true);
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
+}
+
+#[test]
+fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    start_listening(&paul, "lea");
+    lea.kill();
+    paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'interrupted'");
+    paul.wait_for("loudness() < 0.001");
+    paul.screenshot(&screenshots().join("admin-interrupted.png"));
+    let again = phone.open(&format!("http://{}/commercial", ecoute.address));
+    start_streaming(&again);
+    paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
+    again.wait_for("document.title.includes('Paul D.')");
+
+    // Another device takes over, and the wish follows.
+    let other = Chromium::start(&tone, "fr-FR");
+    let other_page = other.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    other_page.click("ecoute-micro >>> #take-over");
+    again.wait_for("document.body.dataset.state === 'already_open'");
+    start_streaming(&other_page);
+    paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
+    other_page.wait_for("document.title.includes('Paul D.')");
+    assert_eq!(again.evaluate("document.title.includes('Paul D.')"), false);
+}
+
+#[test]
+fn a_phone_on_the_road_is_heard_again_by_itself() {
+    let relay = Relay::bind();
+    let ecoute =
+        Ecoute::start_with(tempfile::TempDir::new().unwrap(), &["--public-address", &relay.address.to_string()]);
+    relay.forward_to(ecoute.address);
+    let link = |role: &str, id: &str, name: &str| {
+        ecoute.link(role, id, name).replace(&ecoute.address.to_string(), &relay.address.to_string())
+    };
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let paul = desk.open_prepared(&link("admin", "paul", "Paul D."), sound::TAP);
+    paul.wait_for("document.body.dataset.audio === 'ready'");
+    let road = relay.new_network(Duration::from_millis(40));
+    let lea = phone.open(&link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+
+    // The carrier gives the phone another address.
+    road.move_clients();
+    paul.wait_for("loudness() < 0.001");
+    let silent = Instant::now();
+    paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
+    assert!(silent.elapsed() < Duration::from_secs(8), "{:?} for a new address", silent.elapsed());
+
+    // A tunnel: longer than the pages and the server need to notice.
+    road.cut(true);
+    paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'interrupted'");
+    thread::sleep(Duration::from_secs(12));
+    road.cut(false);
+    let back = Instant::now();
+    paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
+    lea.wait_for("document.title.includes('Paul D.')");
+    assert!(back.elapsed() < Duration::from_secs(10), "{:?} after a tunnel", back.elapsed());
+    assert_tone(&paul, 440.0);
+    assert_eq!(lea.evaluate("document.body.dataset.state"), Value::from("on_air"));
+}
