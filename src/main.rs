@@ -4,16 +4,18 @@
 //! person who starts it can put right. Invariant: tokens and links go to a terminal, or to who asked for one; never
 //! to a log.
 
+mod cli;
+
 use std::io::{self, IsTerminal, Write};
-use std::net::{Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use clap::Parser;
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use cli::{Command, CommandLine, LinkOptions, ServeOptions, TokenOptions};
 use ecoute::config::{Config, ConfigError, Limits};
-use ecoute::shell::addresses::{PublicAddress, advertised};
+use ecoute::shell::addresses::advertised;
 use ecoute::shell::logging::{self, FilterError};
 use ecoute::shell::secret::{self, SecretError};
 use ecoute::shell::{self, BindError, RunError};
@@ -21,94 +23,8 @@ use ecoute::token::{self, Claims, Role};
 
 const PORT_DEFAULT: u16 = 8080;
 
-/// The longest life of a token: ten years.
-const TTL_MAX: Duration = Duration::from_secs(3650 * 86_400);
-
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);
-
-/// Lets supervisors listen live to salespeople who stream their microphone.
-#[derive(Parser)]
-#[command(name = "ecoute", version, args_conflicts_with_subcommands = true)]
-struct CommandLine {
-    #[command(flatten)]
-    serve: ServeOptions,
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the server; the same as no command.
-    Serve(ServeOptions),
-    /// Print a token for one user.
-    Token(TokenOptions),
-    /// Print a link that opens one user's page.
-    Link(LinkOptions),
-}
-
-#[derive(Args)]
-struct ServeOptions {
-    /// Address for TCP and UDP; [::] takes IPv4 too, and is 0.0.0.0 where IPv6 is missing
-    #[arg(long, env = "ECOUTE_LISTEN", value_name = "IP:PORT", default_value = "[::]:8080",
-        value_parser = parse_listen)]
-    listen: SocketAddr,
-    /// Address that clients send media to; may be repeated [default: all of this machine]
-    #[arg(long, env = "ECOUTE_PUBLIC_ADDRESS", value_name = "IP[:PORT]", value_delimiter = ',')]
-    public_address: Vec<PublicAddress>,
-    /// Web origin that may use this server from its own pages; may be repeated
-    #[arg(long, env = "ECOUTE_ALLOW_ORIGIN", value_name = "https://HOST[:PORT]", value_delimiter = ',',
-        value_parser = parse_origin)]
-    allow_origin: Vec<String>,
-    /// What to log: a level, and levels of parts (signal, gps, audio, webrtc, http, audit)
-    #[arg(long, env = "ECOUTE_LOG", value_name = "FILTER", default_value = "info", value_parser = parse_log)]
-    log: String,
-    #[command(flatten)]
-    secret: SecretOptions,
-}
-
-#[derive(Args)]
-struct SecretOptions {
-    /// Directory for everything that the server keeps
-    #[arg(long, env = "ECOUTE_DATA", value_name = "DIR", default_value = "ecoute-data")]
-    data: PathBuf,
-    /// File with the secret that signs tokens, at least 32 bytes [default: secret in the data directory]
-    #[arg(long, env = "ECOUTE_SECRET_FILE", value_name = "FILE")]
-    secret_file: Option<PathBuf>,
-}
-
-#[derive(Args)]
-struct TokenOptions {
-    /// admin (listens), commercial (streams) or monitor (status only)
-    #[arg(long)]
-    role: Role,
-    /// The user's id
-    #[arg(long, value_parser = parse_id)]
-    id: String,
-    /// What people see instead of the id
-    #[arg(long, value_parser = parse_name)]
-    name: Option<String>,
-    /// For an admin: the ids of the only salespeople to see and hear [default: all]
-    #[arg(long, value_name = "ID,ID", value_delimiter = ',', value_parser = parse_id)]
-    listen: Option<Vec<String>>,
-    /// How long the token works: 90s, 15m, 12h, 30d
-    #[arg(long, default_value = "12h", value_parser = parse_ttl)]
-    ttl: Duration,
-    /// For a commercial: a device without a page streams, nobody's microphone
-    #[arg(long)]
-    device: bool,
-    #[command(flatten)]
-    secret: SecretOptions,
-}
-
-#[derive(Args)]
-struct LinkOptions {
-    #[command(flatten)]
-    token: TokenOptions,
-    /// Where users reach the server [default: http://localhost and the port of ECOUTE_LISTEN, or 8080]
-    #[arg(long, env = "ECOUTE_URL", value_parser = parse_url)]
-    url: Option<String>,
-}
 
 /// Why the program ends before its time; each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -243,12 +159,6 @@ fn configured_port() -> u16 {
     listen.map_or(PORT_DEFAULT, |address| address.port())
 }
 
-impl SecretOptions {
-    fn path(&self) -> PathBuf {
-        self.secret_file.clone().unwrap_or_else(|| self.data.join("secret"))
-    }
-}
-
 impl TokenOptions {
     fn mint(self) -> Result<String, ProgramError> {
         if self.listen.is_some() && !matches!(self.role, Role::Admin) {
@@ -282,159 +192,9 @@ fn link(base: &str, role: Role, token: &str) -> Option<String> {
     Some(format!("{base}/{page}#t={token}"))
 }
 
-fn parse_listen(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "write an IP address and a port, as [::]:8080 or 127.0.0.1:8080")
-}
-
-fn parse_log(text: &str) -> Result<String, FilterError> {
-    logging::check_filter(text).map(|()| text.to_owned())
-}
-
-fn parse_id(text: &str) -> Result<String, &'static str> {
-    let is_valid = token::is_valid_id(text);
-    is_valid
-        .then(|| text.to_owned())
-        .ok_or("an id has 1 to 128 printable ASCII characters, no space and none of / ? # % \\")
-}
-
-fn parse_name(text: &str) -> Result<String, &'static str> {
-    token::is_valid_name(text).then(|| text.to_owned()).ok_or("a name has 1 to 80 characters on one line")
-}
-
-fn parse_ttl(text: &str) -> Result<Duration, &'static str> {
-    const WRONG: &str = "write a whole number and s, m, h or d, from 1s to 3650d";
-    let unit = text.chars().last().ok_or(WRONG)?;
-    let unit_s = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return Err(WRONG),
-    };
-    let digits = &text[..text.len() - unit.len_utf8()];
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(WRONG);
-    }
-    let ttl_s = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(unit_s)).ok_or(WRONG)?;
-    let ttl = Duration::from_secs(ttl_s);
-    if ttl.is_zero() || ttl > TTL_MAX { Err(WRONG) } else { Ok(ttl) }
-}
-
-fn parse_url(text: &str) -> Result<String, &'static str> {
-    let has_scheme = text.starts_with("https://") || text.starts_with("http://");
-    if !has_scheme || text.contains(['#', '?']) || text.contains(char::is_whitespace) {
-        return Err("write it as https://ecoute.example");
-    }
-    Ok(text.trim_end_matches('/').to_owned())
-}
-
-/// Returns the origin as browsers write it: in lower case, without the scheme's own port (RFC 6454 §6.1).
-fn parse_origin(text: &str) -> Result<String, &'static str> {
-    const WRONG: &str = "write it as https://app.example or https://app.example:8443, without a path";
-    let text = text.to_ascii_lowercase();
-    let (scheme, rest) = text.split_once("://").ok_or(WRONG)?;
-    let port_of_scheme = match scheme {
-        "https" => 443,
-        "http" => 80,
-        _ => return Err(WRONG),
-    };
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().map_err(|_| WRONG)?)),
-        Some(_) | None => (rest, None),
-    };
-    let literal = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-    let is_host = match literal {
-        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-    };
-    match port {
-        _ if !is_host => Err(WRONG),
-        Some(0) => Err(WRONG),
-        Some(port) if port != port_of_scheme => Ok(format!("{scheme}://{host}:{port}")),
-        Some(_) | None => Ok(format!("{scheme}://{host}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-
-    #[test]
-    fn command_line_is_consistent() {
-        CommandLine::command().debug_assert();
-    }
-
-    #[test]
-    fn ttl() {
-        let seconds = |count| Ok(Duration::from_secs(count));
-        let wrong = Err("write a whole number and s, m, h or d, from 1s to 3650d");
-        let cases = [
-            ("1s", seconds(1)),
-            ("90s", seconds(90)),
-            ("15m", seconds(900)),
-            ("12h", seconds(43_200)),
-            ("3650d", seconds(315_360_000)),
-            ("3651d", wrong),
-            ("0s", wrong),
-            ("", wrong),
-            ("h", wrong),
-            ("12", wrong),
-            ("-1h", wrong),
-            ("+1h", wrong),
-            ("1.5h", wrong),
-            ("1w", wrong),
-            ("1é", wrong),
-            ("18446744073709551615d", wrong),
-            ("18446744073709551616s", wrong),
-        ];
-        for (text, want) in cases {
-            assert_eq!(parse_ttl(text), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn origins() {
-        let cases = [
-            ("https://app.example", Some("https://app.example")),
-            ("https://App.Example:8443", Some("https://app.example:8443")),
-            ("https://app.example:443", Some("https://app.example")),
-            ("http://localhost:3000", Some("http://localhost:3000")),
-            ("http://localhost:80", Some("http://localhost")),
-            ("https://[::1]:8443", Some("https://[::1]:8443")),
-            ("https://[::1]", Some("https://[::1]")),
-            ("https://app.example/", None),
-            ("https://app.example/path", None),
-            ("https://", None),
-            ("https://:443", None),
-            ("https://user@app.example", None),
-            ("https://app.example:0", None),
-            ("https://app.example:65536", None),
-            ("https://*.example", None),
-            ("https://[::g]", None),
-            ("app.example", None),
-            ("ftp://app.example", None),
-            ("null", None),
-            ("*", None),
-        ];
-        for (text, want) in cases {
-            assert_eq!(parse_origin(text).ok().as_deref(), want, "{text}");
-        }
-    }
-
-    #[test]
-    fn names_and_urls() {
-        assert!(parse_name(&"é".repeat(80)).is_ok());
-        for wrong in ["", "  ", "a\nb", &"é".repeat(81)] {
-            assert!(parse_name(wrong).is_err(), "{wrong:?}");
-        }
-        assert_eq!(parse_url("https://ecoute.example/").as_deref(), Ok("https://ecoute.example"));
-        assert_eq!(parse_url("http://localhost:1").as_deref(), Ok("http://localhost:1"));
-        for wrong in ["ecoute.example", "https://a#t", "https://a b", ""] {
-            assert!(parse_url(wrong).is_err(), "{wrong:?}");
-        }
-    }
 
     #[test]
     fn links() {

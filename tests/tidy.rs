@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// What each module may name of ours, from the outermost to the innermost. What all may name stands in `COMMON`.
 const KNOWS: &[(&str, &[&str])] = &[
-    ("main", &["shell", "token"]),
+    ("main", &["cli", "shell", "token"]),
+    ("cli", &["shell", "token"]),
     ("shell", &["server"]),
     ("server", &["arrivals", "broadcast", "conn", "demux", "egress", "peer", "token", "web", "wire"]),
     ("broadcast", &["arrivals", "level", "wire"]),
