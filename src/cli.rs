@@ -6,10 +6,11 @@ use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use ecoute::shell::addresses::PublicAddress;
 use ecoute::shell::logging::{self, FilterError};
-use ecoute::token::{self, Role};
+use ecoute::token::{self, ClaimRules, Pointer, Role, RoleMapping};
 
 /// The longest life of a token: ten years.
 const TTL_MAX: Duration = Duration::from_secs(3650 * 86_400);
@@ -32,6 +33,8 @@ pub enum Command {
     Token(TokenOptions),
     /// Print a link that opens one user's page.
     Link(LinkOptions),
+    /// Refuse every token that one user has now, and end their connections.
+    Revoke(RevokeOptions),
 }
 
 #[derive(Args)]
@@ -51,14 +54,70 @@ pub struct ServeOptions {
     #[arg(long, env = "ECOUTE_LOG", value_name = "FILTER", default_value = "info", value_parser = parse_log)]
     pub log: String,
     #[command(flatten)]
+    pub issuer: IssuerOptions,
+    #[command(flatten)]
     pub secret: SecretOptions,
+}
+
+/// Tokens of an identity provider, beside the own.
+#[derive(Args)]
+pub struct IssuerOptions {
+    /// File with the public key (PEM) or keys (JWKS) of an identity provider whose tokens are good too
+    #[arg(long, env = "ECOUTE_TOKEN_PUBLIC_KEY", value_name = "FILE")]
+    pub token_public_key: Option<PathBuf>,
+    /// What "aud" of its tokens must be or hold [default: anything]
+    #[arg(long, env = "ECOUTE_TOKEN_AUDIENCE", value_name = "AUD", requires = "token_public_key",
+        value_parser = NonEmptyStringValueParser::new())]
+    pub token_audience: Option<String>,
+    /// Where its tokens say the user's id
+    #[arg(
+        long,
+        env = "ECOUTE_CLAIM_ID",
+        value_name = "POINTER",
+        default_value = "/sub",
+        requires = "token_public_key"
+    )]
+    pub claim_id: Pointer,
+    /// Where its tokens say the user's name
+    #[arg(
+        long,
+        env = "ECOUTE_CLAIM_NAME",
+        value_name = "POINTER",
+        default_value = "/name",
+        requires = "token_public_key"
+    )]
+    pub claim_name: Pointer,
+    /// Where its tokens say the user's role; of an array any may be
+    #[arg(
+        long,
+        env = "ECOUTE_CLAIM_ROLE",
+        value_name = "POINTER",
+        default_value = "/role",
+        requires = "token_public_key"
+    )]
+    pub claim_role: Pointer,
+    /// What its roles are here; may be repeated, and then no other role counts [default: the same]
+    #[arg(
+        long,
+        env = "ECOUTE_ROLE_MAP",
+        value_name = "THEIRS=OURS",
+        value_delimiter = ',',
+        requires = "token_public_key"
+    )]
+    pub role_map: Vec<RoleMapping>,
+}
+
+#[derive(Args)]
+pub struct DataOptions {
+    /// Directory for everything that the server keeps
+    #[arg(long, env = "ECOUTE_DATA", value_name = "DIR", default_value = "ecoute-data")]
+    pub data: PathBuf,
 }
 
 #[derive(Args)]
 pub struct SecretOptions {
-    /// Directory for everything that the server keeps
-    #[arg(long, env = "ECOUTE_DATA", value_name = "DIR", default_value = "ecoute-data")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub data: DataOptions,
     /// File with the secret that signs tokens, at least 32 bytes [default: secret in the data directory]
     #[arg(long, env = "ECOUTE_SECRET_FILE", value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
@@ -97,10 +156,32 @@ pub struct LinkOptions {
     pub url: Option<String>,
 }
 
+#[derive(Args)]
+pub struct RevokeOptions {
+    /// The user's id
+    #[arg(value_parser = parse_id)]
+    pub id: String,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+impl IssuerOptions {
+    /// Returns where tokens of the identity provider say what we need.
+    pub fn rules(self) -> ClaimRules {
+        ClaimRules {
+            id: self.claim_id,
+            name: self.claim_name,
+            role: self.claim_role,
+            roles: self.role_map,
+            audience: self.token_audience,
+        }
+    }
+}
+
 impl SecretOptions {
     /// Returns where the secret is.
     pub fn path(&self) -> PathBuf {
-        self.secret_file.clone().unwrap_or_else(|| self.data.join("secret"))
+        self.secret_file.clone().unwrap_or_else(|| self.data.data.join("secret"))
     }
 }
 

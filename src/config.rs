@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::rate::Rate;
+use crate::token::{Issuer, Revoked};
 
 /// How many addresses may be advertised as ICE candidates.
 pub const ADVERTISED_MAX: usize = 8;
@@ -13,7 +14,7 @@ pub const ADVERTISED_MAX: usize = 8;
 /// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
 
-/// What one server is told at its start; nothing in it changes while it runs.
+/// What one server is told at its start.
 #[derive(Clone)]
 pub struct Config {
     /// The addresses that clients are told to send media to; the first of a family stands for all that is
@@ -21,6 +22,10 @@ pub struct Config {
     pub advertised: Vec<SocketAddr>,
     /// The key that signs tokens (HS256), at least [`SECRET_BYTES_MIN`] bytes.
     pub token_secret: Vec<u8>,
+    /// Whose tokens are good besides; the keys in it may be replaced later.
+    pub issuer: Option<Issuer>,
+    /// Whose tokens are refused; the list may be replaced later.
+    pub revoked: Revoked,
     /// Origins besides the server's own that may open a WebSocket, as browsers write them: `https://app.example`.
     pub allowed_origins: Vec<String>,
     pub limits: Limits,
@@ -218,6 +223,8 @@ mod tests {
             let config = Config {
                 advertised: advertised.clone(),
                 token_secret: vec![7; *secret_bytes],
+                issuer: None,
+                revoked: Revoked::default(),
                 allowed_origins: vec![],
                 limits: Limits::default(),
             };

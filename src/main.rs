@@ -8,23 +8,35 @@ mod cli;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use cli::{Command, CommandLine, LinkOptions, ServeOptions, TokenOptions};
+use cli::{Command, CommandLine, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions, TokenOptions};
 use ecoute::config::{Config, ConfigError, Limits};
 use ecoute::shell::addresses::advertised;
 use ecoute::shell::logging::{self, FilterError};
+use ecoute::shell::rewrite::{RewriteError, rewrite};
 use ecoute::shell::secret::{self, SecretError};
+use ecoute::shell::watch::{FileError, Purpose, Watch, WatchedFile};
 use ecoute::shell::{self, BindError, RunError};
-use ecoute::token::{self, Claims, Role};
+use ecoute::token::{
+    self, Claims, Issuer, KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked, RevokedError,
+    Role,
+};
 
 const PORT_DEFAULT: u16 = 8080;
 
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);
+
+/// What commands that are no server say on stderr besides their error: what is wrong with a file.
+const LOG_OF_COMMANDS: &str = "error";
+
+/// The list of revoked users, in the data directory.
+const REVOKED_FILE: &str = "revoked";
 
 /// Why the program ends before its time; each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +51,16 @@ enum ProgramError {
     Secret(#[from] SecretError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error("{0}; name the identity provider's key file with --token-public-key")]
+    KeysUnreadable(FileError),
+    #[error("the public key file {} can't be used: {error}", path.display())]
+    Keys { path: PathBuf, error: KeysError },
+    #[error("{0}: it holds the revoked users, and without it they would be let in again")]
+    RevokedUnreadable(FileError),
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
+    #[error(transparent)]
+    NotRevoked(#[from] RewriteError<RevokedError>),
     #[error("can't list this machine's addresses: {0}; give one with --public-address")]
     Addresses(io::Error),
     #[error("can't print: {0}")]
@@ -57,6 +79,7 @@ fn main() -> ExitCode {
         Ok(CommandLine { command: Some(Command::Serve(options)), .. }) => serve(options),
         Ok(CommandLine { command: Some(Command::Token(options)), .. }) => print_token(options),
         Ok(CommandLine { command: Some(Command::Link(options)), .. }) => print_link(options),
+        Ok(CommandLine { command: Some(Command::Revoke(options)), .. }) => revoke(&options),
         Ok(CommandLine { command: None, serve: options }) => serve(options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
@@ -67,6 +90,11 @@ fn main() -> ExitCode {
         | ProgramError::Config(_)
         | ProgramError::Filter(_)
         | ProgramError::Secret(_)
+        | ProgramError::KeysUnreadable(_)
+        | ProgramError::Keys { .. }
+        | ProgramError::RevokedUnreadable(_)
+        | ProgramError::Revoked(_)
+        | ProgramError::NotRevoked(_)
         | ProgramError::Addresses(_)
         | ProgramError::ListenNotAdmin
         | ProgramError::DeviceNotCommercial
@@ -94,12 +122,18 @@ fn print_error(text: &str) {
 
 fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     logging::start(&options.log)?;
-    secret::prepare_data_directory(&options.secret.data)?;
+    let data = &options.secret.data.data;
+    secret::prepare_data_directory(data)?;
     let token_secret = secret::load_or_make(&options.secret.path())?;
+    let mut watched = Vec::new();
+    let issuer = load_issuer(options.issuer, &mut watched)?;
+    let revoked = load_revoked(data, &mut watched)?;
     let sockets = shell::bind(options.listen)?;
     let config = Config {
         advertised: advertised(&options.public_address, sockets.address()).map_err(ProgramError::Addresses)?,
         token_secret,
+        issuer,
+        revoked,
         allowed_origins: options.allow_origin,
         limits: Limits::default(),
     };
@@ -108,7 +142,43 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     if io::stdout().is_terminal() {
         print_welcome(&config.token_secret, sockets.address())?;
     }
-    shell::run(sockets, config, seed)?;
+    shell::run(sockets, config, seed, Watch::new(watched))?;
+    Ok(())
+}
+
+/// Reads the keys of the identity provider, where one is named.
+fn load_issuer(
+    options: IssuerOptions,
+    watched: &mut Vec<(Purpose, WatchedFile)>,
+) -> Result<Option<Issuer>, ProgramError> {
+    let Some(path) = options.token_public_key.clone() else { return Ok(None) };
+    let (file, contents) = WatchedFile::open(&path, PUBLIC_KEYS_BYTES_MAX).map_err(ProgramError::KeysUnreadable)?;
+    let keys = PublicKeys::parse(&contents).map_err(|error| ProgramError::Keys { path, error })?;
+    log::info!("tokens of an identity provider are accepted: keys={}", keys.len());
+    watched.push((Purpose::PublicKeys, file));
+    Ok(Some(Issuer { keys, rules: options.rules() }))
+}
+
+/// Reads the list of revoked users; until somebody is revoked there is none.
+fn load_revoked(data: &Path, watched: &mut Vec<(Purpose, WatchedFile)>) -> Result<Revoked, ProgramError> {
+    let path = data.join(REVOKED_FILE);
+    let (file, contents) =
+        WatchedFile::open_or_empty(&path, REVOKED_BYTES_MAX).map_err(ProgramError::RevokedUnreadable)?;
+    watched.push((Purpose::Revoked, file));
+    Ok(Revoked::parse(&contents)?)
+}
+
+/// Puts a user on the list, which a running server notices by itself.
+fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
+    logging::start(LOG_OF_COMMANDS)?;
+    let (id, unix_s) = (&options.id, unix_s());
+    rewrite(&options.data.data, REVOKED_FILE, |list| Revoked::add(list, id, unix_s))?;
+    let at = logging::timestamp(UNIX_EPOCH + Duration::from_secs(unix_s));
+    writeln!(
+        io::stdout(),
+        "Revoked {id}: every token issued up to {at} is refused, and a running server ends their connections within a \
+         second. Tokens made from the next second on work."
+    )?;
     Ok(())
 }
 
@@ -174,10 +244,14 @@ impl TokenOptions {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a token says when it was issued")]
 fn claims(role: Role, sub: String, name: Option<String>, ttl: Duration) -> Claims {
-    let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let iat = unix_s();
     Claims { sub, role, name, listen: None, device: false, exp: iat + ttl.as_secs(), iat, nbf: None }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tokens and revocations say when they were made")]
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Returns the link to the page of `role`; a monitor has none.

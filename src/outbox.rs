@@ -55,6 +55,8 @@ pub enum AuditEvent {
     ListenStopped,
     /// The wish ended before anything was heard.
     ListenWithdrawn,
+    /// A user's token was revoked while they were connected or on air, which ends that.
+    AccessRevoked,
 }
 
 impl AuditEvent {
@@ -71,6 +73,7 @@ impl AuditEvent {
             AuditEvent::ListenStarted => "listen_started",
             AuditEvent::ListenStopped => "listen_stopped",
             AuditEvent::ListenWithdrawn => "listen_withdrawn",
+            AuditEvent::AccessRevoked => "access_revoked",
         }
     }
 }

@@ -1,13 +1,25 @@
 //! Turns a signed token (JWT, RFC 7519) into what its bearer may do, and mints such tokens.
 //!
-//! Knows no clock: times are compared with what the caller says it is. Invariant: [`Claims`] come out of
-//! [`Verifier::verify`] only with a good signature, inside their times, and with an id that is safe to show.
+//! Two kinds are good: those of the own secret, and those of an identity provider whose public keys are known
+//! ([`Issuer`]). Knows no clock: times are compared with what the caller says it is. Invariant: [`Claims`] come out of
+//! [`Verifier::verify`] only with a good signature of the algorithm that the key is for, inside their times, not
+//! revoked, and with an id that is safe to show.
+
+mod issuer;
+mod keys;
+mod revoked;
 
 use std::fmt;
+use std::mem;
 use std::str::FromStr;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
+pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
+pub use revoked::{REVOKED_BYTES_MAX, Revoked, RevokedError};
 
 /// The longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -108,32 +120,57 @@ impl Claims {
 pub enum TokenError {
     #[error("longer than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
-    #[error("not a token signed with this server's key, or a required claim is missing")]
+    #[error("not a token signed with a key of this server, or a required claim is missing")]
     NotSigned,
-    #[error("\"sub\" is no id, or \"name\" is no name")]
+    #[error("a claim is not what it must be")]
     BadClaims,
+    #[error("for another audience, or for none")]
+    OtherAudience,
+    #[error("names no role of ours")]
+    NoRole,
+    #[error("names several roles of ours")]
+    SeveralRoles,
     #[error("expired")]
     Expired,
     #[error("issued or valid only in the future")]
     NotYetValid,
+    #[error("revoked")]
+    Revoked,
 }
 
-/// Verifies tokens against one key.
+/// Verifies tokens against the own secret, the keys of an identity provider, and the list of who was revoked.
 pub struct Verifier {
-    key: DecodingKey,
-    validation: Validation,
+    own: Key,
+    issuer: Option<Issuer>,
+    revoked: Revoked,
 }
 
 impl Verifier {
-    /// Returns a verifier of HS256 tokens.
-    pub fn new(secret: &[u8]) -> Verifier {
-        let mut validation = Validation::new(Algorithm::HS256);
-        // The library reads the system's clock; times are compared below with the caller's.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
-        validation.leeway = 0;
-        Verifier { key: DecodingKey::from_secret(secret), validation }
+    /// Returns a verifier of HS256 tokens signed with `secret`, and of those of `issuer`.
+    pub fn new(secret: &[u8], issuer: Option<Issuer>, revoked: Revoked) -> Verifier {
+        Verifier { own: Key::new(Algorithm::HS256, DecodingKey::from_secret(secret)), issuer, revoked }
+    }
+
+    /// Replaces the keys of the identity provider; without one, nothing changes.
+    pub fn set_keys(&mut self, keys: PublicKeys) {
+        if let Some(issuer) = &mut self.issuer {
+            issuer.keys = keys;
+        }
+    }
+
+    /// Replaces the list of who was revoked; returns the one before.
+    pub fn replace_revoked(&mut self, revoked: Revoked) -> Revoked {
+        mem::replace(&mut self.revoked, revoked)
+    }
+
+    /// Returns the list of who was revoked.
+    pub fn revoked(&self) -> &Revoked {
+        &self.revoked
+    }
+
+    /// Tells whether the token that these claims came from was revoked since.
+    pub fn is_revoked(&self, claims: &Claims) -> bool {
+        self.revoked.refuses(&claims.sub, claims.iat)
     }
 
     /// Returns the claims of a token that is good at `unix_s`, in Unix seconds.
@@ -144,8 +181,11 @@ impl Verifier {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
-        let claims = decoded.map_err(|_| TokenError::NotSigned)?.claims;
+        let claims = match (self.own.open(token), &self.issuer) {
+            (Some(claims), _) => claims,
+            (None, Some(issuer)) => issuer.open(token)?,
+            (None, None) => return Err(TokenError::NotSigned),
+        };
         if !is_valid_id(&claims.sub) || !claims.name.as_deref().is_none_or(is_valid_name) {
             return Err(TokenError::BadClaims);
         }
@@ -155,7 +195,36 @@ impl Verifier {
         if claims.iat.max(claims.nbf.unwrap_or(0)) > unix_s.saturating_add(SKEW_S) {
             return Err(TokenError::NotYetValid);
         }
+        if self.is_revoked(&claims) {
+            return Err(TokenError::Revoked);
+        }
         Ok(claims)
+    }
+}
+
+/// A key that verifies, and the only algorithm that it is good for, whatever a token says.
+#[derive(Clone)]
+struct Key {
+    decoding: DecodingKey,
+    validation: Validation,
+}
+
+impl Key {
+    fn new(algorithm: Algorithm, decoding: DecodingKey) -> Key {
+        let mut validation = Validation::new(algorithm);
+        // The library reads the system's clock; times are compared above with the caller's.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.leeway = 0;
+        Key { decoding, validation }
+    }
+
+    /// Returns what a token says, if this key signed it. One that demands an extension is not understood, and so
+    /// refused (RFC 7515 §4.1.11).
+    fn open<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
+        let opened = jsonwebtoken::decode::<T>(token, &self.decoding, &self.validation).ok()?;
+        opened.header.crit.is_none().then_some(opened.claims)
     }
 }
 
@@ -183,6 +252,10 @@ mod tests {
     const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
     const NOW: u64 = 1_000_000;
 
+    fn verifier() -> Verifier {
+        Verifier::new(SECRET, None, Revoked::default())
+    }
+
     fn claims() -> Claims {
         Claims {
             sub: "paul".into(),
@@ -199,7 +272,7 @@ mod tests {
     #[test]
     fn what_was_minted_verifies() {
         let token = mint(SECRET, &claims());
-        assert_eq!(Verifier::new(SECRET).verify(NOW, &token), Ok(claims()));
+        assert_eq!(verifier().verify(NOW, &token), Ok(claims()));
     }
 
     #[test]
@@ -207,7 +280,7 @@ mod tests {
         let verify = |edit: &dyn Fn(&mut Claims)| {
             let mut claims = claims();
             edit(&mut claims);
-            Verifier::new(SECRET).verify(NOW, &mint(SECRET, &claims)).map(|_| ())
+            verifier().verify(NOW, &mint(SECRET, &claims)).map(|_| ())
         };
         type Edit<'a> = &'a dyn Fn(&mut Claims);
         let cases: &[(&str, Edit<'_>, Result<(), TokenError>)] = &[
@@ -232,7 +305,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_signed_by_us() {
-        let verifier = Verifier::new(SECRET);
+        let verifier = verifier();
         let good = mint(SECRET, &claims());
         let (head_and_claims, signature) = good.rsplit_once('.').unwrap();
         let (head, _) = head_and_claims.split_once('.').unwrap();
@@ -247,6 +320,11 @@ mod tests {
         );
         // {"alg":"none"}
         let none = format!("eyJhbGciOiJub25lIn0.{other_claims}.");
+        let critical = jsonwebtoken::encode(
+            &Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) },
+            &claims(),
+            &EncodingKey::from_secret(SECRET),
+        );
         let cases = [
             ("nothing", String::new()),
             ("another key", mint(b"another secret of 32 bytes or so", &claims())),
@@ -255,11 +333,25 @@ mod tests {
             ("algorithm none", none),
             ("another algorithm", hs512.unwrap()),
             ("no expiry", no_exp.unwrap()),
+            ("an extension that must be understood", critical.unwrap()),
         ];
         for (name, token) in cases {
             assert_eq!(verifier.verify(NOW, &token), Err(TokenError::NotSigned), "{name}");
         }
         assert_eq!(verifier.verify(NOW, &"a".repeat(TOKEN_BYTES_MAX + 1)), Err(TokenError::TooLong));
+    }
+
+    #[test]
+    fn revoked_until_a_second_and_good_after_it() {
+        let mut verifier = verifier();
+        let token = |iat| mint(SECRET, &Claims { iat, ..claims() });
+        verifier.replace_revoked(Revoked::parse(format!("paul {NOW}\n").as_bytes()).unwrap());
+        let cases = [(NOW - 1, Err(TokenError::Revoked)), (NOW, Err(TokenError::Revoked)), (NOW + 1, Ok(()))];
+        for (iat, want) in cases {
+            assert_eq!(verifier.verify(NOW + 1, &token(iat)).map(|_| ()), want, "{iat}");
+        }
+        verifier.replace_revoked(Revoked::parse(format!("paula {NOW}\n").as_bytes()).unwrap());
+        assert_eq!(verifier.verify(NOW, &token(NOW)).map(|_| ()), Ok(()));
     }
 
     #[test]

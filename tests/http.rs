@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ecoute::config::{Config, Limits};
 use ecoute::outbox::Outbox;
 use ecoute::server::Server;
-use ecoute::token::{self, Claims, Role};
+use ecoute::token::{self, Claims, Revoked, Role};
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 
@@ -26,6 +26,8 @@ fn server() -> (Server, Instant) {
     let config = Config {
         advertised: vec!["192.0.2.1:8080".parse().unwrap()],
         token_secret: SECRET.to_vec(),
+        issuer: None,
+        revoked: Revoked::default(),
         allowed_origins: vec!["https://app.example".into()],
         limits: Limits::default(),
     };

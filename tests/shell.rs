@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
@@ -14,7 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
+use support::client::{connect, get, read_response, register, request};
 use support::{Ecoute, PROGRAM, Terminal, WAIT, processor_time, program, run};
 use tempfile::TempDir;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -383,58 +384,9 @@ fn path(path: &std::path::Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn connect(address: SocketAddr) -> BufReader<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, WAIT).unwrap();
-    stream.set_read_timeout(Some(WAIT)).unwrap();
-    stream.set_write_timeout(Some(WAIT)).unwrap();
-    stream.set_nodelay(true).unwrap();
-    BufReader::new(stream)
-}
-
-fn request(path: &str, headers: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n")
-}
-
-fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
-    let mut client = connect(address);
-    client.get_mut().write_all(request(path, headers).as_bytes()).unwrap();
-    read_response(&mut client)
-}
-
-/// Reads one response, and not a byte of the next.
-fn read_response(client: &mut BufReader<TcpStream>) -> (u16, String) {
-    let mut line = String::new();
-    client.read_line(&mut line).unwrap();
-    let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {line:?}")).parse().unwrap();
-    let mut length = 0;
-    loop {
-        line.clear();
-        client.read_line(&mut line).unwrap();
-        match line.trim_end().split_once(':') {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.trim().parse().unwrap();
-            }
-            Some(_) => {}
-            None => break,
-        }
-    }
-    let mut body = vec![0; length];
-    client.read_exact(&mut body).unwrap();
-    (status, String::from_utf8(body).unwrap())
-}
-
 /// Returns a WebSocket that has registered as a salesperson.
 fn open_websocket(ecoute: &Ecoute) -> WebSocket<TcpStream> {
-    let stream = connect(ecoute.address).into_inner();
-    let (mut websocket, _) = tungstenite::client(format!("ws://{}/ws", ecoute.address), stream).unwrap();
-    let token = ecoute.token("commercial", "lea", "Léa");
-    let register = json!({"event": "register_user", "data": {"token": token, "page": "p1"}});
-    websocket.send(Message::text(register.to_string())).unwrap();
-    loop {
-        if let Message::Text(text) = websocket.read().unwrap() {
-            let message: Value = serde_json::from_str(&text).unwrap();
-            assert_eq!(message["event"], "user_registered", "{message}");
-            return websocket;
-        }
-    }
+    let (websocket, answer) = register(ecoute.address, &ecoute.token("commercial", "lea", "Léa"));
+    assert_eq!(answer["event"], "user_registered", "{answer}");
+    websocket
 }

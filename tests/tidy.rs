@@ -20,7 +20,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("wire", &[]),
     ("outbox", &[]),
-    ("config", &[]),
+    ("config", &["token"]),
     ("deadlines", &[]),
     ("stats", &[]),
     ("keys", &[]),

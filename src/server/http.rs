@@ -103,8 +103,9 @@ impl Server {
         let token = request.bearer.as_deref().unwrap_or_default();
         let claims = match self.verifier.verify(self.unix_s(now), token) {
             Ok(claims) => claims,
-            Err(_) => {
+            Err(error) => {
                 self.stats.tokens_refused += 1;
+                debug!(target: "http", "token refused conn={conn:?} error={error}");
                 let text = "send a valid token as Authorization: Bearer";
                 return self.refuse(now, conn, request, Status::Unauthorized, "token_refused", text);
             }

@@ -2,7 +2,7 @@
 //!
 //! The only module that sees all tables. `media` is the path of datagrams, `signaling` what users say, `session` who
 //! they are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers
-//! requests; this file holds the tables, the clock and the conns.
+//! requests, `tokens` takes new keys and revocations; this file holds the tables, the clock and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
@@ -12,8 +12,10 @@ mod media;
 mod session;
 mod signaling;
 mod streaming;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -118,10 +120,10 @@ impl Server {
     ///
     /// # Panics
     /// With a `config` that [`Config::check`] refuses.
-    pub fn new(config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
+    pub fn new(mut config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
         config.check().expect("the configuration was checked");
         Server {
-            verifier: Verifier::new(&config.token_secret),
+            verifier: Verifier::new(&config.token_secret, config.issuer.take(), mem::take(&mut config.revoked)),
             template: Template::new(&config.advertised),
             chance: ChaCha20Rng::from_seed(seed),
             clock: Clock { at: now, unix },
@@ -230,7 +232,7 @@ impl Server {
                 Timer::Levels => self.on_levels_deadline(now, out),
             }
         }
-        for conn in std::mem::take(&mut self.too_slow) {
+        for conn in mem::take(&mut self.too_slow) {
             self.stats.conns_too_slow += 1;
             self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
         }
@@ -423,6 +425,7 @@ impl CloseCode {
     const MALFORMED: CloseCode = CloseCode(4400, "malformed");
     const NOT_REGISTERED: CloseCode = CloseCode(4401, "not registered in time");
     const TOKEN_REFUSED: CloseCode = CloseCode(4401, "token refused or expired");
+    const REVOKED: CloseCode = CloseCode(4401, "token revoked");
     const NOT_ALLOWED: CloseCode = CloseCode(4403, "not allowed");
     const TOO_SLOW: CloseCode = CloseCode(4408, "too slow");
     const TAKEN_OVER: CloseCode = CloseCode(4409, "opened elsewhere");

@@ -52,7 +52,7 @@ pub fn start(filter: &str) -> Result<(), FilterError> {
 }
 
 /// Returns the moment as RFC 3339 with milliseconds, in UTC.
-pub(super) fn timestamp(at: SystemTime) -> String {
+pub fn timestamp(at: SystemTime) -> String {
     let elapsed = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (elapsed.as_secs() / 86_400, elapsed.as_secs() % 86_400);
     // Days since the epoch to a date: H. Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.

@@ -1,15 +1,17 @@
 //! Drives the server with real sockets, clocks and signals, on one thread.
 //!
-//! Thin: what bytes mean is the core's. A turn is poll → signals → TCP → datagrams → time → flush; each source has
+//! Thin: what bytes mean is the core's. A turn is poll → signals → changed files → TCP → datagrams → time → flush; each source has
 //! a budget, and one cut short by it goes on in the next turn, which then does not wait. Invariant: an audit entry
 //! is logged before anything that follows it in the outbox leaves.
 
 pub mod addresses;
 pub mod logging;
+pub mod rewrite;
 pub mod secret;
 mod shutdown;
 mod tcp;
 mod udp;
+pub mod watch;
 
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -25,6 +27,7 @@ use crate::server::Server;
 use shutdown::Signals;
 use tcp::Tcp;
 use udp::Udp;
+use watch::{Purpose, Watch};
 
 /// Tokens that are no keys of clients; those start at 2^32.
 const UDP: Token = Token(0);
@@ -89,15 +92,16 @@ pub fn bind(listen: SocketAddr) -> Result<Sockets, BindError> {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s.
+/// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s. Changes of the files in `watch` take
+/// effect while it runs.
 ///
 /// # Errors
 /// [`RunError`] where the system's poll fails.
-pub fn run(sockets: Sockets, config: Config, seed: [u8; 32]) -> Result<(), RunError> {
+pub fn run(sockets: Sockets, config: Config, seed: [u8; 32], watch: Watch) -> Result<(), RunError> {
     raise_file_limit();
     let address = sockets.address;
     let advertised = config.advertised.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
-    let mut shell = Shell::new(sockets, Server::new(config, seed, monotonic(), wall()))?;
+    let mut shell = Shell::new(sockets, Server::new(config, seed, monotonic(), wall()), watch)?;
     log::info!("listening address={address} advertised={advertised}");
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
     while shell.phase != Phase::Ended {
@@ -144,6 +148,7 @@ struct Shell {
     udp: Udp,
     tcp: Tcp,
     signals: Signals,
+    watch: Watch,
     phase: Phase,
     outbox: Outbox,
     /// The outbox that is being emptied while `outbox` takes what that brings about.
@@ -154,7 +159,7 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(sockets: Sockets, server: Server) -> io::Result<Shell> {
+    fn new(sockets: Sockets, server: Server, watch: Watch) -> io::Result<Shell> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let tcp = Tcp::new(sockets.tcp, poll.registry(), TCP)?;
@@ -166,6 +171,7 @@ impl Shell {
             udp,
             tcp,
             signals,
+            watch,
             phase: Phase::Serving,
             outbox: Outbox::new(),
             flushing: Outbox::new(),
@@ -186,7 +192,8 @@ impl Shell {
             Phase::Draining { until } => Some(until),
             Phase::Ended => Some(now),
         };
-        let deadlines = [of_core.map(|(at, _)| at), self.tcp.next_deadline(now), of_phase];
+        let deadlines =
+            [of_core.map(|(at, _)| at), self.tcp.next_deadline(now), self.watch.next_deadline(now), of_phase];
         deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -216,6 +223,7 @@ impl Shell {
             }
         }
         self.on_signals(now, signals);
+        self.on_changed_files(now);
 
         let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
         self.tcp.close_lingering(now);
@@ -240,6 +248,15 @@ impl Shell {
         }
         if signals > 0 {
             self.phase = Phase::Ended;
+        }
+    }
+
+    fn on_changed_files(&mut self, now: Instant) {
+        for (purpose, contents) in self.watch.poll(now) {
+            match purpose {
+                Purpose::PublicKeys => self.server.handle_public_keys(&contents),
+                Purpose::Revoked => self.server.handle_revoked(now, &contents, &mut self.outbox),
+            }
         }
     }
 

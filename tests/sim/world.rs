@@ -8,7 +8,7 @@ use ecoute::config::{Config, Limits};
 use ecoute::keys::ConnKey;
 use ecoute::outbox::{AuditEntry, AuditEvent, Item, Outbox, Path};
 use ecoute::server::{Server, TableSizes};
-use ecoute::token::{self, Claims, Role};
+use ecoute::token::{self, Claims, Revoked, Role};
 use str0m::net::Protocol;
 
 use crate::browser::Browser;
@@ -66,6 +66,8 @@ pub struct World {
     pub first_check: BTreeMap<SocketAddr, Instant>,
     /// Datagrams to addresses that are no browser's.
     pub sent_to_nobody: usize,
+    /// Datagrams with media that the server sent to each.
+    media_sent: BTreeMap<Who, usize>,
     cut: BTreeSet<Who>,
     muted: BTreeSet<Who>,
     clock_jump_s: i64,
@@ -91,6 +93,7 @@ impl World {
             conns: BTreeMap::new(),
             first_check: BTreeMap::new(),
             sent_to_nobody: 0,
+            media_sent: BTreeMap::new(),
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
             clock_jump_s: 0,
@@ -100,7 +103,7 @@ impl World {
     }
 
     pub fn token(&self, role: Role, id: &str, edit: impl FnOnce(&mut Claims)) -> String {
-        let iat = unix(self.now - self.start).duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let iat = self.unix_s();
         let mut claims = Claims {
             sub: id.to_owned(),
             role,
@@ -209,6 +212,21 @@ impl World {
     /// Sets the wall clock forward or back.
     pub fn jump_clock_s(&mut self, by_s: i64) {
         self.clock_jump_s += by_s;
+    }
+
+    /// Replaces the list of revoked users.
+    pub fn take_revoked(&mut self, list: &[u8]) {
+        self.server.handle_revoked(self.now, list, &mut self.out);
+    }
+
+    /// Returns how many datagrams with media the server sent to a browser, whether they arrived or not.
+    pub fn media_sent_to(&self, who: Who) -> usize {
+        self.media_sent.get(&who).copied().unwrap_or_default()
+    }
+
+    /// Returns what the server's wall clock shows, in whole seconds.
+    pub fn unix_s(&self) -> u64 {
+        unix(self.now - self.start).duration_since(UNIX_EPOCH).unwrap().as_secs()
     }
 
     pub fn drain(&mut self) {
@@ -329,6 +347,9 @@ impl World {
                         let to = |browser: &Browser| browser.external == datagram.path.remote;
                         let who = self.browsers.iter().position(to);
                         self.sent_to_nobody += usize::from(who.is_none());
+                        if let Some(who) = who.filter(|_| is_media(&datagram.contents)) {
+                            *self.media_sent.entry(who).or_default() += 1;
+                        }
                         if let Some(who) = who.filter(|who| !self.cut.contains(who)) {
                             let delivery = Delivery::ToClient { who, bytes: datagram.contents };
                             self.link.send(now, self.browsers[who].quality, delivery);
@@ -432,10 +453,17 @@ impl World {
     }
 }
 
+/// Tells whether a datagram is RTP: neither STUN, DTLS nor RTCP (RFC 7983, RFC 5761 §4).
+fn is_media(contents: &[u8]) -> bool {
+    matches!(contents, [128..=191, payload_type, ..] if !(64..96).contains(&(payload_type & 0x7f)))
+}
+
 fn server(seed: u64, now: Instant, unix: SystemTime, limits: &Limits) -> Server {
     let config = Config {
         advertised: vec![ADVERTISED.parse().unwrap()],
         token_secret: SECRET.to_vec(),
+        issuer: None,
+        revoked: Revoked::default(),
         allowed_origins: vec![],
         limits: limits.clone(),
     };

@@ -4,6 +4,9 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 #![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
 
+pub mod client;
+pub mod issuer;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

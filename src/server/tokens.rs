@@ -1,0 +1,69 @@
+//! Takes new public keys and new revocations while the server runs.
+//!
+//! Invariant: once a list of revoked users is taken, no conn and no broadcast is left whose token it refuses.
+
+use std::time::Instant;
+
+use log::{error, info};
+
+use super::{CloseCode, Server};
+use crate::keys::{BroadcastKey, ConnKey};
+use crate::outbox::{AuditEvent, Outbox};
+use crate::token::{PublicKeys, Revoked, Role};
+use crate::wire::signaling::{Complaint, ErrorCode, ServerMessage};
+
+impl Server {
+    /// Takes the new contents of the file with public keys; what can't be read leaves the old keys. Who is connected
+    /// stays so until their token expires.
+    pub fn handle_public_keys(&mut self, contents: &[u8]) {
+        match PublicKeys::parse(contents) {
+            Ok(keys) => {
+                info!(target: "signal", "public keys replaced count={}", keys.len());
+                self.verifier.set_keys(keys);
+            }
+            Err(error) => error!(target: "signal", "the new public keys are refused, the old ones stay: {error}"),
+        }
+    }
+
+    /// Takes the new contents of the list of revoked users, and ends the conns and the media of those whose token it
+    /// refuses; a list that can't be used leaves the old one.
+    pub fn handle_revoked(&mut self, now: Instant, contents: &[u8], out: &mut Outbox) {
+        self.now = now;
+        let revoked = match Revoked::parse(contents) {
+            Ok(revoked) => revoked,
+            Err(error) => {
+                error!(target: "signal", "the new list of revoked users is refused, the old one stays: {error}");
+                return;
+            }
+        };
+        info!(target: "signal", "list of revoked users replaced count={}", revoked.len());
+        let before = self.verifier.replace_revoked(revoked);
+        let is_revoked = |conn: &ConnKey| self.verifier.is_revoked(&self.sessions[*conn].claims);
+        let conns: Vec<ConnKey> = self.sessions.keys().filter(is_revoked).collect();
+        for conn in conns {
+            self.end_revoked(now, conn, out);
+        }
+        // A broadcast may wait for its page to come back; what began it was issued before what is new on the list.
+        let is_new = |id: &str| self.verifier.revoked().until_s(id) > before.until_s(id);
+        let alone = self.broadcast_of.iter().filter(|(id, key)| {
+            let broadcast = &self.broadcasts[**key];
+            broadcast.is_on_air() && broadcast.page().is_none() && is_new(id)
+        });
+        let alone: Vec<BroadcastKey> = alone.map(|(_, &key)| key).collect();
+        for key in alone {
+            let id = self.broadcasts[key].id();
+            out.audit(self.audit(now, AuditEvent::AccessRevoked, id, id, Role::Commercial.name()));
+            self.go_off_air(now, key, CloseCode::REVOKED.1, out);
+        }
+    }
+
+    fn end_revoked(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(session) = self.sessions.get(conn) else { return };
+        let (id, role) = (&session.claims.sub, session.claims.role);
+        let commercial_id = if role == Role::Commercial { id.as_str() } else { "" };
+        out.audit(self.audit(now, AuditEvent::AccessRevoked, id, commercial_id, role.name()));
+        let complaint = Complaint::new(ErrorCode::TokenRefused, "the token was revoked: ask for a new link");
+        self.send(conn, &ServerMessage::Error(complaint));
+        self.close_conn(now, conn, CloseCode::REVOKED, out);
+    }
+}

@@ -1,0 +1,542 @@
+//! Tokens of an identity provider, and users who were revoked: against the verifier, and against the real program.
+//!
+//! The tokens are signed here, not by the library that checks them. Invariant: every wait is bounded.
+#![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
+
+mod support;
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ecoute::token::{self, ClaimRules, Claims, KeysError, PublicKeys, Revoked, Role, TokenError, Verifier};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use support::client::{close_code, get, register};
+use support::issuer::Issuer;
+use support::{Ecoute, program, run};
+use tempfile::TempDir;
+use tungstenite::WebSocket;
+
+const SECRET: &[u8] = b"a secret of at least 32 bytes...";
+const NOW: u64 = 1_000_000;
+const STATUS: &str = "/api/streaming/status";
+
+/// How long the program may take to notice that a file changed.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// Public keys made for these tests; nobody has the private ones.
+const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCxBhCpKcC9bQtvjUSsnqFht+0D
+fSbuatwN7O9YLGYfDpbYjqpEYEy7MxeQbDSv5as0eQA/kE2YEKv/PuolooCRmWGD
+uj20LqU1BTBZf6G7mk1f6ajG+dQ/MLg66FZYH0cCEn7+SYgm+kFDvlnh5SjY96QI
+80m9R2SrUMYcjKipeQIDAQAB
+-----END PUBLIC KEY-----
+";
+const P384: &str = "-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEwnt3b3Pj4BYW/s/JJ0qT9ZE6JhLanKZS
+9SNnlu1vQ9kGA8mQfJvUC2THA+ciSBptb10QA/CAaLz2fk4u/oPvEmtqZJlvdsXi
+UZms2ny5s10hFsDNCd9vJvqA6NsMrcZx
+-----END PUBLIC KEY-----
+";
+const SECP256K1: &str = "-----BEGIN PUBLIC KEY-----
+MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE1MGJcvPL8xXzZIwvDXswruFGmGFPh45B
+qh8MGz9IIvYkWAhmF1VgwQzbtDAjWNscB85AXUz5dN4fAWXd+8VIlQ==
+-----END PUBLIC KEY-----
+";
+const X25519: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VuAyEAgWXwwcDJ2IW+j+Hhffovtjt9Ef3msw6+6cEMN0bJ7zE=
+-----END PUBLIC KEY-----
+";
+const RSA_PSS: &str = "-----BEGIN PUBLIC KEY-----
+MIIBIDALBgkqhkiG9w0BAQoDggEPADCCAQoCggEBALx4LcfZ0yPnwDO2CI0JAl4q
+XFthOc48HR9ppoy7ITw7ddCKVujJeDyAggemvMw/T/wVT37yYG6XbnbR9dp/U6hu
+R9ZpdEHYQ2BgON4Vqem0KM9MQNUKSRfS4QK6tKjt1t7ckhi0wC4AkIApKXUa8Bf/
+iyd39C9PckBOLreP/Bnczia0KpBdPboi9bwcHHRIlkWF2YYKbRBccErTtMAWv1Eu
+w1HmlLCPq7jdYbOTl9Ve3z80mlPi39YqcqqKyhENJUii+rz5zhysb6QGblSO/Q42
+cw0Pb1vjbAGI84Sr/QJCuOzsJEBv7A4+w2s0dktiqOWX7nJKXbwxeOFdX7HO/bsC
+AwEAAQ==
+-----END PUBLIC KEY-----
+";
+
+fn verifier(keys: &str) -> Verifier {
+    let rules = ClaimRules {
+        id: "/sub".parse().unwrap(),
+        name: "/name".parse().unwrap(),
+        role: "/role".parse().unwrap(),
+        roles: vec![],
+        audience: None,
+    };
+    let issuer = token::Issuer { keys: PublicKeys::parse(keys.as_bytes()).unwrap(), rules };
+    Verifier::new(SECRET, Some(issuer), Revoked::default())
+}
+
+fn set(keys: &[Value]) -> String {
+    json!({ "keys": keys }).to_string()
+}
+
+fn claims() -> Value {
+    json!({ "sub": "paul", "role": "admin", "exp": NOW + 60, "iat": NOW })
+}
+
+fn edited(edit: Value) -> Value {
+    let mut claims = claims();
+    for (name, value) in edit.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+#[test]
+fn each_kind_of_key_and_the_own_secret() {
+    for issuer in [Issuer::es256(), Issuer::ed_dsa(), Issuer::rs256()] {
+        let name = issuer.algorithm();
+        for keys in [issuer.pem(), set(&[issuer.jwk("a")])] {
+            let verifier = verifier(&keys);
+            for kid in [None, Some("a")] {
+                let claims = verifier.verify(NOW, &issuer.sign(kid, &claims())).unwrap();
+                assert_eq!((claims.sub.as_str(), claims.role), ("paul", Role::Admin), "{name}");
+            }
+            let own = Claims {
+                sub: "ana".into(),
+                role: Role::Admin,
+                name: None,
+                listen: None,
+                device: false,
+                exp: NOW + 60,
+                iat: NOW,
+                nbf: None,
+            };
+            assert_eq!(verifier.verify(NOW, &token::mint(SECRET, &own)), Ok(own), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_key_decides_and_not_the_token() {
+    let (issuer, other, ed, rsa) = (Issuer::es256(), Issuer::es256(), Issuer::ed_dsa(), Issuer::rs256());
+    let head = |alg: &str, kid: Option<&str>| match kid {
+        Some(kid) => json!({ "alg": alg, "kid": kid }),
+        None => json!({ "alg": alg }),
+    };
+    let both = set(&[issuer.jwk("a"), ed.jwk("b")]);
+    let lone = set(&[issuer.jwk("a")]);
+    let (pem, rsa_pem) = (issuer.pem(), rsa.pem());
+    let own = Claims {
+        sub: "paul".into(),
+        role: Role::Admin,
+        name: None,
+        listen: None,
+        device: false,
+        exp: NOW + 60,
+        iat: NOW,
+        nbf: None,
+    };
+    let good = issuer.sign(Some("a"), &claims());
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let none = ed.sign_with_head(&head("none", Some("a")), &claims());
+    let embedded = other.sign_with_head(&json!({ "alg": "ES256", "jwk": other.jwk("a") }), &claims());
+    let critical = issuer.sign_with_head(&json!({ "alg": "ES256", "crit": ["b64"], "b64": true }), &claims());
+    let cases: &[(&str, &str, String, bool)] = &[
+        ("named", &both, good.clone(), true),
+        ("the other of both", &both, ed.sign(Some("b"), &claims()), true),
+        ("named as the other", &both, issuer.sign(Some("b"), &claims()), false),
+        ("a name that nobody has", &both, issuer.sign(Some("c"), &claims()), false),
+        ("no name and several keys", &both, issuer.sign(None, &claims()), false),
+        ("a lone key with another name", &lone, issuer.sign(Some("b"), &claims()), false),
+        ("a lone key without a name", &pem, issuer.sign(Some("b"), &claims()), true),
+        ("another key of the same kind", &pem, other.sign(None, &claims()), false),
+        ("the public key as a secret", &pem, token::mint(pem.as_bytes(), &own), false),
+        ("the public RSA key as a secret", &rsa_pem, token::mint(rsa_pem.as_bytes(), &own), false),
+        ("RS256 called RS512", &rsa_pem, rsa.sign_with_head(&head("RS512", None), &claims()), false),
+        ("RS256 called HS256", &rsa_pem, rsa.sign_with_head(&head("HS256", None), &claims()), false),
+        ("ES256 called EdDSA", &pem, issuer.sign_with_head(&head("EdDSA", None), &claims()), false),
+        ("algorithm none", &both, none.clone(), false),
+        ("algorithm none, unsigned", &pem, format!("{}.", none.rsplit_once('.').unwrap().0), false),
+        ("no signature", &pem, format!("{message}."), false),
+        ("a key in the token", &pem, embedded, false),
+        ("an extension that must be understood", &pem, critical, false),
+    ];
+    for (name, keys, token, is_good) in cases {
+        let verified = verifier(keys).verify(NOW, token).map(|_| ());
+        assert_eq!(verified, if *is_good { Ok(()) } else { Err(TokenError::NotSigned) }, "{name}");
+    }
+}
+
+#[test]
+fn times_of_others() {
+    let issuer = Issuer::ed_dsa();
+    let verifier = verifier(&issuer.pem());
+    let cases = [
+        ("last second", json!({ "exp": NOW + 1 }), Ok(())),
+        ("expired this second", json!({ "exp": NOW }), Err(TokenError::Expired)),
+        ("expired in this second", json!({ "exp": NOW as f64 + 0.5 }), Err(TokenError::Expired)),
+        ("no expiry", json!({ "exp": null }), Err(TokenError::NotSigned)),
+        ("no issue", json!({ "iat": null }), Err(TokenError::NotSigned)),
+        ("issued 5 s ahead", json!({ "iat": NOW + 5 }), Ok(())),
+        ("issued 6 s ahead", json!({ "iat": NOW + 6 }), Err(TokenError::NotYetValid)),
+        ("valid in 5 s", json!({ "nbf": NOW + 5 }), Ok(())),
+        ("valid in 6 s", json!({ "nbf": NOW + 6 }), Err(TokenError::NotYetValid)),
+        ("no id", json!({ "sub": "a b" }), Err(TokenError::BadClaims)),
+        ("no role", json!({ "role": "boss" }), Err(TokenError::NoRole)),
+    ];
+    for (name, edit, want) in cases {
+        let token = issuer.sign(None, &edited(edit));
+        assert_eq!(verifier.verify(NOW, &token).map(|_| ()), want, "{name}");
+    }
+}
+
+#[test]
+fn revoked_by_the_id_of_the_mapping() {
+    let issuer = Issuer::ed_dsa();
+    let mut verifier = verifier(&issuer.pem());
+    verifier.replace_revoked(Revoked::parse(format!("paul {NOW}").as_bytes()).unwrap());
+    for (iat, want) in [(NOW, Err(TokenError::Revoked)), (NOW + 1, Ok(()))] {
+        let token = issuer.sign(None, &edited(json!({ "iat": iat })));
+        assert_eq!(verifier.verify(NOW + 1, &token).map(|_| ()), want, "{iat}");
+    }
+}
+
+#[test]
+fn files_of_keys() {
+    use KeysError::{Damaged, NothingUsable, OtherKind, RsaLength, Secret, SeveralInPem, TooLong, TooMany};
+    let (es, ed, rsa) = (Issuer::es256(), Issuer::ed_dsa(), Issuer::rs256());
+    let with = |issuer: &Issuer, edit: Value| {
+        let mut jwk = issuer.jwk("a");
+        for (name, value) in edit.as_object().unwrap() {
+            jwk[name] = value.clone();
+        }
+        jwk
+    };
+    let encryption = with(&rsa, json!({ "use": "enc", "alg": "RSA-OAEP" }));
+    let p384 = json!({ "kty": "EC", "crv": "P-384", "kid": "p", "x": "AA", "y": "AA" });
+    let short = json!({ "kty": "RSA", "kid": "s", "e": "AQAB", "n": format!("4{}E", "A".repeat(169)) });
+    let many: Vec<Value> = (0..33).map(|index| ed.jwk(&index.to_string())).collect();
+    let private = es.pem().replace("PUBLIC", "PRIVATE");
+    let cases: &[(&str, String, Result<usize, KeysError>)] = &[
+        ("pem", es.pem(), Ok(1)),
+        ("pem with remarks", format!("our key\n\n{}\n", rsa.pem()), Ok(1)),
+        ("two in pem", es.pem() + &ed.pem(), Err(SeveralInPem)),
+        ("private pem", private, Err(Secret)),
+        ("short rsa", RSA_1024.into(), Err(RsaLength { bits: 1024 })),
+        ("P-384", P384.into(), Err(OtherKind)),
+        ("secp256k1", SECP256K1.into(), Err(OtherKind)),
+        ("x25519", X25519.into(), Err(OtherKind)),
+        ("for PSS only", RSA_PSS.into(), Err(OtherKind)),
+        ("a certificate", es.pem().replace("PUBLIC KEY", "CERTIFICATE"), Err(KeysError::Unreadable)),
+        ("damaged pem", es.pem().replace("END", "END "), Err(KeysError::Unreadable)),
+        ("cut pem", es.pem()[..100].into(), Err(KeysError::Unreadable)),
+        ("empty", String::new(), Err(KeysError::Unreadable)),
+        ("set of three", set(&[es.jwk("a"), ed.jwk("b"), rsa.jwk("c")]), Ok(3)),
+        ("as of Keycloak", set(&[encryption.clone(), rsa.jwk("b"), p384.clone()]), Ok(1)),
+        ("nothing for us", set(&[encryption, p384]), Err(NothingUsable)),
+        ("RS512", set(&[with(&rsa, json!({ "alg": "RS512" }))]), Err(NothingUsable)),
+        ("to sign with", set(&[with(&es, json!({ "key_ops": ["sign"] }))]), Err(NothingUsable)),
+        ("to verify with", set(&[with(&es, json!({ "key_ops": ["verify"] }))]), Ok(1)),
+        ("empty set", set(&[]), Err(NothingUsable)),
+        ("one without a name", set(&[with(&es, json!({ "kid": null }))]), Ok(1)),
+        (
+            "one of two without a name",
+            set(&[ed.jwk("b"), with(&es, json!({ "kid": null }))]),
+            Err(KeysError::Unnamed { number: 2 }),
+        ),
+        ("two with one name", set(&[ed.jwk("a"), es.jwk("a")]), Err(KeysError::Unnamed { number: 2 })),
+        ("private", set(&[with(&es, json!({ "d": "AA" }))]), Err(Secret)),
+        ("a shared secret", set(&[json!({ "kty": "oct", "k": "AA" })]), Err(Secret)),
+        ("short rsa in a set", set(&[short]), Err(RsaLength { bits: 1024 })),
+        ("a point beside the curve", set(&[with(&es, json!({ "x": "AA" }))]), Err(Damaged { number: 1 })),
+        ("no point", set(&[with(&es, json!({ "y": null }))]), Err(Damaged { number: 1 })),
+        ("half a key", set(&[ed.jwk("b"), with(&ed, json!({ "x": "AAAA" }))]), Err(Damaged { number: 2 })),
+        ("no modulus", set(&[with(&rsa, json!({ "n": "" }))]), Err(Damaged { number: 1 })),
+        ("most", set(&many[..32]), Ok(32)),
+        ("too many", set(&many), Err(TooMany { given: 33 })),
+        ("too long", set(&[with(&es, json!({ "kid": "a".repeat(65_536) }))]), Err(TooLong)),
+        ("cut json", set(&many)[..1000].into(), Err(KeysError::Unreadable)),
+    ];
+    for (name, contents, want) in cases {
+        assert_eq!(PublicKeys::parse(contents.as_bytes()).map(|keys| keys.len()), *want, "{name}");
+    }
+}
+
+/// A server that trusts an identity provider whose keys stand in a file beside its data.
+struct Trusting {
+    ecoute: Ecoute,
+    keys: TempDir,
+}
+
+impl Trusting {
+    fn start(keys: &str, arguments: &[&str]) -> Trusting {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("keys");
+        fs::write(&path, keys).unwrap();
+        let path = path.to_str().unwrap();
+        let arguments = [&["--token-public-key", path], arguments].concat();
+        Trusting { ecoute: Ecoute::start_with(TempDir::new().unwrap(), &arguments), keys: directory }
+    }
+
+    fn replace(&self, keys: &str) {
+        fs::write(self.keys.path().join("keys"), keys).unwrap();
+    }
+
+    fn status(&self, token: &str) -> u16 {
+        status(&self.ecoute, token)
+    }
+}
+
+fn status(ecoute: &Ecoute, token: &str) -> u16 {
+    get(ecoute.address, STATUS, &format!("Authorization: Bearer {token}\r\n")).0
+}
+
+/// Claims that are good now.
+fn live(edit: Value) -> Value {
+    let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut claims = edited(json!({ "iat": iat, "exp": iat + 60 }));
+    for (name, value) in edit.as_object().unwrap() {
+        claims[name] = value.clone();
+    }
+    claims
+}
+
+/// Waits until `is_so`, as long as the program may take to notice.
+fn soon(name: &str, is_so: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < NOTICED, "{name}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn keys_are_replaced_while_the_server_runs() {
+    let (first, second) = (Issuer::es256(), Issuer::rs256());
+    let mut server = Trusting::start(&first.pem(), &[]);
+    let (of_first, of_second) = (first.sign(None, &live(json!({}))), second.sign(Some("b"), &live(json!({}))));
+    let own = server.ecoute.token("admin", "ana", "Ana");
+    assert_eq!([&of_first, &of_second, &own].map(|token| server.status(token)), [200, 401, 200]);
+
+    server.replace(&set(&[first.jwk("a"), second.jwk("b")]));
+    soon("both keys", || server.status(&of_second) == 200);
+    assert_eq!(server.status(&of_first), 401, "it names none of several keys");
+    assert_eq!(server.status(&first.sign(Some("a"), &live(json!({})))), 200);
+
+    server.replace("{\"keys\": [");
+    server.ecoute.wait_for_line("the new public keys are refused, the old ones stay");
+    server.replace(RSA_1024);
+    let line = server.ecoute.wait_for_line("the new public keys are refused, the old ones stay");
+    assert!(line.contains("1024 bits") && line.contains("ERROR"), "{line}");
+    fs::remove_file(server.keys.path().join("keys")).unwrap();
+    server.ecoute.wait_for_line("what was read before stays in force");
+    assert_eq!(server.status(&of_second), 200);
+
+    server.replace(&set(&[second.jwk("b")]));
+    soon("the first key is gone", || server.status(&first.sign(Some("a"), &live(json!({})))) == 401);
+    assert_eq!([&of_second, &own].map(|token| server.status(token)), [200, 200]);
+}
+
+#[test]
+fn roles_audience_and_claims_of_others() {
+    let issuer = Issuer::ed_dsa();
+    let arguments = [
+        "--token-audience=ecoute",
+        "--claim-id=/preferred_username",
+        "--claim-name=/given_name",
+        "--claim-role=/realm_access/roles",
+        "--role-map=directeur=admin,vendeur=commercial",
+    ];
+    let server = Trusting::start(&issuer.pem(), &arguments);
+    let token = |roles: Value, aud: Value| {
+        let realm = json!({ "roles": roles });
+        let names =
+            json!({ "preferred_username": "ines", "given_name": "Inès", "realm_access": realm, "aud": aud });
+        issuer.sign(None, &live(names))
+    };
+    let cases = [
+        ("director", json!(["offline_access", "directeur"]), json!(["account", "ecoute"]), 200),
+        ("salesperson", json!(["vendeur"]), json!("ecoute"), 403),
+        ("both", json!(["directeur", "vendeur"]), json!("ecoute"), 401),
+        ("our own name", json!(["admin"]), json!("ecoute"), 401),
+        ("another audience", json!(["directeur"]), json!("account"), 401),
+    ];
+    for (name, roles, aud, want) in cases {
+        assert_eq!(server.status(&token(roles, aud)), want, "{name}");
+    }
+    let (_websocket, answer) = register(server.ecoute.address, &token(json!(["vendeur"]), json!("ecoute")));
+    assert_eq!(answer["data"]["id"], "ines");
+    assert_eq!(answer["data"]["name"], "Inès");
+    let own = server.ecoute.token("admin", "ana", "Ana");
+    assert_eq!(server.status(&own), 200, "the own secret needs no audience and no mapping");
+}
+
+#[test]
+fn what_is_said_of_others_must_fit() {
+    let data = TempDir::new().unwrap();
+    let data_path = data.path().to_str().unwrap();
+    let file = |name: &str, contents: &str| {
+        let path = data.path().join(name);
+        fs::write(&path, contents).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (good, short) = (file("good", &Issuer::ed_dsa().pem()), file("short", RSA_1024));
+    let cases: &[(&str, &[&str], &str)] = &[
+        ("no file", &["--token-public-key=missing"], "can't read missing"),
+        ("a directory", &["--token-public-key", data_path], "it is no file"),
+        ("short", &["--token-public-key", &short], "1024 bits"),
+        ("pointer", &["--token-public-key", &good, "--claim-id=sub"], "write a JSON pointer"),
+        ("role", &["--token-public-key", &good, "--role-map=boss=chief"], "write their role and ours"),
+    ];
+    for (name, arguments, part) in cases {
+        let output = run(program().args(["--listen=127.0.0.1:0", "--data", data_path]).args(*arguments));
+        assert_refused(name, &output, part);
+    }
+    for lone in ["--claim-id=/a", "--claim-name=/a", "--claim-role=/a", "--role-map=a=admin", "--token-audience=a"]
+    {
+        let output = run(program().args(["--listen=127.0.0.1:0", "--data", data_path, lone]));
+        assert_eq!(output.status.code(), Some(2), "{lone}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--token-public-key"), "{lone}: {output:?}");
+    }
+}
+
+#[test]
+fn settings_of_others_from_the_environment() {
+    let issuer = Issuer::rs256();
+    let keys = TempDir::new().unwrap();
+    let path = keys.path().join("keys");
+    fs::write(&path, set(&[issuer.jwk("a")])).unwrap();
+    let data = TempDir::new().unwrap();
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    command.env("ECOUTE_TOKEN_PUBLIC_KEY", &path).env("ECOUTE_TOKEN_AUDIENCE", "ecoute");
+    command.env("ECOUTE_CLAIM_ID", "/id").env("ECOUTE_CLAIM_NAME", "/nom").env("ECOUTE_CLAIM_ROLE", "/roles");
+    command.env("ECOUTE_ROLE_MAP", "directeur=admin,vendeur=commercial");
+    let ecoute = Ecoute::start_command(command, data);
+    let claims = json!({ "id": "ines", "nom": "Inès", "roles": ["directeur"], "aud": "ecoute" });
+    let (_websocket, answer) = register(ecoute.address, &issuer.sign(Some("a"), &live(claims)));
+    assert_eq!(
+        answer["data"],
+        json!({ "id": "ines", "role": "admin", "name": "Inès",
+        "server_version": env!("CARGO_PKG_VERSION"), "ice_servers": [] })
+    );
+}
+
+fn revoke(data: &Path, id: &str) -> Output {
+    run(program().args(["revoke", id, "--data"]).arg(data))
+}
+
+/// Revokes somebody who is connected; returns once the next second has begun, in which tokens are good again.
+fn cut(ecoute: &Ecoute, id: &str, websocket: &mut WebSocket<TcpStream>) {
+    let begin = Instant::now();
+    let output = revoke(ecoute.data.path(), id);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&format!("Revoked {id}: ")), "{output:?}");
+    assert_eq!(close_code(websocket), 4401);
+    assert!(begin.elapsed() < NOTICED, "{:?}", begin.elapsed());
+    thread::sleep(Duration::from_secs(1).saturating_sub(begin.elapsed()));
+}
+
+#[test]
+fn who_is_revoked_is_cut_and_comes_back_only_with_a_new_token() {
+    let mut ecoute = Ecoute::start();
+    let bystander = ecoute.token("admin", "ana", "Ana");
+    for role in ["admin", "commercial"] {
+        let id = format!("a-{role}");
+        let before = ecoute.token(role, &id, "A");
+        let (mut websocket, answer) = register(ecoute.address, &before);
+        assert_eq!(answer["event"], "user_registered");
+        cut(&ecoute, &id, &mut websocket);
+        ecoute.wait_for_line("access_revoked at=");
+
+        let (mut websocket, answer) = register(ecoute.address, &before);
+        assert_eq!(answer["data"]["code"], "token_refused");
+        assert_eq!(close_code(&mut websocket), 4401);
+        assert_eq!(status(&ecoute, &before), 401);
+        let (_websocket, answer) = register(ecoute.address, &ecoute.token(role, &id, "A"));
+        assert_eq!(answer["event"], "user_registered", "{role}");
+        assert_eq!(status(&ecoute, &bystander), 200);
+    }
+    let before = ecoute.token("monitor", "m", "M");
+    assert_eq!(status(&ecoute, &before), 200);
+    revoke(ecoute.data.path(), "m");
+    soon("a monitor has no connection", || status(&ecoute, &before) == 401);
+
+    ecoute.restart(Signal::SIGTERM);
+    assert_eq!([&before, &bystander].map(|token| status(&ecoute, token)), [401, 200], "kept over a restart");
+    let list = ecoute.data.path().join("revoked");
+    assert_eq!(fs::metadata(&list).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(fs::read_to_string(&list).unwrap().lines().count(), 3);
+}
+
+#[test]
+fn who_came_from_an_identity_provider_is_revoked_by_the_mapped_id() {
+    let issuer = Issuer::es256();
+    let server = Trusting::start(&issuer.pem(), &["--claim-id=/uid"]);
+    let before = issuer.sign(None, &live(json!({ "uid": "ines" })));
+    let (mut websocket, answer) = register(server.ecoute.address, &before);
+    assert_eq!(answer["data"]["id"], "ines");
+    cut(&server.ecoute, "ines", &mut websocket);
+    assert_eq!(server.status(&before), 401);
+    assert_eq!(server.status(&issuer.sign(None, &live(json!({ "uid": "ines" })))), 200);
+}
+
+#[test]
+fn many_are_revoked_at_once() {
+    let data = TempDir::new().unwrap();
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let path = data.path();
+            scope.spawn(move || {
+                for index in 0..5 {
+                    assert!(revoke(path, &format!("user-{worker}-{index}")).status.success());
+                    assert!(revoke(path, "again").status.success());
+                }
+            });
+        }
+    });
+    let list = fs::read_to_string(data.path().join("revoked")).unwrap();
+    assert_eq!(list.lines().count(), 21, "{list}");
+}
+
+#[test]
+fn lists_that_can_not_be_used() {
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("revoked");
+    assert_refused("id", &revoke(data.path(), "a b"), "128 printable");
+    let missing = data.path().join("missing");
+    assert_refused("no directory", &revoke(&missing, "a"), "no data directory");
+
+    let full: String = (0..65_536).map(|index| format!("user{index} 1\n")).collect();
+    fs::write(&path, full).unwrap();
+    assert_refused("full", &revoke(data.path(), "another"), "more than 65536");
+    assert!(revoke(data.path(), "user7").status.success());
+    fs::write(&path, fs::read_to_string(&path).unwrap() + "another 1\n").unwrap();
+    let start = || run(program().args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()));
+    assert_refused("too full to start", &start(), "more than 65536");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_refused("unreadable", &start(), "it holds the revoked users");
+    assert_refused("unwritable", &revoke(data.path(), "a"), "can't change");
+    fs::remove_dir(&path).unwrap();
+
+    fs::write(&path, "ana 99999999999\nrubbish\ntom 99999999999\n").unwrap();
+    let mut ecoute = Ecoute::start_with(data, &[]);
+    assert!(
+        ecoute.lines.iter().any(|line| line.contains("ERROR") && line.ends_with("line=2")),
+        "{:?}",
+        ecoute.lines
+    );
+    let tokens = ["ana", "tom", "lea"].map(|id| ecoute.token("admin", id, id));
+    assert_eq!([0, 1, 2].map(|index| status(&ecoute, &tokens[index])), [401, 401, 200]);
+    fs::remove_file(&path).unwrap();
+    ecoute.wait_for_line("what was read before stays in force");
+    assert_eq!(status(&ecoute, &tokens[0]), 401);
+}
+
+fn assert_refused(name: &str, output: &Output, part: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{name}: {output:?}");
+    let is_one_line = stderr.ends_with('\n') && stderr.trim_end().lines().count() == 1;
+    assert!(is_one_line && stderr.starts_with("ecoute: ") && stderr.contains(part), "{name}: {stderr}");
+}
