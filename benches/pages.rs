@@ -6,6 +6,8 @@
 
 #[path = "../tests/browser/chromium.rs"]
 mod chromium;
+#[path = "../tests/browser/relay.rs"]
+mod relay;
 #[path = "../tests/browser/sound.rs"]
 mod sound;
 #[path = "../tests/support/mod.rs"]
@@ -14,9 +16,11 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chromium::{Chromium, Page};
+use nix::sys::signal::Signal;
+use relay::Relay;
 use support::{Ecoute, PROGRAM};
 use tempfile::TempDir;
 
@@ -49,8 +53,11 @@ fn main() {
         return;
     }
     let ecoute = Ecoute::start();
-    println!("program            {:.1} MB", fs::metadata(PROGRAM).unwrap().len() as f64 / 1e6);
-    println!("memory at start    {:.1} MB", resident_kib(&ecoute) as f64 / 1024.0);
+    println!(
+        "program                                    {:.1} MB",
+        fs::metadata(PROGRAM).unwrap().len() as f64 / 1e6
+    );
+    println!("memory at start                            {:.1} MB", resident_kib(&ecoute) as f64 / 1024.0);
     let folder = TempDir::new().unwrap();
     let tone = |name: &str, hz: f64| -> PathBuf {
         let path = folder.path().join(name);
@@ -61,33 +68,103 @@ fn main() {
     let desk = Chromium::start(&phones[0].1, "fr-FR");
     measure_joins(&ecoute, &desk);
 
-    let phones = phones.map(|(id, tone)| (id, Chromium::start(&tone, "fr-FR")));
-    let pages: Vec<Page<'_>> =
-        phones.iter().map(|(id, phone)| phone.open(&ecoute.link("commercial", id, id))).collect();
-    for page in &pages {
-        page.wait_for("document.body.dataset.state === 'ready'");
-        page.click("#start");
-        page.wait_for("document.body.dataset.state === 'on_air'");
-    }
-    let script = format!("{}{STOPWATCH}", sound::TAP);
-    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &script);
-    paul.wait_for("document.body.dataset.audio === 'ready'");
+    measure_listening("on this machine", &ecoute, &phones, &desk);
+    measure_the_road(&phones, &desk);
+}
+
+/// Clicks until tones are heard, of one salesperson and of the other in turn.
+fn measure_listening(network: &str, ecoute: &Ecoute, tones: &[(&str, PathBuf); 2], desk: &Chromium) {
+    let phones: Vec<Chromium> = tones.iter().map(|(_, tone)| Chromium::start(tone, "fr-FR")).collect();
+    let links = tones.iter().map(|(id, _)| ecoute.link("commercial", id, id));
+    let _pages: Vec<Page<'_>> = phones.iter().zip(links).map(|(phone, link)| on_air(phone, &link)).collect();
+    let paul = supervisor(desk, &ecoute.link("admin", "paul", "Paul D."));
+    measure_clicks(network, &paul);
+}
+
+/// The same from phones with 150 ms there and back, and how long one is not heard that loses its network.
+fn measure_the_road(tones: &[(&str, PathBuf); 2], desk: &Chromium) {
+    let relay = Relay::bind();
+    let public_address = relay.address.to_string();
+    let mut ecoute = Ecoute::start_with(TempDir::new().unwrap(), &["--public-address", &public_address]);
+    relay.forward_to(ecoute.address);
+    let link = |ecoute: &Ecoute, role: &str, id: &str| {
+        ecoute.link(role, id, id).replace(&ecoute.address.to_string(), &public_address)
+    };
+    let paul = supervisor(desk, &link(&ecoute, "admin", "paul"));
+    let road = relay.new_network(Duration::from_millis(75));
+    let phones: Vec<Chromium> = tones.iter().map(|(_, tone)| Chromium::start(tone, "fr-FR")).collect();
+    let links = tones.iter().map(|(id, _)| link(&ecoute, "commercial", id));
+    let _pages: Vec<Page<'_>> = phones.iter().zip(links).map(|(phone, link)| on_air(phone, &link)).collect();
+    measure_clicks("150 ms to the phone", &paul);
+
+    let moves = (0..ROUNDS / 2).map(|_| {
+        thread::sleep(Duration::from_secs(3));
+        road.move_clients();
+        silence_ms(&paul)
+    });
+    print_median("silence at a new address", moves.collect());
+    let offline = (0..3).map(|_| {
+        road.cut(true);
+        thread::sleep(Duration::from_secs(30));
+        road.cut(false);
+        until_tone_ms(&paul)
+    });
+    print_median("back after 30 s offline", offline.collect());
+    let restarts = (0..ROUNDS / 2).map(|_| {
+        ecoute.restart_with(Signal::SIGKILL, &["--public-address", &public_address]);
+        silence_ms(&paul)
+    });
+    print_median("silence after SIGKILL", restarts.collect());
+}
+
+fn on_air<'a>(phone: &'a Chromium, link: &str) -> Page<'a> {
+    let page = phone.open(link);
+    page.wait_for("document.body.dataset.state === 'ready'");
+    page.click("ecoute-micro >>> #start");
+    page.wait_for("document.body.dataset.state === 'on_air'");
+    page
+}
+
+fn supervisor<'a>(desk: &'a Chromium, link: &str) -> Page<'a> {
+    let page = desk.open_prepared(link, &format!("{}{STOPWATCH}", sound::TAP));
+    page.wait_for("document.body.dataset.audio === 'ready'");
+    page
+}
+
+fn measure_clicks(network: &str, paul: &Page<'_>) {
     paul.wait_for("document.querySelector('[data-commercial=\"tom\"]')?.dataset.state === 'on_air'");
     let listens = (0..ROUNDS).map(|_| {
-        let ms = click_until_tone(&paul, "lea", false);
-        paul.click("#panel-stop");
+        let ms = click_until_tone(paul, "lea", false);
+        paul.click("ecoute-panel >>> #panel-stop");
         paul.wait_for("loudness() < 0.001");
         thread::sleep(Duration::from_millis(300));
         ms
     });
-    print_median("click to first tone", listens.collect());
-    click_until_tone(&paul, "lea", false);
+    print_median(&format!("click to first tone, {network}"), listens.collect());
+    click_until_tone(paul, "lea", false);
     let switches = (0..ROUNDS).map(|round| {
         let (id, high) = if round % 2 == 0 { ("tom", true) } else { ("lea", false) };
         thread::sleep(Duration::from_millis(500));
-        click_until_tone(&paul, id, high)
+        click_until_tone(paul, id, high)
     });
-    print_median("switch A to B", switches.collect());
+    print_median(&format!("switch A to B, {network}"), switches.collect());
+}
+
+/// Waits for silence and returns how long it lasts; none that begins within ten seconds is none.
+fn silence_ms(page: &Page<'_>) -> f64 {
+    for _ in 0..500 {
+        if page.evaluate("loudness() < 0.001") == true {
+            return until_tone_ms(page);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    0.0
+}
+
+fn until_tone_ms(page: &Page<'_>) -> f64 {
+    let begin = Instant::now();
+    page.wait_for("loudness() > 0.01");
+    begin.elapsed().as_secs_f64() * 1000.0
 }
 
 /// Opens supervisors' pages up to their warm audio connection, and divides the server's processor time by them.
@@ -106,14 +183,14 @@ fn measure_joins(ecoute: &Ecoute, desk: &Chromium) {
 
 fn click_until_tone(page: &Page<'_>, id: &str, high: bool) -> f64 {
     page.evaluate(&format!("window.toned = untilTone({high}); true"));
-    page.click(&format!("[data-commercial=\"{id}\"] button.listen"));
+    page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
     page.evaluate("window.toned").as_f64().unwrap()
 }
 
 fn print_median(name: &str, mut ms: Vec<f64>) {
     ms.sort_by(f64::total_cmp);
     let (min, median, max) = (ms[0], ms[ms.len() / 2], ms[ms.len() - 1]);
-    println!("{name:<18} {median:.1} ms, the median of {} ({min:.1} to {max:.1})", ms.len());
+    println!("{name:<42} {median:.1} ms, the median of {} ({min:.1} to {max:.1})", ms.len());
 }
 
 /// The time that the server has been on a processor, in nanoseconds.

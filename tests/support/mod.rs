@@ -71,10 +71,16 @@ impl Ecoute {
 
     /// Ends the server with a signal and starts it again on the same port and data.
     pub fn restart(&mut self, signal: Signal) {
+        self.restart_with(signal, &[]);
+    }
+
+    /// Restarts the server with more arguments.
+    pub fn restart_with(&mut self, signal: Signal, arguments: &[&str]) {
         self.signal(signal);
         self.wait_for_exit(WAIT);
         let mut command = program();
         command.args(["--listen", &format!("[::]:{}", self.address.port()), "--data"]).arg(self.data.path());
+        command.args(arguments);
         (self.child, self.stdout, self.stderr) = spawn(&mut command);
         self.lines.clear();
         self.wait_for_line("listening address=");
