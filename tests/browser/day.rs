@@ -172,3 +172,63 @@ fn a_phone_on_the_road_is_heard_again_by_itself() {
     assert_tone(&paul, 440.0);
     assert_eq!(lea.evaluate("document.body.dataset.state"), Value::from("on_air"));
 }
+
+#[test]
+fn an_application_renews_its_token_and_the_sound_goes_on() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    let short = ecoute.token_for("8s", "admin", "paul");
+    let later = ecoute.token("admin", "paul", "Paul D.");
+    let page = desk.open_prepared(&format!("http://{}/", ecoute.address), sound::TAP);
+    page.wait_for("document.readyState === 'complete'");
+    page.evaluate(&format!(
+        "import('/ecoute.js').then(({{ EcouteClient }}) => {{
+            const tokens = ['{short}', '{later}'];
+            window.asked = 0;
+            window.states = [];
+            window.client = new EcouteClient({{ getToken: async () => tokens[Math.min(asked++, 1)] }});
+            client.addEventListener('connection', ({{ detail }}) => states.push(detail.state));
+            client.addEventListener('registered', ({{ detail }}) => {{ window.renewed = detail.renewed; }});
+            client.connect();
+            addEventListener('click', () => client.listen('lea'), {{ once: true }});
+        }})"
+    ));
+    page.wait_for("client.audio.connection === 'ready'");
+    page.click("body");
+    page.wait_for("loudness() > 0.01");
+    page.wait_for("asked === 2 && renewed === true");
+    thread::sleep(Duration::from_secs(9));
+    assert_tone(&page, 440.0);
+    assert_eq!(page.evaluate("states.filter((state) => state !== 'connecting').join()"), "registered");
+}
+
+#[test]
+fn who_is_revoked_is_cut_within_a_second() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+
+    ecoute.revoke("paul");
+    let revoked = Instant::now();
+    paul.wait_for("loudness() < 0.001");
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+    paul.wait_for("document.querySelector('#gate').checkVisibility()");
+    lea.wait_for("!document.title.includes('Paul D.')");
+    assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air");
+    paul.reload();
+    paul.wait_for("document.querySelector('#gate').checkVisibility()");
+
+    ecoute.revoke("lea");
+    let revoked = Instant::now();
+    lea.wait_for("document.querySelector('#gate').checkVisibility()");
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
+    lea.screenshot(&screenshots().join("commercial-revoked.png"));
+}

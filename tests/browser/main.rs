@@ -258,12 +258,8 @@ fn an_access_that_expires_says_that_the_broadcast_ended() {
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
-    let short_link = |role: &str, id: &str| {
-        let mut token = support::program();
-        token.args(["token", "--ttl", "8s", "--role", role, "--id", id, "--data"]).arg(ecoute.data.path());
-        let output = support::run(&mut token);
-        format!("http://{}/{role}#t={}", ecoute.address, String::from_utf8(output.stdout).unwrap().trim_end())
-    };
+    let short_link =
+        |role: &str, id: &str| format!("http://{}/{role}#t={}", ecoute.address, ecoute.token_for("15s", role, id));
     let lea = phone.open(&short_link("commercial", "lea"));
     let paul = desk.open(&short_link("admin", "paul"));
     start_streaming(&lea);

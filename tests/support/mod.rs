@@ -91,6 +91,16 @@ impl Ecoute {
         self.print(&["token", "--role", role, "--id", id, "--name", name])
     }
 
+    /// Returns a token that works for so long.
+    pub fn token_for(&self, ttl: &str, role: &str, id: &str) -> String {
+        self.print(&["token", "--ttl", ttl, "--role", role, "--id", id])
+    }
+
+    /// Revokes every token that a user has.
+    pub fn revoke(&self, id: &str) {
+        self.print(&["revoke", id]);
+    }
+
     /// Returns a link as `ecoute link` prints it, to this server.
     pub fn link(&self, role: &str, id: &str, name: &str) -> String {
         let url = format!("http://{}", self.address);
