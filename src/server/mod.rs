@@ -211,6 +211,11 @@ impl Server {
         for conn in conns {
             self.close_conn(now, conn, CloseCode::RESTARTING, out);
         }
+        // Some may wait for their page, which comes back to another server.
+        let broadcasts: Vec<BroadcastKey> = self.broadcasts.keys().collect();
+        for key in broadcasts {
+            self.go_off_air(now, key, CloseCode::RESTARTING.1, out);
+        }
     }
 
     /// Lets time pass: serves sessions that are not connected, then all deadlines that are due. To be called at

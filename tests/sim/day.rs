@@ -115,6 +115,18 @@ fn a_page_that_stays_away_is_off_air_after_20_s() {
 }
 
 #[test]
+fn a_drain_does_not_wait_for_a_page_that_is_away() {
+    scenario(|world| {
+        let (lea, _) = heard(world);
+        world.drop_stream(lea);
+        world.run_ms(1000);
+        world.drain();
+        world.run_ms(3000);
+        assert!(world.server.is_drained());
+    });
+}
+
+#[test]
 fn a_tunnel_interrupts_and_ends_by_itself() {
     scenario(|world| {
         let (lea, paul) = heard(world);
