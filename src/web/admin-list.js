@@ -11,7 +11,7 @@ import { clock, element, setText } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
-const STATE_ICONS = { on_air: "dot", paused: "pause" };
+const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "wait" };
 
 export class CommercialList {
   #place;

@@ -20,6 +20,8 @@ export class Badge {
   /** @param {import("./ecoute-shared.js").Shared} shared */
   constructor(shared) { this.#shared = shared; }
 
+  get isShown() { return this.#host?.isConnected ?? false; }
+
   /** @param {boolean} isElsewhere whether an element in view shows who listens */
   draw(isElsewhere) {
     const { client } = this.#shared;

@@ -15,7 +15,7 @@ const LISTENING = { listening_pending: "pending", listening_started: "started", 
 export class EcouteCasque extends EcouteElement {
   #icon = element("span");
   #words = element("span");
-  #button = element("button", { type: "button" }, this.#icon, this.#words);
+  #button = element("button", { type: "button", hidden: true }, this.#icon, this.#words);
 
   constructor() {
     super(CASQUE);
@@ -51,6 +51,9 @@ export class EcouteCasque extends EcouteElement {
     }
   }
 
+  /** Nobody's name is shown here. */
+  get noticePlace() { return null; }
+
   focus(options) { this.#button.focus(options); }
 
   /** Reacts to one event of the client. */
@@ -73,6 +76,7 @@ export class EcouteCasque extends EcouteElement {
       pending: ["wait", "listen_pending", "listen_pending_title"],
     }[listening] ?? (isOnAir ? ["headphones", "listen", "listen_title"] : ["headphones", "listen_wish", "listen_wish_title"]);
     const button = this.#button;
+    button.hidden = false;
     button.dataset.state = person?.state ?? "offline";
     button.dataset.listening = listening;
     setIcon(this.#icon, picture);

@@ -27,7 +27,8 @@ const FRAME_WAIT_MS = 150;
 /** Names of all events of {@link EcouteClient}, for logs and diagnostics. */
 export const EVENTS = Object.freeze([
   "connection", "registered", "token_expiring", "commercials", "commercial", "levels", "streaming", "microphone",
-  "listener_joined", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "error",
+  "listener_joined", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "quality",
+  "position", "error",
 ]);
 
 /**
@@ -36,7 +37,8 @@ export const EVENTS = Object.freeze([
  * @property {string} commercial_id
  * @property {string} name equals the id where the token had no name
  * @property {unknown} commercial_info
- * @property {"offline"|"online"|"on_air"|"paused"} state later servers know more states
+ * @property {"offline"|"online"|"on_air"|"paused"|"interrupted"} state later servers know more states
+ * @property {"call"|"locked"|"network"|null} interrupted_by why, where the state is `interrupted`
  * @property {boolean} is_streaming
  * @property {number} listeners_count
  * @property {{id: string, name: string}[]} listeners
@@ -55,7 +57,7 @@ export const EVENTS = Object.freeze([
 
 /**
  * One connection to the server, as whoever the token names. Comes back by itself after every loss and restores what
- * was wanted: the broadcast on the same microphone, or the audio connection and everyone who was joined.
+ * was wanted: the broadcast, for up to 5 minutes of interruption, or the audio connection and everyone who was joined.
  *
  * Every event is a `CustomEvent`; `detail` holds:
  *
@@ -65,16 +67,18 @@ export const EVENTS = Object.freeze([
  * | `registered` | `id`, `role`, `name`, `server_version`, `renewed` (true when only the token was renewed) |
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
- * | `commercial` | `commercial`: one {@link Commercial} that changed |
+ * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |
  * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
- * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether nothing is transmitted |
+ * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, title included, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
  * | `listener_left` | `notice_id`, `admin`, `reason`, `listeners_count` |
- * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}) |
- * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, or the server's `offline`, `off_air`, `ack`, `ack_late`, … |
+ * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}); `volume`, `muted` |
+ * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, or the server's `offline`, `off_air`, `paused`, `interrupted`, `ack`, `ack_late` |
  * | `listening_started` | `commercial_id`, `listeners_count` |
  * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |
+ * | `quality` | `commercial_id`, `loss` (0 to 1), `jitter_ms`, `rtt_ms` or null, `bitrate_bps`, over the last 2 s: one's own, or of whom one hears |
+ * | `position` | `commercial_id`, `lat`, `lon`, `accuracy_m`, `at` (unix ms): a {@link Commercial} who shares it (supervisors) |
  * | `error` | `code`, `message`, `retry_after_s?`; the server's, or one of {@link EcouteError} |
  */
 export class EcouteClient extends EventTarget {
@@ -100,6 +104,7 @@ export class EcouteClient extends EventTarget {
   constructor({ server = location.origin, getToken }) {
     super();
     const send = (event, data) => this.#connection.send(event, data);
+    const canSend = () => this.#connection.state === "registered";
     const iceServers = () => this.#iceServers;
     const dispatch = (name, detail) => this.#dispatch(name, detail);
     this.#connection = new Connection({
@@ -111,6 +116,7 @@ export class EcouteClient extends EventTarget {
     });
     this.#publisher = new Publisher({
       send,
+      canSend,
       iceServers,
       dispatch: (name, detail) => {
         // Off air nobody hears; their departures are not waited for.
@@ -118,7 +124,7 @@ export class EcouteClient extends EventTarget {
         this.#dispatch(name, detail);
       },
     });
-    this.#listener = new Listener({ send, iceServers, dispatch });
+    this.#listener = new Listener({ send, canSend, iceServers, dispatch });
   }
 
   /** State of the connection, as in the `connection` event; `idle` before the first {@link EcouteClient#connect}. */
@@ -151,6 +157,9 @@ export class EcouteClient extends EventTarget {
   /** Everyone this page listens to or waits for: `{commercial_id, reason, state: "pending"|"started", cause}`. */
   get wishes() { return this.#listener.wishes; }
 
+  /** The volume of what is heard, 0 to 2. */
+  get volume() { return this.#listener.volume; }
+
   /** Whether what is heard is silenced, by {@link EcouteClient#setMuted}. */
   get isMuted() { return this.#listener.isMuted; }
 
@@ -168,12 +177,21 @@ export class EcouteClient extends EventTarget {
 
   /**
    * Asks for the microphone and goes on air. Resolves once the microphone is open; `streaming` says when it is live.
+   * On air already, it changes to that microphone without an interruption. What is absent is as before.
    * @param {object} [options]
-   * @param {string} [options.deviceId] preferred microphone
+   * @param {string} [options.deviceId] preferred microphone, one of {@link microphones}
+   * @param {boolean} [options.noiseSuppression] false lets voices further away through; true at first
    * @throws {EcouteError} `insecure_page`, `microphone_unsupported`, `microphone_refused`, `microphone_missing`,
    *   `microphone_busy` or `microphone_failed`
    */
-  async startStreaming({ deviceId } = {}) { await this.#publisher.start({ deviceId }); }
+  async startStreaming({ deviceId, noiseSuppression } = {}) {
+    await this.#publisher.start(given({ deviceId, noiseSuppression }));
+  }
+
+  /** Prefers another microphone: at once on air, otherwise from the next start. Takes what `startStreaming` takes. */
+  async useMicrophone({ deviceId, noiseSuppression } = {}) {
+    await this.#publisher.use(given({ deviceId, noiseSuppression }));
+  }
 
   /** Goes off air at once and releases the microphone, connected or not. */
   stopStreaming() { this.#publisher.stop(); }
@@ -183,6 +201,13 @@ export class EcouteClient extends EventTarget {
 
   /** Ends the pause: whoever waited hears again. */
   resumeStreaming() { this.#publisher.setPaused(false); }
+
+  /**
+   * Tells supervisors where one is. Nothing leaves off air, paused or interrupted; at most one a second is passed on.
+   * @param {{lat: number, lon: number, accuracy_m: number, at: number}} position degrees, metres, unix ms
+   * @returns {boolean} whether it was sent
+   */
+  sendPosition({ lat, lon, accuracy_m, at }) { return this.#publisher.sendPosition({ lat, lon, accuracy_m, at }); }
 
   /**
    * Says that a listener's notice is on the page now. The acknowledgement that lets them hear leaves with the next frame
@@ -256,6 +281,9 @@ export class EcouteClient extends EventTarget {
       case "levels": return this.#dispatch("levels", { levels: data });
       case "streaming_started": return this.#publisher.handleStarted(data);
       case "streaming_stopped": return this.#publisher.handleStopped();
+      case "ice_restarted": return this.#restartable.handleRestarted(data);
+      case "stream_quality": return this.#dispatch("quality", data);
+      case "commercial_position": return this.#dispatch("position", data);
       case "listener_joined": return this.#onListenerJoined(data);
       case "listener_left": return this.#onListenerLeft(data);
       case "audio_ready": return this.#listener.handleReady(data);
@@ -285,6 +313,7 @@ export class EcouteClient extends EventTarget {
 
   #onCommercial(commercial) {
     this.#commercials.set(commercial.commercial_id, commercial);
+    if (this.#user.role === "commercial") this.#publisher.handleOwnState(commercial.state);
     this.#dispatch("commercial", { commercial });
   }
 
@@ -303,12 +332,22 @@ export class EcouteClient extends EventTarget {
     this.#dispatch("listener_left", data);
   }
 
+  /** Each role has one audio connection. */
+  get #restartable() { return this.#user?.role === "admin" ? this.#listener : this.#publisher; }
+
   #onError(data) {
+    // Nothing went wrong: an older session is over, and a new one is built.
+    if (data.code === "no_such_peer") return this.#restartable.handleNoSuchPeer();
     if (data.commercial_id) this.#listener.handleRefused(data);
     this.#dispatch("error", data);
   }
 
   #dispatch(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
+}
+
+/** Only what was given: what is undefined is to stay as it was. */
+function given(options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 /** Calls back once, at the next frame or after {@link FRAME_WAIT_MS}, whichever is first. */

@@ -45,7 +45,7 @@ export class Connection {
 
   /** @param {{server: string, getToken: Function, onState: Function, onMessage: Function, onError: Function}} options */
   constructor({ server, getToken, onState, onMessage, onError }) {
-    this.#url = new URL(`${server}/ws`, location.href);
+    this.#url = new URL("/ws", new URL(server, location.href));
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
     this.#getToken = getToken;
     this.#onState = onState;

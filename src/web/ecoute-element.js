@@ -2,17 +2,13 @@
  * What both elements have in common: which client they show, in which language, and events that bubble.
  *
  * Elements with the same server and the same `getToken` function share one client, so fifty headphones open one
- * WebSocket. Its one invariant: a client of the elements lives until `close()` or until the page is left, however often
- * elements are taken out of the document and put back.
+ * WebSocket. Its one invariant: an element that is not in the document draws nothing, and takes nothing with it that runs.
  */
 
-import { EcouteClient } from "./ecoute-client.js";
 import { Shared } from "./ecoute-shared.js";
+import { HOME, sourceOf } from "./ecoute-source.js";
 import { styled } from "./ecoute-styles.js";
 import { language, t } from "./words.js";
-
-/** Where this library was loaded from: the server, unless an element names another. */
-const HOME = new URL(import.meta.url).origin;
 
 export class EcouteElement extends HTMLElement {
   static observedAttributes = ["server", "lang", "reason", "commercial"];
@@ -92,32 +88,4 @@ export class EcouteElement extends HTMLElement {
     shared?.add(this);
     if (this.#source && client.connectionState === "idle") client.connect();
   }
-}
-
-/** Clients by server, and by the function that has their token: `{server, getToken, client}`. */
-const sources = new Map();
-
-/** Finds or makes the client of a server and a function; `former` is what the element used until now. */
-function sourceOf(server, getToken, former) {
-  const known = sources.get(server) ?? new WeakMap();
-  sources.set(server, known);
-  let source = known.get(getToken) ?? (former?.server === server ? former : undefined);
-  if (!source || source.client.connectionState === "closed") {
-    source = { server, getToken };
-    source.client = new EcouteClient({ server, getToken: () => source.getToken() });
-    endWithPage(source.client);
-  }
-  source.getToken = getToken;
-  known.set(getToken, source);
-  return source;
-}
-
-/** Leaving the page ends the broadcast now, instead of leaving silence that looks like one. */
-function endWithPage(client) {
-  let isEnded = false;
-  addEventListener("pagehide", () => {
-    isEnded = client.streamingState !== "off";
-    if (isEnded) client.close();
-  });
-  addEventListener("pageshow", () => isEnded && client.connect());
 }

@@ -11,6 +11,7 @@ const MESSAGES = {
   microphone_busy: "The microphone is in use, for example by a call.",
   microphone_failed: "The microphone could not be opened.",
   microphone_ended: "The microphone was taken away; start again.",
+  interrupted_too_long: "The broadcast was interrupted for more than 5 minutes; start again.",
   audio_connection_failed: "The audio connection could not be established; trying again.",
   token_unavailable: "No token could be fetched; trying again.",
 };

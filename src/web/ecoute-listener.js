@@ -27,17 +27,19 @@ export class Listener {
   #leavesOwed = new Map();
   #mayJoin = false;
 
-  constructor({ send, iceServers, dispatch }) {
+  constructor({ send, canSend, iceServers, dispatch }) {
     this.#send = send;
     this.#dispatch = dispatch;
     this.#output = new Output(() => this.#dispatch("audio", this.audio));
     this.#link = new PeerLink({
       iceServers,
+      canSend,
       prepare: (peer) => {
         peer.addTransceiver("audio", { direction: "recvonly" });
         peer.ontrack = ({ track }) => this.#output.play(new MediaStream([track]));
       },
       sendOffer: (sdp) => send("open_audio", { sdp }),
+      sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
       onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
     });
@@ -45,7 +47,7 @@ export class Listener {
 
   get audio() {
     const connection = { closed: "none", connected: "ready" }[this.#link.state] ?? "opening";
-    return { connection, output: this.#output.state, muted: this.isMuted };
+    return { connection, output: this.#output.state, volume: this.volume, muted: this.isMuted };
   }
 
   get node() { return this.#output.node; }
@@ -75,9 +77,13 @@ export class Listener {
     }
   }
 
-  setVolume(volume) { this.#output.setVolume(Math.min(VOLUME_MAX, Math.max(0, volume))); }
-
+  get volume() { return this.#output.volume; }
   get isMuted() { return this.#output.isMuted; }
+
+  setVolume(volume) {
+    this.#output.setVolume(Math.min(VOLUME_MAX, Math.max(0, volume)));
+    this.#dispatch("audio", this.audio);
+  }
 
   setMuted(muted) {
     this.#output.setMuted(muted);
@@ -97,6 +103,8 @@ export class Listener {
   handleDisconnected() {
     this.#joined.clear();
     this.#leavesOwed.clear();
+    // The server ends a supervisor's session with the connection, so there is nothing to heal.
+    this.#link.close();
     this.#link.handleDisconnected();
     for (const id of this.#wishes.keys()) this.#wait(id, "reconnecting");
   }
@@ -106,6 +114,9 @@ export class Listener {
     this.#mayJoin = true;
     for (const id of this.#wishes.keys()) this.#join(id);
   }
+
+  handleRestarted({ sdp }) { this.#link.handleRestarted(sdp); }
+  handleNoSuchPeer() { this.#link.handleNoSuchPeer(); }
 
   handlePending({ commercial_id, cause }) {
     if (this.#wishes.has(commercial_id)) this.#wait(commercial_id, cause);
@@ -208,6 +219,7 @@ class Output {
   }
 
   get node() { return this.#gain; }
+  get volume() { return this.#volume; }
   get isMuted() { return this.#isMuted; }
 
   play(stream) {

@@ -5,8 +5,8 @@
  * `draw` returns, everyone in `client.listeners` who can hear is on the page, three by name and the others as a number.
  */
 
-import { microphoneProblem } from "./ecoute-publisher.js";
 import { EcouteElement } from "./ecoute-element.js";
+import { microphoneProblem } from "./ecoute-microphone.js";
 import { MICRO } from "./ecoute-styles.js";
 import {
   clock, duration, element, lines, qualityWords, reasonWords, retryWords, setText,
@@ -45,8 +45,11 @@ export class EcouteMicro extends EcouteElement {
     });
   }
 
-  /** Names of listeners can be read here, so nothing else has to show them while it is in view. */
-  get showsListeners() { return this.state !== "already_open" && this.state !== "expired"; }
+  /** Where the names of listeners can be read, or would be: while that is in view nothing else has to show them. */
+  get noticePlace() {
+    const { heard, micro } = this.#parts;
+    return heard.hidden ? micro : heard;
+  }
 
   /**
    * One word for all of it, also in `data-state` inside: `connecting`, `ready`, `error`, `starting`, `on_air`, `paused`,
@@ -106,7 +109,7 @@ export class EcouteMicro extends EcouteElement {
     setText(parts.start.lastElementChild, this.words("start"));
     parts.stop.hidden = !isWanted;
     setText(parts.stop.lastElementChild, this.words("stop"));
-    parts.pause.hidden = streaming.state !== "live" && !streaming.paused;
+    parts.pause.hidden = !["live", "reconnecting"].includes(streaming.state) && !streaming.paused;
     setIcon(parts.pause.firstElementChild, streaming.paused ? "mic" : "pause");
     setText(parts.pause.lastElementChild, this.words(streaming.paused ? "resume_streaming" : "pause"));
     parts.keepOpen.hidden = !isWanted;

@@ -1,29 +1,28 @@
 /**
- * One audio connection to the server that rebuilds itself when it breaks.
+ * One audio connection to the server that heals itself: first by new paths for the same session (an ICE restart), then by
+ * a new session.
  *
  * It makes the offers and takes the answers; who carries them, and what sounds, is its owner's. Its one invariant: an
  * answer is given only to the connection whose offer it answers.
  */
 
 /** A pause in connectivity that is no loss yet, in ms: phones change networks. */
-const DISCONNECTED_MAX_MS = 3_000;
+const DISCONNECTED_MAX_MS = 2_000;
+/** How long a restart may take until a new session is tried, in ms. */
+const RESTART_MAX_MS = 5_000;
 /** How long a new connection may take, in ms; doubled after every failure. */
 const CONNECT_MIN_MS = 8_000;
 const CONNECT_MAX_MS = 30_000;
 
 export class PeerLink {
-  #prepare;
-  #sendOffer;
-  #iceServers;
-  #onState;
-  #onFailed;
-
-  /** closed → offering → connecting → connected; back to offering when it breaks. */
+  #options;
+  /** closed → offering → connecting → connected ⇄ restarting; back to offering when it can't be healed. */
   #state = "closed";
   /** @type {RTCPeerConnection|null} */
   #peer = null;
-  /** Offers sent and not answered yet; only the answer to the last one is ours to take. */
+  /** Offers sent and not answered yet, by kind; only the answer to the last one is ours to take. */
   #answersOwed = 0;
+  #restartsOwed = 0;
   #failures = 0;
   #timer = 0;
 
@@ -31,52 +30,79 @@ export class PeerLink {
    * @param {object} options
    * @param {(peer: RTCPeerConnection) => void} options.prepare adds the transceiver
    * @param {(sdp: string) => boolean} options.sendOffer returns false where there is no way to send it now
+   * @param {(sdp: string) => boolean} options.sendRestart the same, for an offer on the present connection
+   * @param {() => boolean} options.canSend
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(state: string) => void} options.onState
    * @param {() => void} options.onFailed a try did not connect; another follows by itself
    */
-  constructor({ prepare, sendOffer, iceServers, onState, onFailed }) {
-    this.#prepare = prepare;
-    this.#sendOffer = sendOffer;
-    this.#iceServers = iceServers;
-    this.#onState = onState;
-    this.#onFailed = onFailed;
+  constructor(options) {
+    this.#options = options;
+    addEventListener("online", () => this.#state === "connected" && this.restart());
   }
 
   get state() { return this.#state; }
 
+  /** What carries the media, for the owner to replace a track on; null while there is none. */
+  get peer() { return this.#peer; }
+
+  /** Whether there is a session that was connected once, so that a restart may heal it. */
+  get canRestart() { return this.#state === "connected" || this.#state === "restarting"; }
+
   /** Builds a new connection in place of the present one, and offers it. */
   async open() {
     this.#discard();
-    const peer = new RTCPeerConnection({ iceServers: this.#iceServers(), bundlePolicy: "max-bundle" });
+    const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: "max-bundle" });
     this.#peer = peer;
     this.#become("offering");
-    this.#timer = setTimeout(() => this.#onTimeout(), this.#connectMaxMs());
+    this.#wait(this.#connectMaxMs(), () => this.#onTimeout());
     peer.onconnectionstatechange = () => peer === this.#peer && this.#onConnectionState(peer.connectionState);
-    this.#prepare(peer);
-    const offer = await peer.createOffer().catch(() => null);
+    this.#options.prepare(peer);
+    const offer = await offerOf(peer);
     if (peer !== this.#peer || !offer) return;
-    // Sent before candidates are known: the server learns addresses from our checks.
-    await peer.setLocalDescription(offer).catch(() => {});
-    if (peer !== this.#peer) return;
-    if (this.#sendOffer(offer.sdp)) this.#answersOwed += 1;
+    if (this.#options.sendOffer(offer.sdp)) this.#answersOwed += 1;
     else this.close();
+  }
+
+  /** Looks for new paths for the present session; where none comes in time, builds a new one. */
+  async restart() {
+    const peer = this.#peer;
+    // Without a way to send it the offer would only disturb what may still work; the owner restarts when there is one.
+    if (!this.canRestart || !this.#options.canSend()) return;
+    this.#become("restarting");
+    this.#wait(RESTART_MAX_MS, () => {
+      this.#restartsOwed = 0;
+      this.open();
+    });
+    const offer = await offerOf(peer, { iceRestart: true });
+    if (peer !== this.#peer || !offer) return;
+    if (this.#options.sendRestart(offer.sdp)) this.#restartsOwed += 1;
   }
 
   /** Takes the server's answer; returns whether it was for the present connection and good. */
   async handleAnswer(sdp) {
     this.#answersOwed = Math.max(0, this.#answersOwed - 1);
+    if (this.#answersOwed > 0 || this.#state !== "offering") return false;
     const peer = this.#peer;
-    if (this.#answersOwed > 0 || this.#state !== "offering" || peer.signalingState !== "have-local-offer") return false;
-    try {
-      await peer.setRemoteDescription({ type: "answer", sdp });
-    } catch {
-      if (peer === this.#peer) this.#onFailed();
-      return false; // The timer that is already running tries again.
-    }
-    if (peer !== this.#peer) return false;
+    if (!await this.#accept(peer, sdp)) return false;
     if (this.#state === "offering") this.#become("connecting");
     return true;
+  }
+
+  /** Takes the server's answer to a restart. */
+  async handleRestarted(sdp) {
+    this.#restartsOwed = Math.max(0, this.#restartsOwed - 1);
+    if (this.#restartsOwed > 0 || this.#state !== "restarting") return;
+    const peer = this.#peer;
+    if (!await this.#accept(peer, sdp)) return;
+    // Where the old path still works nothing changes, so no event will say that it is connected.
+    if (this.#state === "restarting" && peer.connectionState === "connected") this.#onConnected();
+  }
+
+  /** The server does not know the session that was to be restarted. */
+  handleNoSuchPeer() {
+    this.#restartsOwed = Math.max(0, this.#restartsOwed - 1);
+    if (this.#restartsOwed === 0 && this.#state === "restarting") this.open();
   }
 
   /** Ends the connection until the next `open`. */
@@ -89,32 +115,56 @@ export class PeerLink {
   /** Forgets answers that cannot come any more, because the way they would come is gone. */
   handleDisconnected() {
     this.#answersOwed = 0;
-    this.close();
+    this.#restartsOwed = 0;
+    // What was connected may carry media again; what was not waits for an answer in vain.
+    if (this.canRestart) clearTimeout(this.#timer);
+    else this.close();
+  }
+
+  async #accept(peer, sdp) {
+    if (peer.signalingState !== "have-local-offer") return false;
+    try {
+      await peer.setRemoteDescription({ type: "answer", sdp });
+    } catch {
+      if (peer === this.#peer) this.#options.onFailed();
+      return false; // The timer that is already running tries again.
+    }
+    return peer === this.#peer;
   }
 
   #onConnectionState(connectionState) {
-    if (connectionState === "connected") {
-      clearTimeout(this.#timer);
-      this.#failures = 0;
-      if (this.#state !== "connected") this.#become("connected");
-    } else if (this.#state === "connected" && connectionState === "disconnected") {
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.open(), DISCONNECTED_MAX_MS);
+    if (connectionState === "connected") this.#onConnected();
+    else if (this.#state === "connected" && connectionState === "disconnected") {
+      this.#wait(DISCONNECTED_MAX_MS, () => this.restart());
     } else if (this.#state === "connected" && connectionState === "failed") {
-      this.open();
+      clearTimeout(this.#timer);
+      this.restart();
     }
     // One that fails before it ever connected waits for its timer, so that a refusal is no tight loop.
+  }
+
+  #onConnected() {
+    // With an offer out, this is still the old path: the answer decides.
+    if (this.#peer.signalingState !== "stable") return;
+    clearTimeout(this.#timer);
+    this.#failures = 0;
+    if (this.#state !== "connected") this.#become("connected");
   }
 
   #onTimeout() {
     this.#failures += 1;
     this.#answersOwed = 0;
-    this.#onFailed();
+    this.#options.onFailed();
     this.open();
   }
 
   #connectMaxMs() {
     return Math.min(CONNECT_MAX_MS, CONNECT_MIN_MS * 2 ** this.#failures);
+  }
+
+  #wait(ms, then) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(then, ms);
   }
 
   #discard() {
@@ -126,6 +176,17 @@ export class PeerLink {
 
   #become(state) {
     this.#state = state;
-    this.#onState(state);
+    this.#options.onState(state);
+  }
+}
+
+/** Makes an offer and takes it as ours; candidates are not waited for, the server learns addresses from our checks. */
+async function offerOf(peer, options) {
+  try {
+    const offer = await peer.createOffer(options);
+    await peer.setLocalDescription(offer);
+    return offer;
+  } catch {
+    return null; // The timer that is already running tries again.
   }
 }

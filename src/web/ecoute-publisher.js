@@ -1,78 +1,101 @@
 /**
  * The broadcasting half: one microphone, sent to the server while it is wanted.
  *
- * Its one invariant: the microphone is open exactly while the state is neither `off` nor `asking`.
+ * A broadcast that was interrupted, by the network or because the system took the microphone, goes on by itself for
+ * five minutes. Its one invariant: `paused` changes by its user's word alone, and while it is set nothing is transmitted,
+ * whatever comes back.
  */
 
 import { EcouteError } from "./ecoute-error.js";
+import { Microphone } from "./ecoute-microphone.js";
 import { PeerLink } from "./ecoute-peer.js";
+
+/** How long an interrupted broadcast is still wanted, in ms. */
+const RESUME_MAX_MS = 5 * 60_000;
 
 export class Publisher {
   #send;
   #dispatch;
   #link;
+  #microphone;
   #state = "off";
-  /** @type {MediaStream|null} */
-  #stream = null;
   #since = null;
   #isPaused = false;
-  /** Grows with every start and stop, so that a microphone that opens too late is let go. */
-  #attempt = 0;
+  /** Whether the server has our broadcast, as far as it was told on this connection. */
+  #isTold = false;
+  /** Whether the server's word on our broadcast is awaited, after the connection came back. */
+  #awaitsOwnState = false;
+  /** Since when it is interrupted, in unix ms, or null. */
+  #lostAt = null;
+  #lostTimer = 0;
   #stopsOwed = 0;
 
-  constructor({ send, iceServers, dispatch }) {
+  constructor({ send, canSend, iceServers, dispatch }) {
     this.#send = send;
     this.#dispatch = dispatch;
+    this.#microphone = new Microphone({
+      onCause: () => this.#onCause(),
+      onTrack: (track) => this.#onTrack(track),
+      onRefused: () => this.#end("microphone_refused"),
+    });
     this.#link = new PeerLink({
       iceServers,
-      prepare: (peer) => peer.addTransceiver(this.#stream.getAudioTracks()[0], {
-        direction: "sendonly",
-        streams: [this.#stream],
-      }),
+      canSend,
+      prepare: (peer) => {
+        const { stream } = this.#microphone;
+        peer.addTransceiver(stream.getAudioTracks()[0], { direction: "sendonly", streams: [stream] });
+      },
       sendOffer: (sdp) => {
         const isSent = send("start_streaming", { sdp });
         // A server that lost us has lost the pause too; it hears of it before it hears our audio.
-        if (this.#isPaused) send("pause_streaming", {});
+        if (isSent) this.#tellState();
         return isSent;
       },
+      sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
       onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
     });
   }
 
   get state() { return this.#state; }
-  get stream() { return this.#stream; }
+  get stream() { return this.#microphone.stream; }
   get isPaused() { return this.#isPaused; }
-  get detail() { return { state: this.#state, since: this.#since, paused: this.#isPaused }; }
 
-  async start({ deviceId }) {
-    if (this.#state !== "off") return;
-    const attempt = ++this.#attempt;
+  /** The `detail` of the `streaming` event. */
+  get detail() {
+    const interrupted = this.#microphone.cause ?? (this.#state === "reconnecting" ? "network" : null);
+    return { state: this.#state, since: this.#since, paused: this.#isPaused, interrupted };
+  }
+
+  async start(options) {
+    this.#microphone.prefer(options);
+    if (this.#state !== "off") return this.use({});
     this.#become("asking");
-    let stream;
+    let isOpen;
     try {
-      stream = await openMicrophone(deviceId);
+      isOpen = await this.#microphone.open();
     } catch (error) {
-      if (attempt === this.#attempt) this.#become("off");
+      if (this.#state === "asking") this.#become("off");
       throw error;
     }
-    if (attempt !== this.#attempt) return release(stream);
-    this.#stream = stream;
-    const [track] = stream.getAudioTracks();
-    track.onended = () => attempt === this.#attempt && this.#end("microphone_ended");
-    track.onmute = () => attempt === this.#attempt && this.#dispatch("microphone", { muted: true });
-    track.onunmute = () => attempt === this.#attempt && this.#dispatch("microphone", { muted: false });
+    if (!isOpen) return;
     this.#become("starting");
     this.#link.open();
   }
 
+  /** Prefers another microphone, on air without an interruption. */
+  async use(options) {
+    this.#microphone.prefer(options);
+    if (this.stream) await this.#microphone.open();
+  }
+
   stop() {
     if (this.#state === "off") return;
-    this.#attempt += 1;
-    release(this.#stream);
-    this.#stream = null;
+    this.#microphone.close();
     this.#since = null;
     this.#isPaused = false;
+    this.#isTold = false;
+    this.#awaitsOwnState = false;
     if (this.#send("stop_streaming", {})) this.#stopsOwed += 1;
     this.#become("off");
     this.#link.close();
@@ -80,39 +103,118 @@ export class Publisher {
 
   /** Pausing is the server's; the microphone is silenced here as well, so that nothing even leaves. */
   setPaused(isPaused) {
-    if (!this.#stream || this.#isPaused === isPaused) return;
+    if (!this.stream || this.#isPaused === isPaused) return;
     this.#isPaused = isPaused;
-    for (const track of this.#stream.getTracks()) track.enabled = !isPaused;
-    this.#send(isPaused ? "pause_streaming" : "resume_streaming", {});
+    this.#microphone.setEnabled(!isPaused);
+    this.#say(isPaused ? "pause_streaming" : "resume_streaming");
+    // Resuming ends what the server knows of a call as well, which still goes on.
+    if (!isPaused) this.#sayCause();
     this.#become(this.#state);
   }
 
+  /** Tells where the salesperson is; returns false where it is nobody's business now. */
+  sendPosition(position) {
+    const isShared = this.#state === "live" && !this.#isPaused && this.#microphone.cause === null;
+    return isShared && this.#send("gps_update", position);
+  }
+
   handleRegistered() {
-    if (this.#stream) this.#link.open();
+    if (!this.stream) return;
+    if (this.#link.canRestart) this.#awaitsOwnState = true;
+    else this.#resume();
+  }
+
+  /** The server says what it still knows of our broadcast. @param {string} state as in `Commercial` */
+  handleOwnState(state) {
+    if (!this.#awaitsOwnState) return;
+    this.#awaitsOwnState = false;
+    if (!["on_air", "paused", "interrupted"].includes(state)) return this.#resume();
+    if (this.#isTooLate()) return;
+    this.#tellState(state);
+    this.#link.restart();
   }
 
   handleDisconnected() {
     this.#stopsOwed = 0;
+    this.#isTold = false;
+    this.#awaitsOwnState = false;
     this.#link.handleDisconnected();
     if (this.#state === "live") this.#become("reconnecting");
   }
 
   handleStarted({ sdp }) { this.#link.handleAnswer(sdp); }
+  handleRestarted({ sdp }) { this.#link.handleRestarted(sdp); }
+  handleNoSuchPeer() { this.#link.handleNoSuchPeer(); }
 
   handleStopped() {
-    if (this.#stopsOwed > 0) this.#stopsOwed -= 1;
+    if (this.#stopsOwed > 0) {
+      this.#stopsOwed -= 1;
+      return;
+    }
+    if (!this.stream || this.#link.state === "offering") return;
     // The server lost our audio before we noticed. The person still wants to be on air, so send it anew.
-    else if (this.#stream && this.#link.state !== "offering") this.#link.open();
+    this.#isTold = false;
+    this.#resume();
   }
 
   #onLinkState(linkState) {
-    if (!this.#stream) return;
+    if (!this.stream) return;
     if (linkState === "connected") {
       this.#since ??= Date.now();
       this.#become("live");
     } else if (this.#state === "live") {
       this.#become("reconnecting");
     }
+  }
+
+  #onCause() {
+    const { cause } = this.#microphone;
+    this.#dispatch("microphone", { muted: cause !== null });
+    if (this.#state === "asking") return;
+    if (cause === null && this.#isTooLate()) return;
+    if (cause !== null) this.#sayCause();
+    // The end of a call must not end the pause of its user.
+    else if (!this.#isPaused) this.#say("resume_streaming");
+    if (cause === null && this.#link.state === "closed") this.#resume();
+    this.#become(this.#state);
+  }
+
+  #onTrack(track) {
+    const [sender] = this.#link.peer?.getSenders() ?? [];
+    // A connection that closes meanwhile takes the track when it is built anew.
+    sender?.replaceTrack(track).catch(() => {});
+    this.#dispatch("microphone", { muted: track.muted });
+  }
+
+  /** Builds the connection anew, unless the microphone is away: then it is built when that comes back. */
+  #resume() {
+    if (this.#isTooLate()) return;
+    if (this.#microphone.cause === null) this.#link.open();
+    else this.#link.close();
+  }
+
+  /** Makes the server's picture of us true, after it has got or found our broadcast. */
+  #tellState(serverState) {
+    this.#isTold = true;
+    if (this.#isPaused) this.#say("pause_streaming");
+    else if (serverState === "paused" || serverState === "interrupted") this.#say("resume_streaming");
+    this.#sayCause();
+  }
+
+  /** In a pause nobody waits to hear, so nobody needs to know why there would be nothing. */
+  #sayCause() {
+    const { cause } = this.#microphone;
+    if (cause !== null && !this.#isPaused) this.#say("stream_interrupted", { cause });
+  }
+
+  #say(event, data = {}) {
+    if (this.#isTold) this.#send(event, data);
+  }
+
+  #isTooLate() {
+    const isTooLate = this.#lostAt !== null && Date.now() - this.#lostAt >= RESUME_MAX_MS;
+    if (isTooLate) this.#end(this.#microphone.isEnded ? "microphone_ended" : "interrupted_too_long");
+    return isTooLate;
   }
 
   #end(code) {
@@ -122,53 +224,12 @@ export class Publisher {
 
   #become(state) {
     this.#state = state;
+    const isLost = state !== "off" && this.detail.interrupted !== null;
+    if (isLost !== (this.#lostAt !== null)) {
+      this.#lostAt = isLost ? Date.now() : null;
+      clearTimeout(this.#lostTimer);
+      if (isLost) this.#lostTimer = setTimeout(() => this.#isTooLate(), RESUME_MAX_MS);
+    }
     this.#dispatch("streaming", this.detail);
-  }
-}
-
-/**
- * Why this page can't have any microphone, known without asking for one; null where it can.
- * @returns {"insecure_page"|"microphone_unsupported"|null}
- */
-export function microphoneProblem() {
-  if (navigator.mediaDevices?.getUserMedia) return null;
-  return isSecureContext ? "microphone_unsupported" : "insecure_page";
-}
-
-async function openMicrophone(deviceId) {
-  const problem = microphoneProblem();
-  if (problem) throw new EcouteError(problem);
-  // Plain values are wishes: a microphone that cannot do one of them still works.
-  const audio = {
-    echoCancellation: true,
-    noiseSuppression: true,
-    autoGainControl: true,
-    channelCount: 1,
-    sampleRate: 48_000,
-  };
-  if (deviceId) audio.deviceId = deviceId;
-  try {
-    return await navigator.mediaDevices.getUserMedia({ audio });
-  } catch (error) {
-    throw new EcouteError(codeOf(error), error);
-  }
-}
-
-function codeOf(error) {
-  switch (error?.name) {
-    case "NotAllowedError":
-    case "SecurityError": return "microphone_refused";
-    case "NotFoundError":
-    case "OverconstrainedError": return "microphone_missing";
-    case "NotReadableError":
-    case "AbortError": return "microphone_busy";
-    default: return "microphone_failed";
-  }
-}
-
-function release(stream) {
-  for (const track of stream?.getTracks() ?? []) {
-    track.onended = null;
-    track.stop();
   }
 }

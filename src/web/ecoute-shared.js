@@ -38,6 +38,15 @@ export class Shared {
   #panel = null;
   #badge = new Badge(this);
   #wakeLock;
+  /** Elements that something of the page hides, scrolled out of a part of it for example. */
+  #clipped = new WeakSet();
+  #observer = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) this.#clipped.delete(target);
+      else this.#clipped.add(target);
+    }
+    this.draw();
+  });
 
   /** Everything shared by the elements of a client. @param {EcouteClient} client @returns {Shared} */
   static of(client) {
@@ -53,14 +62,17 @@ export class Shared {
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["lang"] });
   }
 
-  /** An element shows this client from now on. It has `draw()` and `handle(event, detail)`. */
+  /** An element shows this client from now on. It has `draw()`, `handle(event, detail)` and `noticePlace`. */
   add(view) {
     this.#views.add(view);
+    this.#observer.observe(view);
     this.draw();
   }
 
   remove(view) {
     this.#views.delete(view);
+    this.#observer.unobserve(view);
+    this.#clipped.delete(view);
     this.draw();
   }
 
@@ -85,8 +97,9 @@ export class Shared {
     for (const view of this.#views) view.draw();
     this.#panel?.draw();
     this.#wakeLock.hold();
-    const isInView = [...this.#views].some((view) => view.showsListeners && isOnScreen(view));
+    const isInView = [...this.#views].some((view) => isOnScreen(view.noticePlace) && !this.#clipped.has(view));
     this.#badge.draw(isInView);
+    if (!isInView && !this.#badge.isShown) return;
     for (const hearer of this.client.listeners) this.client.acknowledge(hearer.notice_id);
   }
 
@@ -128,9 +141,10 @@ export class Shared {
   }
 }
 
-/** Whether a person who looks at the page sees the element, as far as a page can know. */
-function isOnScreen(view) {
-  const { left, top, right, bottom, width, height } = view.getBoundingClientRect();
+/** Whether a person who looks at the page sees a place, as far as a page can know at once; null is no place. */
+function isOnScreen(place) {
+  if (!place) return false;
+  const { left, top, right, bottom, width, height } = place.getBoundingClientRect();
   const isInside = width * height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
-  return isInside && (view.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
+  return isInside && (place.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
 }

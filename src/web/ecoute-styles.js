@@ -110,6 +110,7 @@ export const MICRO = sheet(`
   :host([hidden]) { display: none; }
   .micro { flex: 1; display: flex; flex-direction: column; align-items: center; gap: 1em; text-align: center; }
   .status { align-self: stretch; display: flex; align-items: center; justify-content: space-between; gap: 0.6em; }
+  .status .elapsed { margin-left: auto; }
   .elsewhere { align-self: stretch; padding: 1.2em; display: flex; flex-direction: column; gap: 0.9em; border: 1px solid var(--line); border-radius: 16px; background: var(--surface); text-align: left; }
   .words { margin-top: 1em; }
   .state { font-size: 1.35em; font-weight: 750; line-height: 1.25; }

@@ -18,7 +18,7 @@ import { EcouteMicro } from "./ecoute-micro.js";
 
 export { EcouteClient, EVENTS } from "./ecoute-client.js";
 export { EcouteError } from "./ecoute-error.js";
-export { microphoneProblem } from "./ecoute-publisher.js";
+export { microphoneProblem, microphones } from "./ecoute-microphone.js";
 export { showListeners } from "./ecoute-shared.js";
 export { EcouteCasque, EcouteMicro };
 

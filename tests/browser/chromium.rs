@@ -23,6 +23,10 @@ const WAIT: Duration = Duration::from_secs(20);
 const DEEP: &str = "window.deep = (selector) => selector.split(' >>> ')
     .reduce((place, part) => (place?.shadowRoot ?? place)?.querySelector(part), document);";
 
+/// What a page says, inside its shadow roots too.
+const VISIBLE_TEXT: &str = "[document.body, ...document.querySelectorAll('*')].map((element) =>
+    element === document.body ? element.innerText : [...element.shadowRoot?.children ?? []].map((e) => e.innerText)).flat().join(' / ')";
+
 /// A running browser with an empty profile.
 pub struct Chromium {
     child: Child,
@@ -125,7 +129,7 @@ impl Page<'_> {
         let is_so = format!("(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()");
         while self.evaluate(&is_so) != true {
             if Instant::now() > until {
-                let text = self.evaluate("document.body.innerText");
+                let text = self.evaluate(VISIBLE_TEXT);
                 panic!("{expression} is not so; complaints {:?}; the page says {text}", self.browser.complaints());
             }
             thread::sleep(Duration::from_millis(20));

@@ -3,6 +3,7 @@
 
 mod chromium;
 mod day;
+mod elements;
 mod relay;
 mod sound;
 #[path = "../support/mod.rs"]
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use chromium::{Chromium, Page};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 use support::Ecoute;
 use tempfile::TempDir;
 

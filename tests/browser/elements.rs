@@ -1,0 +1,321 @@
+//! The elements in pages of another origin, under a strict policy, and how a broadcast heals.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, OnceLock};
+
+use super::*;
+
+/// A tiny application on an origin of its own, which is open until the test ends.
+struct Site {
+    origin: String,
+    /// Path to script: every path is a page that runs its script and nothing else.
+    app: Arc<OnceLock<App>>,
+}
+
+struct App {
+    ecoute: String,
+    scripts: Vec<(&'static str, String)>,
+}
+
+impl Site {
+    /// Binds a port and answers from then on; the pages come with [`Site::serve`].
+    fn start() -> Site {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let app = Arc::new(OnceLock::<App>::new());
+        let served = Arc::clone(&app);
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let Some(request) = lines.next() else { continue };
+                // The rest of the head is read, so that closing is no reset.
+                lines.take_while(|line| !line.is_empty()).for_each(drop);
+                let path = request.split(' ').nth(1).unwrap_or("/");
+                let answer = served.get().map(|app| app.answer(path)).unwrap_or_default();
+                // The browser may have left.
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        Site { origin, app }
+    }
+
+    fn serve(&self, ecoute: &Ecoute, scripts: Vec<(&'static str, String)>) {
+        let app = App { ecoute: ecoute.address.to_string(), scripts };
+        assert!(self.app.set(app).is_ok(), "served once");
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.origin)
+    }
+}
+
+impl App {
+    fn answer(&self, path: &str) -> String {
+        let ecoute = &self.ecoute;
+        let script = |path: &str| self.scripts.iter().find(|(name, _)| *name == path).map(|(_, script)| script);
+        let (kind, body) = match path.strip_suffix(".js").and_then(script) {
+            Some(script) => ("text/javascript", script.replace("ECOUTE", &format!("http://{ecoute}"))),
+            None => {
+                let page = "<!doctype html><html lang=fr><meta charset=utf-8><link rel=icon href=data:,>\
+                    <meta name=viewport content='width=device-width'>";
+                ("text/html", format!("{page}<title>CRM</title><body><script type=module src={path}.js></script>"))
+            }
+        };
+        let policy = format!(
+            "default-src 'none'; img-src data:; style-src 'self'; script-src 'self' http://{ecoute}; \
+             connect-src http://{ecoute} ws://{ecoute}"
+        );
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nContent-Security-Policy: {policy}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        )
+    }
+}
+
+/// A server that the site's origin may use.
+fn start_for(site: &Site) -> Ecoute {
+    Ecoute::start_with(TempDir::new().unwrap(), &["--allow-origin", &site.origin])
+}
+
+fn micro_script(ecoute: &Ecoute) -> String {
+    let token = ecoute.token("commercial", "lea", "Léa Martin");
+    format!(
+        "import 'ECOUTE/ecoute.js';
+         window.getToken = async () => '{token}';
+         document.body.appendChild(document.createElement('ecoute-micro')).getToken = getToken;"
+    )
+}
+
+fn casque_script(ecoute: &Ecoute) -> String {
+    let token = ecoute.token("admin", "paul", "Paul D.");
+    format!(
+        "import 'ECOUTE/ecoute.js';
+         window.getToken = async () => '{token}';
+         window.headphones = (id) => Object.assign(document.createElement('ecoute-casque'), {{ commercial: id, getToken }});
+         document.body.append(headphones('lea'), ...Array.from({{ length: 49 }}, (_, n) => headphones(`c${{n}}`)));"
+    )
+}
+
+/// Runs before a page: counts what is opened, and keeps what a test wants to lose.
+const COUNTED: &str = "window.counts = { sockets: 0, peers: 0, microphones: 0, sent: {} };
+    window.WebSocket = class extends WebSocket {
+        constructor(...all) { super(...all); window.lastSocket = this; counts.sockets += 1; }
+        send(text) {
+            const { event } = JSON.parse(text);
+            counts.sent[event] = (counts.sent[event] ?? 0) + 1;
+            super.send(text);
+        }
+    };
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...all) { super(...all); counts.peers += 1; }
+    };
+    const open = MediaDevices.prototype.getUserMedia;
+    MediaDevices.prototype.getUserMedia = function (...all) { counts.microphones += 1; return open.apply(this, all); };";
+
+const LISTENING: &str = "deep('ecoute-panel >>> #panel')?.dataset.listening";
+
+fn go_on_air(page: &Page<'_>) {
+    page.wait_for("deep('ecoute-micro').state === 'ready'");
+    page.click("ecoute-micro >>> #start");
+    page.wait_for("deep('ecoute-micro').state === 'on_air'");
+}
+
+fn listen_to_lea(page: &Page<'_>) {
+    page.wait_for("deep('ecoute-casque').client?.audio.connection === 'ready'");
+    page.wait_for("deep('ecoute-casque >>> button').dataset.state === 'on_air'");
+    page.click("ecoute-casque >>> button");
+    page.wait_for(&format!("{LISTENING} === 'started'"));
+}
+
+#[test]
+fn an_allowed_origin_embeds_both_elements_and_they_survive_its_routes() {
+    let site = Site::start();
+    let ecoute = start_for(&site);
+    site.serve(&ecoute, vec![("/lea", micro_script(&ecoute)), ("/paul", casque_script(&ecoute))]);
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open_prepared(&site.url("/lea"), COUNTED);
+    lea.resize(390, 844);
+    go_on_air(&lea);
+    let paul = desk.open_prepared(&site.url("/paul"), &format!("{}{COUNTED}", sound::TAP));
+    listen_to_lea(&paul);
+    assert_eq!(paul.evaluate("counts.sockets"), 1, "fifty headphones share one connection");
+    assert_tone(&paul, 440.0);
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    assert_eq!(lea.evaluate("deep('ecoute-badge')"), Value::Null);
+    lea.screenshot(&screenshots().join("foreign-micro.png"));
+    paul.wait_for("/perte/.test(deep('ecoute-panel >>> #panel-quality').innerText)");
+    paul.screenshot(&screenshots().join("foreign-casque.png"));
+
+    // Another route: the elements are gone, what they started is not, and the badge says who listens.
+    let badge = "deep('ecoute-badge >>> .badge')?.innerText";
+    lea.evaluate("document.body.replaceChildren('une autre page')");
+    assert_eq!(lea.evaluate(&format!("{badge}.includes('Paul D. vous écoute')")), true);
+    lea.screenshot(&screenshots().join("foreign-badge.png"));
+    paul.evaluate("document.body.replaceChildren()");
+    assert_tone(&paul, 440.0);
+    // Who comes while no element is there is shown by the badge, and only then hears.
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for(&format!("{badge}.includes('personne')"));
+    paul.evaluate("document.body.append(headphones('lea'))");
+    listen_to_lea(&paul);
+    lea.wait_for(&format!("{badge}.includes('Paul D. vous écoute')"));
+    paul.wait_for("loudness() > 0.01");
+
+    // Back again: the element shows what goes on, and the badge goes. One that nobody sees is none.
+    lea.evaluate("document.body.append(Object.assign(document.createElement('ecoute-micro'), { getToken }))");
+    assert_eq!(lea.evaluate("deep('ecoute-micro').state"), "on_air");
+    assert_eq!(lea.evaluate("deep('ecoute-badge')"), Value::Null);
+    lea.evaluate("deep('ecoute-micro').hidden = true");
+    lea.wait_for(&format!("{badge}.includes('Paul D. vous écoute')"));
+    assert_eq!(lea.evaluate("[counts.sockets, counts.peers, counts.microphones].join()"), "1,1,1");
+    assert_eq!(paul.evaluate("counts.sockets"), 1);
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn an_origin_that_is_not_allowed_gets_neither_the_library_nor_a_connection() {
+    let site = Site::start();
+    let ecoute = Ecoute::start();
+    let script = "window.library = import('ECOUTE/ecoute.js').then(() => 'loaded', () => 'refused');
+        window.socket = new Promise((resolve) => {
+            const socket = new WebSocket('ECOUTE/ws'.replace('http', 'ws'));
+            socket.onopen = () => resolve('open');
+            socket.onerror = () => resolve('refused');
+        });";
+    site.serve(&ecoute, vec![("/app", script.to_owned())]);
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let page = browser.open(&site.url("/app"));
+    page.wait_for("window.socket");
+    assert_eq!(page.evaluate("library"), "refused");
+    assert_eq!(page.evaluate("socket"), "refused");
+}
+
+#[test]
+fn a_page_that_shows_no_listener_is_not_listened_to() {
+    let site = Site::start();
+    let ecoute = start_for(&site);
+    let token = ecoute.token("commercial", "lea", "Léa Martin");
+    let script = format!(
+        "import {{ EcouteClient }} from 'ECOUTE/ecoute.js';
+         window.client = new EcouteClient({{ server: 'ECOUTE', getToken: async () => '{token}' }});
+         client.addEventListener('listener_joined', ({{ detail }}) => {{ window.joined = detail; }});
+         client.addEventListener('registered', () => client.startStreaming());
+         client.connect();"
+    );
+    site.serve(&ecoute, vec![("/lea", script), ("/paul", casque_script(&ecoute))]);
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open(&site.url("/lea"));
+    lea.wait_for("client.streamingState === 'live'");
+    let paul = desk.open_prepared(&site.url("/paul"), sound::TAP);
+    paul.wait_for("deep('ecoute-casque >>> button').dataset.state === 'on_air'");
+    paul.click("ecoute-casque >>> button");
+    paul.wait_for("deep('ecoute-casque').client.wishes[0]?.cause === 'ack_late'");
+    assert_eq!(paul.evaluate("loudness()"), 0);
+    // The page's word, however late, is what counts.
+    lea.evaluate("client.acknowledge(joined.notice_id)");
+    paul.wait_for("loudness() > 0.01");
+}
+
+#[test]
+fn a_lost_connection_heals_on_the_same_session_and_microphone() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{}{COUNTED}", sound::TAP));
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+
+    // Another network: the same session looks for new paths, without a hole.
+    for page in [&lea, &paul] {
+        page.evaluate("dispatchEvent(new Event('online'))");
+        page.wait_for("counts.sent.restart_ice === 1");
+    }
+    assert_tone(&paul, 440.0);
+
+    // The page's connection is lost and comes back: the broadcast stands, a pause of meanwhile included.
+    lea.evaluate("lastSocket.close()");
+    lea.wait_for("document.body.dataset.state === 'connecting'");
+    paul.wait_for("document.body.dataset.audio === 'ready' && loudness() < 0.001");
+    lea.wait_for("counts.sent.restart_ice === 2 && document.body.dataset.state === 'on_air'");
+    lea.wait_for("document.title.includes('Paul D.')");
+    assert_tone(&paul, 440.0);
+    lea.evaluate("lastSocket.close()");
+    lea.evaluate("deep('ecoute-micro').client.pauseStreaming()");
+    lea.wait_for("document.body.dataset.state === 'paused' && counts.sent.restart_ice === 3");
+    paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'paused'");
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("loudness() > 0.01");
+    assert_eq!(lea.evaluate("[counts.peers, counts.microphones, counts.sent.start_streaming].join()"), "1,1,1");
+    assert_eq!(paul.evaluate("counts.peers"), 1);
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_call_interrupts_and_a_pause_stays_a_pause() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+    let happens = |event: &str| {
+        let track = "deep('ecoute-micro').client.microphone.getAudioTracks()[0]";
+        lea.evaluate(&format!("{track}.dispatchEvent(new Event('{event}'))"));
+    };
+    let is_so = |state: &str| {
+        lea.wait_for(&format!("document.body.dataset.state === '{state}'"));
+        paul.wait_for(&format!("document.querySelector('[data-commercial=lea]').dataset.state === '{state}'"));
+    };
+
+    happens("mute");
+    is_so("interrupted");
+    paul.wait_for("loudness() < 0.001");
+    lea.screenshot(&screenshots().join("commercial-interrupted.png"));
+    paul.screenshot(&screenshots().join("admin-interrupted.png"));
+    happens("unmute");
+    is_so("on_air");
+    paul.wait_for("loudness() > 0.01");
+
+    // The end of a call ends no pause, and the end of a pause ends no call.
+    happens("mute");
+    is_so("interrupted");
+    lea.click("ecoute-micro >>> #pause");
+    is_so("paused");
+    lea.click("ecoute-micro >>> #pause");
+    is_so("interrupted");
+    lea.click("ecoute-micro >>> #pause");
+    is_so("paused");
+    happens("unmute");
+    thread::sleep(Duration::from_millis(500));
+    is_so("paused");
+    assert_eq!(paul.evaluate("loudness() < 0.001"), true);
+    lea.click("ecoute-micro >>> #pause");
+    is_so("on_air");
+    paul.wait_for("loudness() > 0.01");
+
+    // Another microphone is heard without an interruption; one that is taken away is asked for again.
+    lea.evaluate("deep('ecoute-micro').client.startStreaming({ noiseSuppression: false })");
+    let setting = "deep('ecoute-micro').client.microphone.getAudioTracks()[0].getSettings().noiseSuppression";
+    assert_eq!(lea.evaluate(setting), false);
+    assert_tone(&paul, 440.0);
+    lea.evaluate("counts.microphones = 0; deep('ecoute-micro').client.microphone.getAudioTracks()[0].stop()");
+    happens("ended");
+    lea.wait_for("counts.microphones === 1");
+    is_so("on_air");
+    assert_tone(&paul, 440.0);
+    assert_eq!(lea.evaluate("[counts.peers, counts.sent.start_streaming].join()"), "1,1");
+}
