@@ -40,6 +40,7 @@ fn content_type(path: &str) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
+        Some("ts") => "text/plain; charset=utf-8",
         _ => "text/html; charset=utf-8",
     }
 }
@@ -69,6 +70,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/ecoute-styles.js", include_bytes!("ecoute-styles.js")),
     ("/ecoute-view.js", include_bytes!("ecoute-view.js")),
     ("/ecoute-wake.js", include_bytes!("ecoute-wake.js")),
+    ("/ecoute.d.ts", include_bytes!("ecoute.d.ts")),
     ("/ecoute.js", include_bytes!("ecoute.js")),
     ("/icon.svg", include_bytes!("icon.svg")),
     ("/icons.js", include_bytes!("icons.js")),
@@ -77,6 +79,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/page.css", include_bytes!("page.css")),
     ("/page.js", include_bytes!("page.js")),
     ("/session.js", include_bytes!("session.js")),
+    ("/useEcoute.js", include_bytes!("useEcoute.js")),
     ("/words.js", include_bytes!("words.js")),
 ];
 

@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use super::*;
@@ -318,4 +320,101 @@ fn a_call_interrupts_and_a_pause_stays_a_pause() {
     is_so("on_air");
     assert_tone(&paul, 440.0);
     assert_eq!(lea.evaluate("[counts.peers, counts.sent.start_streaming].join()"), "1,1");
+}
+
+/// React as it is published, as one module that exports it: its files are CommonJS, so each gets what that needs.
+fn react() -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("react");
+    std::fs::create_dir_all(&folder).unwrap();
+    let packages = ["react@19.2.0", "react-dom@19.2.0"];
+    let installed = folder.join("node_modules/react-dom/package.json");
+    if !installed.exists() {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).args(packages);
+        assert!(npm.status().expect("npm is installed (apt-get install npm)").success());
+    }
+    let module = |name: &str, file: &str| {
+        let text = std::fs::read_to_string(folder.join("node_modules").join(file)).unwrap();
+        format!("'{name}': (module, exports, require) => {{ {text} }},\n")
+    };
+    let modules = [
+        module("react", "react/cjs/react.production.js"),
+        module("react-dom", "react-dom/cjs/react-dom.production.js"),
+        module("react-dom/client", "react-dom/cjs/react-dom-client.production.js"),
+        module("scheduler", "scheduler/cjs/scheduler.production.js"),
+    ];
+    format!(
+        "const modules = {{ {} }}, loaded = {{}};
+         const require = (name) => {{
+             if (!loaded[name]) modules[name](loaded[name] = {{ exports: {{}} }}, loaded[name].exports, require);
+             return loaded[name].exports;
+         }};
+         export const React = require('react');
+         export const {{ createRoot }} = require('react-dom/client');",
+        modules.concat()
+    )
+}
+
+/// An application whose only component shows what the hook returns, with a new `getToken` at every render.
+fn react_script(token: &str) -> String {
+    format!(
+        "import {{ createUseEcoute }} from 'ECOUTE/useEcoute.js';
+         import {{ React, createRoot }} from '/react.js';
+         const useEcoute = createUseEcoute(React);
+         function Application() {{
+             const ecoute = useEcoute({{ getToken: async () => '{token}' }});
+             window.ecoute = ecoute;
+             window.renders = (window.renders ?? 0) + 1;
+             const streams = ecoute.availableStreams.map(({{ commercial_id: id }}) => React.createElement('button',
+                 {{ key: id, id, onClick: () => ecoute.startListening(id, {{ reason: 'formation' }}) }}, id));
+             const start = React.createElement('button', {{ id: 'start', onClick: () => ecoute.startStreaming() }}, 'start');
+             return React.createElement('main', null, start, ...streams, JSON.stringify(ecoute, null, 1));
+         }}
+         createRoot(document.body).render(React.createElement(React.StrictMode, null, React.createElement(Application)));"
+    )
+}
+
+#[test]
+fn the_hook_streams_and_listens_in_a_real_react() {
+    let site = Site::start();
+    let ecoute = start_for(&site);
+    let lea = react_script(&ecoute.token("commercial", "lea", "Léa Martin"));
+    let paul = react_script(&ecoute.token("admin", "paul", "Paul D."));
+    site.serve(&ecoute, vec![("/lea", lea), ("/paul", paul), ("/react", react())]);
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open_prepared(&site.url("/lea"), COUNTED);
+    lea.wait_for("ecoute.isConnected && !ecoute.isStreaming");
+    lea.click("#start");
+    lea.wait_for("ecoute.isStreaming && deep('ecoute-badge >>> .badge').innerText.includes('personne')");
+
+    let paul = desk.open_prepared(&site.url("/paul"), &format!("{}{COUNTED}", sound::TAP));
+    paul.wait_for("ecoute.availableStreams[0]?.state === 'on_air' && ecoute.currentListeningTo === null");
+    paul.click("#lea");
+    paul.wait_for("ecoute.isListening && ecoute.currentListeningTo === 'lea' && ecoute.error === null");
+    lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('Paul D. vous écoute')");
+    assert_tone(&paul, 440.0);
+    paul.evaluate("ecoute.setVolume(0)");
+    paul.wait_for("ecoute.audioVolume === 0 && loudness() < 0.001");
+    let renders = paul.evaluate("renders");
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(paul.evaluate("renders"), renders, "levels render nothing");
+    paul.evaluate("ecoute.stopListening()");
+    paul.wait_for("!ecoute.isListening && ecoute.currentListeningTo === null");
+    paul.evaluate("ecoute.disconnect()");
+    paul.wait_for("!ecoute.isConnected");
+    assert_eq!(paul.evaluate("counts.sockets"), 1, "one client in spite of every render's own function");
+    paul.evaluate("ecoute.connect()");
+    paul.wait_for("ecoute.isConnected");
+    lea.evaluate("ecoute.stopStreaming()");
+    lea.wait_for("!ecoute.isStreaming && !deep('ecoute-badge')");
+    // What goes wrong is told.
+    lea.evaluate(
+        "navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotFoundError'); }",
+    );
+    lea.click("#start");
+    lea.wait_for("ecoute.error?.code === 'microphone_missing'");
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
 }

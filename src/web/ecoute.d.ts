@@ -1,0 +1,279 @@
+/**
+ * Types of `ecoute.js` and `useEcoute.js`.
+ *
+ * Copy it into an application, and name it under `paths` in tsconfig.json for the addresses that are imported.
+ */
+
+export interface Commercial {
+  commercial_id: string;
+  /** Equals the id where the token had no name. */
+  name: string;
+  commercial_info: unknown;
+  state: "offline" | "online" | "on_air" | "paused" | "interrupted";
+  interrupted_by: InterruptedBy | null;
+  is_streaming: boolean;
+  listeners_count: number;
+  listeners: Person[];
+  /** On air since, in Unix milliseconds. */
+  since: number | null;
+  last_seen: number | null;
+}
+
+export interface Person {
+  id: string;
+  name: string;
+}
+
+/** Someone who listens to this page's microphone. */
+export interface Hearer {
+  notice_id: number;
+  admin: Person;
+  reason: string;
+  /** Unix milliseconds at which this page was told. */
+  since: number;
+}
+
+export interface Wish {
+  commercial_id: string;
+  reason: string | undefined;
+  state: "pending" | "started";
+  cause: PendingCause | null;
+}
+
+export interface User {
+  id: string;
+  role: "admin" | "commercial" | "monitor";
+  name: string;
+  server_version: string;
+}
+
+export interface Position {
+  lat: number;
+  lon: number;
+  accuracy_m: number;
+  /** Unix milliseconds. */
+  at: number;
+}
+
+export interface Quality {
+  commercial_id: string;
+  /** 0 to 1, over the last 2 s. */
+  loss: number;
+  jitter_ms: number;
+  rtt_ms: number | null;
+  bitrate_bps: number;
+}
+
+export interface MicrophoneOptions {
+  /** One of {@link microphones}. */
+  deviceId?: string;
+  /** False lets voices further away through; true at first. */
+  noiseSuppression?: boolean;
+}
+
+export type InterruptedBy = "call" | "locked" | "network";
+export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "expired" | "closed";
+export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
+export type PendingCause =
+  | "asked" | "reconnecting" | "connection_lost" | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late";
+
+export interface Connection {
+  state: ConnectionState;
+  since?: number;
+  broadcast_state?: Commercial["state"];
+  close_code?: number;
+}
+
+export interface Streaming {
+  state: StreamingState;
+  /** Unix milliseconds of the first `live`. */
+  since: number | null;
+  /** Whether its user wants nothing transmitted. */
+  paused: boolean;
+  interrupted: InterruptedBy | null;
+}
+
+export interface AudioState {
+  connection: "none" | "opening" | "ready";
+  /** Suspended needs a click that calls {@link EcouteClient.resumeAudio}. */
+  output: "none" | "suspended" | "running";
+  /** 0 to 2; 1 is as it came. */
+  volume: number;
+  muted: boolean;
+}
+
+/** What went wrong: the server's word, or one of {@link EcouteErrorCode}. */
+export interface Failure {
+  code: EcouteErrorCode | (string & {});
+  message: string;
+  retry_after_s?: number;
+  commercial_id?: string;
+}
+
+export type EcouteErrorCode =
+  | "insecure_page" | "microphone_unsupported" | "microphone_refused" | "microphone_missing" | "microphone_busy"
+  | "microphone_failed" | "microphone_ended" | "interrupted_too_long" | "audio_connection_failed" | "token_unavailable";
+
+/** `detail` of every event of {@link EcouteClient}. */
+export interface EcouteEvents {
+  connection: Connection & { retry_in_ms?: number };
+  registered: User & { renewed: boolean };
+  token_expiring: { in_s: number };
+  commercials: { commercials: Commercial[] };
+  commercial: { commercial: Commercial };
+  /** dBov from -127 (silence) to 0, by id; five times a second. */
+  levels: { levels: Record<string, number> };
+  streaming: Streaming;
+  microphone: { muted: boolean };
+  listener_joined: Hearer & { listeners_count: number };
+  listener_left: { notice_id: number; admin: Person; reason: string; listeners_count: number };
+  audio: AudioState;
+  listening_pending: { commercial_id: string; cause: PendingCause };
+  listening_started: { commercial_id: string; listeners_count: number };
+  listening_stopped: { commercial_id: string; listeners_count?: number; cause?: string };
+  quality: Quality;
+  position: Position & { commercial_id: string };
+  error: Failure;
+}
+
+export const EVENTS: readonly (keyof EcouteEvents)[];
+
+export interface SourceOptions {
+  /** Origin of the server. */
+  server?: string;
+  /** Asked before every connection; an empty string means that there is none. */
+  getToken: () => Promise<string>;
+}
+
+export class EcouteClient extends EventTarget {
+  constructor(options: SourceOptions);
+  readonly connectionState: ConnectionState;
+  readonly connection: Connection & { retry_at?: number };
+  readonly user: User | null;
+  readonly commercials: Commercial[];
+  readonly streamingState: StreamingState;
+  readonly streaming: Streaming;
+  readonly isPaused: boolean;
+  readonly microphone: MediaStream | null;
+  readonly listeners: Hearer[];
+  readonly wishes: Wish[];
+  readonly audio: AudioState;
+  readonly volume: number;
+  readonly isMuted: boolean;
+  readonly audioNode: GainNode | null;
+  connect(): void;
+  takeOver(): void;
+  /** @throws {EcouteError} */
+  startStreaming(options?: MicrophoneOptions): Promise<void>;
+  /** @throws {EcouteError} */
+  useMicrophone(options?: MicrophoneOptions): Promise<void>;
+  stopStreaming(): void;
+  pauseStreaming(): void;
+  resumeStreaming(): void;
+  /** Returns whether it was sent: only on air, neither paused nor interrupted. */
+  sendPosition(position: Position): boolean;
+  /** Says that a listener's notice is on the page; until then they hear nothing. */
+  acknowledge(noticeId: number): void;
+  /** Resolves to whether sound may play. */
+  listen(commercialId: string, options?: { reason?: string }): Promise<boolean>;
+  stop(commercialId?: string): void;
+  setVolume(volume: number): void;
+  setMuted(muted: boolean): void;
+  resumeAudio(): Promise<boolean>;
+  close(): void;
+  addEventListener<Name extends keyof EcouteEvents>(
+    name: Name,
+    listener: (event: CustomEvent<EcouteEvents[Name]>) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(...all: Parameters<EventTarget["addEventListener"]>): void;
+  removeEventListener<Name extends keyof EcouteEvents>(
+    name: Name,
+    listener: (event: CustomEvent<EcouteEvents[Name]>) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(...all: Parameters<EventTarget["removeEventListener"]>): void;
+}
+
+export class EcouteError extends Error {
+  constructor(code: EcouteErrorCode, cause?: unknown);
+  readonly code: EcouteErrorCode;
+  readonly detail: Failure;
+}
+
+/** What both elements have. */
+declare class EcouteElement extends HTMLElement {
+  /** Origin of the server; by default the one that the library came from. */
+  server: string;
+  getToken: (() => Promise<string>) | null;
+  /** The client that the element shows; set it to share one. */
+  client: EcouteClient | null;
+}
+
+/**
+ * `<ecoute-micro>`. Tells `ecoute-streaming` ({@link Streaming}), `ecoute-listener-joined`, `ecoute-listener-left` and
+ * `ecoute-error` ({@link Failure}); all bubble.
+ */
+export class EcouteMicro extends EcouteElement {
+  readonly state:
+    | "connecting" | "ready" | "error" | "starting" | "on_air" | "paused" | "interrupted" | "already_open" | "expired";
+}
+
+/**
+ * `<ecoute-casque>`. Tells `ecoute-listen` (`commercial_id`) before a wish, which may be prevented, `ecoute-listening`
+ * (`commercial_id`, `state`: {@link EcouteCasque.listening}) and `ecoute-error`; all bubble.
+ */
+export class EcouteCasque extends EcouteElement {
+  commercial: string;
+  /** What the other person is told; absent is « accompagnement ». */
+  reason: string | undefined;
+  readonly listening: "stopped" | "pending" | "started";
+  /** Wishes to hear the person, or ends that; inside a click, so that the browser allows sound. */
+  toggle(): void;
+}
+
+/** Why this page can't have any microphone, or null. */
+export function microphoneProblem(): "insecure_page" | "microphone_unsupported" | null;
+
+/** The microphones to choose from; empty until the browser has been allowed one. */
+export function microphones(): Promise<{ deviceId: string; label: string }[]>;
+
+/** Shows who listens in a badge while no `<ecoute-micro>` is in view, and lets them hear. */
+export function showListeners(client: EcouteClient): void;
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "ecoute-micro": EcouteMicro;
+    "ecoute-casque": EcouteCasque;
+  }
+}
+
+/** What the hook of `useEcoute.js` returns. */
+export interface Ecoute {
+  isConnected: boolean;
+  /** Whether somebody is heard now. */
+  isListening: boolean;
+  /** From the moment the microphone is open until it is stopped, interruptions and pauses included. */
+  isStreaming: boolean;
+  /** What went wrong last, until something else is begun. */
+  error: Failure | null;
+  availableStreams: Commercial[];
+  currentListeningTo: string | null;
+  /** 0 to 2; 1 is as it came. */
+  audioVolume: number;
+  startListening(commercialId: string, options?: { reason?: string }): Promise<boolean>;
+  stopListening(commercialId?: string): void;
+  setVolume(volume: number): void;
+  /** What goes wrong is in `error`. */
+  startStreaming(options?: MicrophoneOptions): Promise<void>;
+  stopStreaming(): void;
+  connect(): void;
+  disconnect(): void;
+}
+
+/** Exported by `useEcoute.js`: the hook of a React, 18 or later. */
+export function createUseEcoute(React: {
+  useEffect: Function;
+  useRef: Function;
+  useSyncExternalStore: Function;
+}): (options: SourceOptions & { autoConnect?: boolean }) => Ecoute;
