@@ -16,7 +16,7 @@ const JSON: &str = "application/json";
 
 /// Nothing but our own files runs in a page, and nobody may frame it.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+     connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 impl Server {
     /// Answers one request.
@@ -151,7 +151,7 @@ impl Server {
             .header("Cache-Control", "no-cache")
             .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .header("Referrer-Policy", "no-referrer")
-            .header("Permissions-Policy", "microphone=(self), geolocation=(), camera=()");
+            .header("Permissions-Policy", "microphone=(self), geolocation=(self), camera=()");
         self.respond(now, conn, request, response);
     }
 

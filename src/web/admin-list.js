@@ -1,61 +1,112 @@
 /**
- * The list of salespeople: one row each, updated in place.
+ * The list of salespeople: one row each, updated in place, as a grid of which one row at a time takes the keyboard.
  *
- * Its one invariant: a row that was shown keeps its position until the page is left, so that nothing moves under a
- * pointer. New people are appended; people the server no longer names stay, as offline.
+ * Rows are arrow-key stops (`role="grid"`, roving `tabindex`), and Tab goes on to what the row holds. Its one invariant:
+ * a row is made once per person and never thrown away; people the server no longer names stay, as offline.
  */
 
 import { icon, setIcon } from "./icons.js";
-import { levelBar, setLevel } from "./meter.js";
-import { clock, element, setText } from "./page.js";
+import { age, clock, element, setText, whenWords } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
-const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "wait" };
+const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "warn" };
+const BARS = 7;
+/** Quieter than this is an empty bar, in dBov. */
+const FLOOR_DB = -60;
+/** Louder than this is somebody who speaks, in dBov. */
+const SPEECH_DB = -45;
+
+/** States with a broadcast, whether or not it can be heard right now. */
+export const isBroadcasting = ({ state }) => ["on_air", "paused", "interrupted"].includes(state);
+
+/**
+ * @typedef {object} Entry
+ * @property {import("./ecoute.js").Commercial} commercial
+ * @property {HTMLElement} row
+ * @property {object} parts
+ * @property {number} spokeAt unix ms at which they were last loud enough for speech; 0 for never
+ * @property {{lat: number, lon: number, accuracy_m: number, at: number}|null} position
+ */
 
 export class CommercialList {
   #place;
   #client;
-  /** @type {Map<string, {commercial: import("./ecoute.js").Commercial, row: HTMLElement, parts: object}>} */
+  #onPosition;
+  /** @type {Map<string, Entry>} */
   #entries = new Map();
+  #activeId = null;
+  #isPointedAt = false;
 
   /**
-   * @param {HTMLElement} place a list element
+   * @param {HTMLElement} place
    * @param {import("./ecoute.js").EcouteClient} client what the headphones of the rows wish of
+   * @param {(entry: Entry) => void} onPosition the position of a row was pressed
    */
-  constructor(place, client) {
+  constructor(place, client, onPosition) {
     this.#place = place;
     this.#client = client;
+    this.#onPosition = onPosition;
+    // Not `:hover`, which stays where a finger last was.
+    place.addEventListener("pointerover", () => { this.#isPointedAt = true; });
+    place.addEventListener("pointerleave", () => { this.#isPointedAt = false; });
+    place.addEventListener("focusin", ({ target }) => {
+      this.#activate(target.closest("[data-commercial]").dataset.commercial);
+    });
   }
 
   get size() { return this.#entries.size; }
 
+  /** @returns {Entry[]} */
+  get entries() { return [...this.#entries.values()]; }
+
+  /** Whether someone points at a row or stands on one with the keyboard, so that nothing may move. */
+  get isHeldStill() { return this.#isPointedAt || this.#place.querySelector(":focus-visible") !== null; }
+
   /** The name to show for an id, which is the id itself while nothing better is known. */
   nameOf(id) { return this.#entries.get(id)?.commercial.name || id; }
+
+  /** The state of a person, or undefined. */
+  stateOf(id) { return this.#entries.get(id)?.commercial.state; }
 
   /** Takes the whole list, as sent on every registration. */
   replace(commercials) {
     const named = new Set(commercials.map((commercial) => commercial.commercial_id));
     for (const [id, entry] of this.#entries) {
+      entry.position = null;
       if (named.has(id)) continue;
       const wasThere = entry.commercial.state !== "offline";
       entry.commercial = { ...entry.commercial, state: "offline", is_streaming: false, listeners: [], since: null };
       if (wasThere) entry.commercial.last_seen = Date.now();
     }
-    const byName = new Intl.Collator(language(), { numeric: true }).compare;
-    for (const commercial of [...commercials].sort((a, b) => byName(a.name, b.name))) this.update(commercial);
+    for (const commercial of commercials) this.update(commercial);
   }
 
   /** Takes one person's new state. */
   update(commercial) {
     const entry = this.#entries.get(commercial.commercial_id);
-    if (entry) entry.commercial = commercial;
-    else this.#append(commercial);
+    if (!entry) return this.#append(commercial);
+    entry.commercial = commercial;
+    // The server forgets it at a pause and off air, and so do we.
+    if (!isBroadcasting(commercial) || commercial.state === "paused") entry.position = null;
+  }
+
+  /** Takes one person's position. */
+  locate({ commercial_id, ...position }) {
+    const entry = this.#entries.get(commercial_id);
+    if (entry) entry.position = position;
   }
 
   /** Shows how loud everyone on air is; who is not named is silent. @param {Record<string, number>} levels dBov by id */
   drawLevels(levels) {
-    for (const [id, { parts }] of this.#entries) setLevel(parts.level, levels[id]);
+    for (const [id, entry] of this.#entries) {
+      const level = levels[id] ?? -Infinity;
+      if (level > SPEECH_DB) entry.spokeAt = Date.now();
+      entry.levels.push(Math.min(1, Math.max(0.08, 1 - level / FLOOR_DB)));
+      entry.levels.shift();
+      if (entry.row.hidden || document.hidden) continue;
+      entry.parts.bars.forEach((bar, index) => { bar.style.transform = `scaleY(${entry.levels[index]})`; });
+    }
   }
 
   /**
@@ -68,71 +119,125 @@ export class CommercialList {
     for (const [id, entry] of this.#entries) drawRow(entry, listening.get(id), now);
   }
 
+  /** Shows these people in this order, and nobody else. Whatever has the focus keeps it. @param {Entry[]} entries */
+  arrange(entries) {
+    const focused = this.#place.contains(document.activeElement) ? document.activeElement : null;
+    let next = this.#place.firstElementChild;
+    for (const { row } of entries) {
+      if (row === next) next = next.nextElementSibling;
+      else this.#place.insertBefore(row, next);
+    }
+    const shown = new Set(entries);
+    for (const entry of this.#entries.values()) entry.row.hidden = !shown.has(entry);
+    if (focused && focused !== document.activeElement && focused.checkVisibility()) focused.focus({ preventScroll: true });
+    if (!this.#shownIds.includes(this.#activeId)) this.#activate(this.#shownIds[0] ?? null);
+  }
+
+  /** Moves the keyboard from row to row. @param {"first"|"last"|1|-1} step */
+  move(step) {
+    const ids = this.#shownIds;
+    if (ids.length === 0) return;
+    const isInside = this.#place.contains(document.activeElement);
+    const from = isInside ? ids.indexOf(this.#activeId) : -1;
+    const to = { first: 0, last: ids.length - 1 }[step] ?? (isInside ? from + step : ids.indexOf(this.#activeId));
+    this.#entries.get(ids[Math.min(ids.length - 1, Math.max(0, to))]).row.focus();
+  }
+
+  get #shownIds() {
+    return [...this.#place.children].filter((row) => !row.hidden).map((row) => row.dataset.commercial);
+  }
+
+  /** Lets the keyboard enter the list at this row, and only the buttons of this row be Tab stops. */
+  #activate(id) {
+    if (id === this.#activeId) return;
+    for (const [each, isActive] of [[this.#activeId, false], [id, true]]) {
+      const row = this.#entries.get(each)?.row;
+      if (!row) continue;
+      row.tabIndex = isActive ? 0 : -1;
+      // What is in a shadow root is a Tab stop unless its host says no.
+      for (const stop of row.querySelectorAll("button, ecoute-casque")) stop.toggleAttribute("tabindex", !isActive);
+    }
+    this.#activeId = id;
+  }
+
   #append(commercial) {
     const id = commercial.commercial_id;
     const parts = {
       mark: element("span"),
       state: element("span"),
-      name: element("h2"),
-      level: element("i"),
-      time: element("time", { className: "elapsed" }),
+      name: cell("p", "name"),
+      bars: Array.from({ length: BARS }, () => element("i")),
+      time: cell("time", "elapsed"),
       listeners: element("span"),
+      age: element("span"),
     };
-    const casque = element("ecoute-casque", { className: "listen", client: this.#client, commercial: id });
-    const row = element("li", { className: "person" },
-      element("p", { className: "mark" }, parts.mark, parts.state),
+    parts.name.setAttribute("role", "rowheader");
+    const casque = element("ecoute-casque", { className: "listen", client: this.#client, commercial: id, tabIndex: -1 });
+    const place = element("button", { type: "button", className: "link", tabIndex: -1 }, icon("pin"), parts.age);
+    place.setAttribute("aria-haspopup", "dialog");
+    const level = element("span", { className: "level" }, ...parts.bars);
+    level.setAttribute("aria-hidden", "true");
+    const audience = cell("p", "audience", icon("headphones"), parts.listeners);
+    const row = element("div", { className: "person", tabIndex: -1 },
+      cell("p", "mark", parts.mark, parts.state),
       parts.name,
+      level,
       parts.time,
-      element("p", { className: "audience" }, icon("headphones"), parts.listeners),
-      casque,
-      levelBar(parts.level));
+      audience,
+      cell("div", "place", place),
+      cell("div", "ear", casque));
+    row.setAttribute("role", "row");
     row.dataset.commercial = id;
+    const levels = new Array(BARS).fill(0.08);
+    const entry = { commercial, row, parts: { ...parts, place, audience }, levels, spokeAt: 0, position: null };
+    place.addEventListener("click", () => this.#onPosition(entry));
     this.#place.append(row);
-    this.#entries.set(id, { commercial, row, parts });
+    this.#entries.set(id, entry);
   }
 }
 
-/** @param {"pending"|"started"|undefined} listening */
-function drawRow({ commercial, row, parts }, listening, now) {
-  const { state, name, commercial_id, since } = commercial;
-  const isOnAir = state === "on_air";
+function cell(tag, className, ...children) {
+  const made = element(tag, { className }, ...children);
+  made.setAttribute("role", "gridcell");
+  return made;
+}
+
+/** @param {Entry} entry @param {"pending"|"started"|undefined} listening */
+function drawRow({ commercial, row, parts, position }, listening, now) {
+  const { state, name, commercial_id, since, interrupted_by } = commercial;
   row.dataset.state = state;
   if (listening) row.dataset.listening = listening;
   else delete row.dataset.listening;
 
   setIcon(parts.mark, STATE_ICONS[state] ?? "ring");
-  setText(parts.state, hasWords(`state_${state}`) ? t(`state_${state}`) : state);
+  const words = [`state_${state}_${interrupted_by}`, `state_${state}`].find(hasWords);
+  setText(parts.state, words ? t(words) : state);
   setText(parts.name, name || commercial_id);
   setText(parts.time, timeWords(commercial, now));
   parts.time.title = since ? new Date(since).toLocaleString(language()) : "";
 
   const listeners = commercial.listeners ?? [];
   row.dataset.heard = String(listeners.length > 0);
-  parts.listeners.parentElement.hidden = !isOnAir && listeners.length === 0;
-  setText(parts.listeners, listeners.length > 0
-    ? t("listened_by", { names: audienceNames(commercial) })
-    : t("listened_by_none"));
+  parts.audience.hidden = !isBroadcasting(commercial) && listeners.length === 0;
+  setText(parts.listeners, audienceWords(commercial));
+  const names = listeners.map((listener) => listener.name || listener.id).join(", ");
+  parts.audience.setAttribute("aria-label", names ? t("listened_by", { names }) : t("listened_by_none"));
+  parts.audience.title = parts.audience.getAttribute("aria-label");
+
+  parts.place.hidden = !position;
+  if (position) {
+    setText(parts.age, age(now - position.at));
+    parts.place.setAttribute("aria-label", t("position_of", { name: name || commercial_id, age: age(now - position.at) }));
+  }
 }
 
-/** « Paul D., Ana », with a count where one person listens twice. */
-function audienceNames({ listeners, listeners_count }) {
-  const names = [...new Set(listeners.map((listener) => listener.name || listener.id))].join(", ");
-  return listeners_count > listeners.length ? `${names} (${listeners_count})` : names;
+/** « 2 Paul, Ana »: how many listen, and the first names of whoever does. */
+function audienceWords({ listeners = [], listeners_count }) {
+  const names = [...new Set(listeners.map((listener) => (listener.name || listener.id).split(" ")[0]))].join(", ");
+  return `${listeners_count} ${names}`.trim();
 }
 
 function timeWords({ state, since, last_seen }, now) {
   if (state !== "offline") return state !== "online" && since ? clock(now - since) : "";
   return last_seen ? t("last_seen", { when: whenWords(last_seen) }) : t("never_seen");
-}
-
-/** « 18:02 », « hier 18:02 », « 3 mars 18:02 ». */
-function whenWords(at) {
-  const then = new Date(at);
-  const time = then.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit" });
-  const midnight = new Date().setHours(0, 0, 0, 0);
-  if (at >= midnight) return time;
-  const yesterday = new Date(midnight);
-  yesterday.setDate(yesterday.getDate() - 1);
-  if (at >= yesterday.getTime()) return t("yesterday", { time });
-  return `${then.toLocaleDateString(language(), { day: "numeric", month: "short" })} ${time}`;
 }

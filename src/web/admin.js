@@ -1,15 +1,22 @@
 /**
  * The supervisor's page: who is on air, and one button per person to hear them.
  *
- * It joins the list (`admin-list.js`), whose headphones bring their floating panel along, and the client. Everything
- * shown follows from the client's state in `draw`, which runs inside every event.
+ * It joins the list (`admin-list.js`), whose headphones bring their floating panel along, what is shown of it
+ * (`admin-find.js`), the keyboard and the client. Everything shown follows from the client's state in `draw`, which runs
+ * inside every event.
  */
 
+import { Finder } from "./admin-find.js";
+import { areLettersOn, attachKeys, setLetters } from "./admin-keys.js";
 import { CommercialList } from "./admin-list.js";
+import { Notices } from "./admin-notices.js";
+import { PlaceCard } from "./admin-place.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
+import { attachHelp, linesOf, worded } from "./help.js";
 import {
-  byId, isFarewell, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
+  byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
+  whenWords,
 } from "./page.js";
 import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
@@ -21,7 +28,10 @@ const TRIES_BEFORE_HELP = 3;
 const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
-const list = new CommercialList(byId("commercials"), client);
+const place = new PlaceCard();
+const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry));
+const finder = new Finder(list);
+const notices = new Notices();
 
 const view = {
   hasToken: token.current !== "",
@@ -53,8 +63,15 @@ client.addEventListener("commercials", ({ detail }) => {
   list.replace(detail.commercials);
   draw();
 });
-client.addEventListener("commercial", ({ detail }) => {
-  list.update(detail.commercial);
+client.addEventListener("commercial", ({ detail: { commercial } }) => {
+  const id = commercial.commercial_id;
+  const isNews = commercial.state === "on_air" && list.stateOf(id) !== "on_air";
+  list.update(commercial);
+  if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) notices.onAir(id, list.nameOf(id));
+  draw();
+});
+client.addEventListener("position", ({ detail }) => {
+  list.locate(detail);
   draw();
 });
 client.addEventListener("levels", ({ detail }) => list.drawLevels(detail.levels));
@@ -63,11 +80,15 @@ client.addEventListener("audio", ({ detail }) => {
   draw();
 });
 client.addEventListener("listening_pending", draw);
-client.addEventListener("listening_started", draw);
+client.addEventListener("listening_started", ({ detail }) => {
+  announce(t("panel_started", { name: list.nameOf(detail.commercial_id) }));
+  draw();
+});
 client.addEventListener("listening_stopped", ({ detail }) => {
   const name = list.nameOf(detail.commercial_id);
   // A switch is seen in the panel; any other end that nobody here asked for is said.
-  if (detail.cause && detail.cause !== "switched") toast(t("stopped_by_server", { name }));
+  if (!detail.cause) announce(t("stopped_here", { name }));
+  else if (detail.cause !== "switched") toast(t("stopped_by_server", { name }));
   draw();
 });
 client.addEventListener("error", ({ detail }) => {
@@ -87,6 +108,13 @@ for (const id of ["reason-kind", "reason-text"]) byId(id).addEventListener("inpu
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
 showStoredReason();
+attachKeys({
+  list,
+  mute: () => client.setMuted(client.wishes.length > 0 && !client.isMuted),
+  stop: () => client.stop(shownWish()?.commercial_id),
+  help: () => byId("help-open").click(),
+});
+attachHelp(["sound", "server", "audio"], keysHelp());
 diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
@@ -126,7 +154,12 @@ function draw() {
 
   byId("team-empty").hidden = list.size > 0;
   setText(byId("team-empty"), t(view.hasList ? "team_empty" : "team_waiting"));
-  list.draw(client.wishes, view.lostAt ?? Date.now());
+  const now = view.lostAt ?? Date.now();
+  list.draw(client.wishes, now);
+  finder.draw();
+  place.draw(now);
+  notices.draw();
+  drawLost();
   drawTitle();
 }
 
@@ -134,6 +167,28 @@ function connectionName(state) {
   if (!view.hasToken) return "no_token";
   if (state === "registered") return "connected";
   return state === "expired" ? state : "connecting";
+}
+
+/** Whom the panel is about. */
+function shownWish() { return client.wishes.find((wish) => wish.state === "started") ?? client.wishes.at(-1); }
+
+/** A banner over a list that may not be true any more; it is read aloud once, not every second. */
+function drawLost() {
+  const { state, retry_at } = view.connection;
+  const isLost = view.hasList && (state === "waiting" || state === "connecting");
+  byId("lost").hidden = !isLost;
+  setText(byId("lost").firstElementChild, isLost ? t("lost", { when: whenWords(view.lostAt) }) : "");
+  setText(byId("lost").lastElementChild, isLost ? retryWords(state, retry_at) : "");
+}
+
+/** What starts and stops here is read aloud at once. */
+function announce(text) { byId("announce").replaceChildren(element("span", { textContent: text })); }
+
+function keysHelp() {
+  const input = element("input", { type: "checkbox", checked: areLettersOn() });
+  input.addEventListener("input", () => setLetters(input.checked));
+  const choice = element("label", { className: "check" }, input, worded("span", "help_keys_letters"));
+  return [worded("h3", "help_keys_title"), linesOf("help_keys"), choice];
 }
 
 function drawTitle() {

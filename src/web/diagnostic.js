@@ -18,8 +18,9 @@ export class Diagnostic {
   /** @param {import("./ecoute.js").EcouteClient} client */
   constructor(client) {
     this.#client = client;
-    // Five a second would leave room for nothing else.
-    for (const name of EVENTS.filter((name) => name !== "levels")) client.addEventListener(name, ({ detail }) => this.note(name, detail));
+    // What comes all the time would leave room for nothing else.
+    const kept = EVENTS.filter((name) => !["levels", "position", "quality"].includes(name));
+    for (const name of kept) client.addEventListener(name, ({ detail }) => this.note(name, detail));
     addEventListener("online", () => this.note("online"));
     addEventListener("offline", () => this.note("offline"));
     document.addEventListener("visibilitychange", () => this.note(document.visibilityState));

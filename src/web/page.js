@@ -6,7 +6,7 @@
 
 import { element, lines, retryWords, setText } from "./ecoute-view.js";
 import { icon } from "./icons.js";
-import { pastedLink } from "./session.js";
+import { isElsewhere, pastedLink } from "./session.js";
 import { language, LANGUAGES, setLanguage, t } from "./words.js";
 
 export { clock, duration, element, isFarewell, lines, reasonWords, retryWords, setText } from "./ecoute-view.js";
@@ -16,14 +16,17 @@ const TOAST_MS = 6_000;
 /** @param {string} id @returns {HTMLElement} */
 export const byId = (id) => document.getElementById(id);
 
-/** Fills every `data-t` (text), `data-label` (accessible name) and `data-icon` of the page. */
+/** Fills every `data-t` (text), `data-lines` (list), `data-label` (accessible name) and `data-icon` of the page. */
 export function fillWords() {
   document.documentElement.lang = language();
   for (const place of document.querySelectorAll("[data-t]")) setText(place, t(place.dataset.t));
+  for (const place of document.querySelectorAll("[data-lines]")) {
+    place.replaceChildren(...lines(place.dataset.lines).children);
+  }
   for (const place of document.querySelectorAll("[data-label]")) {
     place.setAttribute("aria-label", t(place.dataset.label));
     if (place.matches("button")) place.title = t(place.dataset.label);
-    if (place.matches("#reason-text")) place.placeholder = t(place.dataset.label);
+    if (place.matches("#reason-text, #search")) place.placeholder = t(place.dataset.label);
   }
   for (const place of document.querySelectorAll("[data-icon]:empty")) place.append(icon(place.dataset.icon));
 }
@@ -88,10 +91,11 @@ export function showGate(why, role) {
   const form = element("form", {}, input, labelled("button", "paste_open", { className: "primary", type: "submit" }));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    const link = pastedLink(input.value, role);
+    const pasted = input.value;
+    const link = pastedLink(pasted, role);
     input.value = "";
     if (link) location.assign(link);
-    else setText(problem, t("paste_bad"));
+    else setText(problem, t(isElsewhere(pasted) ? "paste_other_site" : "paste_bad"));
   });
   const [title, text] = {
     no_token: ["no_token_title", "no_token"],
@@ -138,4 +142,35 @@ export function showHelp(topic) {
   place.hidden = !topic;
   if (!topic) return place.replaceChildren();
   place.replaceChildren(element("h2", { textContent: t(`help_${topic}_title`) }), lines(`help_${topic}`));
+}
+
+/** How long ago, in its largest unit: « 12 s », « 2 min », « 3 h ». @param {number} ms */
+export function age(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return t("seconds", { s });
+  return s < 3600 ? t("about_minutes", { min: Math.floor(s / 60) }) : t("about_hours", { h: Math.floor(s / 3600) });
+}
+
+/** « à 18:02 », « hier 18:02 », « 3 mars 18:02 ». @param {number} at unix ms */
+export function whenWords(at) {
+  const then = new Date(at);
+  const time = then.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit" });
+  const midnight = new Date().setHours(0, 0, 0, 0);
+  if (at >= midnight) return t("today", { time });
+  const yesterday = new Date(midnight);
+  yesterday.setDate(yesterday.getDate() - 1);
+  if (at >= yesterday.getTime()) return t("yesterday", { time });
+  return `${then.toLocaleDateString(language(), { day: "numeric", month: "short" })} ${time}`;
+}
+
+/**
+ * Starts the service worker, which says when there is no network and shows system notifications.
+ * @returns {Promise<ServiceWorkerRegistration|undefined>} undefined where the browser has none, or refuses
+ */
+export async function startWorker() {
+  try {
+    return await navigator.serviceWorker?.register("/service-worker.js");
+  } catch {
+    return undefined;
+  }
 }

@@ -105,11 +105,18 @@ export function storedRoles() { return ROLES.filter(storedToken); }
  */
 export function pastedLink(text, pageRole) {
   const pasted = text.trim();
+  if (isElsewhere(pasted)) return null;
   const linkRole = ROLES.find((role) => new RegExp(`/${role}/?#t=`).test(pasted));
   const token = linkRole ? tokenIn(pasted.slice(pasted.indexOf("#"))) : bareToken(pasted);
   const role = linkRole ?? pageRole;
   if (!token || !role) return null;
   return `/${role}#t=${token}`;
+}
+
+/** Whether a pasted address is one of another site, which this one must not be handed to. @param {string} text */
+export function isElsewhere(text) {
+  const pasted = text.trim();
+  return /^https?:/i.test(pasted) && URL.canParse(pasted) && new URL(pasted).origin !== location.origin;
 }
 
 function storedToken(role) { return load(keyOf(role)) ?? ""; }

@@ -1,0 +1,68 @@
+/**
+ * The supervisor's keyboard: ↑↓ move, Enter listens, M mutes, Esc stops, / searches, ? helps.
+ *
+ * Letters work only outside text fields, and can be turned off for whoever speaks to their computer (WCAG 2.1.4). Its
+ * one invariant: a key that a control of the page understands itself is left to it.
+ */
+
+import { byId } from "./page.js";
+import { load, save } from "./session.js";
+
+const OFF_KEY = "ecoute.letters_off";
+
+/** Controls that use arrow keys themselves. */
+const USES_ARROWS = "select, input, textarea, [role=dialog] *, dialog *, [popover] *";
+const TAKES_LETTERS = "select, textarea, input:not([type=range], [type=checkbox])";
+
+/** Whether letters are shortcuts. */
+export const areLettersOn = () => load(OFF_KEY) === null;
+
+/** Turns letters as shortcuts on or off, and remembers it. @param {boolean} isOn */
+export function setLetters(isOn) { save(OFF_KEY, isOn ? null : "1"); }
+
+/**
+ * Attaches the keyboard to the page.
+ * @param {object} actions
+ * @param {import("./admin-list.js").CommercialList} actions.list
+ * @param {() => void} actions.mute
+ * @param {() => void} actions.stop
+ * @param {() => void} actions.help
+ */
+export function attachKeys({ list, mute, stop, help }) {
+  const letters = { m: mute, "/": () => byId("search").select(), "?": help };
+
+  addEventListener("keydown", (event) => {
+    const { key } = event;
+    const [target] = event.composedPath(); // The headphones' own button, not the element around it.
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isSearch = target === byId("search");
+    const act = () => {
+      switch (key) {
+        case "ArrowDown":
+        case "ArrowUp": return (isSearch || !target.matches(USES_ARROWS)) && move(key === "ArrowDown" ? 1 : -1);
+        case "Home":
+        case "End": return target.matches("[role=row]") && move(key === "Home" ? "first" : "last");
+        case "Enter": return (target.matches("[role=row]") && listen(target)) || (isSearch && move("first"));
+        case "Escape": return isSearch ? leaveSearch() : !isOverlayOpen() && perform(stop);
+      }
+      const letter = letters[key.toLowerCase()];
+      return letter && areLettersOn() && !isOverlayOpen() && !target.matches(TAKES_LETTERS) && perform(letter);
+    };
+    if (act()) event.preventDefault();
+  });
+
+  const perform = (action) => {
+    action();
+    return true;
+  };
+  const move = (step) => perform(() => list.move(step));
+  const listen = (row) => perform(() => row.querySelector("ecoute-casque").toggle());
+  const leaveSearch = () => perform(() => {
+    byId("search").value = "";
+    byId("search").dispatchEvent(new Event("input"));
+    list.move(1);
+  });
+}
+
+/** What lies over the page closes with Esc first. */
+function isOverlayOpen() { return document.querySelector("dialog[open], :popover-open") !== null; }

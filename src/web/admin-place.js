@@ -1,0 +1,48 @@
+/**
+ * Where one salesperson is: the coordinates, how exact and how old they are, and the way to a map of one's own.
+ *
+ * No map is drawn and nobody else is asked: a position of a person leaves this page only when its reader opens it.
+ */
+
+import { age, byId, setText, toast } from "./page.js";
+import { t } from "./words.js";
+
+export class PlaceCard {
+  /** @type {import("./admin-list.js").Entry|null} */
+  #entry = null;
+
+  constructor() {
+    byId("place-copy").addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(byId("place-point").textContent);
+        toast(t("place_copied"));
+      } catch {
+        getSelection().selectAllChildren(byId("place-point"));
+      }
+    });
+    byId("place-close").addEventListener("click", () => byId("place").hidePopover());
+    byId("place").addEventListener("toggle", ({ newState }) => { if (newState === "closed") this.#entry = null; });
+  }
+
+  /** Opens the card for one row. @param {import("./admin-list.js").Entry} entry */
+  show(entry) {
+    this.#entry = entry;
+    this.draw(Date.now());
+    byId("place").showPopover({ source: entry.parts.place });
+    byId("place-map").focus();
+  }
+
+  /** Keeps an open card true; a position that was withdrawn closes it. @param {number} now unix ms */
+  draw(now) {
+    if (!this.#entry) return;
+    const { position, commercial } = this.#entry;
+    if (!position) return byId("place").hidePopover();
+    const point = `${position.lat.toFixed(5)}, ${position.lon.toFixed(5)}`;
+    setText(byId("place-name"), commercial.name || commercial.commercial_id);
+    setText(byId("place-when"), t("place_when", { age: age(now - position.at), m: Math.round(position.accuracy_m) }));
+    setText(byId("place-point"), point);
+    const [lat, lon] = point.split(", ");
+    // RFC 5870; the query is what map applications of phones read to set a mark.
+    byId("place-map").href = `geo:${lat},${lon}?q=${lat},${lon}`;
+  }
+}
