@@ -5,9 +5,12 @@
  * event of a listener has been handled, the title names who listens.
  */
 
+import { CommercialOptions } from "./commercial-options.js";
+import { PositionShare } from "./commercial-position.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
-import { byId, setText, showConnection, showGate, showOtherRole, startLanguages, toast } from "./page.js";
+import { attachHelp } from "./help.js";
+import { byId, setText, showConnection, showGate, showOtherRole, startLanguages, startWorker, toast } from "./page.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
 
@@ -17,6 +20,8 @@ const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
 const micro = byId("micro");
+const options = new CommercialOptions(client, micro);
+const position = new PositionShare(client);
 
 const view = {
   hasToken: token.current !== "",
@@ -51,6 +56,10 @@ byId("forget").addEventListener("click", () => {
 addEventListener("pagehide", () => client.close());
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
+attachHelp([
+  "howling", "microphone_refused", "microphone_missing", "microphone_busy", "insecure_page", "server", "audio", "position",
+]);
+startWorker();
 diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
@@ -83,6 +92,9 @@ function draw() {
   document.body.dataset.state = view.hasToken ? micro.state : "no_token";
   if (isExpired && byId("gate").hidden) showGate(client.user || token.isPast ? "expired" : "refused", ROLE);
   micro.hidden = !view.hasToken || isExpired;
+  byId("options").hidden = micro.hidden || micro.state === "already_open";
+  options.draw();
+  position.draw();
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
   setText(byId("name"), (view.hasToken && (client.user?.name || client.user?.id || token.name)) || "écoute");

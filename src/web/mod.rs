@@ -41,6 +41,7 @@ fn content_type(path: &str) -> &'static str {
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         Some("ts") => "text/plain; charset=utf-8",
+        Some("webmanifest") => "application/manifest+json",
         _ => "text/html; charset=utf-8",
     }
 }
@@ -56,7 +57,10 @@ const FILES: &[(&str, &[u8])] = &[
     ("/admin-notices.js", include_bytes!("admin-notices.js")),
     ("/admin-place.js", include_bytes!("admin-place.js")),
     ("/admin.js", include_bytes!("admin.js")),
+    ("/commercial-options.js", include_bytes!("commercial-options.js")),
+    ("/commercial-position.js", include_bytes!("commercial-position.js")),
     ("/commercial.js", include_bytes!("commercial.js")),
+    ("/commercial.webmanifest", include_bytes!("commercial.webmanifest")),
     ("/diagnostic.js", include_bytes!("diagnostic.js")),
     ("/ecoute-badge.js", include_bytes!("ecoute-badge.js")),
     ("/ecoute-casque.js", include_bytes!("ecoute-casque.js")),
