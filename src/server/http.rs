@@ -144,7 +144,7 @@ impl Server {
             known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == page.etag || tag.trim() == "*");
         let response = match is_known {
             true => Response::new(Status::NotModified),
-            false => Response::new(Status::Ok).body(page.content_type, page.content),
+            false => Response::new(Status::Ok).body(page.content_type, &page.content),
         };
         let response = response
             .header("ETag", &page.etag)
