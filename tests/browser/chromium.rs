@@ -100,6 +100,11 @@ impl Chromium {
         self.tools.borrow().complaints.clone()
     }
 
+    /// Lets pages of an origin do what people would be asked for.
+    pub fn grant(&self, origin: &str, permissions: &[&str]) {
+        self.call(None, "Browser.grantPermissions", json!({ "origin": origin, "permissions": permissions }));
+    }
+
     fn call(&self, session: Option<&str>, method: &str, parameters: Value) -> Value {
         self.tools.borrow_mut().call(session, method, parameters)
     }
@@ -151,6 +156,30 @@ impl Page<'_> {
         }
     }
 
+    /// Presses one key, as a keyboard would: a letter, or a name such as `ArrowDown`.
+    pub fn press(&self, key: &str) {
+        let code = match key {
+            "Enter" => 13,
+            "Tab" => 9,
+            "Escape" => 27,
+            "Home" => 36,
+            "ArrowLeft" => 37,
+            "ArrowUp" => 38,
+            "ArrowRight" => 39,
+            "ArrowDown" => 40,
+            _ => u32::from(key.to_uppercase().as_bytes()[0]),
+        };
+        let mut down = json!({ "type": "keyDown", "key": key, "windowsVirtualKeyCode": code });
+        match key {
+            "Enter" => down["text"] = json!("\r"),
+            letter if letter.chars().count() == 1 => down["text"] = json!(letter),
+            _ => {}
+        }
+        self.call("Input.dispatchKeyEvent", down);
+        let up = json!({ "type": "keyUp", "key": key, "windowsVirtualKeyCode": code });
+        self.call("Input.dispatchKeyEvent", up);
+    }
+
     pub fn reload(&self) {
         self.evaluate("window.beforeReload = true");
         self.call("Page.reload", json!({}));
@@ -182,7 +211,14 @@ impl Page<'_> {
         fs::write(path, decode_base64(answer["data"].as_str().unwrap())).unwrap();
     }
 
-    fn call(&self, method: &str, parameters: Value) -> Value {
+    /// Shows the page as someone sees it who prefers `"light"` or `"dark"`.
+    pub fn prefer(&self, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.call("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+    }
+
+    /// Calls the DevTools protocol for this tab.
+    pub fn call(&self, method: &str, parameters: Value) -> Value {
         self.browser.call(Some(&self.session), method, parameters)
     }
 }

@@ -3,6 +3,7 @@
 
 mod chromium;
 mod day;
+mod desk;
 mod elements;
 mod relay;
 mod sound;
@@ -305,7 +306,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
             return e.contains(document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)); };
         return document.documentElement.scrollWidth <= innerWidth
             && [...document.querySelectorAll('.person > *'), ...deep('ecoute-panel >>> header').children].every(isWithin)
-            && [...document.querySelectorAll('footer button, li:last-child > .listen')].every(isReachable);
+            && [...document.querySelectorAll('footer button, .person:last-child .listen')].every(isReachable);
     })()";
     for (width, height) in [(360, 740), (768, 1024), (900, 700), (1024, 768), (1280, 800)] {
         paul.resize(width, height);
