@@ -15,11 +15,12 @@ fn exchange(server: &mut Server, now: Instant, bytes: &str) -> (String, bool) {
     let mut out = Outbox::new();
     let conn = server.handle_accept(now, "192.0.2.9:4000".parse().unwrap(), &mut out).expect("there is room");
     server.handle_bytes(now, conn, bytes.as_bytes(), &mut out);
-    let answer = String::from_utf8(server.pending_write(conn).to_vec()).unwrap();
+    let answer = server.pending_write(conn).to_vec();
     server.handle_written(now, conn, answer.len(), &mut out);
     let closes = server.should_close(conn);
     server.handle_hangup(now, conn, &mut out);
-    (answer, closes)
+    // A compressed body is no text.
+    (String::from_utf8_lossy(&answer).into_owned(), closes)
 }
 
 fn server() -> (Server, Instant) {
@@ -119,6 +120,22 @@ fn a_page_is_sent_once_and_then_only_confirmed() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{known}: {answer}");
         assert!(answer.contains(etag), "{known}: {answer}");
     }
+}
+
+#[test]
+fn a_page_is_compressed_for_who_can_read_it() {
+    let (mut server, now) = server();
+    let (plain, _) = exchange(&mut server, now, "GET /page.css HTTP/1.1\r\n\r\n");
+    assert!(!plain.contains("Content-Encoding"), "{plain}");
+    let (gzip, _) = exchange(&mut server, now, "GET /page.css HTTP/1.1\r\nAccept-Encoding: gzip, br\r\n\r\n");
+    assert!(gzip.contains("Content-Encoding: gzip\r\n") && gzip.contains("Vary: Accept-Encoding\r\n"), "{gzip}");
+    let tag = |answer: &str| answer.lines().find_map(|line| line.strip_prefix("ETag: ")).map(str::to_owned);
+    assert_ne!(tag(&plain), tag(&gzip), "two forms, two tags (RFC 9110 §8.8.3)");
+    let length = |answer: &str| -> usize {
+        let length = answer.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+        length.parse().unwrap()
+    };
+    assert!(length(&gzip) * 2 < length(&plain));
 }
 
 #[test]

@@ -140,14 +140,19 @@ impl Server {
 
     fn respond_page(&mut self, now: Instant, conn: ConnKey, request: &Request, page: &'static Page) {
         let known = request.if_none_match.as_deref().unwrap_or_default();
+        let form = if request.accepts_gzip { &page.gzip } else { &page.plain };
         let is_known =
-            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == page.etag || tag.trim() == "*");
+            known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == form.etag || tag.trim() == "*");
         let response = match is_known {
             true => Response::new(Status::NotModified),
-            false => Response::new(Status::Ok).body(page.content_type, &page.content),
+            false if request.accepts_gzip => {
+                Response::new(Status::Ok).body(page.content_type, &form.content).header("Content-Encoding", "gzip")
+            }
+            false => Response::new(Status::Ok).body(page.content_type, &form.content),
         };
         let response = response
-            .header("ETag", &page.etag)
+            .header("ETag", &form.etag)
+            .header("Vary", "Accept-Encoding")
             .header("Cache-Control", "no-cache")
             .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .header("Referrer-Policy", "no-referrer")

@@ -34,6 +34,7 @@ use crate::outbox::{AuditEntry, AuditEvent, Outbox, Path};
 use crate::peer::{Peer, PeerEvent, Template};
 use crate::stats::Stats;
 use crate::token::{Claims, Verifier};
+use crate::web;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
 
@@ -122,6 +123,8 @@ impl Server {
     /// With a `config` that [`Config::check`] refuses.
     pub fn new(mut config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
         config.check().expect("the configuration was checked");
+        // They are compressed once: now, not when somebody listens.
+        web::all();
         Server {
             verifier: Verifier::new(&config.token_secret, config.issuer.take(), mem::take(&mut config.revoked)),
             template: Template::new(&config.advertised),

@@ -1,10 +1,14 @@
 //! The pages and the client library, embedded in the binary.
 //!
-//! Nothing personal is in them: they are the same for everybody. Comments of scripts stay here; phones get the code.
-//! Invariant: an ETag names one content.
+//! Nothing personal is in them: they are the same for everybody. Comments of scripts stay here; phones get the code,
+//! compressed. Invariant: an ETag names one form of one content.
 
 use std::borrow::Cow;
+use std::io::Write;
 use std::sync::LazyLock;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// One file as browsers get it.
 #[derive(Debug)]
@@ -12,6 +16,13 @@ pub struct Page {
     /// The path that it is served at.
     pub path: &'static str,
     pub content_type: &'static str,
+    pub plain: Form,
+    pub gzip: Form,
+}
+
+/// A file's bytes in one encoding.
+#[derive(Debug)]
+pub struct Form {
     pub content: Cow<'static, [u8]>,
     /// A strong entity tag, quoted (RFC 9110 §8.8.3): half of the content's SHA-256.
     pub etag: String,
@@ -34,12 +45,21 @@ static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
             Ok(script) if path.ends_with(".js") => Cow::Owned(without_comments(script).into_bytes()),
             _ => Cow::Borrowed(content),
         };
-        let digest = sha256.sha256(&content);
-        let half = digest.iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
-        Page { path, content_type: content_type(path), content, etag: format!("\"{half}\"") }
+        let form = |content: Cow<'static, [u8]>| {
+            let digest = sha256.sha256(&content);
+            let half = digest.iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
+            Form { content, etag: format!("\"{half}\"") }
+        };
+        let gzip = form(Cow::Owned(compress(&content)));
+        Page { path, content_type: content_type(path), plain: form(content), gzip }
     };
     FILES.iter().map(page).collect()
 });
+
+fn compress(content: &[u8]) -> Vec<u8> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(content).and_then(|()| gzip.finish()).expect("memory takes every byte")
+}
 
 /// Returns a script without the comments that have lines of their own, which are a quarter of its weight.
 ///
@@ -151,12 +171,7 @@ mod tests {
 
     #[test]
     fn all_files_together_are_light() {
-        let weight = |page: &Page| {
-            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-            std::io::Write::write_all(&mut gzip, &page.content).unwrap();
-            gzip.finish().unwrap().len()
-        };
-        let bytes: usize = all().iter().map(weight).sum();
+        let bytes: usize = all().iter().map(|page| page.gzip.content.len()).sum();
         assert!(bytes < 80_000, "{bytes} bytes gzipped");
     }
 
@@ -174,7 +189,7 @@ mod tests {
     #[test]
     fn pages_run_nothing_but_files_of_ours() {
         for page in all() {
-            let text = std::str::from_utf8(&page.content).unwrap();
+            let text = std::str::from_utf8(&page.plain.content).unwrap();
             let is_comment = |line: &&str| line.trim_start().starts_with(['*', '/']);
             let text = text.lines().filter(|line| !is_comment(line)).collect::<Vec<_>>().join("\n");
             // The namespace of SVG is a name, not an address.

@@ -18,6 +18,8 @@ pub struct Request {
     /// What follows `Bearer ` in `Authorization`.
     pub bearer: Option<String>,
     pub if_none_match: Option<String>,
+    /// Whether the client takes a body that is compressed with gzip, by name (RFC 9110 §12.5.3).
+    pub accepts_gzip: bool,
     /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
     pub websocket_key: Option<String>,
     /// Whether the client keeps the connection for another request.
@@ -99,6 +101,7 @@ fn read_header(request: &mut Request, upgrade: &mut Upgrade, name: &str, value: 
         "host" => request.host = Some(value.to_owned()),
         "origin" => request.origin = Some(value.to_owned()),
         "if-none-match" => request.if_none_match = Some(value.to_owned()),
+        "accept-encoding" => request.accepts_gzip |= accepts(value, "gzip"),
         "authorization" => {
             let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
             if scheme.eq_ignore_ascii_case("bearer") {
@@ -117,6 +120,15 @@ fn read_header(request: &mut Request, upgrade: &mut Upgrade, name: &str, value: 
         _ => {}
     }
     Ok(())
+}
+
+/// Tells whether a list with weights (RFC 9110 §12.4.2) names a coding and does not refuse it.
+fn accepts(list: &str, coding: &str) -> bool {
+    list.split(',').any(|item| {
+        let (name, weight) = item.split_once(';').unwrap_or((item, ""));
+        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok()).unwrap_or(1.0);
+        name.trim().eq_ignore_ascii_case(coding) && weight > 0.0
+    })
 }
 
 /// The statuses that this server answers with.
@@ -273,5 +285,21 @@ mod tests {
         let mut out = Vec::new();
         Response::new(Status::NoContent).write(&mut out, false, true);
         assert_eq!(String::from_utf8(out).unwrap(), "HTTP/1.1 204 No Content\r\n\r\n");
+    }
+
+    #[test]
+    fn gzip_is_taken_by_name_only() {
+        let cases = [
+            ("gzip, deflate, br", true),
+            ("br;q=1.0, GZIP;q=0.8", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.0", false),
+            ("deflate", false),
+            ("*", false),
+            ("", false),
+        ];
+        for (list, want) in cases {
+            assert_eq!(accepts(list, "gzip"), want, "{list}");
+        }
     }
 }
