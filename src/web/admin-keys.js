@@ -11,7 +11,7 @@ import { load, save } from "./session.js";
 const OFF_KEY = "ecoute.letters_off";
 
 /** Controls that use arrow keys themselves. */
-const USES_ARROWS = "select, input, textarea, [role=dialog] *, dialog *, [popover] *";
+const USES_ARROWS = "select, input, textarea, dialog *";
 const TAKES_LETTERS = "select, textarea, input:not([type=range], [type=checkbox])";
 
 /** Whether letters are shortcuts. */
@@ -43,7 +43,7 @@ export function attachKeys({ list, mute, stop, help }) {
         case "Home":
         case "End": return target.matches("[role=row]") && move(key === "Home" ? "first" : "last");
         case "Enter": return (target.matches("[role=row]") && listen(target)) || (isSearch && move("first"));
-        case "Escape": return isSearch ? leaveSearch() : !isOverlayOpen() && perform(stop);
+        case "Escape": return isSearch ? leaveSearch() : !target.matches(TAKES_LETTERS) && !isOverlayOpen() && perform(stop);
       }
       const letter = letters[key.toLowerCase()];
       return letter && areLettersOn() && !isOverlayOpen() && !target.matches(TAKES_LETTERS) && perform(letter);
@@ -65,4 +65,4 @@ export function attachKeys({ list, mute, stop, help }) {
 }
 
 /** What lies over the page closes with Esc first. */
-function isOverlayOpen() { return document.querySelector("dialog[open], :popover-open") !== null; }
+function isOverlayOpen() { return document.querySelector("dialog[open]") !== null; }

@@ -4,7 +4,7 @@
  * No map is drawn and nobody else is asked: a position of a person leaves this page only when its reader opens it.
  */
 
-import { age, byId, setText, toast } from "./page.js";
+import { age, byId, setText } from "./page.js";
 import { t } from "./words.js";
 
 export class PlaceCard {
@@ -15,28 +15,29 @@ export class PlaceCard {
     byId("place-copy").addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(byId("place-point").textContent);
-        toast(t("place_copied"));
+        label("place_copied"); // A message of the page would lie behind the card.
       } catch {
         getSelection().selectAllChildren(byId("place-point"));
       }
     });
-    byId("place-close").addEventListener("click", () => byId("place").hidePopover());
-    byId("place").addEventListener("toggle", ({ newState }) => { if (newState === "closed") this.#entry = null; });
+    const dialog = byId("place");
+    byId("place-close").addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => { this.#entry = null; });
   }
 
   /** Opens the card for one row. @param {import("./admin-list.js").Entry} entry */
   show(entry) {
     this.#entry = entry;
+    label("place_copy");
     this.draw(Date.now());
-    byId("place").showPopover({ source: entry.parts.place });
-    byId("place-map").focus();
+    byId("place").showModal();
   }
 
   /** Keeps an open card true; a position that was withdrawn closes it. @param {number} now unix ms */
   draw(now) {
     if (!this.#entry) return;
     const { position, commercial } = this.#entry;
-    if (!position) return byId("place").hidePopover();
+    if (!position) return byId("place").close();
     const point = `${position.lat.toFixed(5)}, ${position.lon.toFixed(5)}`;
     setText(byId("place-name"), commercial.name || commercial.commercial_id);
     setText(byId("place-when"), t("place_when", { age: age(now - position.at), m: Math.round(position.accuracy_m) }));
@@ -45,4 +46,10 @@ export class PlaceCard {
     // RFC 5870; the query is what map applications of phones read to set a mark.
     byId("place-map").href = `geo:${lat},${lon}?q=${lat},${lon}`;
   }
+}
+
+/** Names the copy button by what it does, or did. */
+function label(key) {
+  byId("place-copy").dataset.t = key;
+  setText(byId("place-copy"), t(key));
 }

@@ -60,14 +60,13 @@ client.addEventListener("registered", ({ detail }) => {
 });
 client.addEventListener("commercials", ({ detail }) => {
   view.hasList = true;
+  tellNews(detail.commercials);
   list.replace(detail.commercials);
   draw();
 });
 client.addEventListener("commercial", ({ detail: { commercial } }) => {
-  const id = commercial.commercial_id;
-  const isNews = commercial.state === "on_air" && list.stateOf(id) !== "on_air";
+  tellNews([commercial]);
   list.update(commercial);
-  if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) notices.onAir(id, list.nameOf(id));
   draw();
 });
 client.addEventListener("position", ({ detail }) => {
@@ -137,6 +136,14 @@ function onListen(event) {
   else {
     event.preventDefault();
     byId("reason-text").focus(); // Its placeholder says what is missing.
+  }
+}
+
+/** Tells of people one waits for who are on air now; the list does not know yet. */
+function tellNews(commercials) {
+  for (const { commercial_id: id, name, state } of commercials) {
+    const isNews = state === "on_air" && list.stateOf(id) !== "on_air";
+    if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) notices.onAir(id, name || id);
   }
 }
 
