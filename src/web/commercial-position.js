@@ -33,9 +33,10 @@ export class PositionShare {
 
   /** Starts, stops and shows what the client's state asks for. */
   draw() {
-    const { streamingState, isPaused, connectionState } = this.#client;
+    const { streaming, streamingState, isPaused, connectionState } = this.#client;
     const isWanted = byId("share-position").checked;
-    const isOn = isWanted && streamingState === "live" && !isPaused && connectionState === "registered";
+    const isHeardOf = streamingState === "live" && !isPaused && !streaming.interrupted && connectionState === "registered";
+    const isOn = isWanted && isHeardOf;
     if (isOn && this.#watch === null) this.#start();
     if (!isOn) this.#stop();
     setText(byId("position").children[1], t(this.#isSent ? "position_shared" : "position_sought"));
@@ -74,12 +75,13 @@ export class PositionShare {
     if (this.#watch !== null) navigator.geolocation.clearWatch(this.#watch);
     this.#watch = null;
     this.#isSent = false;
+    if (this.#problem === "position_unavailable") this.#problem = null;
   }
 
   #onPosition({ latitude, longitude, accuracy }, at) {
     if (this.#watch === null) return;
-    this.#client.sendPosition({ lat: latitude, lon: longitude, accuracy_m: accuracy, at: Math.round(at) });
-    this.#isSent = true;
+    const position = { lat: latitude, lon: longitude, accuracy_m: accuracy, at: Math.round(at) };
+    this.#isSent = this.#client.sendPosition(position);
     this.#problem = null;
     this.draw();
   }
