@@ -341,6 +341,10 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
         "geo:48.85837,2.29448?q=48.85837,2.29448"
     );
 
+    desk.grant(&format!("http://{}", ecoute.address), &["clipboardReadWrite", "clipboardSanitizedWrite"]);
+    paul.click("#place-copy");
+    paul.wait_for("document.querySelector('#place-copy').innerText === 'Coordonnées copiées.'");
+
     // A pause hides it, and closes what shows it; going on shares it again.
     lea.click("ecoute-micro >>> #pause");
     lea.wait_for("!document.querySelector('#position').checkVisibility()");
@@ -357,6 +361,15 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     lea.click("#share-position");
     lea.reload();
     assert_eq!(lea.evaluate("document.querySelector('#share-position').checked"), false);
+
+    // Refused, it says what to do, and is not chosen any more.
+    phone.grant(&format!("http://{}", ecoute.address), &["audioCapture"]);
+    start_streaming(&lea);
+    lea.click("#share-position");
+    lea.wait_for("document.querySelector('#position-problem').innerText.startsWith('Position refusée')");
+    assert_eq!(lea.evaluate("document.querySelector('#share-position').checked"), false);
+    assert_eq!(lea.evaluate("watches"), 0);
+    lea.screenshot(&screenshots().join("phone-position-refused.png"));
     assert_eq!(phone.complaints(), [] as [&str; 0]);
 }
 
