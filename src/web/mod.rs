@@ -187,6 +187,27 @@ mod tests {
     }
 
     #[test]
+    fn the_types_name_all_that_the_library_exports() {
+        let types = include_str!("ecoute.d.ts");
+        let words = |text: &'static str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let exports = include_str!("ecoute.js").lines().filter_map(|line| line.strip_prefix("export {"));
+        let exports = exports.flat_map(|line| words(line.split_once('}').unwrap().0));
+        let member = |line: &'static str| {
+            let line = line.strip_prefix("  ").filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))?;
+            let line = line.trim_start_matches("get ").trim_start_matches("async ");
+            line.split_once('(').map(|(name, _)| name).filter(|name| !name.starts_with('#'))
+        };
+        let (_, client) = include_str!("ecoute-client.js").split_once("export class").unwrap();
+        let (client, _) = client.split_once("\n}\n").unwrap();
+        let members = client.lines().filter_map(member);
+        let names: Vec<&str> = exports.chain(members).filter(|name| !name.is_empty()).collect();
+        assert!(names.len() > 30, "{names:?}");
+        for name in names {
+            assert!(words(types).any(|word| word == name), "{name} has no type");
+        }
+    }
+
+    #[test]
     fn pages_run_nothing_but_files_of_ours() {
         for page in all() {
             let text = std::str::from_utf8(&page.plain.content).unwrap();

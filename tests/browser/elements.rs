@@ -1,7 +1,7 @@
 //! The elements in pages of another origin, under a strict policy, and how a broadcast heals.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -28,15 +28,10 @@ impl Site {
         let app = Arc::new(OnceLock::<App>::new());
         let served = Arc::clone(&app);
         thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
-                let Some(request) = lines.next() else { continue };
-                // The rest of the head is read, so that closing is no reset.
-                lines.take_while(|line| !line.is_empty()).for_each(drop);
-                let path = request.split(' ').nth(1).unwrap_or("/");
-                let answer = served.get().map(|app| app.answer(path)).unwrap_or_default();
-                // The browser may have left.
-                let _ = stream.write_all(answer.as_bytes());
+            for stream in listener.incoming().map_while(Result::ok) {
+                let app = Arc::clone(&served);
+                // Browsers open connections that they may not use: none may wait for another.
+                thread::spawn(move || answer(&stream, &app));
             }
         });
         Site { origin, app }
@@ -50,6 +45,17 @@ impl Site {
     fn url(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
+}
+
+fn answer(mut stream: &TcpStream, app: &OnceLock<App>) {
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    let Some(request) = lines.next() else { return };
+    // The rest of the head is read, so that closing is no reset.
+    lines.take_while(|line| !line.is_empty()).for_each(drop);
+    let path = request.split(' ').nth(1).unwrap_or("/");
+    let answer = app.get().map(|app| app.answer(path)).unwrap_or_default();
+    // The browser may have left.
+    let _ = stream.write_all(answer.as_bytes());
 }
 
 impl App {
@@ -320,6 +326,15 @@ fn a_call_interrupts_and_a_pause_stays_a_pause() {
     is_so("on_air");
     assert_tone(&paul, 440.0);
     assert_eq!(lea.evaluate("[counts.peers, counts.sent.start_streaming].join()"), "1,1");
+
+    // What lasts longer than anybody waits for does not come back behind its user's back.
+    happens("mute");
+    is_so("interrupted");
+    lea.evaluate("{ const now = Date.now; Date.now = () => now() + 301_000; }");
+    happens("unmute");
+    lea.wait_for("document.body.dataset.state === 'error'");
+    lea.wait_for("deep('ecoute-micro >>> #help').innerText.includes('5 minutes')");
+    assert_eq!(lea.evaluate("deep('ecoute-micro').client.microphone"), Value::Null);
 }
 
 /// React as it is published, as one module that exports it: its files are CommonJS, so each gets what that needs.
@@ -417,4 +432,43 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     lea.wait_for("ecoute.error?.code === 'microphone_missing'");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
     assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+/// The backend of the README, running until the test ends.
+struct Backend(std::process::Child);
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_token_that_the_backend_of_the_readme_signs_is_good() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```js\nimport { createHmac }").unwrap();
+    let (script, _) = rest.split_once("```").unwrap();
+    let ecoute = Ecoute::start();
+    let file = ecoute.data.path().join("backend.mjs");
+    std::fs::write(&file, format!("import {{ createHmac }}{script}")).unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut node = Command::new("node");
+    node.arg(&file).env("PORT", address.port().to_string());
+    node.env("ECOUTE_SECRET_FILE", ecoute.data.path().join("secret"));
+    let _backend = Backend(node.spawn().expect("node is installed (apt-get install nodejs)"));
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let until = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < until, "the backend does not start");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let page = browser.open(&format!("http://{address}/ecoute-token"));
+    page.wait_for("document.readyState === 'complete' && document.body.innerText.length > 0");
+    let token = page.evaluate("document.body.innerText");
+    let admin = browser.open(&format!("http://{}/admin#t={}", ecoute.address, token.as_str().unwrap()));
+    admin.wait_for("document.body.dataset.connection === 'connected'");
+    assert_eq!(admin.evaluate("document.querySelector('#name').textContent"), "Paul D.");
 }
