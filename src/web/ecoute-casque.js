@@ -69,7 +69,7 @@ export class EcouteCasque extends EcouteElement {
     const { shared, listening } = this;
     if (!shared) return;
     shared.needPanel();
-    const person = shared.client.commercials.find((commercial) => commercial.commercial_id === this.commercial);
+    const person = shared.client.commercial(this.commercial);
     const isOnAir = person?.state === "on_air";
     const [picture, words, title] = {
       started: ["stop", "listen_leave", "listen_leave_title"],

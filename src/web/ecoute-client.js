@@ -139,6 +139,9 @@ export class EcouteClient extends EventTarget {
   /** Every {@link Commercial} known, in the order in which the server named them. */
   get commercials() { return [...this.#commercials.values()]; }
 
+  /** One {@link Commercial}, or undefined while nothing is known of them. @param {string} id */
+  commercial(id) { return this.#commercials.get(id); }
+
   /** State of the own broadcast, as in the `streaming` event. */
   get streamingState() { return this.#publisher.state; }
 

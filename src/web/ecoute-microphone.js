@@ -65,7 +65,10 @@ export class Microphone {
       // Chromium hands out an open device as it is; only once it is closed can it be opened differently.
       release(stream);
       release(this.#stream);
-      stream = await openMicrophone(this.#options);
+      stream = await openMicrophone(this.#options).catch((error) => {
+        if (attempt === this.#attempt) this.#onEnded();
+        throw error;
+      });
     }
     if (attempt !== this.#attempt) {
       release(stream);
@@ -99,13 +102,15 @@ export class Microphone {
     track.enabled = this.#isEnabled;
     track.onmute = () => this.#withhold();
     track.onunmute = () => this.#setCause(null);
-    track.onended = () => {
-      this.#withhold();
-      this.#regain();
-    };
+    track.onended = () => this.#onEnded();
     if (isReplacing) this.#onTrack(track);
     if (track.muted) this.#withhold();
     else this.#setCause(null);
+  }
+
+  #onEnded() {
+    this.#withhold();
+    this.#regain();
   }
 
   #withhold() { this.#setCause(document.hidden ? "locked" : "call"); }

@@ -68,8 +68,8 @@ export class Publisher {
   }
 
   async start(options) {
+    if (this.#state !== "off") return this.use(options);
     this.#microphone.prefer(options);
-    if (this.#state !== "off") return this.use({});
     this.#become("asking");
     let isOpen;
     try {
@@ -86,7 +86,7 @@ export class Publisher {
   /** Prefers another microphone, on air without an interruption. */
   async use(options) {
     this.#microphone.prefer(options);
-    if (this.stream) await this.#microphone.open();
+    if (this.stream && Object.keys(options).length > 0) await this.#microphone.open();
   }
 
   stop() {

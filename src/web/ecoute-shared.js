@@ -38,6 +38,7 @@ export class Shared {
   #panel = null;
   #badge = new Badge(this);
   #wakeLock;
+  #isDrawingSoon = false;
   /** Elements that something of the page hides, scrolled out of a part of it for example. */
   #clipped = new WeakSet();
   #observer = new IntersectionObserver((entries) => {
@@ -66,23 +67,21 @@ export class Shared {
   add(view) {
     this.#views.add(view);
     this.#observer.observe(view);
-    this.draw();
+    this.#drawSoon();
   }
 
   remove(view) {
     this.#views.delete(view);
     this.#observer.unobserve(view);
     this.#clipped.delete(view);
-    this.draw();
+    this.#drawSoon();
   }
 
   /** The floating panel, which exists from the first headphones on. */
   needPanel() { this.#panel ??= new Panel(this); }
 
   /** The salesperson's name as far as it is known. */
-  nameOf(id) {
-    return this.client.commercials.find((commercial) => commercial.commercial_id === id)?.name || id;
-  }
+  nameOf(id) { return this.client.commercial(id)?.name || id; }
 
   /** The network of one salesperson as last measured, or null. */
   qualityOf(id) {
@@ -101,6 +100,16 @@ export class Shared {
     this.#badge.draw(isInView);
     if (!isInView && !this.#badge.isShown) return;
     for (const hearer of this.client.listeners) this.client.acknowledge(hearer.notice_id);
+  }
+
+  /** Draws once for all elements that come and go together, before anything is painted. */
+  #drawSoon() {
+    if (this.#isDrawingSoon) return;
+    this.#isDrawingSoon = true;
+    queueMicrotask(() => {
+      this.#isDrawingSoon = false;
+      this.draw();
+    });
   }
 
   #onEvent(name, detail) {

@@ -151,6 +151,7 @@ export class EcouteClient extends EventTarget {
   readonly connection: Connection & { retry_at?: number };
   readonly user: User | null;
   readonly commercials: Commercial[];
+  commercial(id: string): Commercial | undefined;
   readonly streamingState: StreamingState;
   readonly streaming: Streaming;
   readonly isPaused: boolean;
