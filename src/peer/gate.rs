@@ -219,6 +219,8 @@ mod tests {
         assert_eq!(session.check(200, 2000), Err(Refusal::TooManyAddresses));
         assert_eq!(session.check(201, 1000), Ok(()));
         assert!(session.gate.answered.len() <= ANSWERED_KEPT);
+        session.gate.on_restart();
+        assert_eq!(session.check(202, 2000), Ok(()), "the agent has forgotten all paths");
     }
 
     #[test]

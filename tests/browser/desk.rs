@@ -1,34 +1,20 @@
 //! What stands around hearing and being heard: the supervisor's desk, the salesperson's options, the installed app.
 //!
-//! Both pages are looked at by axe-core in each of their main states, in both languages, light and dark. It is fetched
-//! once, at a pinned version and checksum, into the target directory.
+//! Both pages are looked at by axe-core in each of their main states, in both languages, light and dark.
 
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Page};
+use crate::npm::installed;
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, microphone, screenshots, sound, start_listening, start_streaming};
 
-const AXE_URL: &str = "https://registry.npmjs.org/axe-core/-/axe-core-4.11.1.tgz";
-const AXE_SHA256: &str = "5b86f813d96904f2d925fed5715877c75fc1cc140f89565fb42145e7801b2305";
-
 /// Returns the source of axe-core.
 fn axe() -> String {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("axe-core-4.11.1");
-    let script = folder.join("package/axe.min.js");
-    if !script.exists() {
-        let fetch = "set -e; mkdir -p \"$1\"; cd \"$1\"; curl -sSfL \"$2\" -o axe.tgz
-            echo \"$3  axe.tgz\" | sha256sum -c --quiet; tar xzf axe.tgz package/axe.min.js";
-        let mut command = Command::new("bash");
-        let status = command.args(["-c", fetch, "-"]).arg(&folder).args([AXE_URL, AXE_SHA256]).status();
-        assert!(status.unwrap().success(), "axe-core can't be fetched from {AXE_URL}");
-    }
-    std::fs::read_to_string(script).unwrap()
+    std::fs::read_to_string(installed(&["axe-core@4.11.1"]).join("axe-core/axe.min.js")).unwrap()
 }
 
 /// What a finger can hit, by its label where it has one, and is smaller than 44 px either way.

@@ -2,11 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use super::*;
+use crate::npm::installed;
 
 /// A tiny application on an origin of its own, which is open until the test ends.
 struct Site {
@@ -339,17 +339,9 @@ fn a_call_interrupts_and_a_pause_stays_a_pause() {
 
 /// React as it is published, as one module that exports it: its files are CommonJS, so each gets what that needs.
 fn react() -> String {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("react");
-    std::fs::create_dir_all(&folder).unwrap();
-    let packages = ["react@19.2.0", "react-dom@19.2.0"];
-    let installed = folder.join("node_modules/react-dom/package.json");
-    if !installed.exists() {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).args(packages);
-        assert!(npm.status().expect("npm is installed (apt-get install npm)").success());
-    }
+    let modules = installed(&["react@19.2.0", "react-dom@19.2.0"]);
     let module = |name: &str, file: &str| {
-        let text = std::fs::read_to_string(folder.join("node_modules").join(file)).unwrap();
+        let text = std::fs::read_to_string(modules.join(file)).unwrap();
         format!("'{name}': (module, exports, require) => {{ {text} }},\n")
     };
     let modules = [

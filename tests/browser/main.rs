@@ -5,6 +5,7 @@ mod chromium;
 mod day;
 mod desk;
 mod elements;
+mod npm;
 mod relay;
 mod sound;
 #[path = "../support/mod.rs"]

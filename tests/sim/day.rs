@@ -45,8 +45,10 @@ fn a_page_that_reconnects_keeps_its_broadcast() {
         assert_eq!(count(world, lea, "listener_joined"), 2, "announced anew");
         assert_eq!(count(world, lea, "streaming_started"), 1, "the session is the same");
         assert_hears(world, paul, lea, 500, 70);
+        world.run_ms(25_000);
         let stopped = world.audit.iter().any(|entry| entry.event == AuditEvent::BroadcastStopped);
-        assert!(!stopped, "off air meanwhile");
+        assert!(!stopped, "off air meanwhile, or as if the page were still away");
+        assert_hears(world, paul, lea, 1000, 80);
     });
 }
 
@@ -123,6 +125,26 @@ fn a_drain_does_not_wait_for_a_page_that_is_away() {
         world.drain();
         world.run_ms(3000);
         assert!(world.server.is_drained());
+    });
+}
+
+#[test]
+fn an_access_that_expires_ends_the_broadcast_at_once() {
+    scenario(|world| {
+        let exp = 1_800_000_000 + 20;
+        let token = world.token(Role::Commercial, "lea", |claims| claims.exp = exp);
+        let lea = world.open_with("lea", &token);
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        let paul = world.listener("paul");
+        world.settle();
+        world.join(paul, "lea");
+        world.run_ms(19_000 - world.elapsed_ms());
+        assert_eq!(last(world, paul, "commercial_updated")["state"], "on_air");
+        world.run_ms(2000);
+        assert_eq!(world.browsers[lea].closed, Some(4401));
+        assert_eq!(last(world, paul, "commercial_updated")["state"], "offline");
+        assert_eq!(world.server.table_sizes().peers, 1, "the microphone's session is closed");
     });
 }
 
