@@ -75,9 +75,7 @@ impl Server {
         let same_id = |other: &ConnKey| self.sessions[*other].claims.sub == claims.sub;
         let others: Vec<ConnKey> = self.admins.iter().copied().filter(same_id).collect();
         let replaced = others.iter().copied().find(|&other| self.sessions[other].page == page);
-        if let Some(older) = replaced {
-            self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
-        } else if others.len() >= self.config.limits.conns_per_admin_max {
+        if replaced.is_none() && others.len() >= self.config.limits.conns_per_admin_max {
             self.stats.tables_full += 1;
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
@@ -86,6 +84,10 @@ impl Server {
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
         self.begin_session(now, conn, Session { claims, is_warned: false, page, seat }, out);
+        // Only now: once nobody is left, who is away is forgotten.
+        if let Some(older) = replaced {
+            self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
+        }
         self.admins.insert(conn);
         self.arm_levels(now);
         let claims = &self.sessions[conn].claims;
@@ -113,21 +115,26 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TOO_MANY, out);
             return;
         };
-        if let Some(older) = self.broadcasts[key].page() {
+        let older = self.broadcasts[key].page();
+        if let Some(older) = older {
             let same_page = self.sessions.get(older).is_some_and(|session| session.page == register.page);
             if !same_page && !register.takeover {
                 self.refuse_second_page(now, conn, key);
                 return;
             }
+        }
+        let name = claims.shown_name().to_owned();
+        let is_elsewhere = self.broadcasts[key].is_on_air_elsewhere(&register.page);
+        let seat = Seat::Commercial { broadcast: key };
+        self.begin_session(now, conn, Session { claims, is_warned: false, page: register.page, seat }, out);
+        // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
+        if let Some(older) = older {
             self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
         }
         // What is on air is the microphone of a page that is gone.
-        if self.broadcasts[key].is_on_air_elsewhere(&register.page) {
+        if is_elsewhere {
             self.go_off_air(now, key, "another page", out);
         }
-        let name = claims.shown_name().to_owned();
-        let seat = Seat::Commercial { broadcast: key };
-        self.begin_session(now, conn, Session { claims, is_warned: false, page: register.page, seat }, out);
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].open_page(unix_ms, conn, &name);
         let own_state = ServerMessage::CommercialUpdated(self.commercial(&self.broadcasts[key])).to_json();

@@ -11,7 +11,7 @@ use crate::world::{Who, World};
 use crate::{assert_hears, hears_nothing, scenario};
 
 /// Léa on air, heard by Paul.
-fn heard(world: &mut World) -> (Who, Who) {
+pub fn heard(world: &mut World) -> (Who, Who) {
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
     world.settle();
@@ -21,11 +21,11 @@ fn heard(world: &mut World) -> (Who, Who) {
     (lea, paul)
 }
 
-fn last<'a>(world: &'a World, who: Who, event: &'a str) -> &'a Value {
+pub fn last<'a>(world: &'a World, who: Who, event: &'a str) -> &'a Value {
     world.browsers[who].messages_of(event).last().unwrap_or_else(|| panic!("no {event}"))
 }
 
-fn count(world: &World, who: Who, event: &str) -> usize {
+pub fn count(world: &World, who: Who, event: &str) -> usize {
     world.browsers[who].messages_of(event).count()
 }
 

@@ -8,6 +8,7 @@ mod chaos;
 mod day;
 mod hostile;
 mod link;
+mod orders;
 mod tokens;
 mod world;
 

@@ -1,0 +1,45 @@
+//! Orders of events that a day brings rarely: alone on the server, at the edge of a wait, in the middle of a restart.
+
+use ecoute::token::Role;
+use serde_json::json;
+
+use crate::day::{count, last};
+use crate::scenario;
+
+#[test]
+fn who_is_alone_on_the_server_reconnects_and_takes_over() {
+    scenario(|world| {
+        let lea = world.open(Role::Commercial, "lea");
+        world.run_ms(1000);
+        let token = world.token(Role::Commercial, "lea", |_| {});
+        world.connect(lea, &token);
+        world.run_ms(1000);
+        assert_eq!(count(world, lea, "user_registered"), 2);
+        let other = world.open(Role::Commercial, "lea");
+        world.run_ms(1000);
+        let takeover = json!({ "token": token, "page": "another", "takeover": true });
+        world.browsers[other].say("register_user", takeover);
+        world.run_ms(1000);
+        assert!(world.browsers[other].has("user_registered"));
+        assert_eq!(world.browsers[lea].closed, Some(4409));
+        let now = world.now;
+        world.browsers[other].start_streaming(now);
+        world.settle();
+        assert_eq!(world.server.table_sizes().peers, 1);
+    });
+}
+
+#[test]
+fn who_was_here_is_listed_though_the_only_page_left_reconnects() {
+    scenario(|world| {
+        let ana = world.open(Role::Admin, "ana");
+        let lea = world.open(Role::Commercial, "lea");
+        world.run_ms(1000);
+        world.close(lea);
+        world.run_ms(1000);
+        let token = world.token(Role::Admin, "ana", |_| {});
+        world.connect(ana, &token);
+        world.run_ms(1000);
+        assert_eq!(last(world, ana, "available_streams").as_array().unwrap().len(), 1);
+    });
+}
