@@ -227,9 +227,7 @@ impl Broadcast {
         };
         let replaced = on_air.publisher.replace(start.publisher);
         on_air.commercial_info = start.commercial_info;
-        let changes = self.alter(unix_ms, |on_air| {
-            on_air.interruption.take_if(|cause| *cause != InterruptedBy::Network);
-        });
+        let changes = self.alter(unix_ms, |on_air| on_air.begin_anew(now));
         (replaced, changes)
     }
 
@@ -262,10 +260,10 @@ impl Broadcast {
 
     /// The salesperson resumes: the pause is over, and so is what the page said interrupted it. Who was acknowledged
     /// hears again, who waited is announced.
-    pub fn resume(&mut self, unix_ms: u64) -> Vec<Change> {
+    pub fn resume(&mut self, now: Instant, unix_ms: u64) -> Vec<Change> {
         self.alter(unix_ms, |on_air| {
             on_air.is_paused = false;
-            on_air.interruption.take_if(|cause| *cause != InterruptedBy::Network);
+            on_air.begin_anew(now);
         })
     }
 
@@ -545,6 +543,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_page_ends_by_its_word_may_take_a_moment_to_be_heard() {
+        type Act = fn(&mut Scene) -> Vec<String>;
+        let resume: Act = |scene| names(&scene.broadcast.resume(scene.now, 0));
+        let cases: [(&str, Act, Act); 3] = [
+            ("a pause", |scene| names(&scene.broadcast.pause(0)), resume),
+            ("a call", |scene| names(&scene.broadcast.interrupt(0, InterruptedBy::Call)), resume),
+            (
+                "a call, by another session",
+                |scene| names(&scene.broadcast.interrupt(0, InterruptedBy::Call)),
+                Scene::go_on_air,
+            ),
+        ];
+        for (name, begin, end) in cases {
+            let mut scene = Scene::heard();
+            scene.hear();
+            begin(&mut scene);
+            scene.wait(15);
+            assert_eq!(end(&mut scene), ["start"], "{name}");
+            assert_eq!(scene.wait(1), [] as [&str; 0], "{name}");
+            assert!(!scene.broadcast.is_over(scene.now + Duration::from_secs(10), &scene.limits), "{name}");
+            assert_eq!(scene.wait(1), ["unsettle", "pend Interrupted"], "{name}");
+        }
+    }
+
+    #[test]
     fn a_pause_holds_everybody_and_lets_them_go_on() {
         let mut scene = Scene::heard();
         assert_eq!(names(&scene.broadcast.pause(0)), ["unsettle", "pend Paused"]);
@@ -554,9 +577,9 @@ mod tests {
         assert_eq!(scene.join(), ["pend Paused"]);
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused, "another session is no end of the pause");
-        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
         assert_eq!(scene.broadcast.forwarding().count(), 1);
-        assert_eq!(names(&scene.broadcast.resume(0)), [] as [&str; 0]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), [] as [&str; 0]);
     }
 
     #[test]
@@ -565,13 +588,13 @@ mod tests {
         scene.broadcast.pause(0);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none(), "acknowledged, and held");
         assert_eq!(scene.broadcast.forwarding().count(), 0);
-        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
         scene.go_on_air();
         scene.broadcast.pause(0);
         assert_eq!(scene.join(), ["pend Paused"]);
-        assert_eq!(names(&scene.broadcast.resume(0)), ["write entry"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["write entry"]);
         scene.broadcast.pause(0);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), ["pend OffAir"]);
     }
@@ -604,7 +627,7 @@ mod tests {
         let mut scene = Scene::heard();
         assert_eq!(names(&scene.broadcast.interrupt(0, InterruptedBy::Call)), ["unsettle", "pend Interrupted"]);
         assert_eq!(scene.hear(), [] as [&str; 0], "the muted microphone sends silence");
-        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
         scene.broadcast.interrupt(0, InterruptedBy::Locked);
         assert_eq!(scene.go_on_air(), ["start"], "a new session brings a new microphone");
     }
@@ -620,7 +643,7 @@ mod tests {
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused);
         assert_eq!(scene.broadcast.forwarding().count(), 0);
-        assert_eq!(names(&scene.broadcast.resume(0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
     }
 
     #[test]
@@ -664,7 +687,7 @@ mod tests {
         assert_eq!(scene.broadcast.place(), None, "a pause forgets it");
         scene.now += Duration::from_secs(1);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "paused");
-        scene.broadcast.resume(0);
+        scene.broadcast.resume(scene.now, 0);
         scene.broadcast.close_page(scene.now, 0);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "no page");
         scene.broadcast.go_off_air(0);
@@ -713,7 +736,7 @@ mod tests {
         scene.broadcast.pause(0);
         scene.broadcast.hear_level(scene.now, -5, silence);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), LEVEL_SILENT);
-        scene.broadcast.resume(0);
+        scene.broadcast.resume(scene.now, 0);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), -20, "nothing of the pause is left");
     }
 

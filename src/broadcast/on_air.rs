@@ -22,8 +22,8 @@ pub(super) struct OnAir {
     pub(super) commercial_info: Option<Box<RawValue>>,
     pub(super) is_paused: bool,
     pub(super) interruption: Option<InterruptedBy>,
-    /// When the last packet came, or it all began.
-    last_packet: Instant,
+    /// Since when a packet is waited for: the last one, or what the page did since that lets it begin anew.
+    waiting_since: Instant,
     /// Whether a packet ever came: who has just begun is not interrupted.
     has_begun: bool,
     /// Since when the page is not connected.
@@ -42,7 +42,7 @@ impl OnAir {
             commercial_info: start.commercial_info,
             is_paused: false,
             interruption: None,
-            last_packet: now,
+            waiting_since: now,
             has_begun: false,
             page_gone: None,
             position: None,
@@ -53,9 +53,15 @@ impl OnAir {
 
     /// A packet came; tells whether it ends an interruption by the network.
     pub(super) fn hear(&mut self, now: Instant) -> bool {
-        self.last_packet = now;
+        self.waiting_since = now;
         self.has_begun = true;
         self.interruption == Some(InterruptedBy::Network)
+    }
+
+    /// The page ends what kept its packets away: the next one may take as long as any.
+    pub(super) fn begin_anew(&mut self, now: Instant) {
+        self.waiting_since = now;
+        self.interruption.take_if(|cause| *cause != InterruptedBy::Network);
     }
 
     /// Tells whether it is time to say that nothing comes.
@@ -101,11 +107,11 @@ impl OnAir {
 
     fn missing_at(&self, limits: &Limits) -> Option<Instant> {
         let may_be_missing = self.has_begun && self.interruption.is_none() && !self.is_paused;
-        may_be_missing.then(|| self.last_packet + limits.interrupted_after)
+        may_be_missing.then(|| self.waiting_since + limits.interrupted_after)
     }
 
     fn over_at(&self, limits: &Limits) -> Instant {
-        let since = self.page_gone.map_or(self.last_packet, |gone| gone.min(self.last_packet));
+        let since = self.page_gone.map_or(self.waiting_since, |gone| gone.min(self.waiting_since));
         since + limits.off_air_after
     }
 }

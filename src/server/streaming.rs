@@ -90,7 +90,7 @@ impl Server {
         self.tell(conn, &answer.to_json(), out);
         let unix_ms = self.unix_ms(now);
         let broadcast = &mut self.broadcasts[key];
-        let changes = if pauses { broadcast.pause(unix_ms) } else { broadcast.resume(unix_ms) };
+        let changes = if pauses { broadcast.pause(unix_ms) } else { broadcast.resume(now, unix_ms) };
         self.carry_out(now, key, changes, out);
     }
 

@@ -1,10 +1,13 @@
 //! Orders of events that a day brings rarely: alone on the server, at the edge of a wait, in the middle of a restart.
 
+use std::time::Duration;
+
 use ecoute::token::Role;
 use serde_json::json;
 
-use crate::day::{count, last};
-use crate::scenario;
+use crate::day::{count, heard, last};
+use crate::link::Quality;
+use crate::{assert_hears, scenario};
 
 #[test]
 fn who_is_alone_on_the_server_reconnects_and_takes_over() {
@@ -41,5 +44,20 @@ fn who_was_here_is_listed_though_the_only_page_left_reconnects() {
         world.connect(ana, &token);
         world.run_ms(1000);
         assert_eq!(last(world, ana, "available_streams").as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_session_built_anew_has_time_to_connect() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        world.browsers[lea].vanish();
+        world.browsers[lea].quality = Quality { delay: Duration::from_millis(75), ..Quality::PERFECT };
+        world.run_ms(19_600);
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.settle();
+        assert!(!world.browsers[lea].has("streaming_stopped"));
+        assert_hears(world, paul, lea, 1000, 80);
     });
 }
