@@ -84,7 +84,7 @@ pub struct Conn {
     largest: usize,
     heard: Instant,
     ping_interval: Duration,
-    /// When the last ping left that was not answered.
+    /// When the first ping left that was not answered.
     pinged: Option<Instant>,
     rtt: Option<Duration>,
 }
@@ -348,7 +348,7 @@ impl Conn {
             State::Signaling { websocket, next_ping, .. } => {
                 if *next_ping <= now {
                     *next_ping = now + self.ping_interval;
-                    self.pinged = Some(now);
+                    self.pinged.get_or_insert(now);
                     websocket.send_ping();
                     websocket.take_output(&mut self.out);
                 }
@@ -482,6 +482,17 @@ mod tests {
         assert_eq!(client.wait(client.limits.ping_interval), None);
         assert_eq!(client.read(), [0x89, 0]);
         assert_eq!(client.wait(client.limits.conn_silence), Some(ConnTimeout::Silence));
+    }
+
+    #[test]
+    fn a_pong_that_comes_after_the_next_ping_took_as_long_as_it_took() {
+        let mut client = Client::upgraded();
+        client.conn.registered();
+        client.wait(client.limits.ping_interval);
+        client.wait(client.limits.ping_interval);
+        client.now += Duration::from_millis(10);
+        client.send(&[0x8a, 0x80, 0, 0, 0, 0]);
+        assert_eq!(client.conn.rtt(), Some(client.limits.ping_interval + Duration::from_millis(10)));
     }
 
     #[test]
