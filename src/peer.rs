@@ -127,6 +127,11 @@ enum State {
         until: Instant,
     },
     Connected,
+    /// Connected, but ICE was restarted; waiting for a check of the new kind, until this moment: the library, which
+    /// has forgotten all paths, would wait for ever, and media would go on to an address that nobody is at.
+    Restarted {
+        until: Instant,
+    },
     Over,
 }
 
@@ -169,7 +174,7 @@ impl Peer {
 
     /// Tells whether media may flow.
     pub fn is_connected(&self) -> bool {
-        self.state == State::Connected
+        matches!(self.state, State::Connected | State::Restarted { .. })
     }
 
     /// Tells whether this is the session's user fragment, whole: the part behind the key can't be guessed.
@@ -182,11 +187,14 @@ impl Peer {
         let is_fresh = |selected: Selected| {
             selected.path.remote == remote && now.saturating_duration_since(selected.checked) < PATH_FRESH
         };
-        self.state == State::Connected && self.selected.is_some_and(is_fresh)
+        self.is_connected() && self.selected.is_some_and(is_fresh)
     }
 
     /// Takes it that a path's address is this peer's; a check that nominated selects it.
     pub fn confirm_path(&mut self, now: Instant, path: Path, nominates: bool) {
+        if let State::Restarted { .. } = self.state {
+            self.state = State::Connected;
+        }
         let is_selected = self.selected.is_some_and(|selected| selected.path == path);
         if nominates || is_selected {
             self.selected = Some(Selected { path, checked: now });
@@ -227,7 +235,7 @@ impl Peer {
 
     fn next_deadline(&self) -> Instant {
         match self.state {
-            State::Connecting { until } => self.timeout.min(until),
+            State::Connecting { until } | State::Restarted { until } => self.timeout.min(until),
             State::Connected | State::Over => self.timeout,
         }
     }
@@ -279,15 +287,17 @@ impl Peer {
         self.ufrag = ufrag;
         self.offer = restart.offer;
         self.gate.on_restart();
+        if self.state == State::Connected {
+            self.state = State::Restarted { until: now + turn.limits.handshake_timeout };
+        }
         Ok(answer)
     }
 
     fn handle_timeout(&mut self, now: Instant, turn: &mut Turn<'_>) {
-        if let State::Connecting { until } = self.state
-            && until <= now
-        {
-            self.end(Gone::Unfinished, turn.events);
-            return;
+        match self.state {
+            State::Connecting { until } if until <= now => return self.end(Gone::Unfinished, turn.events),
+            State::Restarted { until } if until <= now => return self.end(Gone::Vanished, turn.events),
+            State::Connecting { .. } | State::Restarted { .. } | State::Connected | State::Over => {}
         }
         self.drive(now, None, turn, |rtc| {
             let _ = rtc.handle_input(Input::Timeout(now));
@@ -296,7 +306,7 @@ impl Peer {
 
     /// Sends one packet of a publisher to this listener; tells whether it left.
     pub fn forward(&mut self, now: Instant, packet: &MediaPacket, turn: &mut Turn<'_>) -> bool {
-        if self.state != State::Connected {
+        if !self.is_connected() {
             return false;
         }
         let Some(to) = self.egress.rewrite(now, packet.position, &packet.payload) else { return false };

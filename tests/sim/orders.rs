@@ -61,3 +61,18 @@ fn a_session_built_anew_has_time_to_connect() {
         assert_hears(world, paul, lea, 1000, 80);
     });
 }
+
+#[test]
+fn who_restarts_ice_and_is_not_seen_again_gets_no_more() {
+    scenario(|world| {
+        let (_, paul) = heard(world);
+        world.browsers[paul].restart_ice();
+        world.run_ms(20);
+        world.browsers[paul].vanish();
+        world.run_ms(20_000);
+        let sent = world.media_sent_to(paul);
+        world.run_ms(5000);
+        assert_eq!(world.media_sent_to(paul), sent, "sent to nobody");
+        assert_eq!(last(world, paul, "listening_stopped")["cause"], "connection_lost");
+    });
+}
