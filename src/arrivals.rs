@@ -52,6 +52,11 @@ impl Arrivals {
         Arrivals { since: now, received: 0, expected: 0, bytes: 0, last: None, jitter: 0.0 }
     }
 
+    /// What comes until the next [`Arrivals::hear`] is not told, and not missed either.
+    pub fn cut(&mut self) {
+        self.last = None;
+    }
+
     /// A packet arrived.
     pub fn hear(&mut self, now: Instant, arrival: Arrival) {
         self.received += 1;

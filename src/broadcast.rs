@@ -254,6 +254,7 @@ impl Broadcast {
     pub fn pause(&mut self, unix_ms: u64) -> Vec<Change> {
         self.alter(unix_ms, |on_air| {
             on_air.is_paused = true;
+            on_air.arrivals.cut();
             on_air.forget_place();
         })
     }

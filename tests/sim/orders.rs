@@ -76,3 +76,19 @@ fn who_restarts_ice_and_is_not_seen_again_gets_no_more() {
         assert_eq!(last(world, paul, "listening_stopped")["cause"], "connection_lost");
     });
 }
+
+#[test]
+fn a_short_pause_is_no_loss() {
+    let mut world = crate::World::new(1, Quality::PERFECT);
+    let (lea, _) = heard(&mut world);
+    for _ in 0..4 {
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(1000);
+        world.browsers[lea].say("resume_streaming", json!({}));
+        world.run_ms(2300);
+    }
+    let losses: Vec<_> =
+        world.browsers[lea].messages_of("stream_quality").map(|quality| &quality["loss"]).collect();
+    assert!(losses.len() > 3 && losses.iter().all(|&loss| loss == 0.0), "{losses:?}");
+    world.end();
+}
