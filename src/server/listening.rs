@@ -11,6 +11,7 @@ use super::{Seat, Server, Timer};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
+use crate::peer::Gone;
 use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage, StopCause};
 
 impl Server {
@@ -149,18 +150,29 @@ impl Server {
         self.tell(listener.conn, &text, out);
     }
 
-    /// The session that brought a salesperson's audio is gone. A page that is there builds another one.
-    pub(super) fn on_publisher_gone(&mut self, now: Instant, key: BroadcastKey, peer: PeerKey, out: &mut Outbox) {
+    /// The session that brought a salesperson's audio is gone. A page that is there builds another one, and one whose
+    /// network is gone may do so once it is back.
+    pub(super) fn on_publisher_gone(
+        &mut self,
+        now: Instant,
+        key: BroadcastKey,
+        peer: PeerKey,
+        gone: Gone,
+        out: &mut Outbox,
+    ) {
         let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get_mut(key).filter(|b| b.publisher() == Some(peer)) else { return };
         let changes = broadcast.lose_publisher(unix_ms);
-        let Some(page) = broadcast.page() else {
+        let page = broadcast.page();
+        if page.is_none() && gone != Gone::Vanished {
             self.go_off_air(now, key, "connection lost", out);
             return;
-        };
+        }
         self.carry_out(now, key, changes, out);
-        let complaint = Complaint::new(ErrorCode::NoSuchPeer, "your audio connection broke: build a new one");
-        self.tell(page, &ServerMessage::Error(complaint).to_json(), out);
+        if let Some(page) = page {
+            let complaint = Complaint::new(ErrorCode::NoSuchPeer, "your audio connection broke: build a new one");
+            self.tell(page, &ServerMessage::Error(complaint).to_json(), out);
+        }
     }
 
     /// The session that played a supervisor's audio is gone: what it heard or wished for is left.
@@ -207,10 +219,12 @@ impl Server {
         self.carry_out(now, key, changes, out);
     }
 
-    /// A salesperson's page is gone. Its audio may go on for a while, unheard, until the page is back.
+    /// A salesperson's page is gone. Its audio may go on for a while, unheard, until the page is back; one that took
+    /// its audio down before it went is not waited for.
     pub(super) fn close_page(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
-        let has_publisher = self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher().is_some());
-        if !has_publisher {
+        // A page that fell silent first has lost its network, and its audio with it.
+        let is_left = |broadcast: &Broadcast| broadcast.publisher().is_none() && !broadcast.is_page_silent();
+        if self.broadcasts.get(key).is_some_and(is_left) {
             self.go_off_air(now, key, "page closed", out);
         }
         let unix_ms = self.unix_ms(now);

@@ -254,7 +254,7 @@ impl Server {
         let purpose = peer.purpose();
         self.forget_peer(key);
         match purpose {
-            Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, out),
+            Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, gone, out),
             Purpose::Listen(conn) => self.on_audio_gone(now, conn, key, out),
         }
     }

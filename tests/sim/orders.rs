@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use ecoute::outbox::AuditEvent;
 use ecoute::token::Role;
 use serde_json::json;
 
 use crate::day::{count, heard, last};
 use crate::link::Quality;
-use crate::{assert_hears, scenario};
+use crate::{assert_hears, hears_nothing, scenario};
 
 #[test]
 fn who_is_alone_on_the_server_reconnects_and_takes_over() {
@@ -59,6 +60,28 @@ fn a_session_built_anew_has_time_to_connect() {
         world.settle();
         assert!(!world.browsers[lea].has("streaming_stopped"));
         assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
+fn a_pause_outlives_a_network_that_comes_back_in_time() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(500);
+        world.unplug(lea);
+        world.run_ms(18_500);
+        world.plug(lea);
+        let token = world.token(Role::Commercial, "lea", |_| {});
+        world.connect(lea, &token);
+        world.run_ms(1000);
+        assert_eq!(last(world, lea, "commercial_updated")["state"], "paused");
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.settle();
+        assert!(hears_nothing(world, paul, 2500), "law 2");
+        let stopped = world.audit.iter().any(|entry| entry.event == AuditEvent::BroadcastStopped);
+        assert!(!stopped, "off air meanwhile");
     });
 }
 
