@@ -69,6 +69,9 @@ impl Server {
         }
         self.arm_session(now, conn);
         self.greet(conn, out);
+        if self.admins.contains(&conn) {
+            self.tell_visible(conn, out);
+        }
     }
 
     fn register_admin(&mut self, now: Instant, conn: ConnKey, claims: Claims, page: String, out: &mut Outbox) {
@@ -90,6 +93,11 @@ impl Server {
         }
         self.admins.insert(conn);
         self.arm_levels(now);
+        self.tell_visible(conn, out);
+    }
+
+    /// Tells a supervisor of all whom the token lets them see.
+    fn tell_visible(&mut self, conn: ConnKey, out: &mut Outbox) {
         let claims = &self.sessions[conn].claims;
         let known = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
         let visible: Vec<&Broadcast> = known.filter(|b| b.is_known() && claims.may_hear(b.id())).collect();

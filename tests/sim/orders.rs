@@ -115,3 +115,24 @@ fn a_short_pause_is_no_loss() {
     assert!(losses.len() > 3 && losses.iter().all(|&loss| loss == 0.0), "{losses:?}");
     world.end();
 }
+
+#[test]
+fn a_later_token_with_another_scope_shows_others() {
+    scenario(|world| {
+        for id in ["lea", "tom"] {
+            world.open(Role::Commercial, id);
+        }
+        let token = |world: &crate::World, id: &str| {
+            world.token(Role::Admin, "ana", |claims| claims.listen = Some(vec![id.into()]))
+        };
+        let first = token(world, "tom");
+        let ana = world.open_with("ana", &first);
+        world.run_ms(1000);
+        let later = token(world, "lea");
+        world.browsers[ana].say("register_user", json!({ "token": later, "page": "page" }));
+        world.run_ms(1000);
+        let lists = world.browsers[ana].messages_of("available_streams");
+        let shown: Vec<_> = lists.map(|list| (list.as_array().unwrap().len(), &list[0]["commercial_id"])).collect();
+        assert_eq!(shown, [(1, &json!("tom")), (1, &json!("lea"))]);
+    });
+}
