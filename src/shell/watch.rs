@@ -1,11 +1,12 @@
 //! Notices when files change that the server uses while it runs.
 //!
 //! By looking at them twice a second: a notification of the system would miss a file behind a link, on a network or
-//! mounted by itself. What the contents mean is the core's. Invariant: each version of a file is read once, and what
-//! can't be read is told once.
+//! mounted by itself. What the contents mean is the core's. Invariant: each version of a file is read until
+//! that succeeds once, and what can't be read is told once.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
+use std::mem;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,6 +28,8 @@ pub struct WatchedFile {
     bytes_max: usize,
     /// `None` while there is no such file, or none that can be looked at.
     seen: Option<Version>,
+    /// Whether it was told that the present version can't be read, which is tried again.
+    is_unread: bool,
 }
 
 /// What tells versions of a file apart: a new one has another inode, or was changed at another moment.
@@ -60,7 +63,7 @@ impl WatchedFile {
     /// # Errors
     /// [`FileError`], also for what is longer than `bytes_max` or no file.
     pub fn open(path: &Path, bytes_max: usize) -> Result<(WatchedFile, Vec<u8>), FileError> {
-        let mut file = WatchedFile { path: path.to_owned(), bytes_max, seen: None };
+        let mut file = WatchedFile { path: path.to_owned(), bytes_max, seen: None, is_unread: false };
         file.seen = Some(file.version()?);
         let contents = file.read()?;
         Ok((file, contents))
@@ -73,7 +76,7 @@ impl WatchedFile {
     pub fn open_or_empty(path: &Path, bytes_max: usize) -> Result<(WatchedFile, Vec<u8>), FileError> {
         match WatchedFile::open(path, bytes_max) {
             Err(FileError { error, .. }) if error.kind() == ErrorKind::NotFound => {
-                Ok((WatchedFile { path: path.to_owned(), bytes_max, seen: None }, Vec::new()))
+                Ok((WatchedFile { path: path.to_owned(), bytes_max, seen: None, is_unread: false }, Vec::new()))
             }
             opened => opened,
         }
@@ -86,8 +89,16 @@ impl WatchedFile {
         if version == self.seen {
             return None;
         }
+        let contents = looked.and_then(|_| self.read());
+        // What can't be read for now, as when descriptors are exhausted, may be at the next look.
+        let is_too_long = |error: &FileError| error.error.kind() == ErrorKind::FileTooLarge;
+        let is_unread = version.is_some() && contents.as_ref().is_err_and(|error| !is_too_long(error));
+        let was_told = mem::replace(&mut self.is_unread, is_unread);
+        if is_unread {
+            return (!was_told).then_some(contents);
+        }
         self.seen = version;
-        Some(looked.and_then(|_| self.read()))
+        Some(contents)
     }
 
     fn version(&self) -> Result<Version, FileError> {
@@ -111,7 +122,8 @@ impl WatchedFile {
         let read = File::open(&self.path).and_then(|file| file.take(limit).read_to_end(&mut contents));
         read.map_err(|error| self.error(error))?;
         if contents.len() > self.bytes_max {
-            return Err(self.error(io::Error::other(format!("it has more than {} bytes", self.bytes_max))));
+            let words = format!("it has more than {} bytes", self.bytes_max);
+            return Err(self.error(io::Error::new(ErrorKind::FileTooLarge, words)));
         }
         Ok(contents)
     }
@@ -185,6 +197,21 @@ mod tests {
         fs::remove_dir(&path).unwrap();
         fs::write(&path, "12345678").unwrap();
         assert_eq!(file.poll().unwrap().unwrap(), b"12345678");
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_now_is_told_once_and_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("list");
+        let (mut file, _) = WatchedFile::open_or_empty(&path, 8).unwrap();
+        // Its first page is nobody's memory: a file by its looks, and an error to read.
+        std::os::unix::fs::symlink("/proc/self/mem", &path).unwrap();
+        assert!(file.poll().unwrap().is_err());
+        assert!(file.poll().is_none(), "told once");
+        assert!(file.seen.is_none(), "not taken for read");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a").unwrap();
+        assert_eq!(file.poll().unwrap().unwrap(), b"a");
     }
 
     #[test]
