@@ -53,7 +53,7 @@ pub enum AuditEvent {
     ListenAnnounced,
     ListenStarted,
     ListenStopped,
-    /// The wish ended before anything was heard.
+    /// The wish ended while nothing was heard.
     ListenWithdrawn,
     /// A user's token was revoked while they were connected or on air, which ends that.
     AccessRevoked,

@@ -99,10 +99,10 @@ export class PeerLink {
     if (this.#state === "restarting" && peer.connectionState === "connected") this.#onConnected();
   }
 
-  /** The server does not know the session that was to be restarted. */
+  /** The server does not know the session that was to be restarted, or has just lost it. */
   handleNoSuchPeer() {
     this.#restartsOwed = Math.max(0, this.#restartsOwed - 1);
-    if (this.#restartsOwed === 0 && this.#state === "restarting") this.open();
+    if (this.#restartsOwed === 0 && this.canRestart) this.open();
   }
 
   /** Ends the connection until the next `open`. */

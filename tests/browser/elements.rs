@@ -266,6 +266,13 @@ fn a_lost_connection_heals_on_the_same_session_and_microphone() {
     paul.wait_for("loudness() > 0.01");
     assert_eq!(lea.evaluate("[counts.peers, counts.microphones, counts.sent.start_streaming].join()"), "1,1,1");
     assert_eq!(paul.evaluate("counts.peers"), 1);
+
+    // The server lost the session, which nothing but its word tells.
+    let lost = "JSON.stringify({ event: 'error', data: { code: 'no_such_peer', message: '' } })";
+    lea.evaluate(&format!("lastSocket.dispatchEvent(new MessageEvent('message', {{ data: {lost} }}))"));
+    lea.wait_for("counts.sent.start_streaming === 2 && document.body.dataset.state === 'on_air'");
+    assert_eq!(lea.evaluate("[counts.peers, counts.microphones].join()"), "2,1");
+    assert_tone(&paul, 440.0);
     assert_eq!(phone.complaints(), [] as [&str; 0]);
 }
 
