@@ -71,6 +71,8 @@ pub struct Browser {
     pub connected_at: Option<Instant>,
     /// Since when this page knows that nothing of it is transmitted.
     pub paused_since: Option<Instant>,
+    /// Tokens that were sent and that the world has not looked at.
+    pub tokens: Vec<String>,
     upgraded: bool,
     head: Vec<u8>,
     websocket: WebSocket<Pipe>,
@@ -137,6 +139,7 @@ impl Browser {
             connection: 0,
             connected_at: None,
             paused_since: None,
+            tokens: Vec::new(),
             upgraded: false,
             head: Vec::new(),
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
@@ -171,6 +174,9 @@ impl Browser {
     pub fn say(&mut self, event: &str, data: Value) {
         if matches!(event, "resume_streaming" | "stop_streaming" | "register_user") {
             self.paused_since = None;
+        }
+        if event == "register_user" {
+            self.tokens.extend(data["token"].as_str().map(str::to_owned));
         }
         let text = json!({ "event": event, "data": data }).to_string();
         let _ = self.websocket.send(Message::text(text));

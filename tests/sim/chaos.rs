@@ -35,6 +35,11 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
         let (first, last) = (*counters.first().unwrap(), *counters.last().unwrap());
         assert_eq!(counters.len() as u32, last - first + 1, "law 4: a gap, seed {seed}");
         assert!(counters.len() > 1000, "seed {seed}: {}", counters.len());
+        if chance.bool() {
+            world.drain();
+            world.run_ms(5000);
+            assert!(world.server.is_drained(), "seed {seed}");
+        }
         world.end();
     }
 }
@@ -47,7 +52,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return;
     };
     let browser = &mut world.browsers[who];
-    match chance.u32(..30) {
+    match chance.u32(..34) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -100,6 +105,26 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
             let role = if COMMERCIALS.contains(&id.as_str()) { Role::Commercial } else { Role::Admin };
             let token = world.token(role, &id, |_| {});
             world.connect(who, &token);
+        }
+        29 => world.browsers[who].external = ([198, 18, chance.u8(..), 7], chance.u16(1024..)).into(),
+        30 => {
+            let exp = world.unix_s() + chance.u64(3..30);
+            let token = world.token(Role::Admin, ADMINS[0], |claims| claims.exp = exp);
+            let who = world.open_with(ADMINS[0], &token);
+            world.browsers[who].open_audio(now);
+            clients.push(who);
+        }
+        31 => {
+            let listen = Some(vec![commercial.to_owned()]);
+            let id = browser.id.clone();
+            let token = world.token(Role::Admin, &id, |claims| claims.listen = listen);
+            let page = format!("page-{who}");
+            world.browsers[who].say("register_user", json!({ "token": token, "page": page }));
+        }
+        32 => {
+            let id = browser.id.clone();
+            let revoked = format!("{id} {}\n", world.unix_s());
+            world.take_revoked(revoked.as_bytes());
         }
         _ => {
             let mut bytes = noise(chance);

@@ -8,7 +8,7 @@ use ecoute::config::{Config, Limits};
 use ecoute::keys::ConnKey;
 use ecoute::outbox::{AuditEntry, AuditEvent, Item, Outbox, Path};
 use ecoute::server::{Server, TableSizes};
-use ecoute::token::{self, Claims, Revoked, Role};
+use ecoute::token::{self, Claims, Revoked, Role, Verifier};
 use str0m::net::Protocol;
 
 use crate::browser::Browser;
@@ -18,6 +18,8 @@ pub const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 /// What clients are told; the server itself is reached at `LOCAL`, as behind 1:1 NAT.
 pub const ADVERTISED: &str = "203.0.113.1:8080";
 const LOCAL: &str = "192.0.2.1:8080";
+/// How long what the server sent may be on its way.
+const ON_THE_WAY: Duration = Duration::from_millis(200);
 /// Turns without time moving that are taken for a busy loop.
 const SPINS_MAX: u32 = 10_000;
 
@@ -68,9 +70,15 @@ pub struct World {
     pub sent_to_nobody: usize,
     /// Datagrams with media that the server sent to each.
     media_sent: BTreeMap<Who, usize>,
+    /// What each may do, and since when.
+    rights: BTreeMap<Who, Vec<(Instant, Claims)>>,
+    /// Whose tokens are refused, and since when.
+    revoked: (Revoked, Instant),
     cut: BTreeSet<Who>,
     muted: BTreeSet<Who>,
     clock_jump_s: i64,
+    /// When the clock jumped last.
+    jumped: Option<Instant>,
     link: Link<Delivery>,
     out: Outbox,
 }
@@ -94,9 +102,12 @@ impl World {
             first_check: BTreeMap::new(),
             sent_to_nobody: 0,
             media_sent: BTreeMap::new(),
+            rights: BTreeMap::new(),
+            revoked: (Revoked::default(), start),
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
             clock_jump_s: 0,
+            jumped: None,
             link: Link::new(seed),
             out: Outbox::new(),
         }
@@ -212,11 +223,16 @@ impl World {
     /// Sets the wall clock forward or back.
     pub fn jump_clock_s(&mut self, by_s: i64) {
         self.clock_jump_s += by_s;
+        self.jumped = Some(self.now);
     }
 
     /// Replaces the list of revoked users.
     pub fn take_revoked(&mut self, list: &[u8]) {
         self.server.handle_revoked(self.now, list, &mut self.out);
+        // A list that can't be used leaves the old one.
+        if let Ok(revoked) = Revoked::parse(list) {
+            self.revoked = (revoked, self.now);
+        }
     }
 
     /// Returns how many datagrams with media the server sent to a browser, whether they arrived or not.
@@ -227,6 +243,12 @@ impl World {
     /// Returns what the server's wall clock shows, in whole seconds.
     pub fn unix_s(&self) -> u64 {
         unix(self.now - self.start).duration_since(UNIX_EPOCH).unwrap().as_secs()
+    }
+
+    /// What the server's clock shows.
+    fn wall_ms(&self) -> u64 {
+        let elapsed_ms = unix(self.now - self.start).duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        elapsed_ms.checked_add_signed(self.clock_jump_s * 1000).unwrap()
     }
 
     pub fn drain(&mut self) {
@@ -281,6 +303,7 @@ impl World {
             self.deliver(delivery);
         }
         for who in 0..self.browsers.len() {
+            self.read_tokens(who);
             let quality = self.browsers[who].quality;
             for (to, bytes) in self.browsers[who].handle_timeout(now) {
                 assert_eq!(to, ADVERTISED.parse().unwrap(), "a browser sends to what was advertised");
@@ -378,6 +401,31 @@ impl World {
         }
     }
 
+    fn read_tokens(&mut self, who: Who) {
+        let verifier = Verifier::new(SECRET, None, Revoked::default());
+        for token in std::mem::take(&mut self.browsers[who].tokens) {
+            if let Ok(claims) = verifier.verify(self.wall_ms() / 1000, &token) {
+                self.rights.entry(who).or_default().push((self.now, claims));
+            }
+        }
+    }
+
+    /// Law 3: whoever is heard has a token that allows it, or had until what arrives now was on its way.
+    fn check_right(&self, listener: &Browser, publisher: &Browser) {
+        if self.jumped.is_some_and(|at| at + ON_THE_WAY > self.now) {
+            return;
+        }
+        let rights = &self.rights[&usize::from(listener.index)];
+        let until = rights.iter().skip(1).map(|(since, _)| *since + ON_THE_WAY).chain([self.now]);
+        let is_allowed = rights.iter().zip(until).any(|((_, claims), until)| {
+            let is_alive = claims.exp * 1000 + ON_THE_WAY.as_millis() as u64 > self.wall_ms();
+            let (revoked, since) = &self.revoked;
+            let is_revoked = revoked.until_s(&claims.sub) >= Some(claims.iat) && *since + ON_THE_WAY < self.now;
+            until >= self.now && is_alive && !is_revoked && claims.may_hear(&publisher.id)
+        });
+        assert!(is_allowed, "law 3: {} hears {} without a right", listener.id, publisher.id);
+    }
+
     /// Checks what must hold whatever the clients do.
     fn check_laws(&self) {
         let sizes = self.server.table_sizes();
@@ -397,13 +445,13 @@ impl World {
     fn check_heard(&self, listener: &Browser, source: u16) {
         let publisher = &self.browsers[usize::from(source)];
         // An acknowledgement is worth nothing on another TCP connection than the one it was sent on.
-        let on_the_way = Duration::from_millis(200);
-        let since = publisher.connected_at.filter(|at| *at + on_the_way < self.now);
+        self.check_right(listener, publisher);
+        let since = publisher.connected_at.filter(|at| *at + ON_THE_WAY < self.now);
         let acknowledged = publisher
             .acknowledged
             .iter()
             .any(|(admin, _, at)| *admin == listener.id && *at < self.now && since.is_none_or(|since| *at > since));
-        let is_paused = publisher.paused_since.is_some_and(|since| since + on_the_way < self.now);
+        let is_paused = publisher.paused_since.is_some_and(|since| since + ON_THE_WAY < self.now);
         assert!(
             !is_paused || publisher.closed.is_some(),
             "law 2: {} hears {} in a pause",
