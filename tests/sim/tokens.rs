@@ -18,7 +18,7 @@ fn a_revoked_supervisor_hears_not_one_packet_more() {
         let lea = world.publisher("lea");
         let paul = world.listener("paul");
         let ana = world.listener("ana");
-        world.run_ms(3000);
+        world.settle();
         world.join(paul, "lea");
         world.join(ana, "lea");
         world.run_ms(2000);
@@ -37,7 +37,7 @@ fn a_revoked_supervisor_hears_not_one_packet_more() {
         assert!(revoked.is_some() && revoked < stopped, "law 8");
 
         let back = world.listener("paul");
-        world.run_ms(3000);
+        world.settle();
         world.join(back, "lea");
         world.run_ms(2000);
         assert_hears(world, back, lea, 1000, 80);
@@ -51,7 +51,7 @@ fn a_revoked_salesperson_is_off_air_and_wishes_wait() {
         let tom = world.publisher("tom");
         let paul = world.listener("paul");
         let ana = world.listener("ana");
-        world.run_ms(3000);
+        world.settle();
         world.join(paul, "lea");
         world.join(ana, "tom");
         world.run_ms(2000);
@@ -70,7 +70,7 @@ fn a_revoked_salesperson_is_off_air_and_wishes_wait() {
         world.run_ms(1000);
         assert_eq!(world.browsers[refused].closed, Some(4401));
         let back = world.publisher("lea");
-        world.run_ms(4000);
+        world.settle();
         assert_hears(world, paul, back, 1000, 80);
     });
 }
@@ -81,7 +81,7 @@ fn a_broadcast_without_its_page_ends_with_its_token() {
         let lea = world.publisher("lea");
         let _tom = world.publisher("tom");
         let paul = world.listener("paul");
-        world.run_ms(3000);
+        world.settle();
         world.drop_stream(lea);
         world.run_ms(1000);
         let state = |world: &World| {
@@ -103,7 +103,7 @@ fn a_list_that_can_not_be_used_changes_nothing() {
     scenario(|world| {
         let lea = world.publisher("lea");
         let paul = world.listener("paul");
-        world.run_ms(3000);
+        world.settle();
         world.join(paul, "lea");
         revoke(world, "ana");
         let now_s = world.unix_s();
