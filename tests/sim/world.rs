@@ -209,15 +209,21 @@ impl World {
         self.muted.remove(&who);
     }
 
+    /// Returns where the server gets a browser's datagrams from.
+    pub fn path_of(&self, who: Who) -> Path {
+        path(self.browsers[who].external)
+    }
+
     /// Sends a datagram that no browser would, from any address.
     pub fn inject_from(&mut self, remote: SocketAddr, bytes: &[u8]) {
-        let path = Path { proto: Protocol::Udp, remote, local: LOCAL.parse().unwrap() };
+        let path = path(remote);
         self.server.handle_datagram(self.now, path, bytes, &mut self.out);
     }
 
     /// Sends a datagram that no browser would, from the address of one.
     pub fn inject(&mut self, who: Who, bytes: &[u8]) {
-        self.inject_from(self.browsers[who].external, bytes);
+        let path = self.path_of(who);
+        self.server.handle_datagram(self.now, path, bytes, &mut self.out);
     }
 
     /// Sets the wall clock forward or back.
@@ -518,6 +524,10 @@ fn server(seed: u64, now: Instant, unix: SystemTime, limits: &Limits) -> Server 
     let mut seed_bytes = [0; 32];
     seed_bytes[..8].copy_from_slice(&seed.to_be_bytes());
     Server::new(config, seed_bytes, now, unix)
+}
+
+fn path(remote: SocketAddr) -> Path {
+    Path { proto: Protocol::Udp, remote, local: LOCAL.parse().unwrap() }
 }
 
 /// The wall clock of the world, so long after its start.
