@@ -124,7 +124,9 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     logging::start(&options.log)?;
     let data = &options.secret.data.data;
     secret::prepare_data_directory(data)?;
-    let token_secret = secret::load_or_make(&options.secret.path())?;
+    let secret_path = options.secret.path();
+    let is_first_start = !secret_path.exists();
+    let token_secret = secret::load_or_make(&secret_path)?;
     let mut watched = Vec::new();
     let issuer = load_issuer(options.issuer, &mut watched)?;
     let revoked = load_revoked(data, &mut watched)?;
@@ -139,6 +141,9 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     };
     config.check()?;
     let seed = secret::random()?;
+    if is_first_start {
+        log::info!("made a new secret, tokens of another one do not work: path={}", secret_path.display());
+    }
     if io::stdout().is_terminal() {
         print_welcome(&config.token_secret, sockets.address())?;
     }
@@ -190,12 +195,12 @@ fn print_welcome(token_secret: &[u8], bound: SocketAddr) -> io::Result<()> {
         link(&base, role, &token::mint(token_secret, &claims))
     };
     let program = std::env::args().next().unwrap_or_else(|| "ecoute".to_owned());
-    let supervisor = link(Role::Admin, "responsable", "Responsable").unwrap_or_default();
+    let supervisor = link(Role::Admin, "paul", "Paul D.").unwrap_or_default();
     let salesperson = link(Role::Commercial, "lea", "Léa").unwrap_or_default();
     writeln!(
         io::stdout(),
         "\nOpen this as Léa, who sells, and press the microphone to go on air:\n  {salesperson}\n\n\
-         Open this as the supervisor, and press the headphones beside Léa to hear her:\n  {supervisor}\n\n\
+         Open this as Paul, who supervises, and press the headphones beside Léa to hear her:\n  {supervisor}\n\n\
          Both links work for 12 hours; `{program} link --help` tells how to make others. Browsers give a microphone only to pages on \
          localhost or over HTTPS.\n"
     )

@@ -113,6 +113,10 @@ impl Server {
         if !is_valid_id(commercial_id) || !claims.may_hear(commercial_id) {
             return Err(not_allowed);
         }
+        if !signaling::is_reason(&reason) {
+            let message = "a reason is accompagnement, qualité, formation, sécurité or \"autre: …\"";
+            return Err((ErrorCode::BadReason, message));
+        }
         let peer = audio.ok_or((ErrorCode::NoAudio, "send open_audio first"))?;
         let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
         let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));

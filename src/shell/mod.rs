@@ -26,7 +26,7 @@ use crate::outbox::{AuditEntry, Datagram, Item, Outbox};
 use crate::server::Server;
 use shutdown::Signals;
 use tcp::Tcp;
-use udp::Udp;
+use udp::{Udp, UdpCounters};
 use watch::{Purpose, Watch};
 
 /// Tokens that are no keys of clients; those start at 2^32.
@@ -112,7 +112,11 @@ pub fn run(sockets: Sockets, config: Config, seed: [u8; 32], watch: Watch) -> Re
         }
         shell.turn(monotonic(), wall(), &events);
     }
-    log::info!("stopped: {:?}", shell.udp.counters());
+    let UdpCounters { sent, dropped_full, dropped_no_buffers, dropped_refused } = shell.udp.counters();
+    log::info!(
+        "stopped datagrams_sent={sent} dropped_full={dropped_full} dropped_no_buffers={dropped_no_buffers} \
+         dropped_refused={dropped_refused}"
+    );
     log::debug!("counted: {:?}", shell.server.stats());
     Ok(())
 }

@@ -478,6 +478,33 @@ fn every_refused_wish_is_written_down() {
 }
 
 #[test]
+fn a_reason_that_nobody_would_understand_is_refused_and_ends_nothing() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let tom = world.publisher("tom");
+        let paul = world.listener("paul");
+        world.settle();
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        for reason in ["training", "autre: ", "autre: \n", ""] {
+            let wish = serde_json::json!({ "commercial_id": "tom", "reason": reason });
+            world.browsers[paul].say("join_commercial_stream", wish);
+            world.run_ms(500);
+            let error = world.browsers[paul].messages_of("error").last().unwrap();
+            assert_eq!(
+                (&error["code"], &error["commercial_id"]),
+                (&"bad_reason".into(), &"tom".into()),
+                "{reason:?}"
+            );
+        }
+        assert_eq!(world.audit.last().unwrap().event, AuditEvent::ListenRefused);
+        assert_eq!(world.browsers[paul].closed, None);
+        assert!(!world.browsers[tom].has("listener_joined"));
+        assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
 fn another_page_takes_over_only_when_asked() {
     scenario(|world| {
         let lea = world.publisher("lea");
