@@ -6,7 +6,7 @@
  */
 
 import { BADGE, styled } from "./ecoute-styles.js";
-import { element, setText } from "./ecoute-view.js";
+import { element, isOnScreen, setText } from "./ecoute-view.js";
 import { setIcon } from "./icons.js";
 import { language, t } from "./words.js";
 
@@ -16,11 +16,14 @@ export class Badge {
   #box = null;
   #icon = element("span");
   #words = element("span");
+  /** The open dialogs that it was put on top of. */
+  #below = new Set();
 
   /** @param {import("./ecoute-shared.js").Shared} shared */
   constructor(shared) { this.#shared = shared; }
 
-  get isShown() { return this.#host?.isConnected ?? false; }
+  /** Whether it can be seen, which styles of the page may prevent, or a frame without a size. */
+  get isShown() { return this.#host !== null && isOnScreen(this.#box); }
 
   /** @param {boolean} isElsewhere whether an element in view shows who listens */
   draw(isElsewhere) {
@@ -43,7 +46,17 @@ export class Badge {
       styled(this.#host, BADGE).append(this.#box);
     }
     if (!this.#host.isConnected) document.documentElement.append(this.#host);
-    if (this.#box.popover && !this.#box.matches(":popover-open")) this.#box.showPopover();
+    if (this.#box.popover) this.#rise();
+  }
+
+  /** A dialog that opens later lies over what was on top until then. */
+  #rise() {
+    const modals = [...document.querySelectorAll(":modal")];
+    const isOnTop = this.#box.matches(":popover-open") && modals.every((modal) => this.#below.has(modal));
+    this.#below = new Set(modals);
+    if (isOnTop) return;
+    this.#box.hidePopover();
+    this.#box.showPopover();
   }
 
   #text(state) {

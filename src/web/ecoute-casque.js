@@ -53,6 +53,7 @@ export class EcouteCasque extends EcouteElement {
 
   /** Nobody's name is shown here. */
   get noticePlace() { return null; }
+  get noticeNames() { return []; }
 
   focus(options) { this.#button.focus(options); }
 

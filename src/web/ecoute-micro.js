@@ -51,6 +51,12 @@ export class EcouteMicro extends EcouteElement {
     return heard.hidden ? micro : heard;
   }
 
+  /** The names in it that must be readable for that: nothing may cover them, nor cut them off. */
+  get noticeNames() {
+    const { heard, listeners } = this.#parts;
+    return heard.hidden ? [] : [...listeners.querySelectorAll(".name")].slice(0, LISTENERS_SHOWN);
+  }
+
   /**
    * One word for all of it, also in `data-state` inside: `connecting`, `ready`, `error`, `starting`, `on_air`, `paused`,
    * `interrupted`, `already_open` or `expired`.

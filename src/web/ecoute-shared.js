@@ -8,7 +8,7 @@
 import { Badge } from "./ecoute-badge.js";
 import { EcouteClient, EVENTS } from "./ecoute-client.js";
 import { Panel } from "./ecoute-panel.js";
-import { isFarewell } from "./ecoute-view.js";
+import { isFarewell, isOnScreen } from "./ecoute-view.js";
 import { WakeLock } from "./ecoute-wake.js";
 import { hasWords } from "./words.js";
 
@@ -63,7 +63,7 @@ export class Shared {
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["lang"] });
   }
 
-  /** An element shows this client from now on. It has `draw()`, `handle(event, detail)` and `noticePlace`. */
+  /** An element shows this client from now on. It has `draw()`, `handle(event, detail)`, `noticePlace` and `noticeNames`. */
   add(view) {
     this.#views.add(view);
     this.#observer.observe(view);
@@ -96,7 +96,7 @@ export class Shared {
     for (const view of this.#views) view.draw();
     this.#panel?.draw();
     this.#wakeLock.hold();
-    const isInView = [...this.#views].some((view) => isOnScreen(view.noticePlace) && !this.#clipped.has(view));
+    const isInView = [...this.#views].some((view) => !this.#clipped.has(view) && showsListeners(view));
     this.#badge.draw(isInView);
     if (!isInView && !this.#badge.isShown) return;
     for (const hearer of this.client.listeners) this.client.acknowledge(hearer.notice_id);
@@ -150,10 +150,13 @@ export class Shared {
   }
 }
 
-/** Whether a person who looks at the page sees a place, as far as a page can know at once; null is no place. */
-function isOnScreen(place) {
-  if (!place) return false;
-  const { left, top, right, bottom, width, height } = place.getBoundingClientRect();
-  const isInside = width * height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
-  return isInside && (place.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
+/** Whether a person who looks at the page can read in an element who listens. */
+function showsListeners({ noticePlace, noticeNames }) {
+  return noticePlace !== null && isOnScreen(noticePlace) && noticeNames.every(isUncovered);
+}
+
+/** Whether the middle of a place is where a finger would touch it: not scrolled away, not under a dialog of the page. */
+function isUncovered(place) {
+  const { left, top, width, height } = place.getBoundingClientRect();
+  return place.contains(place.getRootNode().elementFromPoint(left + width / 2, top + height / 2));
 }

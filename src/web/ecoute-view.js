@@ -69,3 +69,10 @@ export function qualityWords({ loss, rtt_ms }, code) {
   const percent = (loss * 100).toLocaleString(code, { maximumFractionDigits: 1 });
   return t(`quality_${isPoor ? "poor" : isFair ? "fair" : "good"}`, { loss: percent }, code);
 }
+
+/** Whether a person who looks at the page sees a place, as far as a page can know at once. @param {Element} place */
+export function isOnScreen(place) {
+  const { left, top, right, bottom, width, height } = place.getBoundingClientRect();
+  const isInside = width * height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
+  return isInside && (place.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
+}

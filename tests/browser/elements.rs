@@ -233,6 +233,41 @@ fn a_page_that_shows_no_listener_is_not_listened_to() {
 }
 
 #[test]
+fn a_name_that_something_covers_is_not_shown() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    lea.resize(390, 844);
+    start_streaming(&lea);
+    let paul = desk.open(&ecoute.link("admin", "paul", "Paul D."));
+    let badge = "deep('ecoute-badge >>> .badge')?.innerText ?? ''";
+    // Who reads the help sees the badge over it.
+    lea.click("#help-open");
+    start_listening(&paul, "lea");
+    assert_eq!(lea.evaluate(&format!("({badge}).includes('Paul D. vous écoute')")), true);
+    lea.screenshot(&screenshots().join("phone-help-heard.png"));
+    lea.evaluate("document.querySelector('#help-all').close()");
+    lea.wait_for(&format!("({badge}) === ''"));
+    // Cut off by a part of the page that scrolls, the names are in no view; a later dialog does not hide the badge.
+    lea.evaluate(
+        "Object.assign(document.querySelector('#micro').style, { flex: 'none', height: '60px', overflow: 'scroll' });
+         document.querySelector('#micro').scrollTop = 400;",
+    );
+    lea.wait_for(&format!("({badge}).includes('Paul D. vous écoute')"));
+    lea.evaluate("deep('ecoute-badge >>> .badge').addEventListener('toggle', () => { window.hasRisen = true; })");
+    lea.click("#help-open");
+    lea.wait_for("window.hasRisen");
+    // A badge that styles of the page hide shows nobody.
+    lea.evaluate("deep('ecoute-badge').style.display = 'none'");
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for("deep('ecoute-micro').client.listeners.length === 0");
+    paul.click("[data-commercial=lea] ecoute-casque >>> button");
+    paul.wait_for("deep('[data-commercial=lea] ecoute-casque').client.wishes[0]?.cause === 'ack_late'");
+}
+
+#[test]
 fn a_lost_connection_heals_on_the_same_session_and_microphone() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
