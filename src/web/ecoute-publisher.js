@@ -119,19 +119,19 @@ export class Publisher {
   }
 
   handleRegistered() {
-    if (!this.stream) return;
-    if (this.#link.canRestart) this.#awaitsOwnState = true;
-    else this.#resume();
+    this.#awaitsOwnState = this.stream !== null;
   }
 
   /** The server says what it still knows of our broadcast. @param {string} state as in `Commercial` */
   handleOwnState(state) {
     if (!this.#awaitsOwnState) return;
     this.#awaitsOwnState = false;
-    if (!["on_air", "paused", "interrupted"].includes(state)) return this.#resume();
     if (this.#isTooLate()) return;
-    this.#tellState(state);
-    this.#link.restart();
+    const isKnown = ["on_air", "paused", "interrupted"].includes(state);
+    // Before the audio: a new session ends no pause, and the user may have ended theirs meanwhile.
+    if (isKnown) this.#tellState(state);
+    if (isKnown && this.#link.canRestart) this.#link.restart();
+    else this.#resume();
   }
 
   handleDisconnected() {

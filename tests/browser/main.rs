@@ -6,6 +6,7 @@ mod day;
 mod desk;
 mod elements;
 mod npm;
+mod recovery;
 mod relay;
 mod sound;
 #[path = "../support/mod.rs"]
