@@ -60,17 +60,24 @@ export class Microphone {
    */
   async open() {
     const attempt = ++this.#attempt;
-    let stream = await openMicrophone(this.#options);
-    if (this.#stream && attempt === this.#attempt && !suits(stream, this.#options)) {
+    const isCurrent = () => attempt === this.#attempt;
+    // Nobody waits any more for one that was closed meanwhile, nor for why it would not open.
+    const unlessOver = (error) => {
+      if (isCurrent()) throw error;
+      return null;
+    };
+    let stream = await openMicrophone(this.#options).catch(unlessOver);
+    if (this.#stream && isCurrent() && !suits(stream, this.#options)) {
       // Chromium hands out an open device as it is; only once it is closed can it be opened differently.
       release(stream);
       release(this.#stream);
       stream = await openMicrophone(this.#options).catch((error) => {
-        if (attempt === this.#attempt) this.#onEnded();
+        if (!isCurrent()) return null;
+        this.#onEnded();
         throw error;
       });
     }
-    if (attempt !== this.#attempt) {
+    if (!isCurrent()) {
       release(stream);
       return false;
     }
