@@ -2,8 +2,8 @@
  * The broadcasting half: one microphone, sent to the server while it is wanted.
  *
  * A broadcast that was interrupted, by the network or because the system took the microphone, goes on by itself for
- * five minutes. Its one invariant: `paused` changes by its user's word alone, and while it is set nothing is transmitted,
- * whatever comes back.
+ * five minutes. Its one invariant: `paused` changes by its user's word alone, and while it is set, or nobody is there to
+ * say who hears, nothing is transmitted.
  */
 
 import { EcouteError } from "./ecoute-error.js";
@@ -15,6 +15,7 @@ const RESUME_MAX_MS = 5 * 60_000;
 
 export class Publisher {
   #send;
+  #canSend;
   #dispatch;
   #link;
   #microphone;
@@ -25,13 +26,14 @@ export class Publisher {
   #isTold = false;
   /** Whether the server's word on our broadcast is awaited, after the connection came back. */
   #awaitsOwnState = false;
-  /** Since when it is interrupted, in unix ms, or null. */
+  /** Since when it is interrupted, or not on air yet, in unix ms, or null. */
   #lostAt = null;
   #lostTimer = 0;
   #stopsOwed = 0;
 
   constructor({ send, canSend, iceServers, dispatch }) {
     this.#send = send;
+    this.#canSend = canSend;
     this.#dispatch = dispatch;
     this.#microphone = new Microphone({
       onCause: () => this.#onCause(),
@@ -105,7 +107,7 @@ export class Publisher {
   setPaused(isPaused) {
     if (!this.stream || this.#isPaused === isPaused) return;
     this.#isPaused = isPaused;
-    this.#microphone.setEnabled(!isPaused);
+    this.#silence();
     this.#say(isPaused ? "pause_streaming" : "resume_streaming");
     // Resuming ends what the server knows of a call as well, which still goes on.
     if (!isPaused) this.#sayCause();
@@ -119,6 +121,7 @@ export class Publisher {
   }
 
   handleRegistered() {
+    this.#silence();
     this.#awaitsOwnState = this.stream !== null;
   }
 
@@ -138,6 +141,7 @@ export class Publisher {
     this.#stopsOwed = 0;
     this.#isTold = false;
     this.#awaitsOwnState = false;
+    this.#silence();
     this.#link.handleDisconnected();
     if (this.#state === "live") this.#become("reconnecting");
   }
@@ -156,6 +160,12 @@ export class Publisher {
     this.#isTold = false;
     this.#resume();
   }
+
+  /**
+   * Without a connection the page says that nobody hears. The server may notice later that it is gone, so it is made true
+   * here.
+   */
+  #silence() { this.#microphone.setEnabled(!this.#isPaused && this.#canSend()); }
 
   #onLinkState(linkState) {
     if (!this.stream) return;
@@ -224,7 +234,8 @@ export class Publisher {
 
   #become(state) {
     this.#state = state;
-    const isLost = state !== "off" && this.detail.interrupted !== null;
+    // What its user asked for hours ago must not go on air then, either.
+    const isLost = state === "starting" || (state !== "off" && this.detail.interrupted !== null);
     if (isLost !== (this.#lostAt !== null)) {
       this.#lostAt = isLost ? Date.now() : null;
       clearTimeout(this.#lostTimer);

@@ -1,10 +1,18 @@
 //! What a broadcast does when its user acts while it is lost, refused or not there yet.
 
+use serde_json::Value;
+
 use crate::chromium::Chromium;
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, microphone, sound, start_listening, start_streaming};
 
 const CLIENT: &str = "deep('ecoute-micro').client";
+
+/// Runs before a page: while `isCut`, no connection comes about.
+const CUTTABLE: &str = "window.isCut = false;
+    window.WebSocket = class extends WebSocket {
+        constructor(url) { super(isCut ? new URL('/none', url) : url); window.lastSocket = this; }
+    };";
 
 #[test]
 fn a_pause_that_ends_while_everything_is_lost_is_over_for_the_server_too() {
@@ -30,4 +38,57 @@ fn a_pause_that_ends_while_everything_is_lost_is_over_for_the_server_too() {
     paul.wait_for(
         "document.querySelector('[data-commercial=lea]').dataset.state === 'on_air' && loudness() > 0.01",
     );
+}
+
+#[test]
+fn a_page_without_a_connection_transmits_nothing() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), CUTTABLE);
+    start_streaming(&lea);
+    let is_enabled = format!("{CLIENT}.microphone.getAudioTracks()[0].enabled");
+    assert_eq!(lea.evaluate(&is_enabled), true);
+    lea.evaluate("isCut = true; lastSocket.close()");
+    lea.wait_for("document.body.dataset.state === 'connecting'");
+    assert_eq!(lea.evaluate(&is_enabled), false);
+    lea.evaluate(&format!("{CLIENT}.pauseStreaming(); {CLIENT}.resumeStreaming()"));
+    assert_eq!(lea.evaluate(&is_enabled), false);
+    lea.evaluate("isCut = false");
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    assert_eq!(lea.evaluate(&is_enabled), true);
+}
+
+#[test]
+fn a_start_that_nobody_answered_is_forgotten_after_5_minutes() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), CUTTABLE);
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    lea.evaluate("isCut = true; lastSocket.close()");
+    lea.wait_for("document.body.dataset.state === 'connecting'");
+    lea.evaluate(&format!("{CLIENT}.startStreaming()"));
+    lea.wait_for(&format!("{CLIENT}.streamingState === 'starting'"));
+    lea.evaluate("{ const now = Date.now; Date.now = () => now() + 301_000; }");
+    lea.evaluate("isCut = false");
+    lea.wait_for("deep('ecoute-micro >>> #help').innerText.includes('5 minutes')");
+    assert_eq!(lea.evaluate(&format!("{CLIENT}.microphone")), Value::Null);
+}
+
+#[test]
+fn a_refusal_that_comes_after_a_stop_is_nobodys() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let script = "window.asked = [];
+        MediaDevices.prototype.getUserMedia = () => new Promise((_, refuse) => asked.push(refuse));";
+    let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), script);
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    lea.click("ecoute-micro >>> #start");
+    lea.click("ecoute-micro >>> #stop");
+    lea.click("ecoute-micro >>> #start");
+    lea.evaluate("asked[0](new DOMException('', 'NotAllowedError')); new Promise((done) => setTimeout(done, 100))");
+    assert_eq!(lea.evaluate(&format!("{CLIENT}.streamingState")), "asking");
+    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #help').hidden"), true);
 }
