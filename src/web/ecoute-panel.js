@@ -98,10 +98,15 @@ export class Panel {
     setIcon(mark, isStarted ? "dot" : "wait");
     setText(markWords, this.#words(isStarted ? "live" : "listen_pending"));
     setText(parts.name, name);
-    setText(parts.elapsed, isStarted ? clock(Date.now() - this.#startedAt.get(id)) : "");
+    // Unknown where it started before there was a panel.
+    const startedAt = isStarted ? this.#startedAt.get(id) : undefined;
+    setText(parts.elapsed, startedAt ? clock(Date.now() - startedAt) : "");
     setText(parts.state, isStarted ? this.#startedWords(name) : this.#pendingWords(cause, name));
     const quality = isStarted ? this.#shared.qualityOf(id) : null;
     parts.quality.hidden = !quality;
+    if (!isStarted) setLevel(parts.level);
+    // What is heard may have been made louder by the application; under a finger both are the same.
+    else parts.volume.value = String(Math.round(this.#client.volume * 100));
     if (quality) setText(parts.quality, qualityWords(quality, this.#language));
     const isTold = isStarted || cause === "ack";
     const me = this.#client.user?.name || this.#client.user?.id || "";

@@ -141,7 +141,7 @@ const WORDS = {
     notices_denied: "Le navigateur refuse les notifications : autorisez-les dans les réglages du site.",
     notice_on_air: "{name} est en direct",
     notice_on_air_detail: "Vous attendiez ce direct : l'écoute démarre.",
-    lost: "Connexion perdue : la liste est celle de {when}.",
+    lost: "Connexion perdue {when} : la liste n'a pas changé depuis.",
     state_offline: "Hors ligne",
     state_online: "En ligne",
     state_on_air: "LIVE",
@@ -221,7 +221,7 @@ const WORDS = {
     help_microphone_ended_title: "Le micro a été coupé",
     help_microphone_ended: "Le direct s'est arrêté : plus personne ne vous entend.\nLe micro a été débranché, ou repris par le téléphone. Démarrez à nouveau le direct.",
     help_interrupted_too_long_title: "Interrompu pendant plus de 5 minutes",
-    help_interrupted_too_long: "Le direct s'est arrêté : plus personne ne vous entend.\nDémarrez-le à nouveau quand vous êtes prêt.",
+    help_interrupted_too_long: "Le direct s'est arrêté : plus personne ne vous entend.\nDémarrez-le à nouveau quand vous voulez.",
     help_microphone_unsupported_title: "Ce navigateur n'a pas accès au micro",
     help_microphone_unsupported: "Essayez Chrome ou Edge, ou Safari sur iPhone.\nOuvrez le lien dans le navigateur, pas dans une application de messagerie.",
     help_insecure_page_title: "Page non sécurisée : le micro est impossible",
@@ -363,7 +363,7 @@ const WORDS = {
     notices_denied: "The browser refuses notifications: allow them in the settings of this site.",
     notice_on_air: "{name} is on air",
     notice_on_air_detail: "You were waiting for this: listening starts.",
-    lost: "Connection lost: the list is as of {when}.",
+    lost: "Connection lost {when}: the list is from then.",
     state_offline: "Offline",
     state_online: "Online",
     state_on_air: "LIVE",
@@ -488,7 +488,12 @@ export function hasWords(key) { return Object.hasOwn(WORDS[chosen], key); }
  */
 export function t(key, values = {}, code = chosen) {
   const all = values.name === undefined ? values : { ...values, of_name: ofName(String(values.name)) };
-  return WORDS[code][key].replace(/\{(\w+)\}/g, (_, name) => String(all[name] ?? ""));
+  return spaced(WORDS[code][key], code).replace(/\{(\w+)\}/g, (_, name) => String(all[name] ?? ""));
+}
+
+/** In French no line begins with what a space stands before, nor ends with an opening guillemet. */
+function spaced(text, code) {
+  return code === "fr" ? text.replace(/ (?=[:;?!»%])|(?<=«) /g, "\u00a0") : text;
 }
 
 function ofName(name) {

@@ -216,7 +216,15 @@ fn a_page_that_shows_no_listener_is_not_listened_to() {
          client.addEventListener('registered', () => client.startStreaming());
          client.connect();"
     );
-    site.serve(&ecoute, vec![("/lea", script), ("/paul", casque_script(&ecoute))]);
+    let listener = format!(
+        "import {{ EcouteClient }} from 'ECOUTE/ecoute.js';
+         const getToken = async () => '{}';
+         window.client = new EcouteClient({{ server: 'ECOUTE', getToken }});
+         client.addEventListener('registered', () => {{ client.setVolume(0.5); client.listen('lea'); }});
+         client.connect();",
+        ecoute.token("admin", "ana", "Ana B.")
+    );
+    site.serve(&ecoute, vec![("/lea", script), ("/paul", casque_script(&ecoute)), ("/ana", listener)]);
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
@@ -230,6 +238,17 @@ fn a_page_that_shows_no_listener_is_not_listened_to() {
     // The page's word, however late, is what counts.
     lea.evaluate("client.acknowledge(joined.notice_id)");
     paul.wait_for("loudness() > 0.01");
+
+    // Headphones that come once somebody is heard know neither since when nor better how loud.
+    lea.evaluate(
+        "client.addEventListener('listener_joined', ({ detail }) => client.acknowledge(detail.notice_id))",
+    );
+    let ana = desk.open(&site.url("/ana"));
+    ana.wait_for("client.wishes[0]?.state === 'started'");
+    ana.evaluate("document.body.append(Object.assign(document.createElement('ecoute-casque'), { client, commercial: 'lea' }))");
+    ana.wait_for("deep('ecoute-panel >>> #panel-name')?.innerText === 'Léa Martin'");
+    assert_eq!(ana.evaluate("deep('ecoute-panel >>> #panel-elapsed').innerText"), "");
+    assert_eq!(ana.evaluate("deep('ecoute-panel >>> #volume-percent').innerText"), "50\u{a0}%");
 }
 
 #[test]

@@ -325,5 +325,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
     let frozen = paul.evaluate(clock);
     thread::sleep(Duration::from_millis(2500));
     assert_eq!(paul.evaluate(clock), frozen);
+    paul.wait_for("deep('ecoute-panel >>> .level i').style.transform === 'scaleX(0)'");
+    paul.wait_for("/^Connexion perdue à [0-9:]+\\u00a0:/.test(document.querySelector('#lost').innerText)");
     paul.screenshot(&screenshots().join("admin-disconnected.png"));
 }
