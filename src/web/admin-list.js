@@ -61,7 +61,13 @@ export class CommercialList {
   get entries() { return [...this.#entries.values()]; }
 
   /** Whether someone points at a row or stands on one with the keyboard, so that nothing may move. */
-  get isHeldStill() { return this.#isPointedAt || this.#place.querySelector(":focus-visible") !== null; }
+  get isHeldStill() {
+    const focused = document.activeElement;
+    // The headphones' button is in a shadow root.
+    const isStoodOn = this.#place.contains(focused)
+      && (focused.matches(":focus-visible") || focused.shadowRoot?.querySelector(":focus-visible"));
+    return this.#isPointedAt || Boolean(isStoodOn);
+  }
 
   /** The name to show for an id, which is the id itself while nothing better is known. */
   nameOf(id) { return this.#entries.get(id)?.commercial.name || id; }
@@ -108,6 +114,9 @@ export class CommercialList {
       entry.parts.bars.forEach((bar, index) => { bar.style.transform = `scaleY(${entry.levels[index]})`; });
     }
   }
+
+  /** Forgets how loud everyone was. */
+  forgetLevels() { for (let bar = 0; bar < BARS; bar += 1) this.drawLevels({}); }
 
   /**
    * Brings every row up to date.

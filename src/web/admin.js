@@ -48,7 +48,7 @@ client.addEventListener("connection", ({ detail }) => {
   if (detail.state === "waiting") view.failedTries += 1;
   if (detail.state === "registered") view.failedTries = 0;
   view.lostAt = detail.state === "registered" ? null : view.lostAt ?? Date.now();
-  if (detail.state !== "registered") list.drawLevels({});
+  if (detail.state !== "registered") list.forgetLevels();
   // A supervisor may open many pages; only a salesperson is asked which one to use.
   if (detail.state === "already_open") return refuseRole("commercial");
   draw();
@@ -79,8 +79,8 @@ client.addEventListener("audio", ({ detail }) => {
   draw();
 });
 client.addEventListener("listening_pending", draw);
-client.addEventListener("listening_started", ({ detail }) => {
-  announce(t("panel_started", { name: list.nameOf(detail.commercial_id) }));
+client.addEventListener("listening_started", () => {
+  announce(""); // The panel says so itself.
   draw();
 });
 client.addEventListener("listening_stopped", ({ detail }) => {
