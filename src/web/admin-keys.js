@@ -35,6 +35,8 @@ export function attachKeys({ list, mute, stop, help }) {
     const { key } = event;
     const [target] = event.composedPath(); // The headphones' own button, not the element around it.
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+    // A key that stays down only moves; it neither listens and stops in turns nor says so to whoever is heard.
+    if (event.repeat && !key.startsWith("Arrow")) return;
     const isSearch = target === byId("search");
     const act = () => {
       switch (key) {

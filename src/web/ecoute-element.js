@@ -22,7 +22,9 @@ export class EcouteElement extends HTMLElement {
   /** @param {CSSStyleSheet} sheet */
   constructor(sheet) {
     super();
-    styled(this, sheet);
+    const root = styled(this, sheet);
+    // A key that stays down presses a button again and again: on air, off air, on air.
+    root.addEventListener("keydown", (event) => event.repeat && event.key === "Enter" && event.preventDefault());
   }
 
   /** Origin of the server; by default the one that this library came from. */

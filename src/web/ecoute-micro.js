@@ -96,6 +96,7 @@ export class EcouteMicro extends EcouteElement {
     const { client } = this;
     if (!client) return;
     const parts = this.#parts;
+    const focused = this.shadowRoot.activeElement;
     const { state } = this;
     const { streaming } = client;
     const isWanted = streaming.state !== "off";
@@ -129,6 +130,8 @@ export class EcouteMicro extends EcouteElement {
     this.#drawListeners();
     this.#drawHelp();
     this.#meter.show(client.microphone);
+    // A button that goes leaves the keyboard at what it has brought about, before the buttons that come.
+    if (focused && !focused.checkVisibility()) parts.state.focus();
   }
 
   async #start() {
@@ -245,7 +248,7 @@ function makeParts() {
     takeOver: element("button", { id: "take-over", type: "button", className: "primary" }),
     listeners: element("ul", { id: "listeners", className: "listeners" }),
     more: element("button", { id: "more", type: "button", className: "link" }),
-    state: element("p", { id: "state", className: "state" }),
+    state: element("p", { id: "state", className: "state", tabIndex: -1 }),
     stateDetail: element("p", { id: "state-detail", className: "detail" }),
     meter: element("div", { id: "meter", className: "meter", ariaHidden: "true", hidden: true }),
     help: element("section", { id: "help", className: "help", role: "alert", hidden: true }),

@@ -158,6 +158,11 @@ impl Page<'_> {
 
     /// Presses one key, as a keyboard would: a letter, or a name such as `ArrowDown`.
     pub fn press(&self, key: &str) {
+        self.hold(key, 0);
+    }
+
+    /// Presses a key so long that it repeats so often.
+    pub fn hold(&self, key: &str, repeats: usize) {
         let code = match key {
             "Enter" => 13,
             "Tab" => 9,
@@ -175,7 +180,11 @@ impl Page<'_> {
             letter if letter.chars().count() == 1 => down["text"] = json!(letter),
             _ => {}
         }
-        self.call("Input.dispatchKeyEvent", down);
+        self.call("Input.dispatchKeyEvent", down.clone());
+        down["autoRepeat"] = json!(true);
+        for _ in 0..repeats {
+            self.call("Input.dispatchKeyEvent", down.clone());
+        }
         let up = json!({ "type": "keyUp", "key": key, "windowsVirtualKeyCode": code });
         self.call("Input.dispatchKeyEvent", up);
     }

@@ -149,7 +149,7 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
     start_streaming(&karim);
     let ines = phone.open(&ecoute.link("commercial", "ines", "Inès R."));
     start_streaming(&ines);
-    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Alix Martin"));
     lea.wait_for("document.body.dataset.state === 'ready'");
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
     paul.wait_for("document.body.dataset.audio === 'ready'");
@@ -168,9 +168,11 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
     paul.wait_for("[...document.querySelectorAll('.person')].filter((row) => row.checkVisibility()).length === 1");
     paul.press("ArrowDown");
     assert_eq!(paul.evaluate(focused), "ines");
-    paul.press("Enter");
+    paul.hold("Enter", 3);
     is_heard("ines");
-    paul.wait_for("document.querySelector('#announce').innerText === 'Vous écoutez Inès R.'");
+    // It is read aloud, once.
+    paul.wait_for("deep('ecoute-panel >>> #panel-state[role=status]').innerText === 'Vous écoutez Inès R.'");
+    assert_eq!(paul.evaluate("document.querySelector('#announce').innerText"), "");
 
     // Mute and unmute; what is a letter in a text field is one.
     paul.press("m");
@@ -216,7 +218,8 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
     paul.press("Enter");
     is_heard("karim");
     paul.screenshot(&screenshots().join("desk-keyboard.png"));
-    // Somebody goes on air meanwhile: nothing moves under the keyboard.
+    // Somebody goes on air meanwhile: nothing moves under the keyboard, which stands on the row's button now.
+    paul.press("Tab");
     start_streaming(&lea);
     paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'on_air'");
     thread::sleep(Duration::from_millis(1500));
@@ -231,6 +234,31 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
     paul.wait_for("deep('ecoute-panel >>> #panel').hidden && loudness() < 0.001");
     karim.wait_for("deep('ecoute-micro >>> #heard').hidden");
     assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_keyboard_is_not_lost_on_the_way_on_air_and_off() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    let focused = "deep('ecoute-micro').shadowRoot.activeElement?.id";
+    lea.evaluate("deep('ecoute-micro >>> #start').focus()");
+    lea.press("Enter");
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    assert_eq!(lea.evaluate(focused), "state");
+    lea.press("Tab");
+    assert_eq!(lea.evaluate(focused), "pause");
+    lea.hold("Enter", 3);
+    lea.wait_for("document.body.dataset.state === 'paused'");
+    lea.press("Tab");
+    assert_eq!(lea.evaluate(focused), "stop");
+    lea.press("Enter");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(lea.evaluate(focused), "state");
+    lea.press("Tab");
+    assert_eq!(lea.evaluate(focused), "start");
 }
 
 #[test]
