@@ -15,6 +15,8 @@ const SILENCE_MAX_MS = 12_000;
 const TICK_JITTER_MS = 500;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4_000;
+/** A connection that ends sooner after it began is no success that makes the next try quick, in ms. */
+const SETTLED_MS = 10_000;
 
 const CLOSE_UNAUTHORIZED = 4401;
 const CLOSE_FORBIDDEN = 4403;
@@ -36,6 +38,8 @@ export class Connection {
   #sentToken = "";
   #takesOver = false;
   #retries = 0;
+  /** When the server knew us, on the clock of `performance.now()`. */
+  #registeredAt = Infinity;
   #retryTimer = 0;
   /** Set where the server named its own delay; used once. */
   #nextDelayMs = null;
@@ -138,7 +142,7 @@ export class Connection {
 
   #onRegistered(data) {
     const renewed = this.#state === "registered";
-    this.#retries = 0;
+    if (!renewed) this.#registeredAt = performance.now();
     this.#nextDelayMs = null;
     this.#takesOver = false;
     if (!renewed) this.#become({ state: "registered" });
@@ -164,7 +168,10 @@ export class Connection {
   }
 
   #onClose(code) {
-    if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) return this.#end({ state: "expired", close_code: code });
+    if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
+      console.warn(`écoute: the token is refused or over (${code}); the server's log says why at level debug`);
+      return this.#end({ state: "expired", close_code: code });
+    }
     if (code === CLOSE_TAKEN_OVER) return this.#end({ state: "already_open" });
     this.#retry();
   }
@@ -181,6 +188,8 @@ export class Connection {
 
   #retry() {
     this.#detach();
+    if (performance.now() - this.#registeredAt > SETTLED_MS) this.#retries = 0;
+    this.#registeredAt = Infinity;
     const backoff = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#retries) * (0.5 + Math.random());
     const delay = Math.round(this.#nextDelayMs ?? backoff);
     this.#retries += 1;

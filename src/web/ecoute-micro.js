@@ -149,7 +149,7 @@ export class EcouteMicro extends EcouteElement {
 
   #stateWords(state) {
     const { streaming, listeners, connection } = this.client;
-    if (state === "expired") return [this.words("expired_title"), this.words("expired")];
+    if (state === "expired") return [this.words("session_over_title"), this.words("session_over")];
     if (state === "paused") return [this.words("paused"), this.#pausedDetail()];
     if (state === "interrupted") return [this.words(`interrupted_${streaming.interrupted}`), this.words("interrupted_detail")];
     if (listeners.length === 1) return [this.words("on_air_heard", { names: listeners[0].admin.name }), ""];

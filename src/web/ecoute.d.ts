@@ -19,6 +19,9 @@ export interface Commercial {
   last_seen: number | null;
 }
 
+/** Why somebody listens, as the other person is told. */
+export type Reason = "accompagnement" | "qualité" | "formation" | "sécurité" | `autre: ${string}`;
+
 export interface Person {
   id: string;
   name: string;
@@ -176,7 +179,7 @@ export class EcouteClient extends EventTarget {
   /** Says that a listener's notice is on the page; until then they hear nothing. */
   acknowledge(noticeId: number): void;
   /** Resolves to whether sound may play. */
-  listen(commercialId: string, options?: { reason?: string }): Promise<boolean>;
+  listen(commercialId: string, options?: { reason?: Reason }): Promise<boolean>;
   stop(commercialId?: string): void;
   setVolume(volume: number): void;
   setMuted(muted: boolean): void;
@@ -227,7 +230,7 @@ export class EcouteMicro extends EcouteElement {
 export class EcouteCasque extends EcouteElement {
   commercial: string;
   /** What the other person is told; absent is « accompagnement ». */
-  reason: string | undefined;
+  reason: Reason | undefined;
   readonly listening: "stopped" | "pending" | "started";
   /** Wishes to hear the person, or ends that; inside a click, so that the browser allows sound. */
   toggle(): void;
@@ -262,7 +265,7 @@ export interface Ecoute {
   currentListeningTo: string | null;
   /** 0 to 2; 1 is as it came. */
   audioVolume: number;
-  startListening(commercialId: string, options?: { reason?: string }): Promise<boolean>;
+  startListening(commercialId: string, options?: { reason?: Reason }): Promise<boolean>;
   stopListening(commercialId?: string): void;
   setVolume(volume: number): void;
   /** What goes wrong is in `error`. */

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::chromium::{Chromium, Page};
+use crate::elements::COUNTED;
 use crate::relay::Relay;
 use crate::support::Ecoute;
 use crate::{assert_tone, microphone, screenshots, sound, start_listening, start_streaming};
@@ -233,4 +234,27 @@ fn who_is_revoked_is_cut_within_a_second() {
     lea.wait_for("document.querySelector('#gate').checkVisibility()");
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     lea.screenshot(&screenshots().join("commercial-revoked.png"));
+}
+
+#[test]
+fn a_reason_that_nobody_would_understand_costs_nothing_else() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    let script = format!("{}{COUNTED}", sound::TAP);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &script);
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+    paul.evaluate(
+        "window.errors = [];
+        window.client = deep('[data-commercial=lea] ecoute-casque').client;
+        client.addEventListener('error', ({ detail }) => errors.push(detail.code));
+        client.listen('tom', { reason: 'training' })",
+    );
+    paul.wait_for("errors.join() === 'bad_reason'");
+    assert_eq!(paul.evaluate("client.wishes.map((wish) => wish.commercial_id).join()"), "lea");
+    assert_tone(&paul, 440.0);
+    assert_eq!(paul.evaluate("counts.sockets"), 1);
 }

@@ -107,7 +107,7 @@ fn casque_script(ecoute: &Ecoute) -> String {
 }
 
 /// Runs before a page: counts what is opened, and keeps what a test wants to lose.
-const COUNTED: &str = "window.counts = { sockets: 0, peers: 0, microphones: 0, sent: {} };
+pub const COUNTED: &str = "window.counts = { sockets: 0, peers: 0, microphones: 0, sent: {} };
     window.WebSocket = class extends WebSocket {
         constructor(...all) { super(...all); window.lastSocket = this; counts.sockets += 1; }
         send(text) {
