@@ -135,14 +135,15 @@ export class EcouteMicro extends EcouteElement {
   }
 
   async #start() {
+    const { client, shared } = this; // While the browser asks, a route may take the element away.
     try {
-      await this.client.startStreaming();
+      await client.startStreaming();
     } catch (error) {
       const code = error.code ?? "microphone_failed";
-      this.shared.help = code;
+      shared.help = code;
       this.tell("error", { code, message: error.message });
     }
-    this.shared?.draw();
+    shared.draw();
   }
 
   #helpTopic() { return this.shared?.helpTopic ?? microphoneProblem(); }

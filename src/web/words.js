@@ -492,12 +492,9 @@ export function hasWords(key) { return Object.hasOwn(WORDS[chosen], key); }
  */
 export function t(key, values = {}, code = chosen) {
   const all = values.name === undefined ? values : { ...values, of_name: ofName(String(values.name)) };
-  return spaced(WORDS[code][key], code).replace(/\{(\w+)\}/g, (_, name) => String(all[name] ?? ""));
-}
-
-/** In French no line begins with what a space stands before, nor ends with an opening guillemet. */
-function spaced(text, code) {
-  return code === "fr" ? text.replace(/ (?=[:;?!»%])|(?<=«) /g, "\u00a0") : text;
+  // In French no line begins with what a space stands before, nor ends with an opening guillemet.
+  const text = code === "fr" ? WORDS[code][key].replace(/ (?=[:;?!»%])|(?<=«) /g, "\u00a0") : WORDS[code][key];
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(all[name] ?? ""));
 }
 
 function ofName(name) {

@@ -310,7 +310,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
             && [...document.querySelectorAll('.person > *'), ...deep('ecoute-panel >>> header').children].every(isWithin)
             && [...document.querySelectorAll('footer button, .person:last-child .listen')].every(isReachable);
     })()";
-    for (width, height) in [(360, 740), (768, 1024), (900, 700), (1024, 768), (1280, 800)] {
+    for (width, height) in [(320, 640), (360, 740), (768, 1024), (900, 700), (1024, 768), (1280, 800)] {
         paul.resize(width, height);
         paul.screenshot(&screenshots().join(format!("admin-{width}.png")));
         paul.wait_for(is_whole);

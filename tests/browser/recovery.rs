@@ -77,7 +77,7 @@ fn a_start_that_nobody_answered_is_forgotten_after_5_minutes() {
 }
 
 #[test]
-fn a_refusal_that_comes_after_a_stop_is_nobodys() {
+fn a_refusal_that_comes_late_is_told_to_whom_it_concerns() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let browser = Chromium::start(&tone, "fr-FR");
@@ -91,4 +91,10 @@ fn a_refusal_that_comes_after_a_stop_is_nobodys() {
     lea.evaluate("asked[0](new DOMException('', 'NotAllowedError')); new Promise((done) => setTimeout(done, 100))");
     assert_eq!(lea.evaluate(&format!("{CLIENT}.streamingState")), "asking");
     assert_eq!(lea.evaluate("deep('ecoute-micro >>> #help').hidden"), true);
+    // One that comes when the element is gone is found where it is back.
+    lea.evaluate("window.micro = deep('ecoute-micro'); micro.remove()");
+    lea.evaluate("asked[1](new DOMException('', 'NotAllowedError')); new Promise((done) => setTimeout(done, 100))");
+    lea.evaluate("document.querySelector('main').append(micro)");
+    lea.wait_for("deep('ecoute-micro >>> #help').innerText.includes('refusé')");
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
 }
