@@ -299,7 +299,13 @@ export class EcouteClient extends EventTarget {
   }
 
   #onRegistered({ ice_servers, renewed, ...user }) {
+    const isAnother = this.#user !== null && (this.#user.id !== user.id || this.#user.role !== user.role);
     this.#user = user;
+    // What one person began, another one must not go on with because they have logged in meanwhile.
+    if (isAnother) {
+      this.stopStreaming();
+      this.stop();
+    }
     this.#iceServers = ice_servers ?? [];
     if (!renewed) this.#hearers.clear();
     this.#dispatch("registered", { ...user, renewed });

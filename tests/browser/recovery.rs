@@ -98,3 +98,25 @@ fn a_refusal_that_comes_late_is_told_to_whom_it_concerns() {
     lea.wait_for("deep('ecoute-micro >>> #help').innerText.includes('refusé')");
     assert_eq!(browser.complaints(), [] as [&str; 0]);
 }
+
+#[test]
+fn who_logs_in_does_not_go_on_with_the_broadcast_of_another() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let page = browser.open_prepared(&format!("http://{}/", ecoute.address), SOCKET_KEPT);
+    let [lea, karim] = ["lea", "karim"].map(|id| ecoute.token("commercial", id, id));
+    page.evaluate(&format!(
+        "window.token = '{lea}';
+         import('/ecoute.js').then(({{ EcouteClient }}) => {{
+            window.client = new EcouteClient({{ getToken: async () => token }});
+            client.connect();
+         }})"
+    ));
+    page.wait_for("client.connectionState === 'registered'");
+    page.evaluate("client.startStreaming()");
+    page.wait_for("client.streamingState === 'live'");
+    page.evaluate(&format!("window.token = '{karim}'; lastSocket.close()"));
+    page.wait_for("client.user.id === 'karim'");
+    assert_eq!(page.evaluate("[client.streamingState, client.microphone].join()"), "off,");
+}
