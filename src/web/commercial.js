@@ -53,6 +53,7 @@ byId("forget").addEventListener("click", () => {
   location.reload();
 });
 // Leaving the page ends the broadcast now, instead of leaving silence that looks like one.
+document.addEventListener("visibilitychange", drawTitle);
 addEventListener("pagehide", () => client.close());
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 

@@ -10,7 +10,7 @@ import { EcouteClient, EVENTS } from "./ecoute-client.js";
 import { Panel } from "./ecoute-panel.js";
 import { isFarewell, isOnScreen } from "./ecoute-view.js";
 import { WakeLock } from "./ecoute-wake.js";
-import { hasWords } from "./words.js";
+import { hasWords, t } from "./words.js";
 
 /** Failed tries after which an element says what may be wrong. */
 const TRIES_BEFORE_HELP = 3;
@@ -38,6 +38,9 @@ export class Shared {
   #panel = null;
   #badge = new Badge(this);
   #wakeLock;
+  /** The page's own title while a hidden tab says who listens, and what it says; null otherwise. */
+  #ownTitle = null;
+  #toldTitle = null;
   #isDrawingSoon = false;
   /** Elements that something of the page hides, scrolled out of a part of it for example. */
   #clipped = new WeakSet();
@@ -60,6 +63,7 @@ export class Shared {
     this.#wakeLock = new WakeLock(() => client.streamingState !== "off");
     for (const name of EVENTS) client.addEventListener(name, ({ detail }) => this.#onEvent(name, detail));
     setInterval(() => this.draw(), 1000);
+    document.addEventListener("visibilitychange", () => this.draw());
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["lang"] });
   }
 
@@ -98,8 +102,27 @@ export class Shared {
     this.#wakeLock.hold();
     const isInView = [...this.#views].some((view) => !this.#clipped.has(view) && showsListeners(view));
     this.#badge.draw(isInView);
+    this.#drawTitle();
     if (!isInView && !this.#badge.isShown) return;
     for (const hearer of this.client.listeners) this.client.acknowledge(hearer.notice_id);
+  }
+
+  /** Of a hidden tab nothing but the title is on the screen: it says who listens until somebody looks at the page. */
+  #drawTitle() {
+    const { paused, interrupted } = this.client.streaming;
+    const [first, ...others] = this.client.listeners;
+    if (!first || paused || interrupted || !document.hidden) {
+      if (this.#toldTitle !== null && document.title === this.#toldTitle) document.title = this.#ownTitle;
+      this.#toldTitle = null;
+      return;
+    }
+    const { name } = first.admin;
+    // Our own page says it by itself, always.
+    if (document.title !== this.#toldTitle && document.title.includes(name)) return;
+    if (document.title !== this.#toldTitle) this.#ownTitle = document.title;
+    const names = others.length ? t("and_more", { names: name, count: others.length }) : name;
+    this.#toldTitle = t("page_listened", { names });
+    document.title = this.#toldTitle;
   }
 
   /** Draws once for all elements that come and go together, before anything is painted. */

@@ -155,6 +155,14 @@ fn an_allowed_origin_embeds_both_elements_and_they_survive_its_routes() {
     lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     assert_eq!(lea.evaluate("deep('ecoute-badge')"), Value::Null);
     lea.screenshot(&screenshots().join("foreign-micro.png"));
+    // Of a hidden tab the title is all that a person sees.
+    let hide = "Object.defineProperty(document, 'hidden', { value: true, configurable: true })";
+    let changed = "document.dispatchEvent(new Event('visibilitychange'))";
+    assert_eq!(lea.evaluate("document.title"), "CRM");
+    lea.evaluate(&format!("{hide}; {changed}"));
+    assert_eq!(lea.evaluate("document.title"), "● Écouté par Paul D.");
+    lea.evaluate(&format!("delete document.hidden; {changed}"));
+    assert_eq!(lea.evaluate("document.title"), "CRM");
     paul.wait_for("/perte/.test(deep('ecoute-panel >>> #panel-quality').innerText)");
     paul.screenshot(&screenshots().join("foreign-casque.png"));
 
