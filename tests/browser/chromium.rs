@@ -106,6 +106,10 @@ impl Chromium {
     }
 
     fn call(&self, session: Option<&str>, method: &str, parameters: Value) -> Value {
+        self.try_call(session, method, parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_call(&self, session: Option<&str>, method: &str, parameters: Value) -> Result<Value, Value> {
         self.tools.borrow_mut().call(session, method, parameters)
     }
 }
@@ -132,12 +136,22 @@ impl Page<'_> {
         let until = Instant::now() + WAIT;
         // While a page loads, what is asked for is not there yet.
         let is_so = format!("(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()");
-        while self.evaluate(&is_so) != true {
+        while !self.is_so(&is_so) {
             if Instant::now() > until {
                 let text = self.evaluate(VISIBLE_TEXT);
                 panic!("{expression} is not so; complaints {:?}; the page says {text}", self.browser.complaints());
             }
             thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Tells whether an expression is true; on the way from one page to the next nothing is.
+    fn is_so(&self, expression: &str) -> bool {
+        let parameters = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        match self.browser.try_call(Some(&self.session), "Runtime.evaluate", parameters) {
+            Ok(answer) => answer["result"]["value"] == true,
+            Err(error) if error["message"] == "Inspected target navigated or closed" => false,
+            Err(error) => panic!("{expression}: {error}"),
         }
     }
 
@@ -250,15 +264,17 @@ impl Tools {
         Tools { websocket, next_id: 1, complaints: Vec::new() }
     }
 
-    fn call(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Value {
+    fn call(&mut self, session: Option<&str>, method: &str, parameters: Value) -> Result<Value, Value> {
         let id = self.send(session, method, parameters);
         loop {
             let message = self.websocket.read().unwrap_or_else(|error| panic!("{method}: {error}"));
             let Message::Text(text) = message else { continue };
             let message: Value = serde_json::from_str(&text).unwrap();
             if message["id"] == id {
-                assert!(message.get("error").is_none(), "{method}: {message}");
-                return message["result"].clone();
+                return match message.get("error") {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(message["result"].clone()),
+                };
             }
             self.on_event(&message);
         }
