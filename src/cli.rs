@@ -2,7 +2,7 @@
 //!
 //! Reads no file and opens nothing. Invariant: a value that is out of its range never leaves this module.
 
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use ecoute::shell::addresses::PublicAddress;
 use ecoute::shell::logging::{self, FilterError};
 use ecoute::token::{self, ClaimRules, Pointer, Role, RoleMapping};
+use ipnet::IpNet;
 
 /// The longest life of a token: ten years.
 const TTL_MAX: Duration = Duration::from_secs(3650 * 86_400);
@@ -50,6 +51,10 @@ pub struct ServeOptions {
     #[arg(long, env = "ECOUTE_ALLOW_ORIGIN", value_name = "https://HOST[:PORT]", value_delimiter = ',',
         value_parser = parse_origin)]
     pub allow_origin: Vec<String>,
+    /// Proxy in front that is believed for whom it asks, in Forwarded or X-Forwarded-For; may be repeated
+    #[arg(long, env = "ECOUTE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',',
+        value_parser = parse_network)]
+    pub trusted_proxy: Vec<IpNet>,
     /// What to log: a level, and levels of parts (signal, gps, audio, webrtc, http, audit)
     #[arg(long, env = "ECOUTE_LOG", value_name = "FILTER", default_value = "info", value_parser = parse_log)]
     pub log: String,
@@ -231,6 +236,12 @@ fn parse_url(text: &str) -> Result<String, &'static str> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
+/// Reads a network, or one address for itself.
+fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    let one = |ip: IpAddr| IpNet::from(ip);
+    text.parse().or_else(|_| text.parse().map(one)).map_err(|_| "write it as 10.0.0.0/8, fd00::/8 or 127.0.0.1")
+}
+
 /// Returns the origin as browsers write it: in lower case, without the scheme's own port (RFC 6454 §6.1).
 fn parse_origin(text: &str) -> Result<String, &'static str> {
     const WRONG: &str = "write it as https://app.example or https://app.example:8443, without a path";
@@ -323,6 +334,22 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(parse_origin(text).ok().as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        let cases = [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("127.0.0.1", Some("127.0.0.1/32")),
+            ("::1", Some("::1/128")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("10.0.0.0/33", None),
+            ("proxy.example", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse_network(text).ok().map(|network| network.to_string()).as_deref(), want, "{text}");
         }
     }
 

@@ -5,6 +5,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+use crate::quota::Allowance;
 use crate::rate::Rate;
 use crate::token::{Issuer, Revoked};
 
@@ -26,6 +29,8 @@ pub struct Config {
     pub issuer: Option<Issuer>,
     /// Whose tokens are refused; the list may be replaced later.
     pub revoked: Revoked,
+    /// Proxies that are believed for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
     /// Origins besides the server's own that may open a WebSocket, as browsers write them: `https://app.example`.
     pub allowed_origins: Vec<String>,
     pub limits: Limits,
@@ -36,10 +41,23 @@ pub struct Config {
 pub struct Limits {
     /// TCP clients at one time.
     pub conns_max: usize,
+    /// What strangers of one address, or one IPv6 /64, may: conns that no user has registered on, and tokens that are
+    /// refused. Loopback may have any number of conns.
+    pub of_stranger: Allowance,
+    /// What one user may: conns registered or waiting to take over, and offers of WebRTC sessions.
+    pub of_user: Allowance,
+    /// Offers of all users.
+    pub offer_rate: Rate,
     /// A request's head, in bytes (431 above).
     pub head_bytes_max: usize,
     /// From accept to a full head (408 after).
     pub head_timeout: Duration,
+    /// A request's body, in bytes (413 above).
+    pub body_bytes_max: usize,
+    /// From a full head to a full body (408 after).
+    pub body_timeout: Duration,
+    /// Requests of one conn whose answers were not written yet (429 above).
+    pub pipelined_max: usize,
     /// An HTTP conn between two requests.
     pub keep_alive: Duration,
     /// From the WebSocket's opening to `register_user`.
@@ -52,6 +70,9 @@ pub struct Limits {
     pub message_rate: Rate,
     /// Bytes that wait to be written to one TCP client, besides the largest message among them.
     pub conn_queue_bytes_max: usize,
+    /// What all TCP clients together have buffered, in bytes: half requests, half messages and what they have not
+    /// read. Above, those are cut that have waited longest.
+    pub buffered_bytes_max: usize,
     /// How often a WebSocket is pinged.
     pub ping_interval: Duration,
     /// How often the page of a salesperson on air is pinged.
@@ -114,14 +135,21 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             conns_max: 4096,
+            of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
+            of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 8192 },
+            offer_rate: Rate::per_second(600, 600),
             head_bytes_max: 16 * 1024,
             head_timeout: Duration::from_secs(5),
+            body_bytes_max: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            pipelined_max: 16,
             keep_alive: Duration::from_secs(15),
             register_timeout: Duration::from_secs(5),
             expiry_warning: Duration::from_secs(60),
             message_bytes_max: 64 * 1024,
             message_rate: Rate::per_second(20, 60),
             conn_queue_bytes_max: 256 * 1024,
+            buffered_bytes_max: 64 * 1024 * 1024,
             ping_interval: Duration::from_secs(15),
             page_ping_interval: Duration::from_secs(3),
             conn_silence: Duration::from_secs(40),
@@ -225,6 +253,7 @@ mod tests {
                 token_secret: vec![7; *secret_bytes],
                 issuer: None,
                 revoked: Revoked::default(),
+                trusted_proxies: vec![],
                 allowed_origins: vec![],
                 limits: Limits::default(),
             };

@@ -3,6 +3,7 @@
 //! Speaks HTTP until an upgrade, then WebSocket; knows neither users nor paths. Invariant: what waits in either
 //! direction is bounded, and every state but a healthy WebSocket ends by itself.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use tungstenite::Utf8Bytes;
@@ -15,10 +16,15 @@ use crate::wire::websocket::{Incoming, Websocket, WebsocketError};
 /// How much that was written is kept in front of what waits, in bytes.
 const WRITTEN_BYTES_KEPT: usize = 64 * 1024;
 
+/// What any conn may have buffered for any time, in bytes.
+const PASSING_BYTES: usize = 4096;
+
 /// Where one TCP client is in its life.
 enum State {
     /// Waiting for a full request head, until the deadline.
     Head { received: Vec<u8>, until: Instant },
+    /// Waiting for a full body, until the deadline; nothing here has a use for one, so it is thrown away.
+    Body { request: Box<Request>, received: Vec<u8>, until: Instant },
     /// Upgraded; speaks the signaling protocol.
     Signaling { websocket: Box<Websocket>, next_ping: Instant, registration: Registration, messages: Bucket },
     /// The last bytes are queued; waiting for the shell to write them, and a WebSocket's client to say goodbye.
@@ -44,8 +50,10 @@ enum Registration {
 #[derive(Debug)]
 pub enum ConnEvent {
     Request(Request),
-    /// A head that can't be served; the conn must be told and closed.
+    /// A request that can't be served; the conn must be told and closed.
     BadRequest(HttpError),
+    /// More requests than the client has read answers.
+    TooManyRequests,
     Text(Utf8Bytes),
     /// A pong, or a ping that was answered.
     Alive,
@@ -61,7 +69,7 @@ pub enum ConnEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnTimeout {
     /// Half a request: to be told with 408.
-    Head,
+    Request,
     /// Nothing at all since the last answer.
     Idle,
     /// Upgraded, but nobody registered.
@@ -82,6 +90,12 @@ pub struct Conn {
     written: usize,
     /// The largest message since nothing waited, in bytes.
     largest: usize,
+    /// HTTP responses since nothing waited.
+    responses: usize,
+    /// How many bytes were buffered when this was asked last.
+    reckoned: usize,
+    /// Since when more is buffered than what passes through.
+    waiting: Option<Instant>,
     heard: Instant,
     ping_interval: Duration,
     /// When the first ping left that was not answered.
@@ -98,6 +112,9 @@ impl Conn {
             out: Vec::new(),
             written: 0,
             largest: 0,
+            responses: 0,
+            reckoned: 0,
+            waiting: None,
             heard: now,
             ping_interval: limits.ping_interval,
             pinged: None,
@@ -125,6 +142,7 @@ impl Conn {
                 }
                 received.extend(bytes);
             }
+            State::Body { received, .. } => received.extend(bytes),
             State::Signaling { websocket, .. } => websocket.push(bytes),
             State::Closing { websocket: Some(websocket), .. } => websocket.push(bytes),
             State::Closing { websocket: None, .. } | State::Dead => {}
@@ -136,21 +154,23 @@ impl Conn {
         match &mut self.state {
             State::Head { received, .. } => {
                 // A client that asks without reading the answers waits.
-                if received.is_empty() || self.out.len() - self.written > limits.conn_queue_bytes_max / 2 {
-                    if received.len() > 4 * limits.head_bytes_max {
-                        self.state = State::Dead;
-                    }
+                if received.is_empty() {
                     return None;
+                }
+                if self.out.len() - self.written > limits.conn_queue_bytes_max / 2 {
+                    return (received.len() > 4 * limits.head_bytes_max).then_some(ConnEvent::TooSlow);
                 }
                 match http::parse_request(received, limits.head_bytes_max) {
                     Ok(None) => None,
+                    Ok(Some(_)) if self.responses >= limits.pipelined_max => Some(ConnEvent::TooManyRequests),
                     Ok(Some((request, head_bytes))) => {
                         received.drain(..head_bytes);
-                        Some(ConnEvent::Request(request))
+                        self.begin_body(now, request, limits)
                     }
                     Err(error) => Some(ConnEvent::BadRequest(error)),
                 }
             }
+            State::Body { .. } => self.end_body(now, limits),
             State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(&mut self.out);
@@ -187,11 +207,41 @@ impl Conn {
         }
     }
 
+    /// Waits for the body that a head announced, if there is one.
+    fn begin_body(&mut self, now: Instant, request: Request, limits: &Limits) -> Option<ConnEvent> {
+        if request.body_bytes > limits.body_bytes_max {
+            return Some(ConnEvent::BadRequest(HttpError::BodyTooLarge { bytes_max: limits.body_bytes_max }));
+        }
+        let State::Head { received, .. } = &mut self.state else { return None };
+        let received = mem::take(received);
+        if request.expects_continue && received.len() < request.body_bytes {
+            http::write_continue(&mut self.out);
+        }
+        self.state = State::Body { request: Box::new(request), received, until: now + limits.body_timeout };
+        self.end_body(now, limits)
+    }
+
+    /// Returns the request once its body is there.
+    fn end_body(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
+        match mem::replace(&mut self.state, State::Dead) {
+            State::Body { request, mut received, .. } if received.len() >= request.body_bytes => {
+                received.drain(..request.body_bytes);
+                self.state = State::Head { received, until: now + limits.head_timeout };
+                Some(ConnEvent::Request(*request))
+            }
+            waiting => {
+                self.state = waiting;
+                None
+            }
+        }
+    }
+
     /// Queues a response. The conn closes after it, unless `request` lets it live.
     pub fn respond(&mut self, now: Instant, request: Option<&Request>, response: Response<'_>, limits: &Limits) {
-        let keep_alive = request.is_some_and(|request| request.keep_alive && !request.has_body);
+        let keep_alive = request.is_some_and(|request| request.keep_alive);
         let head_only = request.is_some_and(|request| request.method == "HEAD");
         response.write(&mut self.out, head_only, keep_alive);
+        self.responses += 1;
         if keep_alive {
             if let State::Head { received, until } = &mut self.state {
                 *until = now + if received.is_empty() { limits.keep_alive } else { limits.head_timeout };
@@ -261,14 +311,14 @@ impl Conn {
 
     /// Begins the closing handshake; a conn that is no WebSocket closes once its last answer is written.
     pub fn close(&mut self, now: Instant, code: u16, reason: &'static str, limits: &Limits) {
-        match std::mem::replace(&mut self.state, State::Dead) {
+        match mem::replace(&mut self.state, State::Dead) {
             State::Signaling { mut websocket, .. } => {
                 websocket.close(code, reason);
                 websocket.take_output(&mut self.out);
                 let until = now + limits.closing_timeout;
                 self.state = State::Closing { websocket: Some(websocket), until };
             }
-            State::Head { .. } => {
+            State::Head { .. } | State::Body { .. } => {
                 self.state = State::Closing { websocket: None, until: now + limits.closing_timeout }
             }
             closing @ State::Closing { .. } => self.state = closing,
@@ -298,16 +348,44 @@ impl Conn {
             self.written = 0;
             if self.out.is_empty() {
                 self.largest = 0;
+                self.responses = 0;
             }
             // A large answer must not keep its buffer for the rest of the conn's life.
             self.out.shrink_to(self.out.len().max(4096));
         }
     }
 
+    /// Returns how many bytes are buffered, before what changed since this was asked last and after.
+    pub fn reckon(&mut self, now: Instant) -> (usize, usize) {
+        let input = match &self.state {
+            State::Head { received, .. } | State::Body { received, .. } => received.len(),
+            State::Signaling { websocket, .. } | State::Closing { websocket: Some(websocket), .. } => {
+                websocket.unfinished()
+            }
+            State::Closing { websocket: None, .. } | State::Dead => 0,
+        };
+        let buffered = self.out.len() + input;
+        let before = mem::replace(&mut self.reckoned, buffered);
+        self.waiting = (buffered > PASSING_BYTES).then(|| self.waiting.unwrap_or(now));
+        (before, buffered)
+    }
+
+    /// Returns since when more is buffered than what passes through.
+    pub fn waiting(&self) -> Option<Instant> {
+        self.waiting
+    }
+
+    /// Drops all that is buffered; the shell closes the socket at once.
+    pub fn abandon(&mut self) {
+        self.state = State::Dead;
+        self.out = Vec::new();
+        self.written = 0;
+    }
+
     /// Tells whether the shell must close the socket now.
     pub fn should_close(&self) -> bool {
         match &self.state {
-            State::Head { .. } | State::Signaling { .. } => false,
+            State::Head { .. } | State::Body { .. } | State::Signaling { .. } => false,
             State::Closing { websocket, .. } => websocket.is_none() && self.pending_write().is_empty(),
             State::Dead => true,
         }
@@ -316,7 +394,7 @@ impl Conn {
     /// Returns when [`Conn::handle_timeout`] must be called next.
     pub fn next_deadline(&self, limits: &Limits) -> Option<Instant> {
         match &self.state {
-            State::Head { until, .. } | State::Closing { until, .. } => Some(*until),
+            State::Head { until, .. } | State::Body { until, .. } | State::Closing { until, .. } => Some(*until),
             State::Signaling { next_ping, registration, .. } => {
                 let next = (*next_ping).min(self.heard + limits.conn_silence);
                 match registration {
@@ -336,8 +414,9 @@ impl Conn {
                     self.state = State::Dead;
                     return Some(ConnTimeout::Idle);
                 }
-                Some(ConnTimeout::Head)
+                Some(ConnTimeout::Request)
             }
+            State::Body { until, .. } if *until <= now => Some(ConnTimeout::Request),
             State::Signaling { registration: Registration::Awaited { until }, .. } if *until <= now => {
                 Some(ConnTimeout::Register)
             }
@@ -358,7 +437,7 @@ impl Conn {
                 self.state = State::Dead;
                 Some(ConnTimeout::Closing)
             }
-            State::Head { .. } | State::Closing { .. } | State::Dead => None,
+            State::Head { .. } | State::Body { .. } | State::Closing { .. } | State::Dead => None,
         }
     }
 }
@@ -439,7 +518,11 @@ mod tests {
         client.send(b"GET / HT");
         assert_eq!(client.wait(client.limits.head_timeout - Duration::from_millis(1)), None);
         client.send(b"TP");
-        assert_eq!(client.wait(Duration::from_millis(1)), Some(ConnTimeout::Head), "more bytes are no more time");
+        assert_eq!(
+            client.wait(Duration::from_millis(1)),
+            Some(ConnTimeout::Request),
+            "more bytes are no more time"
+        );
         let mut client = Client::new();
         assert_eq!(client.wait(client.limits.head_timeout), Some(ConnTimeout::Idle));
         assert!(client.conn.should_close());
@@ -455,10 +538,58 @@ mod tests {
         client.read();
         assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Request(_))));
         client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
-        for _ in 0..=4 * client.limits.head_bytes_max / ask.len() {
-            client.send(ask);
+        let sent = (0..10_000).take_while(|_| client.send(ask).is_none()).count();
+        assert!(sent * ask.len() <= 4 * client.limits.head_bytes_max, "{sent}");
+        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::TooSlow)));
+    }
+
+    #[test]
+    fn a_body_comes_whole_in_time_or_not_at_all() {
+        let post = |length: usize| format!("POST /a HTTP/1.1\r\nContent-Length: {length}\r\n\r\n");
+        let mut client = Client::new();
+        let most = client.limits.body_bytes_max;
+        assert!(client.send(post(most).as_bytes()).is_none());
+        assert!(client.send(&vec![b'x'; most - 1]).is_none());
+        assert_eq!(client.wait(client.limits.body_timeout - Duration::from_millis(1)), None);
+        assert!(matches!(client.send(b"xGET /b HTTP/1.1\r\n\r\n"), Some(ConnEvent::Request(_))));
+        let Some(ConnEvent::Request(next)) = client.conn.poll(client.now, &client.limits) else {
+            panic!("no request")
+        };
+        assert_eq!(next.path, "/b", "what follows a body is the next request");
+        let mut client = Client::new();
+        assert!(client.send(post(2).as_bytes()).is_none());
+        assert_eq!(client.wait(client.limits.body_timeout), Some(ConnTimeout::Request));
+        let mut client = Client::new();
+        let too_large = HttpError::BodyTooLarge { bytes_max: most };
+        assert!(
+            matches!(client.send(post(most + 1).as_bytes()), Some(ConnEvent::BadRequest(error)) if error == too_large)
+        );
+    }
+
+    #[test]
+    fn who_asks_whether_to_send_a_body_is_told() {
+        let mut client = Client::new();
+        let head = b"POST /a HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        assert!(client.send(head).is_none());
+        assert_eq!(client.read(), b"HTTP/1.1 100 Continue\r\n\r\n");
+        assert!(matches!(client.send(b"xx"), Some(ConnEvent::Request(_))));
+    }
+
+    #[test]
+    fn requests_without_reading_the_answers_are_counted() {
+        let mut client = Client::new();
+        let ask = b"GET /a HTTP/1.1\r\n\r\n";
+        let max = client.limits.pipelined_max;
+        client.conn.push(client.now, &ask.repeat(max + 1), &client.limits);
+        for _ in 0..max {
+            let Some(ConnEvent::Request(request)) = client.conn.poll(client.now, &client.limits) else {
+                panic!("no request")
+            };
+            client.respond(&request, b"1");
         }
-        assert!(client.conn.should_close());
+        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::TooManyRequests)));
+        client.read();
+        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Request(_))));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
 //!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`level`] says how loud
 //!   somebody is, [`arrivals`] how well they are received, [`token`] who may.
-//! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`outbox`], [`stats`] and [`keys`] serve all.
+//! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`quota`], [`outbox`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is everything impure.
 //!
 //! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
@@ -30,6 +30,7 @@ pub mod keys;
 pub mod level;
 pub mod outbox;
 pub mod peer;
+pub mod quota;
 pub mod rate;
 pub mod server;
 pub mod shell;

@@ -136,6 +136,7 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         token_secret,
         issuer,
         revoked,
+        trusted_proxies: options.trusted_proxy,
         allowed_origins: options.allow_origin,
         limits: Limits::default(),
     };

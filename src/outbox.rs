@@ -123,6 +123,11 @@ impl Outbox {
         self.items.drain(..)
     }
 
+    /// Returns how many things there are to do.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()

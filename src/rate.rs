@@ -26,6 +26,11 @@ impl Rate {
     pub const fn per_second(events: u32, burst: u32) -> Rate {
         Rate { interval: Duration::from_nanos(1_000_000_000 / events as u64), burst }
     }
+
+    /// Returns the rate of so many events a minute.
+    pub const fn per_minute(events: u32, burst: u32) -> Rate {
+        Rate { interval: Duration::from_nanos(60_000_000_000 / events as u64), burst }
+    }
 }
 
 impl Bucket {
@@ -42,6 +47,11 @@ impl Bucket {
             self.full_at = full_at;
         }
         is_allowed
+    }
+
+    /// Tells whether as much may be taken as at the beginning.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
     }
 
     /// Puts back the event that was taken last.

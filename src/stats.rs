@@ -41,18 +41,30 @@ pub struct Stats {
     pub peers_refused: u64,
     /// Offers refused for what they said.
     pub offers_refused: u64,
+    /// Offers refused because their user, or all together, made too many.
+    pub offers_over_rate: u64,
     /// TCP clients refused because there were too many.
     pub conns_refused: u64,
+    /// TCP clients refused because there were too many strangers at their address.
+    pub conns_over_address: u64,
+    /// WebSockets closed because their user had too many.
+    pub conns_over_user: u64,
     /// TCP clients cut because they did not read.
     pub conns_too_slow: u64,
+    /// TCP clients cut because all together had too much buffered.
+    pub conns_cut_for_room: u64,
     /// TCP clients cut for their silence or half a request.
     pub conns_timed_out: u64,
     /// HTTP requests and WebSocket messages that could not be read.
     pub requests_malformed: u64,
+    /// HTTP conns closed for more requests than they read answers.
+    pub requests_pipelined: u64,
     /// WebSocket conns closed for too many messages.
     pub conns_over_rate: u64,
     /// Tokens that did not verify.
     pub tokens_refused: u64,
+    /// Of those, the ones of an address that sent too many.
+    pub tokens_over_rate: u64,
     /// Requests refused because a table was full: wishes, salespeople, conns of one person.
     pub tables_full: u64,
 }

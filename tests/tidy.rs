@@ -8,7 +8,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "shell", "token"]),
     ("cli", &["shell", "token"]),
     ("shell", &["server"]),
-    ("server", &["arrivals", "broadcast", "conn", "demux", "egress", "peer", "token", "web", "wire"]),
+    ("server", &["arrivals", "broadcast", "conn", "demux", "egress", "peer", "quota", "token", "web", "wire"]),
     ("broadcast", &["arrivals", "level", "wire"]),
     ("arrivals", &["wire"]),
     ("level", &["wire"]),
@@ -20,11 +20,12 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("wire", &[]),
     ("outbox", &[]),
-    ("config", &["token"]),
+    ("config", &["quota", "token"]),
     ("deadlines", &[]),
     ("stats", &[]),
     ("keys", &[]),
     ("rate", &[]),
+    ("quota", &[]),
 ];
 
 /// What every module but `wire` and `COMMON` itself may name.

@@ -6,6 +6,7 @@ use log::debug;
 use serde::Serialize;
 
 use super::Server;
+use super::signaling::RETRY_AFTER_S;
 use crate::keys::ConnKey;
 use crate::token::Role;
 use crate::web::{self, Page};
@@ -22,6 +23,9 @@ impl Server {
     /// Answers one request.
     pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: &Request) {
         debug!(target: "http", "request method={:?} path={:?}", request.method, request.path);
+        if !self.identify(now, conn, request) {
+            return self.respond_status(now, conn, Status::TooManyRequests);
+        }
         if request.method == "OPTIONS" {
             let preflight = Response::new(Status::NoContent)
                 .header("Access-Control-Allow-Methods", "GET")
@@ -47,7 +51,7 @@ impl Server {
     /// Answers with a status alone and closes.
     pub(super) fn respond_status(&mut self, now: Instant, conn: ConnKey, status: Status) {
         if let Some(client) = self.conns.get_mut(conn) {
-            client.respond(now, None, Response::new(status), &self.config.limits);
+            client.respond(now, None, with_retry(Response::new(status), status), &self.config.limits);
         }
     }
 
@@ -56,7 +60,7 @@ impl Server {
             let text = "start the server with --allow-origin for this origin";
             return self.refuse(now, conn, request, Status::Forbidden, "origin_refused", text);
         }
-        let Some(key) = request.websocket_key.as_deref().filter(|_| !request.has_body) else {
+        let Some(key) = request.websocket_key.as_deref().filter(|_| request.body_bytes == 0) else {
             let response = Response::new(Status::UpgradeRequired).header("Upgrade", "websocket");
             return self.respond(now, conn, request, response);
         };
@@ -104,8 +108,11 @@ impl Server {
         let claims = match self.verifier.verify(self.unix_s(now), token) {
             Ok(claims) => claims,
             Err(error) => {
-                self.stats.tokens_refused += 1;
                 debug!(target: "http", "token refused conn={conn:?} error={error}");
+                if !self.on_token_refused(now, conn) {
+                    let text = "too many tokens were refused: wait before the next one";
+                    return self.refuse(now, conn, request, Status::TooManyRequests, "too_many", text);
+                }
                 let text = "send a valid token as Authorization: Bearer";
                 return self.refuse(now, conn, request, Status::Unauthorized, "token_refused", text);
             }
@@ -168,7 +175,7 @@ impl Server {
 
     fn refuse(&mut self, now: Instant, conn: ConnKey, request: &Request, status: Status, code: &str, text: &str) {
         let body = serde_json::json!({ "error": { "code": code, "message": text } }).to_string();
-        let mut response = Response::new(status).body(JSON, body.as_bytes());
+        let mut response = with_retry(Response::new(status).body(JSON, body.as_bytes()), status);
         if status == Status::Unauthorized {
             response = response.header("WWW-Authenticate", "Bearer");
         }
@@ -188,5 +195,13 @@ impl Server {
         if let Some(client) = self.conns.get_mut(conn) {
             client.respond(now, Some(request), response, &self.config.limits);
         }
+    }
+}
+
+/// Adds when to try again to a status that asks for it (RFC 6585 §4).
+fn with_retry(response: Response<'_>, status: Status) -> Response<'_> {
+    match status {
+        Status::TooManyRequests => response.header("Retry-After", &RETRY_AFTER_S.to_string()),
+        _ => response,
     }
 }

@@ -1,11 +1,13 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `media` is the path of datagrams, `signaling` what users say, `session` who
+//! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `signaling` what users say, `session` who
 //! they are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers
 //! requests, `tokens` takes new keys and revocations; this file holds the tables, the clock and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
+mod admission;
+mod clock;
 mod http;
 mod listening;
 mod media;
@@ -16,8 +18,8 @@ mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::debug;
 use rand_chacha::ChaCha20Rng;
@@ -32,11 +34,16 @@ use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::{AuditEntry, AuditEvent, Outbox, Path};
 use crate::peer::{Peer, PeerEvent, Template};
+use crate::quota::Quota;
+use crate::rate::Bucket;
 use crate::stats::Stats;
 use crate::token::{Claims, Verifier};
 use crate::web;
+use crate::wire::http::Status;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
+use admission::Visitor;
+use clock::Clock;
 
 /// The whole server, without a socket, clock, file or thread.
 pub struct Server {
@@ -48,6 +55,13 @@ pub struct Server {
     /// The latest time that was told.
     now: Instant,
     conns: SlotMap<ConnKey, Conn>,
+    visitors: SecondaryMap<ConnKey, Visitor>,
+    /// Conns without a user, and refused tokens, of each network.
+    strangers: Quota<IpAddr>,
+    /// Conns and offers of each user.
+    users: Quota<String>,
+    /// Offers of all.
+    offers: Bucket,
     sessions: SecondaryMap<ConnKey, Session>,
     /// The conns whose session is an admin's.
     admins: BTreeSet<ConnKey>,
@@ -59,6 +73,8 @@ pub struct Server {
     deadlines: Deadlines<Timer>,
     /// Datagrams of sessions that are not connected, or from addresses that are new to them.
     unconnected: VecDeque<(PeerKey, Path, Vec<u8>)>,
+    /// What all conns together have buffered, in bytes.
+    buffered_bytes: usize,
     /// Conns that did not keep up in this turn.
     too_slow: Vec<ConnKey>,
     /// Reused from datagram to datagram.
@@ -104,13 +120,8 @@ enum Timer {
     Session(ConnKey),
     /// Supervisors are told how loud everybody is.
     Levels,
-}
-
-/// Where the wall clock stood at a moment of the monotonic one.
-#[derive(Clone, Copy)]
-struct Clock {
-    at: Instant,
-    unix: SystemTime,
+    /// Counts that say nothing any more are forgotten.
+    Sweep,
 }
 
 /// A wall clock that moved by more than this against the monotonic one has jumped.
@@ -132,6 +143,10 @@ impl Server {
             clock: Clock { at: now, unix },
             now,
             conns: SlotMap::with_key(),
+            visitors: SecondaryMap::new(),
+            strangers: Quota::new(config.limits.of_stranger),
+            users: Quota::new(config.limits.of_user),
+            offers: Bucket::new(now, config.limits.offer_rate),
             sessions: SecondaryMap::new(),
             admins: BTreeSet::new(),
             peers: SlotMap::with_key(),
@@ -140,6 +155,7 @@ impl Server {
             broadcast_of: BTreeMap::new(),
             deadlines: Deadlines::new(),
             unconnected: VecDeque::new(),
+            buffered_bytes: 0,
             too_slow: Vec::new(),
             events: Vec::new(),
             next_notice_id: 1,
@@ -169,7 +185,9 @@ impl Server {
             self.stats.conns_refused += 1;
             return None;
         }
+        let visitor = self.admit(now, remote.ip())?;
         let conn = self.conns.insert(Conn::new(now, &self.config.limits));
+        self.visitors.insert(conn, visitor);
         debug!(target: "http", "accepted conn={conn:?} remote={remote}");
         self.settle_conn(conn, out);
         Some(conn)
@@ -189,6 +207,7 @@ impl Server {
         self.now = now;
         let Some(client) = self.conns.get_mut(conn) else { return };
         client.handle_written(bytes);
+        self.reckon(conn);
         // Requests may have waited for the answers before them to go out.
         self.poll_conn(now, conn, out);
     }
@@ -197,7 +216,10 @@ impl Server {
     pub fn handle_hangup(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.now = now;
         self.end_session(now, conn, out);
-        self.conns.remove(conn);
+        self.dismiss(conn);
+        if let Some(mut client) = self.conns.remove(conn) {
+            self.buffered_bytes -= client.reckon(now).0;
+        }
         self.deadlines.cancel(Timer::Conn(conn));
     }
 
@@ -238,12 +260,14 @@ impl Server {
                 Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
                 Timer::Session(conn) => self.on_session_deadline(now, conn, out),
                 Timer::Levels => self.on_levels_deadline(now, out),
+                Timer::Sweep => self.on_sweep_deadline(now),
             }
         }
         for conn in mem::take(&mut self.too_slow) {
             self.stats.conns_too_slow += 1;
             self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
         }
+        self.make_room(now, out);
     }
 
     /// Returns the bytes that wait to be written to a TCP client.
@@ -273,6 +297,7 @@ impl Server {
             Timer::Broadcast(_) => "broadcast",
             Timer::Session(_) => "session",
             Timer::Levels => "levels",
+            Timer::Sweep => "sweep",
         };
         Some((at, name))
     }
@@ -292,6 +317,8 @@ impl Server {
             broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
             deadlines: self.deadlines.len(),
             unconnected: self.unconnected.len(),
+            quotas: self.strangers.len() + self.users.len(),
+            buffered_bytes: self.buffered_bytes,
         }
     }
 
@@ -303,6 +330,10 @@ impl Server {
                 ConnEvent::BadRequest(error) => {
                     self.stats.requests_malformed += 1;
                     self.respond_status(now, conn, error.status());
+                }
+                ConnEvent::TooManyRequests => {
+                    self.stats.requests_pipelined += 1;
+                    self.respond_status(now, conn, Status::TooManyRequests);
                 }
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
@@ -336,6 +367,7 @@ impl Server {
 
     /// Arms a conn's deadline and names it to the shell if there is something to do.
     fn settle_conn(&mut self, conn: ConnKey, out: &mut Outbox) {
+        self.reckon(conn);
         let Some(client) = self.conns.get(conn) else { return };
         match client.next_deadline(&self.config.limits) {
             Some(at) => self.deadlines.arm(Timer::Conn(conn), at),
@@ -353,7 +385,7 @@ impl Server {
             self.stats.conns_timed_out += 1;
         }
         match timeout {
-            Some(ConnTimeout::Head) => client.respond(now, None, conn::timeout_response(), &self.config.limits),
+            Some(ConnTimeout::Request) => client.respond(now, None, conn::timeout_response(), &self.config.limits),
             Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out),
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
                 self.close_conn(now, conn, CloseCode::SILENT, out);
@@ -375,6 +407,7 @@ impl Server {
         if !client.send_text(text, &self.config.limits) {
             self.too_slow.push(conn);
         }
+        self.reckon(conn);
     }
 
     /// Ends a conn's session and begins to close it.
@@ -421,6 +454,9 @@ pub struct TableSizes {
     pub broadcasts: usize,
     pub deadlines: usize,
     pub unconnected: usize,
+    pub quotas: usize,
+    /// What all conns together have buffered.
+    pub buffered_bytes: usize,
 }
 
 /// Why a WebSocket is closed: the code and its words (RFC 6455 §7.4.2: 4000 and up are ours).
@@ -443,21 +479,5 @@ impl CloseCode {
     /// Tells whether the page does not come back, or not to this server; after anything else it finds its broadcast.
     fn ends_broadcast(self) -> bool {
         matches!(self.0, 1012 | 4401 | 4403)
-    }
-}
-
-impl Clock {
-    fn system_time(&self, now: Instant) -> SystemTime {
-        self.unix + now.saturating_duration_since(self.at)
-    }
-
-    fn unix(&self, now: Instant) -> Duration {
-        self.system_time(now).duration_since(UNIX_EPOCH).unwrap_or_default()
-    }
-
-    /// Returns the moment at which the wall clock will show `unix_s`; never before `now`.
-    fn instant_of(&self, now: Instant, unix_s: u64) -> Option<Instant> {
-        let left = Duration::from_secs(unix_s).saturating_sub(self.unix(now));
-        now.checked_add(left)
     }
 }

@@ -25,15 +25,26 @@ impl Server {
         let claims = match self.verifier.verify(self.unix_s(now), &register.token) {
             Ok(claims) => claims,
             Err(error) => {
-                self.stats.tokens_refused += 1;
                 debug!(target: "signal", "token refused conn={conn:?} error={error}");
-                self.complain(conn, Complaint::new(ErrorCode::TokenRefused, "ask for a new link"));
-                self.close_conn(now, conn, CloseCode::TOKEN_REFUSED, out);
+                if self.on_token_refused(now, conn) {
+                    self.complain(conn, Complaint::new(ErrorCode::TokenRefused, "ask for a new link"));
+                    self.close_conn(now, conn, CloseCode::TOKEN_REFUSED, out);
+                } else {
+                    let complaint = Complaint::new(ErrorCode::TooMany, "too many tokens were refused: wait");
+                    self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+                    self.close_conn(now, conn, CloseCode::TOO_MANY, out);
+                }
                 return;
             }
         };
         if let Some(session) = self.sessions.get(conn) {
             self.renew(now, conn, (session.claims.sub == claims.sub).then_some(claims), out);
+            return;
+        }
+        if !self.admit_user(now, conn, &claims.sub) {
+            let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
+            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+            self.close_conn(now, conn, CloseCode::TOO_MANY, out);
             return;
         }
         match claims.role {

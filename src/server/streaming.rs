@@ -28,6 +28,9 @@ impl Server {
             self.complain(conn, Complaint::new(ErrorCode::Malformed, "commercial_info is too long"));
             return;
         }
+        if !self.may_offer(now, conn) {
+            return;
+        }
         if !self.has_room_for_peer() {
             let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
@@ -121,6 +124,9 @@ impl Server {
 
     /// The client looks for new paths for the session that it has.
     pub(super) fn on_restart_ice(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
+        if !self.may_offer(now, conn) {
+            return;
+        }
         let peer = match self.sessions.get(conn).map(|session| &session.seat) {
             Some(Seat::Commercial { broadcast }) => {
                 self.broadcasts.get(*broadcast).and_then(|broadcast| broadcast.publisher())
@@ -149,6 +155,9 @@ impl Server {
     }
 
     pub(super) fn on_open_audio(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
+        if !self.may_offer(now, conn) {
+            return;
+        }
         if !self.has_room_for_peer() {
             let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));

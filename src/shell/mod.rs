@@ -39,6 +39,9 @@ const EVENTS_PER_TURN: usize = 1024;
 /// How many datagrams are received in one turn.
 const DATAGRAMS_PER_TURN: usize = 512;
 
+/// Nothing more is received in a turn that has so much to do: one packet to all listeners at the most comes on top.
+const OUTBOX_ITEMS_MAX: usize = 4096;
+
 /// How often one turn looks again at the outbox, because writing and closing made new items.
 const FLUSHES_PER_TURN: usize = 8;
 
@@ -234,6 +237,9 @@ impl Shell {
         self.tcp.accept(&mut turn);
         self.tcp.read(&mut turn);
         for _ in 0..DATAGRAMS_PER_TURN {
+            if self.outbox.len() >= OUTBOX_ITEMS_MAX {
+                break;
+            }
             let Some((path, bytes)) = self.udp.receive() else { break };
             self.server.handle_datagram(now, path, bytes, &mut self.outbox);
         }

@@ -1,6 +1,6 @@
 //! Reads the heads of HTTP/1.1 requests and writes responses (RFC 9112), as little of both as this server needs.
 //!
-//! No bodies: nothing here accepts one, and a request that announces one ends its connection after the answer.
+//! A body has the length that its head announces; one of unknown length is refused (RFC 9112 §6.3).
 
 use std::fmt::Write as _;
 
@@ -18,14 +18,20 @@ pub struct Request {
     /// What follows `Bearer ` in `Authorization`.
     pub bearer: Option<String>,
     pub if_none_match: Option<String>,
+    /// All `Forwarded` lines as one list (RFC 7239), to be believed only of a proxy that is trusted.
+    pub forwarded: Option<String>,
+    /// All `X-Forwarded-For` lines as one list, to be believed as little.
+    pub x_forwarded_for: Option<String>,
     /// Whether the client takes a body that is compressed with gzip, by name (RFC 9110 §12.5.3).
     pub accepts_gzip: bool,
     /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
     pub websocket_key: Option<String>,
     /// Whether the client keeps the connection for another request.
     pub keep_alive: bool,
-    /// Whether bytes of a body follow.
-    pub has_body: bool,
+    /// How many bytes of a body follow.
+    pub body_bytes: usize,
+    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
 }
 
 /// Why a head can't be served.
@@ -35,6 +41,10 @@ pub enum HttpError {
     Malformed,
     #[error("more than {bytes_max} bytes or {HEADERS_MAX} header lines")]
     HeadTooLarge { bytes_max: usize },
+    #[error("a body without Content-Length")]
+    LengthRequired,
+    #[error("a body of more than {bytes_max} bytes")]
+    BodyTooLarge { bytes_max: usize },
 }
 
 impl HttpError {
@@ -43,6 +53,8 @@ impl HttpError {
         match self {
             HttpError::Malformed => Status::BadRequest,
             HttpError::HeadTooLarge { .. } => Status::HeadTooLarge,
+            HttpError::LengthRequired => Status::LengthRequired,
+            HttpError::BodyTooLarge { .. } => Status::BodyTooLarge,
         }
     }
 }
@@ -69,10 +81,12 @@ pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(R
         ..Request::default()
     };
     let mut upgrade = Upgrade::default();
+    let mut body = Body::default();
     for header in head.headers.iter() {
         let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Malformed)?.trim();
-        read_header(&mut request, &mut upgrade, header.name, value)?;
+        read_header(&mut request, &mut upgrade, &mut body, header.name, value)?;
     }
+    request.body_bytes = body.length()?;
     if upgrade.is_complete() {
         request.websocket_key = upgrade.key;
     }
@@ -94,13 +108,40 @@ impl Upgrade {
     }
 }
 
-fn read_header(request: &mut Request, upgrade: &mut Upgrade, name: &str, value: &str) -> Result<(), HttpError> {
+/// What a head says of the body behind it.
+#[derive(Default)]
+struct Body {
+    length: Option<usize>,
+    is_coded: bool,
+}
+
+impl Body {
+    /// Two servers that read a length differently disagree on where the next request begins, so what is not plain is
+    /// refused (RFC 9112 §6.3, §11.2).
+    fn length(self) -> Result<usize, HttpError> {
+        match self {
+            Body { length: Some(_), is_coded: true } => Err(HttpError::Malformed),
+            Body { length: None, is_coded: true } => Err(HttpError::LengthRequired),
+            Body { length, is_coded: false } => Ok(length.unwrap_or(0)),
+        }
+    }
+}
+
+fn read_header(
+    request: &mut Request,
+    upgrade: &mut Upgrade,
+    body: &mut Body,
+    name: &str,
+    value: &str,
+) -> Result<(), HttpError> {
     let has_token = |wanted: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted));
     match name.to_ascii_lowercase().as_str() {
         "host" if request.host.is_some() => return Err(HttpError::Malformed),
         "host" => request.host = Some(value.to_owned()),
         "origin" => request.origin = Some(value.to_owned()),
         "if-none-match" => request.if_none_match = Some(value.to_owned()),
+        "forwarded" => append(&mut request.forwarded, value),
+        "x-forwarded-for" => append(&mut request.x_forwarded_for, value),
         "accept-encoding" => request.accepts_gzip |= accepts(value, "gzip"),
         "authorization" => {
             let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
@@ -115,11 +156,29 @@ fn read_header(request: &mut Request, upgrade: &mut Upgrade, name: &str, value: 
         "upgrade" => upgrade.to_websocket |= has_token("websocket"),
         "sec-websocket-version" => upgrade.version_13 = value == "13",
         "sec-websocket-key" => upgrade.key = Some(value.to_owned()),
-        "transfer-encoding" => request.has_body = true,
-        "content-length" => request.has_body |= value != "0",
+        "transfer-encoding" => body.is_coded = true,
+        "content-length" if body.length.is_some() => return Err(HttpError::Malformed),
+        "content-length" => body.length = Some(parse_length(value).ok_or(HttpError::Malformed)?),
+        "expect" => request.expects_continue = value.eq_ignore_ascii_case("100-continue"),
         _ => {}
     }
     Ok(())
+}
+
+/// Joins the lines of one list (RFC 9110 §5.3).
+fn append(list: &mut Option<String>, value: &str) {
+    match list {
+        Some(list) => {
+            list.push(',');
+            list.push_str(value);
+        }
+        None => *list = Some(value.to_owned()),
+    }
+}
+
+/// Reads digits and nothing else: no sign, no list.
+fn parse_length(value: &str) -> Option<usize> {
+    value.parse().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Tells whether a list with weights (RFC 9110 §12.4.2) names a coding and does not refuse it.
@@ -143,7 +202,10 @@ pub enum Status {
     NotFound,
     MethodNotAllowed,
     Timeout,
+    LengthRequired,
+    BodyTooLarge,
     UpgradeRequired,
+    TooManyRequests,
     HeadTooLarge,
     Unavailable,
 }
@@ -161,7 +223,10 @@ impl Status {
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::Timeout => "408 Request Timeout",
+            Status::LengthRequired => "411 Length Required",
+            Status::BodyTooLarge => "413 Content Too Large",
             Status::UpgradeRequired => "426 Upgrade Required",
+            Status::TooManyRequests => "429 Too Many Requests",
             Status::HeadTooLarge => "431 Request Header Fields Too Large",
             Status::Unavailable => "503 Service Unavailable",
         }
@@ -213,6 +278,11 @@ impl<'a> Response<'a> {
     }
 }
 
+/// Appends what lets a client send the body that it announced.
+pub fn write_continue(out: &mut Vec<u8>) {
+    out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
+}
+
 /// Appends the answer that turns a connection into a WebSocket (RFC 6455 §4.2.2).
 pub fn write_upgrade(out: &mut Vec<u8>, websocket_key: &str) {
     let accept = tungstenite::handshake::derive_accept_key(websocket_key.as_bytes());
@@ -234,7 +304,7 @@ mod tests {
         let (request, head_bytes) = parse(text).unwrap().unwrap();
         assert_eq!(request.path, "/health");
         assert_eq!(request.bearer.as_deref(), Some("t.o.k"));
-        assert!(request.keep_alive && !request.has_body);
+        assert!(request.keep_alive && request.body_bytes == 0);
         assert_eq!(head_bytes, text.len() - 3);
     }
 
@@ -260,17 +330,37 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_bodies_and_upgrades() {
+    fn keep_alive_and_upgrades() {
         let request = |lines: &str| parse(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).unwrap().unwrap().0;
         assert!(!request("Connection: Close\r\n").keep_alive);
         assert!(!parse("GET / HTTP/1.0\r\n\r\n").unwrap().unwrap().0.keep_alive);
-        assert!(request("Content-Length: 1\r\n").has_body);
-        assert!(!request("Content-Length: 0\r\n").has_body);
-        assert!(request("Transfer-Encoding: chunked\r\n").has_body);
         let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n";
         assert_eq!(request(upgrade).websocket_key, None, "no version");
         let complete = format!("{upgrade}Sec-WebSocket-Version: 13\r\n");
         assert_eq!(request(&complete).websocket_key.as_deref(), Some("k"));
+    }
+
+    #[test]
+    fn a_body_has_one_plain_length() {
+        let cases: &[(&str, &str, Result<usize, HttpError>)] = &[
+            ("none", "", Ok(0)),
+            ("nothing", "Content-Length: 0\r\n", Ok(0)),
+            ("some", "Content-Length: 17\r\n", Ok(17)),
+            ("a sign", "Content-Length: +17\r\n", Err(HttpError::Malformed)),
+            ("no number", "Content-Length: 1x\r\n", Err(HttpError::Malformed)),
+            ("empty", "Content-Length:\r\n", Err(HttpError::Malformed)),
+            ("beyond counting", "Content-Length: 99999999999999999999999\r\n", Err(HttpError::Malformed)),
+            ("a list", "Content-Length: 1, 1\r\n", Err(HttpError::Malformed)),
+            ("two", "Content-Length: 1\r\nContent-Length: 2\r\n", Err(HttpError::Malformed)),
+            ("the same twice", "Content-Length: 1\r\nContent-Length: 1\r\n", Err(HttpError::Malformed)),
+            ("chunks", "Transfer-Encoding: chunked\r\n", Err(HttpError::LengthRequired)),
+            ("both", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Err(HttpError::Malformed)),
+            ("both turned", "Transfer-Encoding: x\r\nContent-Length: 0\r\n", Err(HttpError::Malformed)),
+        ];
+        for (name, lines, want) in cases {
+            let parsed = parse(&format!("POST / HTTP/1.1\r\n{lines}\r\n"));
+            assert_eq!(parsed.map(|parsed| parsed.unwrap().0.body_bytes), *want, "{name}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: no input, however hostile, makes anything here panic or allocate more than its own length.
 
 pub mod classify;
+pub mod forwarded;
 pub mod http;
 pub mod opus;
 pub mod rtp;

@@ -13,6 +13,8 @@ use tungstenite::{Error, Message, Utf8Bytes};
 #[derive(Debug)]
 pub struct Websocket {
     inner: tungstenite::WebSocket<Pipe>,
+    /// Bytes that came since the last message was whole.
+    unfinished: usize,
 }
 
 /// What a client sent.
@@ -46,12 +48,19 @@ impl Websocket {
             .max_write_buffer_size(usize::MAX)
             .max_message_size(Some(message_bytes_max))
             .max_frame_size(Some(message_bytes_max));
-        Websocket { inner: tungstenite::WebSocket::from_raw_socket(Pipe::default(), Role::Server, Some(config)) }
+        let inner = tungstenite::WebSocket::from_raw_socket(Pipe::default(), Role::Server, Some(config));
+        Websocket { inner, unfinished: 0 }
     }
 
     /// Hands over bytes that the client sent.
     pub fn push(&mut self, bytes: &[u8]) {
         self.inner.get_mut().input.extend(bytes);
+        self.unfinished += bytes.len();
+    }
+
+    /// Returns how many bytes at most wait for the rest of their message.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
     }
 
     /// Returns the next message, or `None` when more bytes are needed.
@@ -59,6 +68,14 @@ impl Websocket {
     /// # Errors
     /// [`WebsocketError`]; nothing more can be read after it.
     pub fn poll_message(&mut self) -> Result<Option<Incoming>, WebsocketError> {
+        let polled = self.poll_inner();
+        if !matches!(polled, Ok(None)) {
+            self.unfinished = self.inner.get_ref().input.len();
+        }
+        polled
+    }
+
+    fn poll_inner(&mut self) -> Result<Option<Incoming>, WebsocketError> {
         match self.inner.read() {
             Ok(Message::Text(text)) => Ok(Some(Incoming::Text(text))),
             Ok(Message::Close(_)) => {

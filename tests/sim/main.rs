@@ -7,6 +7,7 @@ mod browser;
 mod chaos;
 mod day;
 mod hostile;
+mod limits;
 mod link;
 mod orders;
 mod tokens;

@@ -63,6 +63,8 @@ pub struct World {
     /// The network of browsers that are opened from now on.
     pub quality: Quality,
     pub limits: Limits,
+    /// Where TCP connections of browsers come from, instead of each one's own address.
+    pub office: Option<SocketAddr>,
     conns: BTreeMap<Who, ConnKey>,
     /// When the first connectivity check from each address arrived.
     pub first_check: BTreeMap<SocketAddr, Instant>,
@@ -85,10 +87,13 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, quality: Quality) -> World {
+        World::with_limits(seed, quality, Limits::default())
+    }
+
+    pub fn with_limits(seed: u64, quality: Quality, limits: Limits) -> World {
         // What the library draws by itself is repeated too.
         fastrand::seed(seed);
         let start = Instant::now();
-        let limits = Limits::default();
         World {
             now: start,
             start,
@@ -98,6 +103,7 @@ impl World {
             audit: Vec::new(),
             quality,
             limits,
+            office: None,
             conns: BTreeMap::new(),
             first_check: BTreeMap::new(),
             sent_to_nobody: 0,
@@ -137,7 +143,8 @@ impl World {
 
     pub fn open_with(&mut self, id: &str, token: &str) -> Who {
         let who = self.browsers.len();
-        let address = SocketAddr::from(([198, 51, 100, 1 + (who / 200) as u8], 10_000 + who as u16));
+        let address =
+            SocketAddr::from(([198, 51, 100 + (who / 200) as u8, 1 + (who % 200) as u8], 10_000 + who as u16));
         self.browsers.push(Browser::new(who as u16, id, address, self.quality));
         self.connect(who, token);
         who
@@ -147,7 +154,8 @@ impl World {
     pub fn connect(&mut self, who: Who, token: &str) {
         let browser = &mut self.browsers[who];
         browser.register(self.now, token, &format!("page-{who}"));
-        let conn = self.server.handle_accept(self.now, browser.address, &mut self.out).expect("there is room");
+        let remote = self.office.unwrap_or(browser.address);
+        let conn = self.server.handle_accept(self.now, remote, &mut self.out).expect("there is room");
         self.conns.insert(who, conn);
         self.cut.remove(&who);
     }
@@ -212,6 +220,30 @@ impl World {
     /// Returns where the server gets a browser's datagrams from.
     pub fn path_of(&self, who: Who) -> Path {
         path(self.browsers[who].external)
+    }
+
+    /// Begins anew with a server that believes proxies of these networks.
+    pub fn trust_proxies(&mut self, networks: &[&str]) {
+        let mut config = config(&self.limits);
+        config.trusted_proxies = networks.iter().map(|network| network.parse().unwrap()).collect();
+        self.server = Server::new(config, [0; 32], self.now, unix(self.now - self.start));
+    }
+
+    /// Opens a TCP connection that is no page's.
+    pub fn knock(&mut self, remote: SocketAddr) -> Option<ConnKey> {
+        self.server.handle_accept(self.now, remote, &mut self.out)
+    }
+
+    /// Sends bytes over a TCP connection that is no page's; returns what is answered at once, and reads it.
+    pub fn send_bytes(&mut self, conn: ConnKey, bytes: &[u8]) -> String {
+        self.server.handle_bytes(self.now, conn, bytes, &mut self.out);
+        let answer = String::from_utf8_lossy(self.server.pending_write(conn)).into_owned();
+        self.server.handle_written(self.now, conn, answer.len(), &mut self.out);
+        answer
+    }
+
+    pub fn hang_up(&mut self, conn: ConnKey) {
+        self.server.handle_hangup(self.now, conn, &mut self.out);
     }
 
     /// Sends a datagram that no browser would, from any address.
@@ -449,6 +481,9 @@ impl World {
         assert!(sizes.peers <= self.limits.peers_max, "law 6: {sizes:?}");
         assert!(sizes.addresses <= sizes.peers * self.limits.addresses_per_peer_max, "law 6: {sizes:?}");
         assert!(sizes.broadcasts <= self.limits.broadcasts_max, "law 6: {sizes:?}");
+        assert!(sizes.buffered_bytes <= self.limits.buffered_bytes_max, "law 6: {sizes:?}");
+        let rows_max = self.limits.of_stranger.rows_max + self.limits.of_user.rows_max;
+        assert!(sizes.quotas <= rows_max, "law 6: {sizes:?}");
         assert!(sizes.unconnected <= self.limits.unconnected_queue_max, "law 6: {sizes:?}");
         for listener in &self.browsers {
             if let Some(heard) = listener.heard.last().filter(|heard| heard.at == self.now) {
@@ -510,8 +545,9 @@ impl World {
         for who in 0..self.browsers.len() {
             self.close(who);
         }
-        // Broadcasts wait for their pages, and connections that nobody closed for a sign of life.
-        self.run_ms(45_000);
+        // Broadcasts wait for their pages, connections that nobody closed for a sign of life, and whoever was refused
+        // for being believed again.
+        self.run_ms(75_000);
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
     }
@@ -523,17 +559,21 @@ fn is_media(contents: &[u8]) -> bool {
 }
 
 fn server(seed: u64, now: Instant, unix: SystemTime, limits: &Limits) -> Server {
-    let config = Config {
+    let mut seed_bytes = [0; 32];
+    seed_bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    Server::new(config(limits), seed_bytes, now, unix)
+}
+
+fn config(limits: &Limits) -> Config {
+    Config {
         advertised: vec![ADVERTISED.parse().unwrap()],
         token_secret: SECRET.to_vec(),
         issuer: None,
         revoked: Revoked::default(),
+        trusted_proxies: vec![],
         allowed_origins: vec![],
         limits: limits.clone(),
-    };
-    let mut seed_bytes = [0; 32];
-    seed_bytes[..8].copy_from_slice(&seed.to_be_bytes());
-    Server::new(config, seed_bytes, now, unix)
+    }
 }
 
 fn path(remote: SocketAddr) -> Path {

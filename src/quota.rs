@@ -1,0 +1,129 @@
+//! Counts what each address or each user holds at one time, and how often each does what costs us something.
+//!
+//! Knows neither addresses nor users: a key is whatever can be told apart. Invariant: a row that holds nothing and
+//! whose bucket is full again goes at the next sweep, and there are never more rows than allowed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::rate::{Bucket, Rate};
+
+/// What one kind of client may hold and do.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// How much one key may hold at one time.
+    pub held_max: usize,
+    /// How often one key may do what costs something.
+    pub rate: Rate,
+    /// Keys at one time; one more may hold and do nothing.
+    pub rows_max: usize,
+}
+
+/// One row for each key that holds something or did something lately.
+#[derive(Debug)]
+pub struct Quota<K> {
+    rows: BTreeMap<K, Row>,
+    allowance: Allowance,
+}
+
+#[derive(Debug)]
+struct Row {
+    held: usize,
+    bucket: Bucket,
+}
+
+impl<K: Ord + Clone> Quota<K> {
+    /// Returns a table without rows.
+    pub fn new(allowance: Allowance) -> Quota<K> {
+        Quota { rows: BTreeMap::new(), allowance }
+    }
+
+    /// Takes it that `key` holds one more; tells whether it may, and if not, nothing has changed.
+    pub fn hold(&mut self, now: Instant, key: &K) -> bool {
+        let held_max = self.allowance.held_max;
+        let row = self.row(now, key).filter(|row| row.held < held_max);
+        row.map(|row| row.held += 1).is_some()
+    }
+
+    /// Takes it that `key` holds one less.
+    pub fn release(&mut self, key: &K) {
+        if let Some(row) = self.rows.get_mut(key) {
+            row.held = row.held.saturating_sub(1);
+        }
+    }
+
+    /// Takes it that `key` does what costs something; tells whether it may.
+    pub fn take(&mut self, now: Instant, key: &K) -> bool {
+        self.row(now, key).is_some_and(|row| row.bucket.take(now))
+    }
+
+    /// Forgets all that hold nothing and may do as much as anybody.
+    pub fn sweep(&mut self, now: Instant) {
+        self.rows.retain(|_, row| row.held > 0 || !row.bucket.is_full(now));
+    }
+
+    /// Returns how many keys are known.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Tells whether no key is known.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn row(&mut self, now: Instant, key: &K) -> Option<&mut Row> {
+        if !self.rows.contains_key(key) {
+            if self.rows.len() >= self.allowance.rows_max {
+                return None;
+            }
+            self.rows.insert(key.clone(), Row { held: 0, bucket: Bucket::new(now, self.allowance.rate) });
+        }
+        self.rows.get_mut(key)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn quota() -> Quota<u8> {
+        Quota::new(Allowance { held_max: 2, rate: Rate::per_second(1, 3), rows_max: 4 })
+    }
+
+    #[test]
+    fn each_key_holds_so_many() {
+        let (now, mut quota) = (Instant::now(), quota());
+        let held: Vec<bool> = [1, 1, 1, 2].iter().map(|key| quota.hold(now, key)).collect();
+        assert_eq!(held, [true, true, false, true]);
+        quota.release(&1);
+        assert!(quota.hold(now, &1));
+        assert!(!quota.hold(now, &1));
+    }
+
+    #[test]
+    fn each_key_has_its_rate() {
+        let (now, mut quota) = (Instant::now(), quota());
+        assert_eq!((0..10).filter(|_| quota.take(now, &1)).count(), 3);
+        assert!(quota.take(now, &2));
+        assert!(quota.take(now + Duration::from_secs(1), &1));
+    }
+
+    #[test]
+    fn rows_are_bounded_and_go_when_nothing_is_left_of_them() {
+        let (now, mut quota) = (Instant::now(), quota());
+        let taken = (0..10).filter(|key| quota.take(now, key)).count();
+        assert_eq!((taken, quota.len()), (4, 4), "whoever is too many may do nothing");
+        assert!(quota.hold(now, &0));
+        quota.sweep(now + Duration::from_millis(999));
+        assert_eq!(quota.len(), 4, "their buckets are not full yet");
+        quota.sweep(now + Duration::from_secs(1));
+        assert_eq!(quota.len(), 1, "one holds something");
+        quota.release(&0);
+        quota.sweep(now + Duration::from_secs(1));
+        assert!(quota.is_empty());
+    }
+}

@@ -1,0 +1,276 @@
+//! Bounds, each filled: one more is refused and counted, everybody else notices nothing.
+
+use std::net::SocketAddr;
+
+use ecoute::config::Limits;
+use ecoute::keys::ConnKey;
+use ecoute::token::Role;
+use serde_json::json;
+
+use crate::link::Quality;
+use crate::world::{Who, World};
+
+fn world(edit: impl FnOnce(&mut Limits)) -> World {
+    let mut limits = Limits::default();
+    edit(&mut limits);
+    World::with_limits(1, Quality::PERFECT, limits)
+}
+
+/// A client of the network with this number.
+fn address(network: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, network], port))
+}
+
+fn error_codes(world: &World, who: Who) -> Vec<String> {
+    world.browsers[who].messages_of("error").map(|error| error["code"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn strangers_of_one_address_are_counted_and_others_come_in() {
+    let mut world = world(|_| {});
+    let max = world.limits.of_stranger.held_max as u16;
+    let conns: Vec<ConnKey> = (0..max).map(|n| world.knock(address(7, n)).expect("there is room")).collect();
+    assert!(world.knock(address(7, 1000)).is_none());
+    assert_eq!(world.server.stats().conns_over_address, 1);
+    assert!(world.knock(address(8, 1)).is_some(), "another address");
+    for n in 0..2 * max {
+        assert!(world.knock(SocketAddr::from(([127, 0, 0, 1], n))).is_some(), "this machine");
+    }
+    let of_network = |host: u64, n: u16| {
+        let ip = (0x2001_0db8_0000_0001_u128 << 64) | u128::from(host);
+        SocketAddr::new(std::net::Ipv6Addr::from_bits(ip).into(), n)
+    };
+    let in_one_network = (0..2 * max).filter(|&n| world.knock(of_network(u64::from(n), n)).is_some()).count();
+    assert_eq!(in_one_network, usize::from(max), "a whole /64 is one subscriber");
+    world.hang_up(conns[0]);
+    assert!(world.knock(address(7, 1001)).is_some(), "one has gone");
+    world.end();
+}
+
+#[test]
+fn who_registers_is_a_stranger_no_more() {
+    let mut world = world(|_| {});
+    world.office = Some(address(9, 1));
+    let office: Vec<Who> = (0..100)
+        .map(|n| {
+            let who = world.open(Role::Admin, &format!("admin{n}"));
+            world.run_ms(10);
+            who
+        })
+        .collect();
+    assert!(office.iter().all(|&who| world.browsers[who].has("user_registered")));
+    world.end();
+}
+
+#[test]
+fn one_user_has_so_many_conns() {
+    let mut world = world(|_| {});
+    let max = world.limits.of_user.held_max;
+    let pages: Vec<Who> = (0..=max).map(|_| world.open(Role::Commercial, "lea")).collect();
+    world.run_ms(100);
+    let (&last, waiting) = pages[1..].split_last().unwrap();
+    assert!(waiting.iter().all(|&who| world.browsers[who].closed.is_none()), "they may take over");
+    assert_eq!(world.browsers[last].closed, Some(4429));
+    assert_eq!(error_codes(&world, last), ["too_many"]);
+    assert_eq!(world.server.stats().conns_over_user, 1);
+    let other = world.open(Role::Commercial, "karim");
+    world.run_ms(100);
+    assert!(world.browsers[other].has("user_registered"));
+    world.end();
+}
+
+#[test]
+fn refused_tokens_have_a_rate_and_good_ones_pass() {
+    let mut world = world(|_| {});
+    let (conn, good) = (world.knock(address(7, 1)).unwrap(), world.token(Role::Monitor, "m", |_| {}));
+    let ask = |world: &mut World, conn: ConnKey, token: &str| {
+        let head = format!("GET /api/streaming/status HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+        world.send_bytes(conn, head.as_bytes())
+    };
+    for _ in 0..10 {
+        assert!(ask(&mut world, conn, "x").starts_with("HTTP/1.1 401 "));
+    }
+    let refused = ask(&mut world, conn, "x");
+    assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("Retry-After: 10\r\n"), "{refused}");
+    assert_eq!((world.server.stats().tokens_refused, world.server.stats().tokens_over_rate), (11, 1));
+    assert!(ask(&mut world, conn, &good).starts_with("HTTP/1.1 200 "), "a colleague's, behind the same address");
+    let other = world.knock(address(8, 1)).unwrap();
+    assert!(ask(&mut world, other, "x").starts_with("HTTP/1.1 401 "), "another address");
+    world.run_ms(6000);
+    let again = world.knock(address(7, 2)).unwrap();
+    assert!(ask(&mut world, again, "x").starts_with("HTTP/1.1 401 "), "10 a minute");
+    world.end();
+}
+
+#[test]
+fn tokens_refused_over_websockets_have_the_same_rate() {
+    let mut world = world(|_| {});
+    world.office = Some(address(9, 1));
+    let pages: Vec<Who> = (0..11).map(|_| world.open_with("lea", "x")).collect();
+    let karim = world.open(Role::Commercial, "karim");
+    world.run_ms(10);
+    let closed: Vec<u16> = pages.iter().map(|&who| world.browsers[who].closed.unwrap()).collect();
+    assert_eq!(closed, [[4401; 10].as_slice(), &[4429]].concat());
+    assert_eq!(error_codes(&world, pages[10]), ["too_many"]);
+    assert!(world.browsers[karim].has("user_registered"), "from the same address");
+    world.end();
+}
+
+#[test]
+fn offers_of_one_user_have_a_rate_and_others_are_answered() {
+    let mut world = world(|_| {});
+    let (paul, anne) = (world.open(Role::Admin, "paul"), world.open(Role::Admin, "anne"));
+    world.run_ms(100);
+    for _ in 0..12 {
+        world.browsers[paul].say("open_audio", json!({ "sdp": "v=0" }));
+    }
+    let now = world.now;
+    world.browsers[anne].open_audio(now);
+    world.run_ms(50);
+    let codes = error_codes(&world, paul);
+    assert!(codes[..10].iter().all(|code| code == "offer_refused") && codes[10..] == ["too_many"; 2], "{codes:?}");
+    assert_eq!(world.browsers[paul].messages_of("error").last().unwrap()["retry_after_s"], 1);
+    assert_eq!(world.server.stats().offers_over_rate, 2);
+    assert!(world.browsers[anne].has("audio_ready"));
+    world.run_ms(50);
+    let now = world.now;
+    world.browsers[paul].open_audio(now);
+    world.run_ms(50);
+    assert!(world.browsers[paul].has("audio_ready"), "a moment later");
+    world.end();
+}
+
+#[test]
+fn offers_of_all_have_a_rate() {
+    let mut world = world(|limits| limits.offer_rate.burst = 5);
+    let admins: Vec<Who> = (0..7).map(|n| world.open(Role::Admin, &format!("admin{n}"))).collect();
+    world.run_ms(100);
+    let now = world.now;
+    for &who in &admins {
+        world.browsers[who].open_audio(now);
+    }
+    world.run_ms(50);
+    let (ready, refused): (Vec<Who>, Vec<Who>) =
+        admins.iter().partition(|&&who| world.browsers[who].has("audio_ready"));
+    assert_eq!((ready.len(), refused.len(), world.server.stats().offers_over_rate), (5, 2, 2));
+    let now = world.now;
+    for &who in &refused {
+        assert_eq!(error_codes(&world, who), ["too_many"]);
+        world.browsers[who].open_audio(now);
+    }
+    world.run_ms(50);
+    assert!(refused.iter().all(|&who| world.browsers[who].has("audio_ready")), "a moment later");
+    world.end();
+}
+
+#[test]
+fn conns_are_counted_in_all() {
+    let mut world = world(|limits| limits.conns_max = 10);
+    let conns: Vec<ConnKey> = (0..10).map(|n| world.knock(address(n, 1)).expect("there is room")).collect();
+    assert!(world.knock(address(10, 1)).is_none());
+    assert_eq!(world.server.stats().conns_refused, 1);
+    world.hang_up(conns[0]);
+    assert!(world.knock(address(10, 1)).is_some());
+    world.end();
+}
+
+#[test]
+fn sessions_are_counted_in_all() {
+    let mut world = world(|limits| limits.peers_max = 2);
+    let lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    let anne = world.open(Role::Admin, "anne");
+    world.run_ms(100);
+    world.browsers[anne].say("open_audio", json!({ "sdp": "v=0" }));
+    world.run_ms(100);
+    assert_eq!(error_codes(&world, anne), ["too_many"]);
+    assert_eq!(world.server.stats().peers_refused, 1);
+    world.join(paul, "lea");
+    world.run_ms(1000);
+    assert_eq!(world.browsers[paul].heard_of(lea as u16).count(), world.browsers[paul].heard.len());
+    assert!(world.browsers[paul].heard.len() > 40);
+    world.end();
+}
+
+#[test]
+fn what_all_have_buffered_is_bounded_and_who_waits_longest_is_cut() {
+    let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
+    let lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.join(paul, "lea");
+    world.run_ms(1000);
+    let half = [b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'x'; 15_000]].concat();
+    let mut hoarders = Vec::new();
+    for n in 0..10 {
+        hoarders.push(world.knock(address(n, 1)).unwrap());
+        world.send_bytes(hoarders[usize::from(n)], &half);
+        world.run_ms(10);
+    }
+    assert_eq!(world.server.stats().conns_cut_for_room, 4);
+    let cut: Vec<bool> = hoarders.iter().map(|&conn| world.server.should_close(conn)).collect();
+    assert_eq!(cut, [[true; 4].as_slice(), &[false; 6]].concat());
+    world.run_ms(1000);
+    assert!(world.browsers[paul].heard_of(lea as u16).count() >= 100, "others notice nothing");
+    assert!(world.browsers[paul].closed.is_none() && world.browsers[lea].closed.is_none());
+    for conn in hoarders {
+        world.hang_up(conn);
+    }
+    assert!(world.server.table_sizes().buffered_bytes < 1000);
+    world.end();
+}
+
+#[test]
+fn half_a_message_counts_as_buffered() {
+    let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
+    let upgrade = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // A text of 60,000 bytes, of which the last does not come.
+    let half = [&[0x81, 0xfe, 0xea, 0x60, 0, 0, 0, 0], [b'x'; 59_999].as_slice()].concat();
+    let conns: Vec<ConnKey> = (0..3).map(|n| world.knock(address(n, 1)).unwrap()).collect();
+    for &conn in &conns {
+        assert!(world.send_bytes(conn, upgrade).starts_with("HTTP/1.1 101 "));
+        world.send_bytes(conn, &half);
+        world.run_ms(1);
+    }
+    assert_eq!(world.server.stats().conns_cut_for_room, 2);
+    assert!(!world.server.should_close(conns[2]));
+    for conn in conns {
+        world.hang_up(conn);
+    }
+    world.end();
+}
+
+#[test]
+fn a_trusted_proxy_says_whose_conn_it_is() {
+    let mut world = world(|_| {});
+    world.trust_proxies(&["10.0.0.0/8"]);
+    let proxy = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
+    let ask = |world: &mut World, remote: SocketAddr, lines: &str| {
+        let conn = world.knock(remote).expect("there is room");
+        (conn, world.send_bytes(conn, format!("GET /health HTTP/1.1\r\n{lines}\r\n").as_bytes()))
+    };
+    let max = world.limits.of_stranger.held_max as u16;
+    // Only the last hop before the proxies counts: the rest is the client's own words.
+    for n in 0..max {
+        let lines = format!("X-Forwarded-For: 192.0.2.{n}, 198.51.100.7\r\nX-Forwarded-For: 10.0.0.2\r\n");
+        assert!(ask(&mut world, proxy(n), &lines).1.starts_with("HTTP/1.1 200 "));
+    }
+    let (_, answer) = ask(&mut world, proxy(1000), "Forwarded: for=198.51.100.7;proto=https\r\n");
+    assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("Connection: close"), "{answer}");
+    assert_eq!(world.server.stats().conns_over_address, 1);
+    assert!(world.knock(SocketAddr::from(([198, 51, 100, 7], 1))).is_none(), "the same client without the proxy");
+    let (shared, answer) = ask(&mut world, proxy(1001), "X-Forwarded-For: 198.51.100.8\r\n");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "another client: {answer}");
+    let again = b"GET /health HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
+    let answer = world.send_bytes(shared, again);
+    assert!(answer.starts_with("HTTP/1.1 429 "), "a proxy uses one conn for several clients: {answer}");
+    // What no proxy says is worth nothing.
+    for n in 0..max {
+        let (_, answer) = ask(&mut world, address(9, n), &format!("X-Forwarded-For: 192.0.2.{n}\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 200 "));
+    }
+    assert!(world.knock(address(9, 1000)).is_none());
+    world.end();
+}
