@@ -56,7 +56,7 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// From a full head to a full body (408 after).
     pub body_timeout: Duration,
-    /// Requests of one conn whose answers were not written yet (429 above).
+    /// Answers of one conn that were not written yet; requests behind them wait.
     pub pipelined_max: usize,
     /// An HTTP conn between two requests.
     pub keep_alive: Duration,

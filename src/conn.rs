@@ -52,8 +52,8 @@ pub enum ConnEvent {
     Request(Request),
     /// A request that can't be served; the conn must be told and closed.
     BadRequest(HttpError),
-    /// More requests than the client has read answers.
-    TooManyRequests,
+    /// Requests wait until the client has read the answers before them.
+    Held,
     Text(Utf8Bytes),
     /// A pong, or a ping that was answered.
     Alive,
@@ -92,6 +92,8 @@ pub struct Conn {
     largest: usize,
     /// HTTP responses since nothing waited.
     responses: usize,
+    /// Whether requests wait until those are read.
+    is_held: bool,
     /// How many bytes were buffered when this was asked last.
     reckoned: usize,
     /// Since when more is buffered than what passes through.
@@ -113,6 +115,7 @@ impl Conn {
             written: 0,
             largest: 0,
             responses: 0,
+            is_held: false,
             reckoned: 0,
             waiting: None,
             heard: now,
@@ -153,16 +156,19 @@ impl Conn {
     pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
         match &mut self.state {
             State::Head { received, .. } => {
-                // A client that asks without reading the answers waits.
                 if received.is_empty() {
                     return None;
                 }
-                if self.out.len() - self.written > limits.conn_queue_bytes_max / 2 {
-                    return (received.len() > 4 * limits.head_bytes_max).then_some(ConnEvent::TooSlow);
+                // A client that asks without reading the answers waits.
+                let is_full = self.out.len() - self.written > limits.conn_queue_bytes_max / 2;
+                if is_full || self.responses >= limits.pipelined_max {
+                    if received.len() > 4 * limits.head_bytes_max {
+                        return Some(ConnEvent::TooSlow);
+                    }
+                    return (!mem::replace(&mut self.is_held, true)).then_some(ConnEvent::Held);
                 }
                 match http::parse_request(received, limits.head_bytes_max) {
                     Ok(None) => None,
-                    Ok(Some(_)) if self.responses >= limits.pipelined_max => Some(ConnEvent::TooManyRequests),
                     Ok(Some((request, head_bytes))) => {
                         received.drain(..head_bytes);
                         self.begin_body(now, request, limits)
@@ -349,6 +355,7 @@ impl Conn {
             if self.out.is_empty() {
                 self.largest = 0;
                 self.responses = 0;
+                self.is_held = false;
             }
             // A large answer must not keep its buffer for the rest of the conn's life.
             self.out.shrink_to(self.out.len().max(4096));
@@ -534,10 +541,11 @@ mod tests {
         let ask = b"GET /a HTTP/1.1\r\n\r\n";
         let Some(ConnEvent::Request(request)) = client.send(ask) else { panic!("no request") };
         client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
-        assert!(client.send(ask).is_none(), "the answers before it fill the queue");
+        assert!(matches!(client.send(ask), Some(ConnEvent::Held)), "the answers before it fill the queue");
         client.read();
         assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Request(_))));
         client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
+        assert!(matches!(client.send(ask), Some(ConnEvent::Held)));
         let sent = (0..10_000).take_while(|_| client.send(ask).is_none()).count();
         assert!(sent * ask.len() <= 4 * client.limits.head_bytes_max, "{sent}");
         assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::TooSlow)));
@@ -576,7 +584,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_reading_the_answers_are_counted() {
+    fn requests_wait_until_the_answers_before_them_are_read() {
         let mut client = Client::new();
         let ask = b"GET /a HTTP/1.1\r\n\r\n";
         let max = client.limits.pipelined_max;
@@ -587,7 +595,8 @@ mod tests {
             };
             client.respond(&request, b"1");
         }
-        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::TooManyRequests)));
+        assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Held)));
+        assert!(client.conn.poll(client.now, &client.limits).is_none());
         client.read();
         assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Request(_))));
     }

@@ -57,8 +57,8 @@ pub struct Stats {
     pub conns_timed_out: u64,
     /// HTTP requests and WebSocket messages that could not be read.
     pub requests_malformed: u64,
-    /// HTTP conns closed for more requests than they read answers.
-    pub requests_pipelined: u64,
+    /// How often requests waited because their client had not read the answers before them.
+    pub requests_held: u64,
     /// WebSocket conns closed for too many messages.
     pub conns_over_rate: u64,
     /// Tokens that did not verify.

@@ -39,7 +39,6 @@ use crate::rate::Bucket;
 use crate::stats::Stats;
 use crate::token::{Claims, Verifier};
 use crate::web;
-use crate::wire::http::Status;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
 use admission::Visitor;
@@ -331,10 +330,7 @@ impl Server {
                     self.stats.requests_malformed += 1;
                     self.respond_status(now, conn, error.status());
                 }
-                ConnEvent::TooManyRequests => {
-                    self.stats.requests_pipelined += 1;
-                    self.respond_status(now, conn, Status::TooManyRequests);
-                }
+                ConnEvent::Held => self.stats.requests_held += 1,
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
                 ConnEvent::WebsocketClosed => {
