@@ -18,7 +18,7 @@ use divan::counter::ItemsCount;
 use ecoute::outbox::Outbox;
 
 use crate::link::Quality;
-use crate::world::{Who, World};
+use crate::world::{Who, World, is_media};
 
 fn main() {
     divan::main();
@@ -55,7 +55,6 @@ impl Fanout {
             self.world.server.handle_timeout(now, &mut self.out);
             let mut datagrams = self.world.browsers[self.lea].handle_timeout(now);
             // What else a browser sends is for its own session only.
-            let is_media = |bytes: &[u8]| bytes.len() > 60 && (128..192).contains(&bytes[0]);
             let media = datagrams.iter().position(|(_, bytes)| is_media(bytes));
             let packet = media.map(|index| datagrams.remove(index).1);
             for (_, bytes) in datagrams {

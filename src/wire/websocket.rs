@@ -3,9 +3,11 @@
 //! Invariant: what waits in the pipe never exceeds what was pushed since the last poll plus what that poll wrote.
 
 use std::io::{self, Read, Write};
+use std::mem;
 
 use tungstenite::error::{CapacityError, ProtocolError};
-use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::frame::FrameHeader;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, Utf8Bytes};
 
@@ -97,10 +99,16 @@ impl Websocket {
         }
     }
 
-    /// Queues a text message.
+    /// Queues a text message, unless the closing handshake has begun: then nobody waits for it any more.
     pub fn send_text(&mut self, text: &str) {
-        // An error here means that the closing handshake has begun: nobody waits for this message any more.
-        let _ = self.inner.send(Message::text(text));
+        if !self.inner.can_write() {
+            return;
+        }
+        // Past the library, whose own buffer would keep room for the largest message ever.
+        let header = FrameHeader { opcode: OpCode::Data(Data::Text), ..FrameHeader::default() };
+        let output = &mut self.inner.get_mut().output;
+        header.format(text.len() as u64, output).expect("writing to memory does not fail");
+        output.extend(text.as_bytes());
     }
 
     /// Queues a ping.
@@ -117,11 +125,11 @@ impl Websocket {
 
     /// Moves the bytes for the client to the end of `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.inner.get_mut().output);
+        out.append(&mut mem::take(&mut self.inner.get_mut().output));
     }
 }
 
-/// Two buffers that look like a socket.
+/// Two buffers that look like a socket; empty they hold no memory.
 #[derive(Debug, Default)]
 struct Pipe {
     input: Vec<u8>,
@@ -136,6 +144,9 @@ impl Read for Pipe {
         let len = self.input.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(self.input.drain(..len)) {
             *to = from;
+        }
+        if self.input.is_empty() {
+            self.input = Vec::new();
         }
         Ok(len)
     }

@@ -554,7 +554,7 @@ impl World {
 }
 
 /// Tells whether a datagram is RTP: neither STUN, DTLS nor RTCP (RFC 7983, RFC 5761 §4).
-fn is_media(contents: &[u8]) -> bool {
+pub fn is_media(contents: &[u8]) -> bool {
     matches!(contents, [128..=191, payload_type, ..] if !(64..96).contains(&(payload_type & 0x7f)))
 }
 
