@@ -459,7 +459,7 @@ pub fn timeout_response() -> Response<'static> {
 mod tests {
     use super::*;
 
-    const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
     struct Client {
@@ -507,11 +507,11 @@ mod tests {
     #[test]
     fn requests_come_one_by_one_however_they_are_cut() {
         let mut client = Client::new();
-        let both = b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n";
-        for byte in &both[..18] {
+        let both = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n";
+        for byte in &both[..27] {
             assert!(client.send(&[*byte]).is_none());
         }
-        let Some(ConnEvent::Request(first)) = client.send(&both[18..]) else { panic!("no request") };
+        let Some(ConnEvent::Request(first)) = client.send(&both[27..]) else { panic!("no request") };
         client.respond(&first, b"1");
         let Some(ConnEvent::Request(second)) = client.conn.poll(client.now, &client.limits) else {
             panic!("no request")
@@ -538,7 +538,7 @@ mod tests {
     #[test]
     fn a_client_that_asks_and_does_not_read_waits_and_then_is_cut() {
         let mut client = Client::new();
-        let ask = b"GET /a HTTP/1.1\r\n\r\n";
+        let ask = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
         let Some(ConnEvent::Request(request)) = client.send(ask) else { panic!("no request") };
         client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
         assert!(matches!(client.send(ask), Some(ConnEvent::Held)), "the answers before it fill the queue");
@@ -553,13 +553,13 @@ mod tests {
 
     #[test]
     fn a_body_comes_whole_in_time_or_not_at_all() {
-        let post = |length: usize| format!("POST /a HTTP/1.1\r\nContent-Length: {length}\r\n\r\n");
+        let post = |length: usize| format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
         let mut client = Client::new();
         let most = client.limits.body_bytes_max;
         assert!(client.send(post(most).as_bytes()).is_none());
         assert!(client.send(&vec![b'x'; most - 1]).is_none());
         assert_eq!(client.wait(client.limits.body_timeout - Duration::from_millis(1)), None);
-        assert!(matches!(client.send(b"xGET /b HTTP/1.1\r\n\r\n"), Some(ConnEvent::Request(_))));
+        assert!(matches!(client.send(b"xGET /b HTTP/1.1\r\nHost: a\r\n\r\n"), Some(ConnEvent::Request(_))));
         let Some(ConnEvent::Request(next)) = client.conn.poll(client.now, &client.limits) else {
             panic!("no request")
         };
@@ -577,7 +577,7 @@ mod tests {
     #[test]
     fn who_asks_whether_to_send_a_body_is_told() {
         let mut client = Client::new();
-        let head = b"POST /a HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+        let head = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
         assert!(client.send(head).is_none());
         assert_eq!(client.read(), b"HTTP/1.1 100 Continue\r\n\r\n");
         assert!(matches!(client.send(b"xx"), Some(ConnEvent::Request(_))));
@@ -586,7 +586,7 @@ mod tests {
     #[test]
     fn requests_wait_until_the_answers_before_them_are_read() {
         let mut client = Client::new();
-        let ask = b"GET /a HTTP/1.1\r\n\r\n";
+        let ask = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
         let max = client.limits.pipelined_max;
         client.conn.push(client.now, &ask.repeat(max + 1), &client.limits);
         for _ in 0..max {

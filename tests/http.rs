@@ -51,38 +51,49 @@ fn each_request_has_its_answer() {
     let upgrade =
         "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n";
     let from = |origin: &str| format!("GET /ws HTTP/1.1\r\nHost: here:8080\r\nOrigin: {origin}\r\n{upgrade}\r\n");
-    let status =
-        |token: &str| format!("GET /api/streaming/status HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let status = |token: &str| {
+        format!("GET /api/streaming/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
+    };
     let admin = token(Role::Admin, |_| {});
     let monitor = token(Role::Monitor, |_| {});
     let commercial = token(Role::Commercial, |_| {});
     let expired = token(Role::Admin, |claims| claims.exp = claims.iat - 1);
     let empty = r#"{"active_commercials":0,"total_listeners":0,"commercial_details":{}}"#;
-    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(17_000));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(17_000));
     let cases: &[(&str, String, &str, &str)] = &[
-        ("health", "GET /health HTTP/1.1\r\n\r\n".into(), "200", r#"{"status":"ok"}"#),
-        ("health, head", "HEAD /health HTTP/1.1\r\n\r\n".into(), "200", "Content-Length: 15\r\n\r\n"),
-        ("health, posted", "POST /health HTTP/1.1\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
-        ("nothing", "GET /nothing HTTP/1.1\r\n\r\n".into(), "404", r#""code":"not_found""#),
-        ("start page", "GET / HTTP/1.1\r\n\r\n".into(), "200", "text/html"),
-        ("query", "GET /admin?x=1 HTTP/1.1\r\n\r\n".into(), "200", "default-src 'none'"),
-        ("worker", "GET /service-worker.js HTTP/1.1\r\n\r\n".into(), "200", "worker-src 'self'"),
-        ("manifest", "GET /commercial.webmanifest HTTP/1.1\r\n\r\n".into(), "200", "application/manifest+json"),
-        ("page, position", "GET /commercial HTTP/1.1\r\n\r\n".into(), "200", "geolocation=(self)"),
-        ("library", "GET /ecoute.js HTTP/1.1\r\n\r\n".into(), "200", "text/javascript"),
-        ("page, posted", "POST /admin HTTP/1.1\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
+        ("health", "GET /health HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", r#"{"status":"ok"}"#),
+        ("health, head", "HEAD /health HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", "Content-Length: 15\r\n\r\n"),
+        ("health, posted", "POST /health HTTP/1.1\r\nHost: a\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
+        ("nothing", "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".into(), "404", r#""code":"not_found""#),
+        ("start page", "GET / HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", "text/html"),
+        ("query", "GET /admin?x=1 HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", "default-src 'none'"),
+        ("worker", "GET /service-worker.js HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", "worker-src 'self'"),
+        (
+            "manifest",
+            "GET /commercial.webmanifest HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "200",
+            "application/manifest+json",
+        ),
+        ("page, position", "GET /commercial HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", "geolocation=(self)"),
+        ("library", "GET /ecoute.js HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", "text/javascript"),
+        ("page, posted", "POST /admin HTTP/1.1\r\nHost: a\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
         ("status, admin", status(&admin), "200", empty),
         ("status, monitor", status(&monitor), "200", empty),
         ("status, commercial", status(&commercial), "403", r#""code":"not_allowed""#),
         ("status, expired", status(&expired), "401", "WWW-Authenticate: Bearer"),
-        ("status, no token", "GET /api/streaming/status HTTP/1.1\r\n\r\n".into(), "401", "token_refused"),
+        (
+            "status, no token",
+            "GET /api/streaming/status HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "401",
+            "token_refused",
+        ),
         ("websocket, own origin", from("http://here:8080"), "101", "Sec-WebSocket-Accept: "),
         ("websocket, allowed origin", from("https://app.example"), "101", ""),
         ("websocket, program", from("x").replace("Origin: x\r\n", ""), "101", ""),
         ("websocket, foreign origin", from("https://evil.example"), "403", "origin_refused"),
         ("websocket, null origin", from("null"), "403", "origin_refused"),
-        ("websocket, no upgrade", "GET /ws HTTP/1.1\r\n\r\n".into(), "426", "Upgrade: websocket"),
-        ("websocket, posted", "POST /ws HTTP/1.1\r\n\r\n".into(), "405", "Allow: GET\r\n"),
+        ("websocket, no upgrade", "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n".into(), "426", "Upgrade: websocket"),
+        ("websocket, posted", "POST /ws HTTP/1.1\r\nHost: a\r\n\r\n".into(), "405", "Allow: GET\r\n"),
         ("long", long, "431", "Connection: close"),
         ("no http", "\u{16}\u{3}\u{1}".into(), "400", "Connection: close"),
     ];
@@ -97,13 +108,14 @@ fn each_request_has_its_answer() {
 fn a_conn_lives_as_long_as_its_client_wants() {
     let (mut server, now) = server();
     let cases = [
-        ("keep-alive", "GET /health HTTP/1.1\r\n\r\n", 1, false),
-        ("close", "GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", 1, true),
+        ("keep-alive", "GET /health HTTP/1.1\r\nHost: a\r\n\r\n", 1, false),
+        ("close", "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 1, true),
         ("HTTP/1.0", "GET /health HTTP/1.0\r\n\r\n", 1, true),
-        ("pipelined", "GET /health HTTP/1.1\r\n\r\nGET /health HTTP/1.1\r\n\r\n", 2, false),
+        ("pipelined", "GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /health HTTP/1.1\r\nHost: a\r\n\r\n", 2, false),
         (
             "a body that nobody uses",
-            "GET /health HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /health HTTP/1.1\r\n\r\n",
+            "GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n\
+             helloGET /health HTTP/1.1\r\nHost: a\r\n\r\n",
             2,
             false,
         ),
@@ -117,11 +129,11 @@ fn a_conn_lives_as_long_as_its_client_wants() {
 #[test]
 fn a_page_is_sent_once_and_then_only_confirmed() {
     let (mut server, now) = server();
-    let (answer, _) = exchange(&mut server, now, "GET /admin HTTP/1.1\r\n\r\n");
+    let (answer, _) = exchange(&mut server, now, "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
     let etag = answer.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
     assert!(etag.starts_with('"') && etag.len() == 34, "strong and quoted: {etag}");
     for (known, status) in [(etag, "304"), ("\"other\"", "200"), ("*", "304")] {
-        let request = format!("GET /admin HTTP/1.1\r\nIf-None-Match: {known}\r\n\r\n");
+        let request = format!("GET /admin HTTP/1.1\r\nHost: a\r\nIf-None-Match: {known}\r\n\r\n");
         let (answer, _) = exchange(&mut server, now, &request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{known}: {answer}");
         assert!(answer.contains(etag), "{known}: {answer}");
@@ -131,9 +143,10 @@ fn a_page_is_sent_once_and_then_only_confirmed() {
 #[test]
 fn a_page_is_compressed_for_who_can_read_it() {
     let (mut server, now) = server();
-    let (plain, _) = exchange(&mut server, now, "GET /page.css HTTP/1.1\r\n\r\n");
+    let (plain, _) = exchange(&mut server, now, "GET /page.css HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!plain.contains("Content-Encoding"), "{plain}");
-    let (gzip, _) = exchange(&mut server, now, "GET /page.css HTTP/1.1\r\nAccept-Encoding: gzip, br\r\n\r\n");
+    let (gzip, _) =
+        exchange(&mut server, now, "GET /page.css HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip, br\r\n\r\n");
     assert!(gzip.contains("Content-Encoding: gzip\r\n") && gzip.contains("Vary: Accept-Encoding\r\n"), "{gzip}");
     let tag = |answer: &str| answer.lines().find_map(|line| line.strip_prefix("ETag: ")).map(str::to_owned);
     assert_ne!(tag(&plain), tag(&gzip), "two forms, two tags (RFC 9110 §8.8.3)");
@@ -147,7 +160,8 @@ fn a_page_is_compressed_for_who_can_read_it() {
 #[test]
 fn other_origins_are_told_only_if_they_are_allowed() {
     let (mut server, now) = server();
-    let ask = |method: &str, origin: &str| format!("{method} /ecoute.js HTTP/1.1\r\nOrigin: {origin}\r\n\r\n");
+    let ask =
+        |method: &str, origin: &str| format!("{method} /ecoute.js HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n\r\n");
     for method in ["GET", "OPTIONS"] {
         let (answer, _) = exchange(&mut server, now, &ask(method, "https://app.example"));
         assert!(answer.contains("Access-Control-Allow-Origin: https://app.example\r\n"), "{answer}");

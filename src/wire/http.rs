@@ -1,6 +1,8 @@
 //! Reads the heads of HTTP/1.1 requests and writes responses (RFC 9112), as little of both as this server needs.
 //!
-//! A body has the length that its head announces; one of unknown length is refused (RFC 9112 §6.3).
+//! A proxy in front may read a head that is not quite one in another way than we do, and then see another request
+//! than we answer (RFC 9112 §11.2): whatever could be read in two ways is refused. A body has the length that its head
+//! announces; one of unknown length is refused (RFC 9112 §6.3).
 
 use std::fmt::Write as _;
 
@@ -73,24 +75,65 @@ pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(R
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(too_large),
         Err(_) => return Err(HttpError::Malformed),
     };
-    let target = head.path.unwrap_or_default();
-    let mut request = Request {
-        method: head.method.unwrap_or_default().to_owned(),
-        path: target.split('?').next().unwrap_or_default().to_owned(),
-        keep_alive: head.version == Some(1),
-        ..Request::default()
-    };
+    if has_bare_line_feed(received.get(..head_bytes).unwrap_or_default()) {
+        return Err(HttpError::Malformed);
+    }
+    let is_1_1 = head.version == Some(1);
+    let method = head.method.unwrap_or_default();
+    let (authority, path) = split_target(method, head.path.unwrap_or_default()).ok_or(HttpError::Malformed)?;
+    let mut request =
+        Request { method: method.to_owned(), path: path.to_owned(), keep_alive: is_1_1, ..Request::default() };
     let mut upgrade = Upgrade::default();
     let mut body = Body::default();
     for header in head.headers.iter() {
-        let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Malformed)?.trim();
+        let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Malformed)?;
         read_header(&mut request, &mut upgrade, &mut body, header.name, value)?;
     }
     request.body_bytes = body.length()?;
-    if upgrade.is_complete() {
+    if is_1_1 && request.host.is_none() {
+        return Err(HttpError::Malformed);
+    }
+    // Where the target names a host, it is the one that counts (RFC 9112 §3.2.2).
+    if let Some(authority) = authority {
+        request.host = Some(authority.to_owned());
+    }
+    if !request.host.as_deref().is_none_or(is_host) {
+        return Err(HttpError::Malformed);
+    }
+    if is_1_1 && upgrade.is_complete() {
         request.websocket_key = upgrade.key;
     }
     Ok(Some((request, head_bytes)))
+}
+
+/// Tells whether a line ends without a carriage return, which the parser takes for its end and others may not
+/// (RFC 9112 §2.2).
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    let mut before = 0;
+    head.iter().any(|&byte| std::mem::replace(&mut before, byte) != b'\r' && byte == b'\n')
+}
+
+/// Returns the host that a request's target names, if it does, and its path without the query (RFC 9112 §3.2).
+fn split_target<'a>(method: &str, target: &'a str) -> Option<(Option<&'a str>, &'a str)> {
+    if !target.is_ascii() || target.contains('#') {
+        return None;
+    }
+    let without_query = target.split('?').next()?;
+    if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
+        return Some((None, without_query));
+    }
+    let (scheme, rest) = without_query.split_once("://")?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    Some((Some(authority), if path.is_empty() { "/" } else { path }))
+}
+
+/// Tells whether a text has the shape of a host, and maybe a port (RFC 3986 §3.2, without a user).
+fn is_host(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
 /// What a WebSocket upgrade needs besides its key.
@@ -138,11 +181,13 @@ fn read_header(
     match name.to_ascii_lowercase().as_str() {
         "host" if request.host.is_some() => return Err(HttpError::Malformed),
         "host" => request.host = Some(value.to_owned()),
+        "origin" if request.origin.is_some() => return Err(HttpError::Malformed),
         "origin" => request.origin = Some(value.to_owned()),
         "if-none-match" => request.if_none_match = Some(value.to_owned()),
         "forwarded" => append(&mut request.forwarded, value),
         "x-forwarded-for" => append(&mut request.x_forwarded_for, value),
         "accept-encoding" => request.accepts_gzip |= accepts(value, "gzip"),
+        "authorization" if request.bearer.is_some() => return Err(HttpError::Malformed),
         "authorization" => {
             let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
             if scheme.eq_ignore_ascii_case("bearer") {
@@ -317,7 +362,7 @@ mod tests {
             ("nothing", "", Ok(None)),
             ("half a line", "GET /hea", Ok(None)),
             ("no empty line yet", "GET / HTTP/1.1\r\nHost: a\r\n", Ok(None)),
-            ("complete", "GET / HTTP/1.1\r\n\r\n", Ok(Some(()))),
+            ("complete", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(()))),
             ("too long", &long, too_large),
             ("too long and unfinished", &long[..1500], too_large),
             ("too many lines", &many, too_large),
@@ -330,14 +375,111 @@ mod tests {
     }
 
     #[test]
+    fn heads_that_others_may_read_in_another_way() {
+        let with = |lines: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+        let (good, bad) = (Ok(Some(())), Err(HttpError::Malformed));
+        let cases: &[(&str, String, Result<Option<()>, HttpError>)] = &[
+            ("an empty line before", format!("\r\n{}", with("")), good),
+            ("a bare line feed before", format!("\n{}", with("")), bad),
+            ("a bare line feed after the first line", "GET / HTTP/1.1\nHost: a\r\n\r\n".into(), bad),
+            ("a bare line feed after a header", with("A: b\n"), bad),
+            ("a bare line feed before the end", "GET / HTTP/1.1\r\nHost: a\n\r\n".into(), bad),
+            ("a bare line feed at the end", "GET / HTTP/1.1\r\nHost: a\r\n\n".into(), bad),
+            ("only bare line feeds", "GET / HTTP/1.1\nHost: a\n\n".into(), bad),
+            ("a bare carriage return in a value", with("A: b\rc\r\n"), bad),
+            ("a bare carriage return after a header", with("A: b\rB: c\r\n"), bad),
+            ("a bare carriage return in the first line", "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n".into(), bad),
+            ("two carriage returns", with("A: b\r\r\n"), bad),
+            ("a folded line", with("A: b\r\n c\r\n"), bad),
+            ("a line folded by a tab", with("A: b\r\n\tc\r\n"), bad),
+            ("a first header with space before", "GET / HTTP/1.1\r\n Host: a\r\n\r\n".into(), bad),
+            ("a space before the colon", with("A : b\r\n"), bad),
+            ("a space in a name", with("A B: b\r\n"), bad),
+            ("no name", with(": b\r\n"), bad),
+            ("no colon", with("A\r\n"), bad),
+            ("a name with other letters", with("É: b\r\n"), bad),
+            ("NUL in a value", with("A: b\0c\r\n"), bad),
+            ("NUL in a name", with("A\0: b\r\n"), bad),
+            ("NUL in the target", "GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n".into(), bad),
+            ("an escape in a value", with("A: \u{1b}[31m\r\n"), bad),
+            ("two spaces in the first line", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".into(), bad),
+            ("a tab in the first line", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), bad),
+            ("a space behind the first line", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n".into(), bad),
+            ("no target", "GET HTTP/1.1\r\nHost: a\r\n\r\n".into(), bad),
+            ("no version", "GET /\r\nHost: a\r\n\r\n".into(), bad),
+            ("another version", "GET / HTTP/1.2\r\nHost: a\r\n\r\n".into(), bad),
+            ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), bad),
+            ("no host", "GET / HTTP/1.1\r\n\r\n".into(), bad),
+            ("no host in HTTP/1.0", "GET / HTTP/1.0\r\n\r\n".into(), good),
+            ("two hosts", with("host: a\r\n"), bad),
+            ("an empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n".into(), bad),
+            ("a host with a space", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n".into(), bad),
+            ("a host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".into(), bad),
+            ("a host with a user", "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n".into(), bad),
+            ("a host with a port", "GET / HTTP/1.1\r\nHost: [2001:db8::1]:8080\r\n\r\n".into(), good),
+            ("one origin", with("Origin: http://a\r\n"), good),
+            ("two origins", with("Origin: http://a\r\norigin: http://b\r\n"), bad),
+            ("two tokens", with("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"), bad),
+        ];
+        for (name, text, want) in cases {
+            assert_eq!(parse(text).map(|parsed| parsed.map(|_| ())), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn targets_in_all_their_forms() {
+        let cases = [
+            ("GET", "/a?b", Some(("here", "/a"))),
+            ("GET", "//a", Some(("here", "//a"))),
+            ("GET", "http://there/a?b", Some(("there", "/a"))),
+            ("GET", "HTTPS://there:1", Some(("there:1", "/"))),
+            ("GET", "http://there?b=http://elsewhere/", Some(("there", "/"))),
+            ("GET", "http://", None),
+            ("GET", "http://user@there/", None),
+            ("GET", "ftp://there/a", None),
+            ("GET", "a/b", None),
+            ("GET", "here:443", None),
+            ("CONNECT", "here:443", None),
+            ("OPTIONS", "*", Some(("here", "*"))),
+            ("GET", "*", None),
+            ("GET", "/a#b", None),
+            ("GET", "/é", None),
+            ("GET", "/%C3%A9", Some(("here", "/%C3%A9"))),
+        ];
+        for (method, target, want) in cases {
+            let parsed = parse(&format!("{method} {target} HTTP/1.1\r\nHost: here\r\n\r\n"));
+            let parsed = parsed.ok().flatten().map(|(request, _)| (request.host.unwrap(), request.path));
+            let parsed = parsed.as_ref().map(|(host, path)| (host.as_str(), path.as_str()));
+            assert_eq!(parsed, want, "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn the_longest_head_and_one_byte_more() {
+        let of = |len: usize| {
+            let without = "GET / HTTP/1.1\r\nHost: a\r\nA: \r\n\r\n".len();
+            format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(len - without))
+        };
+        let too_large = Err(HttpError::HeadTooLarge { bytes_max: 1024 });
+        let read = |text: &str| parse(text).map(|parsed| parsed.map(|(_, head_bytes)| head_bytes));
+        assert_eq!(read(&of(1024)), Ok(Some(1024)));
+        assert_eq!(read(&format!("{}GET /", of(1024))), Ok(Some(1024)), "more behind it is another's");
+        assert_eq!(read(&of(1024)[..1023]), Ok(None));
+        assert_eq!(read(&of(1025)), too_large);
+        assert_eq!(read(&of(1025)[..1024]), Ok(None));
+    }
+
+    #[test]
     fn keep_alive_and_upgrades() {
-        let request = |lines: &str| parse(&format!("GET / HTTP/1.1\r\n{lines}\r\n")).unwrap().unwrap().0;
+        let request = |lines: &str| parse(&format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).unwrap().unwrap().0;
         assert!(!request("Connection: Close\r\n").keep_alive);
         assert!(!parse("GET / HTTP/1.0\r\n\r\n").unwrap().unwrap().0.keep_alive);
         let upgrade = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n";
         assert_eq!(request(upgrade).websocket_key, None, "no version");
         let complete = format!("{upgrade}Sec-WebSocket-Version: 13\r\n");
         assert_eq!(request(&complete).websocket_key.as_deref(), Some("k"));
+        let old = parse(&format!("GET / HTTP/1.0\r\n{complete}\r\n")).unwrap().unwrap().0;
+        assert_eq!(old.websocket_key, None, "HTTP/1.0 has no upgrades (RFC 9110 §7.8)");
     }
 
     #[test]
@@ -358,7 +500,7 @@ mod tests {
             ("both turned", "Transfer-Encoding: x\r\nContent-Length: 0\r\n", Err(HttpError::Malformed)),
         ];
         for (name, lines, want) in cases {
-            let parsed = parse(&format!("POST / HTTP/1.1\r\n{lines}\r\n"));
+            let parsed = parse(&format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
             assert_eq!(parsed.map(|parsed| parsed.unwrap().0.body_bytes), *want, "{name}");
         }
     }

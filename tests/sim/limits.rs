@@ -84,7 +84,8 @@ fn refused_tokens_have_a_rate_and_good_ones_pass() {
     let mut world = world(|_| {});
     let (conn, good) = (world.knock(address(7, 1)).unwrap(), world.token(Role::Monitor, "m", |_| {}));
     let ask = |world: &mut World, conn: ConnKey, token: &str| {
-        let head = format!("GET /api/streaming/status HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let head =
+            format!("GET /api/streaming/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         world.send_bytes(conn, head.as_bytes())
     };
     for _ in 0..10 {
@@ -224,7 +225,7 @@ fn what_all_have_buffered_is_bounded_and_who_waits_longest_is_cut() {
 #[test]
 fn half_a_message_counts_as_buffered() {
     let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
-    let upgrade = b"GET /ws HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    let upgrade = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     // A text of 60,000 bytes, of which the last does not come.
     let half = [&[0x81, 0xfe, 0xea, 0x60, 0, 0, 0, 0], [b'x'; 59_999].as_slice()].concat();
@@ -249,7 +250,7 @@ fn a_trusted_proxy_says_whose_conn_it_is() {
     let proxy = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
     let ask = |world: &mut World, remote: SocketAddr, lines: &str| {
         let conn = world.knock(remote).expect("there is room");
-        (conn, world.send_bytes(conn, format!("GET /health HTTP/1.1\r\n{lines}\r\n").as_bytes()))
+        (conn, world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes()))
     };
     let max = world.limits.of_stranger.held_max as u16;
     // Only the last hop before the proxies counts: the rest is the client's own words.
@@ -263,7 +264,7 @@ fn a_trusted_proxy_says_whose_conn_it_is() {
     assert!(world.knock(SocketAddr::from(([198, 51, 100, 7], 1))).is_none(), "the same client without the proxy");
     let (shared, answer) = ask(&mut world, proxy(1001), "X-Forwarded-For: 198.51.100.8\r\n");
     assert!(answer.starts_with("HTTP/1.1 200 "), "another client: {answer}");
-    let again = b"GET /health HTTP/1.1\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
+    let again = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
     let answer = world.send_bytes(shared, again);
     assert!(answer.starts_with("HTTP/1.1 429 "), "a proxy uses one conn for several clients: {answer}");
     // What no proxy says is worth nothing.
