@@ -16,6 +16,9 @@ use crate::wire::websocket::{Incoming, Websocket, WebsocketError};
 /// How much that was written is kept in front of what waits, in bytes.
 const WRITTEN_BYTES_KEPT: usize = 64 * 1024;
 
+/// How much room for answers a conn keeps, in bytes.
+const OUT_BYTES_KEPT: usize = 4096;
+
 /// What any conn may have buffered for any time, in bytes.
 const PASSING_BYTES: usize = 4096;
 
@@ -358,11 +361,11 @@ impl Conn {
                 self.is_held = false;
             }
             // A large answer must not keep its buffer for the rest of the conn's life.
-            self.out.shrink_to(self.out.len().max(4096));
+            self.out.shrink_to(self.out.len().max(OUT_BYTES_KEPT));
         }
     }
 
-    /// Returns how many bytes are buffered, before what changed since this was asked last and after.
+    /// Returns how many bytes are buffered beyond what every conn keeps: as this was asked last, and now.
     pub fn reckon(&mut self, now: Instant) -> (usize, usize) {
         let input = match &self.state {
             State::Head { received, .. } | State::Body { received, .. } => received.len(),
@@ -371,7 +374,7 @@ impl Conn {
             }
             State::Closing { websocket: None, .. } | State::Dead => 0,
         };
-        let buffered = self.out.len() + input;
+        let buffered = self.out.capacity().max(OUT_BYTES_KEPT) - OUT_BYTES_KEPT + input;
         let before = mem::replace(&mut self.reckoned, buffered);
         self.waiting = (buffered > PASSING_BYTES).then(|| self.waiting.unwrap_or(now));
         (before, buffered)

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what waits in the pipe never exceeds what was pushed since the last poll plus what that poll wrote.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::mem;
 
 use tungstenite::error::{CapacityError, ProtocolError};
@@ -11,12 +11,31 @@ use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, Utf8Bytes};
 
+/// How much the library reads at once, in bytes.
+const READ_BUFFER_BYTES: usize = 4096;
+
 /// The server's end of one WebSocket, after the upgrade.
 #[derive(Debug)]
 pub struct Websocket {
     inner: tungstenite::WebSocket<Pipe>,
-    /// Bytes that came since the last message was whole.
+    message_bytes_max: usize,
+    progress: Progress,
+    is_closing: bool,
+}
+
+/// How far the client is with its message, which the library does not say.
+#[derive(Debug, Default)]
+struct Progress {
+    /// The header that has begun.
+    header: Vec<u8>,
+    /// What is to come of the frame behind the last whole header.
+    payload: u64,
+    /// Whether more frames of the message are to come.
+    has_more: bool,
+    /// Bytes since the last message was whole.
     unfinished: usize,
+    /// The most that they were since the library's buffer was new.
+    largest: usize,
 }
 
 /// What a client sent.
@@ -43,26 +62,23 @@ pub enum WebsocketError {
 impl Websocket {
     /// Returns a WebSocket whose upgrade has just been answered.
     pub fn new(message_bytes_max: usize) -> Websocket {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4096)
-            .write_buffer_size(0)
-            // The queue behind the pipe is the bound.
-            .max_write_buffer_size(usize::MAX)
-            .max_message_size(Some(message_bytes_max))
-            .max_frame_size(Some(message_bytes_max));
-        let inner = tungstenite::WebSocket::from_raw_socket(Pipe::default(), Role::Server, Some(config));
-        Websocket { inner, unfinished: 0 }
+        Websocket {
+            inner: inner(Pipe::default(), message_bytes_max),
+            message_bytes_max,
+            progress: Progress::default(),
+            is_closing: false,
+        }
     }
 
     /// Hands over bytes that the client sent.
     pub fn push(&mut self, bytes: &[u8]) {
         self.inner.get_mut().input.extend(bytes);
-        self.unfinished += bytes.len();
+        self.progress.push(bytes);
     }
 
-    /// Returns how many bytes at most wait for the rest of their message.
+    /// Returns how many bytes wait for the rest of their message.
     pub fn unfinished(&self) -> usize {
-        self.unfinished
+        self.progress.unfinished
     }
 
     /// Returns the next message, or `None` when more bytes are needed.
@@ -71,10 +87,24 @@ impl Websocket {
     /// [`WebsocketError`]; nothing more can be read after it.
     pub fn poll_message(&mut self) -> Result<Option<Incoming>, WebsocketError> {
         let polled = self.poll_inner();
-        if !matches!(polled, Ok(None)) {
-            self.unfinished = self.inner.get_ref().input.len();
+        if polled == Ok(None) {
+            // A message cut into frames of nothing is never too long for the library.
+            if self.progress.unfinished > 2 * self.message_bytes_max {
+                return Err(WebsocketError::TooLarge);
+            }
+            if self.progress.unfinished == 0 && self.progress.largest > READ_BUFFER_BYTES && !self.is_closing {
+                self.renew();
+            }
         }
         polled
+    }
+
+    /// Gives back what a large message took: the library would keep it for the next one. Nothing is unfinished, so it
+    /// knows nothing that would be lost.
+    fn renew(&mut self) {
+        let pipe = mem::take(self.inner.get_mut());
+        self.inner = inner(pipe, self.message_bytes_max);
+        self.progress.largest = 0;
     }
 
     fn poll_inner(&mut self) -> Result<Option<Incoming>, WebsocketError> {
@@ -118,6 +148,7 @@ impl Websocket {
 
     /// Begins the closing handshake.
     pub fn close(&mut self, code: u16, reason: &'static str) {
+        self.is_closing = true;
         let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static(reason) };
         let _ = self.inner.close(Some(frame));
         let _ = self.inner.flush();
@@ -126,6 +157,58 @@ impl Websocket {
     /// Moves the bytes for the client to the end of `out`.
     pub fn take_output(&mut self, out: &mut Vec<u8>) {
         out.append(&mut mem::take(&mut self.inner.get_mut().output));
+    }
+}
+
+fn inner(pipe: Pipe, message_bytes_max: usize) -> tungstenite::WebSocket<Pipe> {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        // The queue behind the pipe is the bound.
+        .max_write_buffer_size(usize::MAX)
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max));
+    tungstenite::WebSocket::from_raw_socket(pipe, Role::Server, Some(config))
+}
+
+impl Progress {
+    fn push(&mut self, mut bytes: &[u8]) {
+        while let Some((&byte, rest)) = bytes.split_first() {
+            if self.payload > 0 {
+                let passed = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+                self.payload -= passed as u64;
+                self.unfinished += passed;
+                bytes = &bytes[passed..];
+            } else {
+                self.header.push(byte);
+                self.unfinished += 1;
+                bytes = rest;
+                self.read_header();
+            }
+            self.largest = self.largest.max(self.unfinished);
+            if self.payload == 0 && self.header.is_empty() && !self.has_more {
+                self.unfinished = 0;
+            }
+        }
+    }
+
+    fn read_header(&mut self) {
+        match FrameHeader::parse(&mut Cursor::new(&self.header)) {
+            Ok(None) => {}
+            Ok(Some((header, payload))) => {
+                self.header.clear();
+                self.payload = payload;
+                // Control frames may stand between those of a message (RFC 6455 §5.4).
+                if let OpCode::Data(_) = header.opcode {
+                    self.has_more = !header.is_final;
+                }
+            }
+            // The library will refuse it too.
+            Err(_) => {
+                self.header.clear();
+                self.has_more = true;
+            }
+        }
     }
 }
 
@@ -196,6 +279,50 @@ mod tests {
         }
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("héllo".into()))));
         assert_eq!(websocket.poll_message(), Ok(None));
+    }
+
+    #[test]
+    fn what_a_large_message_took_is_given_back_between_messages() {
+        let mut websocket = Websocket::new(65_536);
+        let large = frame(1, &[b'x'; 60_000]);
+        for piece in large.chunks(1000) {
+            assert_eq!(websocket.poll_message(), Ok(None));
+            websocket.push(piece);
+        }
+        websocket.push(&frame(1, b"next")[..3]);
+        assert!(matches!(websocket.poll_message(), Ok(Some(Incoming::Text(text))) if text.len() == 60_000));
+        assert_eq!(websocket.poll_message(), Ok(None));
+        assert_eq!(
+            (websocket.unfinished(), websocket.progress.largest),
+            (3, large.len()),
+            "the next one has begun"
+        );
+        websocket.push(&frame(1, b"next")[3..]);
+        assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("next".into()))));
+        assert_eq!(websocket.poll_message(), Ok(None));
+        assert_eq!((websocket.unfinished(), websocket.progress.largest), (0, 0));
+        websocket.push(&frame(1, b"last"));
+        assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("last".into()))));
+    }
+
+    #[test]
+    fn a_message_in_pieces_is_unfinished_until_its_last() {
+        let piece = |first_byte: u8, payload: &[u8]| [&[first_byte], &frame(0, payload)[1..]].concat();
+        let mut websocket = Websocket::new(1000);
+        websocket.push(&piece(0x01, b"he"));
+        websocket.push(&frame(9, b"between"));
+        assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Alive)));
+        assert_eq!(websocket.poll_message(), Ok(None));
+        assert_eq!(websocket.unfinished(), 8 + 13);
+        websocket.push(&piece(0x80, b"llo"));
+        assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("hello".into()))));
+        assert_eq!(websocket.unfinished(), 0);
+        websocket.push(&piece(0x01, b""));
+        let endless = (0..1000).take_while(|_| {
+            websocket.push(&piece(0x00, b""));
+            websocket.poll_message() == Ok(None)
+        });
+        assert_eq!(endless.count(), 2000 / 6 - 1, "pieces of nothing have an end");
     }
 
     #[test]
