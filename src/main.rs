@@ -24,7 +24,7 @@ use ecoute::shell::watch::{FileError, Purpose, Watch, WatchedFile};
 use ecoute::shell::{self, BindError, RunError};
 use ecoute::token::{
     self, Claims, Issuer, KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked, RevokedError,
-    Role,
+    Role, Scope,
 };
 
 const PORT_DEFAULT: u16 = 8080;
@@ -244,8 +244,8 @@ impl TokenOptions {
             return Err(ProgramError::DeviceNotCommercial);
         }
         let token_secret = secret::load(&self.secret.path())?;
-        let claims =
-            Claims { listen: self.listen, device: self.device, ..claims(self.role, self.id, self.name, self.ttl) };
+        let listen = self.listen.map(|ids| Scope::new(ids.iter().map(String::as_str)));
+        let claims = Claims { listen, device: self.device, ..claims(self.role, self.id, self.name, self.ttl) };
         Ok(token::mint(&token_secret, &claims))
     }
 }

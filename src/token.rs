@@ -8,6 +8,7 @@
 mod issuer;
 mod keys;
 mod revoked;
+mod scope;
 
 use std::fmt;
 use std::mem;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 pub use revoked::{REVOKED_BYTES_MAX, Revoked, RevokedError};
+pub use scope::Scope;
 
 /// The longest token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
@@ -84,7 +86,7 @@ pub struct Claims {
     pub name: Option<String>,
     /// The only salespeople that an admin may see and hear; absent means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listen: Option<Vec<String>>,
+    pub listen: Option<Scope>,
     /// Whether a device without a page streams.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub device: bool,
@@ -105,8 +107,7 @@ impl Claims {
 
     /// Tells whether the bearer may see and hear `commercial_id`.
     pub fn may_hear(&self, commercial_id: &str) -> bool {
-        self.role == Role::Admin
-            && self.listen.as_ref().is_none_or(|scope| scope.iter().any(|id| id == commercial_id))
+        self.role == Role::Admin && self.listen.as_ref().is_none_or(|scope| scope.contains(commercial_id))
     }
 
     /// Tells whether the token may still be used.
@@ -359,7 +360,7 @@ mod tests {
     #[test]
     fn scope_limits_an_admin_and_nobody_else_hears() {
         let all = claims();
-        let some = Claims { listen: Some(vec!["lea".into()]), ..claims() };
+        let some = Claims { listen: Some(Scope::new(["lea"])), ..claims() };
         let commercial = Claims { role: Role::Commercial, ..claims() };
         assert!(all.may_hear("lea") && all.may_hear("tom"));
         assert!(some.may_hear("lea") && !some.may_hear("tom"));

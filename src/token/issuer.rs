@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::keys::PublicKeys;
-use super::{Claims, NAME_CHARS_MAX, Role, TokenError};
+use super::{Claims, NAME_CHARS_MAX, Role, Scope, TokenError};
 
 /// The last second that a number in JSON can hold with all its digits.
 const SECONDS_MAX: f64 = 9_007_199_254_740_991.0;
@@ -122,11 +122,11 @@ fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
 }
 
 /// Returns whom an admin may hear. A scope that can't be read must not become none at all.
-fn scope(claim: Option<&Value>) -> Result<Option<Vec<String>>, TokenError> {
+fn scope(claim: Option<&Value>) -> Result<Option<Scope>, TokenError> {
     let Some(claim) = claim else { return Ok(None) };
     let ids = claim.as_array().ok_or(TokenError::BadClaims)?;
-    let ids = ids.iter().map(|id| id.as_str().map(str::to_owned)).collect::<Option<_>>();
-    ids.map(Some).ok_or(TokenError::BadClaims)
+    let ids: Option<Vec<&str>> = ids.iter().map(Value::as_str).collect();
+    Ok(Some(Scope::new(ids.ok_or(TokenError::BadClaims)?)))
 }
 
 /// Returns a name as it can be shown: on one line, and not too long. Nobody is refused for their name.
@@ -247,10 +247,10 @@ mod tests {
     #[test]
     fn what_is_not_plain_allows_nothing() {
         let (bad, unsigned) = (Err(TokenError::BadClaims), Err(TokenError::NotSigned));
-        let cases: &[(&str, Value, Result<Option<Vec<String>>, TokenError>)] = &[
+        let cases: &[(&str, Value, Result<Option<Scope>, TokenError>)] = &[
             ("no scope", json!({}), Ok(None)),
-            ("a scope", json!({ "listen": ["lea"] }), Ok(Some(vec!["lea".into()]))),
-            ("an empty scope", json!({ "listen": [] }), Ok(Some(vec![]))),
+            ("a scope", json!({ "listen": ["lea"] }), Ok(Some(Scope::new(["lea"])))),
+            ("an empty scope", json!({ "listen": [] }), Ok(Some(Scope::new([])))),
             ("a scope that is null", json!({ "listen": null }), bad.clone()),
             ("a scope that is text", json!({ "listen": "lea" }), bad.clone()),
             ("a scope of numbers", json!({ "listen": [1] }), bad.clone()),

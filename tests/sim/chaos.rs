@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ecoute::token::Role;
+use ecoute::token::{Role, Scope};
 use serde_json::json;
 
 use crate::browser::Manners;
@@ -115,7 +115,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
             clients.push(who);
         }
         31 => {
-            let listen = Some(vec![commercial.to_owned()]);
+            let listen = Some(Scope::new([commercial]));
             let id = browser.id.clone();
             let token = world.token(Role::Admin, &id, |claims| claims.listen = listen);
             let page = format!("page-{who}");

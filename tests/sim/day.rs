@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
+use ecoute::token::{Role, Scope};
 use serde_json::{Value, json};
 
 use crate::link::Quality;
@@ -280,7 +280,7 @@ fn a_restart_that_is_none_changes_nothing() {
 fn positions_reach_who_may_know_and_only_on_air() {
     scenario(|world| {
         let (lea, paul) = heard(world);
-        let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(vec!["tom".into()]));
+        let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(Scope::new(["tom"])));
         let ana = world.open_with("ana", &token);
         world.run_ms(1000);
         let place = |lat: f64| json!({ "lat": lat, "lon": 2.35, "accuracy_m": 12.5, "at": 1_800_000_000_000u64 });

@@ -16,7 +16,7 @@ mod world;
 use std::time::Duration;
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
+use ecoute::token::{Role, Scope};
 
 use crate::browser::Manners;
 use crate::link::Quality;
@@ -196,7 +196,7 @@ fn levels_come_without_audio_and_only_to_who_may_hear() {
         let tom = world.publisher("tom");
         world.browsers[tom].level = -50;
         let paul = world.open(Role::Admin, "paul");
-        let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(vec!["tom".into()]));
+        let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(Scope::new(["tom"])));
         let ana = world.open_with("ana", &token);
         world.settle();
         let last = world.browsers[paul].messages_of("levels").last().unwrap();
@@ -369,7 +369,7 @@ fn a_token_is_renewed_before_it_expires() {
         world.run_ms(90_000);
         assert_hears(world, paul, lea, 1000, 80);
         assert_eq!(world.browsers[paul].messages_of("user_registered").count(), 2);
-        let narrow = world.token(Role::Admin, "paul", |claims| claims.listen = Some(vec!["tom".into()]));
+        let narrow = world.token(Role::Admin, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));
         world.browsers[paul].say("register_user", serde_json::json!({ "token": narrow, "page": "page-1" }));
         world.run_ms(1000);
         assert!(hears_nothing(world, paul, 500), "law 3");
@@ -413,7 +413,7 @@ fn who_is_out_of_scope_is_neither_seen_nor_heard() {
     scenario(|world| {
         let _lea = world.publisher("lea");
         let tom = world.publisher("tom");
-        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(vec!["tom".into()]));
+        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));
         let paul = world.open_with("paul", &token);
         let now = world.now;
         world.browsers[paul].open_audio(now);
@@ -454,7 +454,7 @@ fn wishes_have_a_bound_and_leave_no_trace() {
 fn every_refused_wish_is_written_down() {
     scenario(|world| {
         let tom = world.open(Role::Commercial, "tom");
-        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(vec!["zoe".into()]));
+        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(Scope::new(["zoe"])));
         let paul = world.open_with("paul", &token);
         world.run_ms(1000);
         world.join(tom, "lea");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
+use ecoute::token::{Role, Scope};
 use serde_json::json;
 
 use crate::day::{count, heard, last};
@@ -123,7 +123,7 @@ fn a_later_token_with_another_scope_shows_others() {
             world.open(Role::Commercial, id);
         }
         let token = |world: &crate::World, id: &str| {
-            world.token(Role::Admin, "ana", |claims| claims.listen = Some(vec![id.into()]))
+            world.token(Role::Admin, "ana", |claims| claims.listen = Some(Scope::new([id])))
         };
         let first = token(world, "tom");
         let ana = world.open_with("ana", &first);
