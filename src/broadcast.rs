@@ -106,6 +106,11 @@ impl Broadcast {
         self.heard_by().count()
     }
 
+    /// Returns how many listening connections hear or wish to.
+    pub fn wishes_count(&self) -> usize {
+        self.listeners.len()
+    }
+
     /// Returns how many listening connections the page was told of.
     pub fn announced_count(&self) -> usize {
         self.listeners.iter().filter(|listener| listener.phase.notice_id().is_some()).count()

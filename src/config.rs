@@ -89,6 +89,8 @@ pub struct Limits {
     pub conns_per_admin_max: usize,
     /// Salespeople that one WebSocket of a supervisor may wish to hear.
     pub wishes_per_conn_max: usize,
+    /// Wishes of all.
+    pub wishes_max: usize,
     /// `commercial_info`, in bytes of JSON.
     pub commercial_info_bytes_max: usize,
     /// WebRTC sessions at one time.
@@ -158,10 +160,11 @@ impl Default for Limits {
             closing_timeout: Duration::from_secs(2),
             conns_per_admin_max: 8,
             wishes_per_conn_max: 32,
+            wishes_max: 16 * 1024,
             commercial_info_bytes_max: 1024,
             peers_max: 4096,
             addresses_per_peer_max: 8,
-            addresses_per_peer_life_max: 64,
+            addresses_per_peer_life_max: 16,
             packet_rate: Rate::per_second(200, 400),
             handshake_timeout: Duration::from_secs(10),
             unconnected_queue_max: 4096,

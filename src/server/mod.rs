@@ -316,6 +316,7 @@ impl Server {
             broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
             deadlines: self.deadlines.len(),
             unconnected: self.unconnected.len(),
+            wishes: self.wishes_count(),
             quotas: self.strangers.len() + self.users.len(),
             buffered_bytes: self.buffered_bytes,
         }
@@ -450,6 +451,7 @@ pub struct TableSizes {
     pub broadcasts: usize,
     pub deadlines: usize,
     pub unconnected: usize,
+    pub wishes: usize,
     pub quotas: usize,
     /// What all conns together have buffered.
     pub buffered_bytes: usize,

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::{CloseCode, Seat, Server, Session};
-use crate::broadcast::Wish;
+use crate::broadcast::{Broadcast, Wish};
 use crate::keys::{BroadcastKey, ConnKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::token::{Role, is_valid_id};
@@ -120,12 +120,19 @@ impl Server {
         let peer = audio.ok_or((ErrorCode::NoAudio, "send open_audio first"))?;
         let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
         let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));
-        let has_room = !is_new || wishes.len() < self.config.limits.wishes_per_conn_max;
+        let limits = &self.config.limits;
+        let has_room =
+            !is_new || (wishes.len() < limits.wishes_per_conn_max && self.wishes_count() < limits.wishes_max);
         let key = has_room.then(|| self.broadcast_for(commercial_id)).flatten().ok_or_else(|| {
             self.stats.tables_full += 1;
             (ErrorCode::TooMany, "too many at once: leave some first")
         })?;
         Ok((key, Wish { conn, peer, admin_id, admin_name, reason }))
+    }
+
+    /// Returns how many wishes there are of all.
+    pub(super) fn wishes_count(&self) -> usize {
+        self.broadcasts.values().map(Broadcast::wishes_count).sum()
     }
 
     /// Says why a conn that says too much is closed.

@@ -275,3 +275,27 @@ fn a_trusted_proxy_says_whose_conn_it_is() {
     assert!(world.knock(address(9, 1000)).is_none());
     world.end();
 }
+
+#[test]
+fn wishes_are_counted_in_all() {
+    let mut world = world(|limits| limits.wishes_max = 3);
+    let (paul, anne) = (world.listener("paul"), world.listener("anne"));
+    let lea = world.publisher("lea");
+    world.settle();
+    for id in ["lea", "tom", "zoe"] {
+        world.join(paul, id);
+    }
+    world.join(paul, "lea");
+    world.join(anne, "lea");
+    world.run_ms(1000);
+    assert!(error_codes(&world, paul).is_empty(), "a wish again is no other wish");
+    assert_eq!(error_codes(&world, anne), ["too_many"]);
+    assert_eq!((world.server.stats().tables_full, world.server.table_sizes().wishes), (1, 3));
+    assert!(world.browsers[paul].heard_of(lea as u16).count() > 40);
+    world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "zoe" }));
+    world.run_ms(10);
+    world.join(anne, "lea");
+    world.run_ms(1000);
+    assert!(world.browsers[anne].heard_of(lea as u16).count() > 40);
+    world.end();
+}

@@ -481,6 +481,7 @@ impl World {
         assert!(sizes.peers <= self.limits.peers_max, "law 6: {sizes:?}");
         assert!(sizes.addresses <= sizes.peers * self.limits.addresses_per_peer_max, "law 6: {sizes:?}");
         assert!(sizes.broadcasts <= self.limits.broadcasts_max, "law 6: {sizes:?}");
+        assert!(sizes.wishes <= self.limits.wishes_max, "law 6: {sizes:?}");
         assert!(sizes.buffered_bytes <= self.limits.buffered_bytes_max, "law 6: {sizes:?}");
         let rows_max = self.limits.of_stranger.rows_max + self.limits.of_user.rows_max;
         assert!(sizes.quotas <= rows_max, "law 6: {sizes:?}");
