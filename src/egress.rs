@@ -4,7 +4,8 @@
 //! lost stays visible, and DTX is no loss. At a join, switch or restart the numbers go on without a gap, and the
 //! timestamp advances by the time that passed here, so that the listener's jitter buffer has nothing to mend.
 //!
-//! Invariant: no two packets that leave have the same number, and a packet from before the last switch never leaves.
+//! Invariant: no two packets that leave have the same number, and a packet from before the last switch never leaves,
+//! nor one that was overtaken by what already left of its source.
 
 use std::time::Instant;
 
@@ -19,6 +20,8 @@ const FRAME_TICKS: u32 = 960;
 /// again and again must not wrap the numbers so fast that a receiver guesses the rollover counter wrong
 /// (RFC 3711 §3.3.1).
 const STEP_MAX: u64 = 100;
+/// How many sources are remembered that were left: who goes to and fro faster than the network mixes up packets.
+const LEFT_MAX: usize = 4;
 /// The first number is below this, so that the rollover counter that a late joiner assumes, zero, is right.
 const FIRST_SEQUENCE_MAX: u64 = 0x4000;
 
@@ -53,6 +56,8 @@ pub struct Egress {
     /// When the packet of `last_timestamp` left, and how long it sounds in ticks.
     last_sent: Option<(Instant, u32)>,
     following: Option<Following>,
+    /// The sources that were left, the last one first, and the newest number that was heard of each.
+    left: [Option<(Source, u64)>; LEFT_MAX],
 }
 
 /// How the numbers of the current source translate.
@@ -75,21 +80,26 @@ impl Egress {
             last_timestamp: (chance >> 32) as u32,
             last_sent: None,
             following: None,
+            left: [None; LEFT_MAX],
         }
     }
 
     /// Ends the current source: whatever comes next starts anew, even from the same source.
     pub fn cut(&mut self) {
-        self.following = None;
+        let Some(Following { source, newest, .. }) = self.following.take() else { return };
+        let place = self.left.iter().position(|left| left.is_some_and(|(other, _)| other == source));
+        self.left[..=place.unwrap_or(LEFT_MAX - 1)].rotate_right(1);
+        self.left[0] = Some((source, newest));
     }
 
-    /// Returns the numbers under which a packet leaves, or `None` when it is from before the last switch.
+    /// Returns the numbers under which a packet leaves, or `None` when it is from before the last switch, or older
+    /// than what was heard of its source before that.
     pub fn rewrite(&mut self, now: Instant, packet: Position, payload: &[u8]) -> Option<Rewritten> {
         let follows = self.following.as_ref().is_some_and(|following| {
             following.source == packet.source && packet.sequence <= following.newest + STEP_MAX
         });
         if !follows {
-            return Some(self.switch(now, packet, payload));
+            return self.switch(now, packet, payload);
         }
         let following = self.following.as_mut()?;
         let sequence = following.first_rewritten + packet.sequence.checked_sub(following.first)?;
@@ -103,7 +113,12 @@ impl Egress {
         Some(Rewritten { sequence, timestamp, marker: packet.marker })
     }
 
-    fn switch(&mut self, now: Instant, packet: Position, payload: &[u8]) -> Rewritten {
+    fn switch(&mut self, now: Instant, packet: Position, payload: &[u8]) -> Option<Rewritten> {
+        let is_late = |&(source, newest): &(Source, u64)| source == packet.source && packet.sequence <= newest;
+        if self.left.iter().flatten().any(is_late) {
+            return None;
+        }
+        self.cut();
         let sequence = self.last_sequence + 1;
         let timestamp = match self.last_sent {
             Some((sent, ticks)) => {
@@ -123,7 +138,7 @@ impl Egress {
         self.last_sequence = sequence;
         self.last_timestamp = timestamp;
         self.last_sent = Some((now, duration_ticks(payload)));
-        Rewritten { sequence, timestamp, marker: true }
+        Some(Rewritten { sequence, timestamp, marker: true })
     }
 }
 
@@ -188,6 +203,19 @@ mod tests {
         listener.egress.cut();
         assert_eq!(listener.send(1000, position(1, 550, 48_000)), Some((102, 7000 + 48_000, true)));
         assert_eq!(listener.send(0, position(1, 549, 47_040)), None);
+    }
+
+    #[test]
+    fn a_late_packet_does_not_begin_a_source_anew() {
+        let mut listener = Listener::new();
+        listener.send(0, position(1, 500, 0));
+        listener.egress.cut();
+        assert_eq!(listener.send(20, position(1, 499, 0)), None, "overtaken before the cut");
+        assert_eq!(listener.send(20, position(2, 9, 0)), Some((102, 7000 + 1920, true)));
+        assert_eq!(listener.send(5, position(1, 498, 0)), None, "late, and no reason to leave the other source");
+        assert_eq!(listener.send(15, position(2, 10, 960)), Some((103, 7000 + 1920 + 960, false)));
+        assert_eq!(listener.send(20, position(1, 501, 0)), Some((104, 7000 + 1920 + 1920, true)), "there and back");
+        assert_eq!(listener.send(20, position(2, 8, 0)), None);
     }
 
     #[test]
