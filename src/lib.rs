@@ -26,6 +26,8 @@ pub mod conn;
 pub mod deadlines;
 pub mod demux;
 pub mod egress;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod keys;
 pub mod level;
 pub mod outbox;

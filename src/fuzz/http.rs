@@ -1,0 +1,158 @@
+//! A client's TCP stream: heads of requests, then the frames of a WebSocket.
+//!
+//! Invariant: what a client said does not depend on where the network cut it.
+
+use std::time::Instant;
+
+use super::bytes::{Choices, pieces};
+use crate::config::Limits;
+use crate::conn::{Conn, ConnEvent};
+use crate::wire::http::{self, Request, Response, Status};
+use crate::wire::websocket::{Incoming, Websocket, WebsocketError};
+
+/// The longest head, in bytes: shorter than the server's, so that a fuzzer reaches it.
+const HEAD_BYTES_MAX: usize = 512;
+/// More at once may be more requests than a client may send without reading.
+const LARGE_PIECE_BYTES: usize = 200;
+/// The longest message of a WebSocket, in bytes, likewise.
+const MESSAGE_BYTES_MAX: usize = 200;
+
+/// A head is read once all of it has come, whatever follows; its parts can be written again; and a conn that answers
+/// sees the same requests however they were cut.
+pub fn http(now: Instant, stream: &[u8]) {
+    let parsed = http::parse_request(stream, HEAD_BYTES_MAX);
+    match &parsed {
+        Ok(Some((request, head_bytes))) => {
+            assert!(*head_bytes <= stream.len().min(HEAD_BYTES_MAX));
+            assert_eq!(http::parse_request(&stream[..*head_bytes], HEAD_BYTES_MAX), parsed);
+            for cut in 0..*head_bytes {
+                assert_eq!(http::parse_request(&stream[..cut], HEAD_BYTES_MAX), Ok(None), "cut to {cut} bytes");
+            }
+            check_request(request);
+        }
+        Ok(None) => assert!(stream.len() <= HEAD_BYTES_MAX),
+        Err(_) => {
+            let more = [stream, b"\r\n\r\n"].concat();
+            assert!(http::parse_request(&more, HEAD_BYTES_MAX).is_err(), "more bytes mend what was wrong");
+        }
+    }
+    let large = converse(now, stream.chunks(LARGE_PIECE_BYTES));
+    assert_eq!(converse(now, pieces(stream, stream.len() as u8)), large, "the cut is seen");
+}
+
+/// No part of a request can end a line where it is written, and what is written is read as the same.
+fn check_request(request: &Request) {
+    let parts = [&request.host, &request.origin, &request.bearer, &request.if_none_match, &request.websocket_key];
+    let texts = parts.into_iter().flatten().chain([&request.method, &request.path]);
+    assert!(texts.clone().all(|text| !text.contains(['\r', '\n', '\0'])), "{request:?}");
+    assert!(!request.path.contains(['?', ' ']));
+    // A query ends a path that may be empty.
+    let mut head = format!("{} {}? HTTP/1.1\r\n", request.method, request.path);
+    for (name, value) in
+        [("Host", &request.host), ("Origin", &request.origin), ("If-None-Match", &request.if_none_match)]
+    {
+        head.extend(value.iter().map(|value| format!("{name}: {value}\r\n")));
+    }
+    head.extend(request.bearer.iter().map(|token| format!("Authorization: Bearer {token}\r\n")));
+    head.push_str("\r\n");
+    let (again, head_bytes) = http::parse_request(head.as_bytes(), 2 * HEAD_BYTES_MAX).unwrap().unwrap();
+    assert_eq!(head_bytes, head.len());
+    let said = |request: &Request| {
+        let Request { method, path, host, origin, bearer, if_none_match, .. } = request.clone();
+        (method, path, [host, origin, bearer, if_none_match])
+    };
+    assert_eq!(said(&again), said(request));
+}
+
+/// Answers every request on a conn that gets these bytes; returns the requests, and `None` for what was refused: of
+/// several reasons the first one seen is told.
+fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Request>> {
+    let limits = Limits { head_bytes_max: HEAD_BYTES_MAX, ..Limits::default() };
+    let mut conn = Conn::new(now, &limits);
+    let mut requests = Vec::new();
+    for piece in pieces {
+        conn.push(now, piece, &limits);
+        while let Some(event) = conn.poll(now, &limits) {
+            match event {
+                ConnEvent::Request(request) => {
+                    let response = Response::new(Status::Ok).body("text/plain", b"hello");
+                    conn.respond(now, Some(&request), response, &limits);
+                    requests.push(Some(request));
+                }
+                ConnEvent::BadRequest(error) => {
+                    conn.respond(now, None, Response::new(error.status()), &limits);
+                    requests.push(None);
+                }
+                event => panic!("{event:?} before an upgrade"),
+            }
+            conn.handle_written(conn.pending_write().len());
+        }
+    }
+    requests
+}
+
+/// Frames mean the same however they are cut; what a client frames arrives as it was; what waits is bounded.
+pub fn websocket(bytes: &[u8]) {
+    let whole = listen(std::iter::once(bytes));
+    assert_eq!(listen(pieces(bytes, bytes.len() as u8)), whole, "the cut is seen");
+
+    let mut choices = Choices(bytes);
+    let (mut stream, mut said) = (Vec::new(), Vec::new());
+    while !choices.is_empty() {
+        let (opcode, len, mask) = (choices.u8() % 3, usize::from(choices.u8()), choices.u8());
+        let text = String::from_utf8_lossy(choices.slice(len.min(60))).into_owned();
+        match opcode {
+            0 => said.push(Ok(Incoming::Text(text.as_str().into()))),
+            1 => said.push(Ok(Incoming::Alive)),
+            _ => said.push(Ok(Incoming::Pong)),
+        }
+        let mut payload = text.into_bytes();
+        // Control frames carry up to 125 bytes (RFC 6455 §5.5).
+        payload.truncate(if opcode == 0 { MESSAGE_BYTES_MAX } else { 125 });
+        frame([1, 9, 10][usize::from(opcode)], mask, &payload, &mut stream);
+    }
+    let (heard, written) = listen(std::iter::once(stream.as_slice()));
+    assert_eq!(heard, said);
+    assert!(written.len() <= stream.len(), "pings make more than they are");
+}
+
+/// Appends one masked frame (RFC 6455 §5.2).
+fn frame(opcode: u8, mask: u8, payload: &[u8], out: &mut Vec<u8>) {
+    out.push(0x80 | opcode);
+    if payload.len() < 126 {
+        out.push(0x80 | payload.len() as u8);
+    } else {
+        out.push(0x80 | 126);
+        out.extend((payload.len() as u16).to_be_bytes());
+    }
+    out.extend([mask; 4]);
+    out.extend(payload.iter().map(|byte| byte ^ mask));
+}
+
+/// Returns what a WebSocket that gets these bytes heard, up to its first error, and what it wrote.
+fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Result<Incoming, WebsocketError>>, Vec<u8>) {
+    let mut websocket = Websocket::new(MESSAGE_BYTES_MAX);
+    let (mut heard, mut written) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        websocket.push(piece);
+        loop {
+            let polled = websocket.poll_message();
+            websocket.take_output(&mut written);
+            let is_over = matches!(polled, Ok(Some(Incoming::Closed)) | Err(_));
+            match polled {
+                Ok(None) => break,
+                Ok(Some(incoming)) => {
+                    if let Incoming::Text(text) = &incoming {
+                        assert!(text.len() <= MESSAGE_BYTES_MAX);
+                    }
+                    heard.push(Ok(incoming));
+                }
+                Err(error) => heard.push(Err(error)),
+            }
+            if is_over {
+                return (heard, written);
+            }
+        }
+    }
+    (heard, written)
+}

@@ -1,0 +1,70 @@
+//! Offers: what is let through to the library, and what comes back.
+//!
+//! Invariant: what was narrowed stays so, and an answer says no more than that one section of audio.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::config::Limits;
+use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::peer::{Owner, Peer, Purpose, Template};
+use crate::wire::sdp::{self, Direction};
+
+/// A narrowed offer is one section in one direction without addresses, and an answer to it is ours.
+pub fn sdp(now: Instant, bytes: &[u8]) {
+    let Ok(offer) = std::str::from_utf8(bytes) else { return };
+    for direction in [Direction::SendOnly, Direction::RecvOnly] {
+        let Ok(narrowed) = sdp::narrow_offer(offer, direction) else { continue };
+        check_narrowed(offer, &narrowed, direction);
+        check_answer(now, offer, direction);
+    }
+}
+
+fn check_narrowed(offer: &str, narrowed: &str, direction: Direction) {
+    assert_eq!(sdp::narrow_offer(narrowed, direction).as_deref(), Ok(narrowed), "not narrow yet");
+    assert!(narrowed.len() <= 2 * sdp::OFFER_BYTES_MAX);
+    assert_eq!(narrowed.matches('\n').count(), narrowed.matches("\r\n").count());
+    let starting = |prefix: &str| narrowed.lines().filter(|line| line.starts_with(prefix)).count();
+    assert_eq!(starting("m="), 1);
+    for dropped in ["a=candidate:", "a=end-of-candidates", "a=simulcast:", "a=rid:", "a=ssrc-group:"] {
+        assert_eq!(starting(dropped), 0, "{dropped}");
+    }
+    let directions = ["a=sendonly", "a=recvonly", "a=sendrecv", "a=inactive"];
+    let found: Vec<&str> = narrowed.lines().filter(|line| directions.contains(line)).collect();
+    assert_eq!(found, [if direction == Direction::SendOnly { "a=sendonly" } else { "a=recvonly" }]);
+
+    let (ufrag, pwd) = sdp::credentials(narrowed).expect("a narrowed offer has credentials");
+    assert_eq!(sdp::credentials(offer), Some((ufrag, pwd)));
+    assert_eq!(sdp::fingerprint(narrowed), sdp::fingerprint(offer));
+    let others = ("ours", "0123456789012345678901");
+    let replaced = sdp::with_credentials(narrowed, others.0, others.1);
+    assert_eq!(sdp::credentials(&replaced), Some(others));
+    assert_eq!(sdp::fingerprint(&replaced), sdp::fingerprint(narrowed));
+    assert_eq!(sdp::narrow_offer(&replaced, direction).as_deref(), Ok(replaced.as_str()));
+}
+
+fn check_answer(now: Instant, offer: &str, direction: Direction) {
+    static TEMPLATE: OnceLock<Template> = OnceLock::new();
+    let template = TEMPLATE.get_or_init(|| Template::new(&[([192, 0, 2, 1], 8080).into()]));
+    let purpose = match direction {
+        Direction::SendOnly => Purpose::Publish(BroadcastKey::default()),
+        Direction::RecvOnly => Purpose::Listen(ConnKey::default()),
+    };
+    let owner = Owner { key: PeerKey::default(), purpose };
+    let mut chance = ChaCha20Rng::from_seed([7; 32]);
+    let Ok((peer, answer)) = Peer::accept(template, now, &Limits::default(), owner, offer, &mut chance) else {
+        return;
+    };
+    let starting = |prefix: &str| answer.lines().filter(|line| line.starts_with(prefix)).count();
+    assert_eq!((starting("m="), starting("m=audio ")), (1, 1), "{answer}");
+    assert_eq!(starting("a=ice-lite"), 1, "{answer}");
+    assert_eq!(starting("a=candidate:"), 1, "{answer}");
+    assert!(starting("a=rtpmap:") >= 1, "{answer}");
+    let (ufrag, _) = sdp::credentials(&answer).expect("an answer has credentials");
+    assert!(peer.has_ufrag(ufrag));
+    let wanted = if direction == Direction::SendOnly { "a=recvonly" } else { "a=sendonly" };
+    assert_eq!(starting(wanted), 1, "{answer}");
+}
