@@ -46,8 +46,10 @@ fn check_request(request: &Request) {
     let texts = parts.into_iter().flatten().chain([&request.method, &request.path]);
     assert!(texts.clone().all(|text| !text.contains(['\r', '\n', '\0'])), "{request:?}");
     assert!(!request.path.contains(['?', ' ']));
-    // A query ends a path that may be empty.
-    let mut head = format!("{} {}? HTTP/1.1\r\n", request.method, request.path);
+    // Only a request of HTTP/1.0 names no host; a query ends a path that may be empty.
+    let version = if request.host.is_some() { "1.1" } else { "1.0" };
+    let query = if request.path == "*" { "" } else { "?" };
+    let mut head = format!("{} {}{query} HTTP/{version}\r\n", request.method, request.path);
     for (name, value) in
         [("Host", &request.host), ("Origin", &request.origin), ("If-None-Match", &request.if_none_match)]
     {

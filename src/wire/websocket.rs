@@ -34,6 +34,9 @@ struct Progress {
     has_more: bool,
     /// Bytes since the last message was whole.
     unfinished: usize,
+    /// Whether the message has more frames than any client makes of one: frames of nothing are never too long for the
+    /// library. What follows is not taken.
+    is_over: bool,
     /// The most that they were since the library's buffer was new.
     largest: usize,
 }
@@ -72,8 +75,8 @@ impl Websocket {
 
     /// Hands over bytes that the client sent.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.inner.get_mut().input.extend(bytes);
-        self.progress.push(bytes);
+        let taken = self.progress.push(bytes, 2 * self.message_bytes_max);
+        self.inner.get_mut().input.extend(&bytes[..taken]);
     }
 
     /// Returns how many bytes wait for the rest of their message.
@@ -88,8 +91,7 @@ impl Websocket {
     pub fn poll_message(&mut self) -> Result<Option<Incoming>, WebsocketError> {
         let polled = self.poll_inner();
         if polled == Ok(None) {
-            // A message cut into frames of nothing is never too long for the library.
-            if self.progress.unfinished > 2 * self.message_bytes_max {
+            if self.progress.is_over {
                 return Err(WebsocketError::TooLarge);
             }
             if self.progress.unfinished == 0 && self.progress.largest > READ_BUFFER_BYTES && !self.is_closing {
@@ -172,32 +174,38 @@ fn inner(pipe: Pipe, message_bytes_max: usize) -> tungstenite::WebSocket<Pipe> {
 }
 
 impl Progress {
-    fn push(&mut self, mut bytes: &[u8]) {
-        while let Some((&byte, rest)) = bytes.split_first() {
+    /// Follows the client's bytes; returns how many may be taken with a bound on what is unfinished.
+    fn push(&mut self, bytes: &[u8], unfinished_max: usize) -> usize {
+        let mut rest = bytes;
+        while !self.is_over
+            && let Some(&byte) = rest.first()
+        {
             if self.payload > 0 {
-                let passed = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
+                let passed = usize::try_from(self.payload).unwrap_or(usize::MAX).min(rest.len());
                 self.payload -= passed as u64;
                 self.unfinished += passed;
-                bytes = &bytes[passed..];
+                rest = &rest[passed..];
             } else {
                 self.header.push(byte);
                 self.unfinished += 1;
-                bytes = rest;
-                self.read_header();
+                rest = &rest[1..];
+                self.read_header(unfinished_max);
             }
             self.largest = self.largest.max(self.unfinished);
             if self.payload == 0 && self.header.is_empty() && !self.has_more {
                 self.unfinished = 0;
             }
         }
+        bytes.len() - rest.len()
     }
 
-    fn read_header(&mut self) {
+    fn read_header(&mut self, unfinished_max: usize) {
         match FrameHeader::parse(&mut Cursor::new(&self.header)) {
             Ok(None) => {}
             Ok(Some((header, payload))) => {
                 self.header.clear();
                 self.payload = payload;
+                self.is_over = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
                 // Control frames may stand between those of a message (RFC 6455 §5.4).
                 if let OpCode::Data(_) = header.opcode {
                     self.has_more = !header.is_final;
@@ -323,6 +331,7 @@ mod tests {
             websocket.poll_message() == Ok(None)
         });
         assert_eq!(endless.count(), 2000 / 6 - 1, "pieces of nothing have an end");
+        assert_eq!(websocket.poll_message(), Err(WebsocketError::TooLarge));
     }
 
     #[test]
