@@ -41,6 +41,8 @@ pub struct Config {
 pub struct Limits {
     /// TCP clients at one time.
     pub conns_max: usize,
+    /// For how long a client without a user keeps its place when there is room for no other.
+    pub stranger_grace: Duration,
     /// What strangers of one address, or one IPv6 /64, may: conns that no user has registered on, and tokens that are
     /// refused. Loopback may have any number of conns.
     pub of_stranger: Allowance,
@@ -137,6 +139,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             conns_max: 4096,
+            stranger_grace: Duration::from_secs(1),
             of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
             of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 8192 },
             offer_rate: Rate::per_second(600, 600),

@@ -51,6 +51,8 @@ pub struct Stats {
     pub conns_over_user: u64,
     /// TCP clients cut because they did not read.
     pub conns_too_slow: u64,
+    /// TCP clients without a user that were cut because there was room for no other.
+    pub conns_cut_for_newer: u64,
     /// TCP clients cut because all together had too much buffered.
     pub conns_cut_for_room: u64,
     /// TCP clients cut for their silence or half a request.

@@ -26,6 +26,7 @@ pub(super) struct Visitor {
     /// The client's own network: of that end, or of the one that a trusted proxy asks for.
     network: IpAddr,
     account: Account,
+    since: Instant,
 }
 
 enum Account {
@@ -40,12 +41,26 @@ impl Server {
     /// Returns a new TCP client, counted; `None` if there are too many strangers at its address.
     pub(super) fn admit(&mut self, now: Instant, remote: IpAddr) -> Option<Visitor> {
         let account = if self.is_trusted_proxy(remote) { Account::Nobody } else { self.stranger(now, remote)? };
-        Some(Visitor { remote, network: network_of(remote), account })
+        Some(Visitor { remote, network: network_of(remote), account, since: now })
+    }
+
+    /// Makes room for a new TCP client: cuts the oldest one without a user, if it had time to say whose it is. Tells
+    /// whether there was one.
+    pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
+        let grace = self.config.limits.stranger_grace;
+        let strangers = self.visitors.iter().filter(|(_, visitor)| !matches!(visitor.account, Account::User(_)));
+        let oldest = strangers.map(|(conn, visitor)| (visitor.since, conn)).min();
+        let Some((_, conn)) = oldest.filter(|(since, _)| *since + grace <= now) else { return false };
+        self.stats.conns_cut_for_newer += 1;
+        self.handle_hangup(now, conn, out);
+        // The shell finds no such conn and closes the socket.
+        out.touch(conn);
+        true
     }
 
     /// Takes it that a request came: a trusted proxy says for whom. Tells whether there is room for that client.
     pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> bool {
-        let Some(&Visitor { remote, network: before, .. }) = self.visitors.get(conn) else { return false };
+        let Some(&Visitor { remote, network: before, since, .. }) = self.visitors.get(conn) else { return false };
         let client = self.client_of(remote, request);
         let network = network_of(client);
         if network == before {
@@ -54,7 +69,7 @@ impl Server {
         self.release(conn);
         let account = self.stranger(now, client);
         let is_admitted = account.is_some();
-        self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody) });
+        self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody), since });
         is_admitted
     }
 

@@ -180,7 +180,7 @@ impl Server {
     /// Takes a new TCP client; `None` when there is no room for it, and it is to be told [`NO_ROOM`].
     pub fn handle_accept(&mut self, now: Instant, remote: SocketAddr, out: &mut Outbox) -> Option<ConnKey> {
         self.now = now;
-        if self.conns.len() >= self.config.limits.conns_max {
+        if self.conns.len() >= self.config.limits.conns_max && !self.cut_stranger(now, out) {
             self.stats.conns_refused += 1;
             return None;
         }

@@ -167,11 +167,26 @@ fn offers_of_all_have_a_rate() {
 #[test]
 fn conns_are_counted_in_all() {
     let mut world = world(|limits| limits.conns_max = 10);
-    let conns: Vec<ConnKey> = (0..10).map(|n| world.knock(address(n, 1)).expect("there is room")).collect();
+    let lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.join(paul, "lea");
+    let conns: Vec<ConnKey> = (0..8).map(|n| world.knock(address(n, 1)).expect("there is room")).collect();
     assert!(world.knock(address(10, 1)).is_none());
     assert_eq!(world.server.stats().conns_refused, 1);
     world.hang_up(conns[0]);
+    world.run_ms(10);
     assert!(world.knock(address(10, 1)).is_some());
+    world.run_ms(1000);
+    assert!(world.knock(address(11, 1)).is_some());
+    assert!(world.server.should_close(conns[1]), "the oldest that did not say who it is");
+    assert_eq!((world.server.stats().conns_cut_for_newer, world.server.stats().conns_refused), (1, 1));
+    for n in 20..100 {
+        world.knock(address(n, 1));
+        world.run_ms(200);
+    }
+    assert_eq!((world.browsers[lea].closed, world.browsers[paul].closed), (None, None), "users stay");
+    assert!(world.browsers[paul].heard_of(lea as u16).count() >= 16 * 50);
     world.end();
 }
 
