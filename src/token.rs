@@ -18,6 +18,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
+use crate::wire::text::is_presentable;
+
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 pub use revoked::{REVOKED_BYTES_MAX, Revoked, RevokedError};
@@ -243,9 +245,9 @@ pub fn is_valid_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#%\\".contains(&byte))
 }
 
-/// Tells whether `name` is 1 to 80 characters that can be shown on one line.
+/// Tells whether `name` is 1 to 80 characters that can be shown on one line, and some of them seen.
 pub fn is_valid_name(name: &str) -> bool {
-    !name.trim().is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control)
+    name.chars().count() <= NAME_CHARS_MAX && is_presentable(name)
 }
 
 #[cfg(test)]
@@ -299,6 +301,9 @@ mod tests {
             ("longer id", &|c| c.sub = "a".repeat(129), Err(TokenError::BadClaims)),
             ("name with a line end", &|c| c.name = Some("a\r\nb".into()), Err(TokenError::BadClaims)),
             ("name with an escape", &|c| c.name = Some("\u{1b}[31m".into()), Err(TokenError::BadClaims)),
+            ("name that turns what follows", &|c| c.name = Some("a\u{202e}b".into()), Err(TokenError::BadClaims)),
+            ("name that nobody sees", &|c| c.name = Some("\u{200b}".into()), Err(TokenError::BadClaims)),
+            ("name in HTML", &|c| c.name = Some("<img src=x onerror=alert(1)>".into()), Ok(())),
             ("long name", &|c| c.name = Some("é".repeat(81)), Err(TokenError::BadClaims)),
         ];
         for (name, edit, want) in cases {

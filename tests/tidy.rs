@@ -15,7 +15,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("conn", &["wire"]),
     ("demux", &[]),
     ("peer", &["egress", "wire"]),
-    ("token", &[]),
+    ("token", &["wire"]),
     ("egress", &["wire"]),
     ("fuzz", &["conn", "egress", "peer", "token", "wire"]),
     ("web", &[]),

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use log::info;
+use serde_json::value::RawValue;
 
 use super::signaling::RETRY_AFTER_S;
 use super::{Seat, Server};
@@ -12,7 +13,9 @@ use crate::broadcast::{Broadcast, Start};
 use crate::keys::ConnKey;
 use crate::outbox::{AuditEvent, Outbox};
 use crate::peer::Purpose;
-use crate::wire::signaling::{Complaint, ErrorCode, InterruptedBy, Place, Presence, ServerMessage, StartStreaming};
+use crate::wire::signaling::{
+    self, Complaint, ErrorCode, InterruptedBy, Place, Presence, ServerMessage, StartStreaming,
+};
 
 impl Server {
     pub(super) fn on_start_streaming(
@@ -24,8 +27,10 @@ impl Server {
     ) {
         let Some(key) = self.own_broadcast(conn) else { return };
         let info_bytes_max = self.config.limits.commercial_info_bytes_max;
-        if start.commercial_info.is_some_and(|info| info.get().len() > info_bytes_max) {
-            self.complain(conn, Complaint::new(ErrorCode::Malformed, "commercial_info is too long"));
+        let is_info = |info: &RawValue| info.get().len() <= info_bytes_max && signaling::is_readable(info);
+        if !start.commercial_info.is_none_or(is_info) {
+            let text = "commercial_info is too long, too deep, or not readable everywhere";
+            self.complain(conn, Complaint::new(ErrorCode::Malformed, text));
             return;
         }
         if !self.may_offer(now, conn) {

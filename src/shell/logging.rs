@@ -1,7 +1,7 @@
 //! Writes log lines to stderr: time, level, a mark for what it is about, the message.
 //!
 //! Marks: `signal` 📡, `gps` 📍, `audio` 🎵, `webrtc` 📞, `http` 🌐, `audit` 🧾, and ❌ for every error. Invariant: a
-//! record is one line, whatever a client put into a value of it.
+//! record is one line, whatever a client put into a value of it, and nothing that clients say is written by libraries.
 
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -42,7 +42,7 @@ pub fn check_filter(filter: &str) -> Result<(), FilterError> {
 pub fn start(filter: &str) -> Result<(), FilterError> {
     check_filter(filter)?;
     let mut builder = Builder::new();
-    builder.parse_filters(&with_audit(filter)).target(Target::Stderr).format(|out, record| {
+    builder.parse_filters(&with_fixed(filter)).target(Target::Stderr).format(|out, record| {
         let message = record.args().to_string();
         writeln!(out, "{}", line(now(), record.level(), record.target(), &message))
     });
@@ -69,9 +69,10 @@ pub fn timestamp(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
 }
 
-/// Keeps the journal when the rest is quiet: only a filter that names `audit` itself changes it.
-fn with_audit(filter: &str) -> String {
-    format!("audit=info,{filter}")
+/// Keeps the journal when the rest is quiet, only a filter that names `audit` itself changes it; and keeps a library
+/// quiet that would trace all messages, tokens in them.
+fn with_fixed(filter: &str) -> String {
+    format!("audit=info,tungstenite=off,{filter}")
 }
 
 fn is_target(text: &str) -> bool {
@@ -107,14 +108,13 @@ fn mark(level: Level, target: &str) -> Option<&'static str> {
     }
 }
 
-/// Escapes what could forge a second line or steer a terminal.
+/// Escapes what could forge a second line, steer a terminal, or stay unseen.
 fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for character in message.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            _ => line.extend(character.escape_debug()),
         }
     }
     line
@@ -165,12 +165,14 @@ mod tests {
     fn a_record_is_one_line() {
         let got = line(UNIX_EPOCH, Level::Info, "http", "path=/\r\n2025 é \u{1b}[31m\u{9b}");
         assert_eq!(got, "1970-01-01T00:00:00.000Z INFO  🌐 http: path=/\\r\\n2025 é \\u{1b}[31m\\u{9b}");
+        let got = line(UNIX_EPOCH, Level::Info, "http", "\"o'\\\" \u{202e}\u{200b}\u{2028}\u{feff} 📡");
+        assert_eq!(got, "1970-01-01T00:00:00.000Z INFO  🌐 http: \"o'\\\" \\u{202e}\\u{200b}\\u{2028}\\u{feff} 📡");
     }
 
     #[test]
     fn audit_is_logged_unless_it_is_named() {
         let info = |filter| {
-            let logger = Builder::new().parse_filters(&with_audit(filter)).build();
+            let logger = Builder::new().parse_filters(&with_fixed(filter)).build();
             let record = |target| logger.matches(&log::Record::builder().level(Level::Info).target(target).build());
             (record("audit"), record("http"))
         };

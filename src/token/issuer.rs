@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::keys::PublicKeys;
 use super::{Claims, NAME_CHARS_MAX, Role, Scope, TokenError};
+use crate::wire::text::{is_steering, is_visible};
 
 /// The last second that a number in JSON can hold with all its digits.
 const SECONDS_MAX: f64 = 9_007_199_254_740_991.0;
@@ -131,9 +132,9 @@ fn scope(claim: Option<&Value>) -> Result<Option<Scope>, TokenError> {
 
 /// Returns a name as it can be shown: on one line, and not too long. Nobody is refused for their name.
 fn shown(name: &str) -> Option<String> {
-    let line = name.replace(char::is_control, " ");
+    let line = name.replace(is_steering, " ");
     let cut: String = line.trim().chars().take(NAME_CHARS_MAX).collect();
-    (!cut.is_empty()).then(|| cut.trim_end().to_owned())
+    cut.chars().any(is_visible).then(|| cut.trim_end().to_owned())
 }
 
 /// Returns a moment in Unix seconds; issuers write fractions too (RFC 7519 §2, `NumericDate`).
@@ -276,6 +277,9 @@ mod tests {
             (json!("  Paul\r\nD. "), Some("Paul  D.".to_owned())),
             (json!(long), Some("é".repeat(NAME_CHARS_MAX))),
             (json!(" \u{1b} "), None),
+            (json!("a\u{202e}b\u{2028}c"), Some("a b c".to_owned())),
+            (json!("\u{200b}\u{3164}"), None),
+            (json!(format!("{}a", "\u{200b}".repeat(80))), None),
             (json!(42), None),
             (json!(["Paul"]), None),
         ];

@@ -10,4 +10,5 @@ pub mod rtp;
 pub mod sdp;
 pub mod signaling;
 pub mod stun;
+pub mod text;
 pub mod websocket;

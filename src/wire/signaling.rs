@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Number;
 use serde_json::value::RawValue;
+use serde_json::{Number, Value};
+
+use super::text::is_presentable;
 
 /// Silence, in dBov (RFC 6464 §3).
 pub const LEVEL_SILENT: i8 = -127;
@@ -14,6 +16,8 @@ pub const LEVEL_SILENT: i8 = -127;
 pub const PAGE_BYTES_MAX: usize = 64;
 /// The longest `reason`, in characters.
 pub const REASON_CHARS_MAX: usize = 80;
+/// The deepest `commercial_info`, in arrays and objects inside one another.
+const INFO_DEPTH_MAX: usize = 16;
 /// No place is known worse than this.
 const EARTH_CIRCUMFERENCE_M: f64 = 40_075_017.0;
 /// What is shown where a supervisor gave no reason.
@@ -171,9 +175,22 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
 /// Tells whether a supervisor may give this reason. Applications write them too, so a wrong one is a mistake and no
 /// attack.
 pub fn is_reason(reason: &str) -> bool {
-    let printable = !reason.chars().any(char::is_control) && reason.chars().count() <= REASON_CHARS_MAX;
     let known = matches!(reason, REASON_DEFAULT | "qualité" | "formation" | "sécurité");
-    printable && (known || reason.strip_prefix("autre: ").is_some_and(|text| !text.trim().is_empty()))
+    let is_short = reason.chars().count() <= REASON_CHARS_MAX;
+    known || (is_short && reason.strip_prefix("autre: ").is_some_and(is_presentable))
+}
+
+/// Tells whether any client can read a `commercial_info`. It is passed on as it came, inside lists of everybody: what
+/// only some parsers take, as deep nesting, endless numbers or half a surrogate pair, would cost others the whole list.
+pub fn is_readable(info: &RawValue) -> bool {
+    fn depth(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+            Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        }
+    }
+    serde_json::from_str(info.get()).is_ok_and(|value| depth(&value) <= INFO_DEPTH_MAX)
 }
 
 /// What the server says.
@@ -483,11 +500,35 @@ mod tests {
             (too_long.as_str(), false),
             ("autre: ", false),
             ("autre: a\nb", false),
+            ("autre: a\u{202e}b", false),
+            ("autre: \u{200b}", false),
+            ("autre: <b>a</b>", true),
             ("curiosité", false),
             ("", false),
         ];
         for (reason, want) in cases {
             assert_eq!(is_reason(reason), want, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn infos_that_all_clients_can_read() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let cases = [
+            (r#"{"vehicle":{"plate":"AB-123"},"tags":["a",1.5e3,null,true]}"#.to_owned(), true),
+            (r#""<script>alert(1)</script>""#.to_owned(), true),
+            (nested(INFO_DEPTH_MAX), true),
+            (nested(INFO_DEPTH_MAX + 1), false),
+            (format!("{}1{}", r#"{"a":"#.repeat(INFO_DEPTH_MAX + 1), "}".repeat(INFO_DEPTH_MAX + 1)), false),
+            (nested(500), false),
+            ("1e999".to_owned(), false),
+            ("9".repeat(400), false),
+            (r#""\ud800""#.to_owned(), false),
+        ];
+        for (text, want) in cases {
+            let message = format!(r#"{{"event":"start_streaming","data":{{"sdp":"","commercial_info":{text}}}}}"#);
+            let Ok(ClientMessage::StartStreaming(start)) = parse(&message) else { panic!("{text}") };
+            assert_eq!(is_readable(start.commercial_info.unwrap()), want, "{text}");
         }
     }
 
