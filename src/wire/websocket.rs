@@ -1,6 +1,7 @@
 //! Speaks the WebSocket framing (RFC 6455) over a pipe in memory.
 //!
-//! Invariant: what waits in the pipe never exceeds what was pushed since the last poll plus what that poll wrote.
+//! Invariant: what waits in the pipe never exceeds what was pushed since the last poll plus what that poll wrote, and
+//! frames that end no message come to an end.
 
 use std::io::{self, Cursor, Read, Write};
 use std::mem;
@@ -32,7 +33,9 @@ struct Progress {
     payload: u64,
     /// Whether more frames of the message are to come.
     has_more: bool,
-    /// Bytes since the last message was whole.
+    /// Whether the frame is no part of a message: such may stand between those that are (RFC 6455 §5.4).
+    is_control: bool,
+    /// Bytes since the last message was whole, without control frames.
     unfinished: usize,
     /// Whether the message has more frames than any client makes of one: frames of nothing are never too long for the
     /// library. What follows is not taken.
@@ -94,15 +97,15 @@ impl Websocket {
             if self.progress.is_over {
                 return Err(WebsocketError::TooLarge);
             }
-            if self.progress.unfinished == 0 && self.progress.largest > READ_BUFFER_BYTES && !self.is_closing {
+            if self.progress.is_between() && self.progress.largest > READ_BUFFER_BYTES && !self.is_closing {
                 self.renew();
             }
         }
         polled
     }
 
-    /// Gives back what a large message took: the library would keep it for the next one. Nothing is unfinished, so it
-    /// knows nothing that would be lost.
+    /// Gives back what a large message took: the library would keep it for the next one. It is between two
+    /// messages and knows nothing that would be lost.
     fn renew(&mut self) {
         let pipe = mem::take(self.inner.get_mut());
         self.inner = inner(pipe, self.message_bytes_max);
@@ -183,7 +186,7 @@ impl Progress {
             if self.payload > 0 {
                 let passed = usize::try_from(self.payload).unwrap_or(usize::MAX).min(rest.len());
                 self.payload -= passed as u64;
-                self.unfinished += passed;
+                self.unfinished += if self.is_control { 0 } else { passed };
                 rest = &rest[passed..];
             } else {
                 self.header.push(byte);
@@ -192,24 +195,31 @@ impl Progress {
                 self.read_header(unfinished_max);
             }
             self.largest = self.largest.max(self.unfinished);
-            if self.payload == 0 && self.header.is_empty() && !self.has_more {
+            if self.is_between() {
                 self.unfinished = 0;
             }
         }
         bytes.len() - rest.len()
     }
 
+    /// Tells whether nothing of a message or frame has begun.
+    fn is_between(&self) -> bool {
+        self.payload == 0 && self.header.is_empty() && !self.has_more
+    }
+
     fn read_header(&mut self, unfinished_max: usize) {
         match FrameHeader::parse(&mut Cursor::new(&self.header)) {
             Ok(None) => {}
             Ok(Some((header, payload))) => {
-                self.header.clear();
                 self.payload = payload;
-                self.is_over = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
-                // Control frames may stand between those of a message (RFC 6455 §5.4).
-                if let OpCode::Data(_) = header.opcode {
+                self.is_control = matches!(header.opcode, OpCode::Control(_));
+                if self.is_control {
+                    self.unfinished -= self.header.len();
+                } else {
                     self.has_more = !header.is_final;
+                    self.is_over = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
                 }
+                self.header.clear();
             }
             // The library will refuse it too.
             Err(_) => {
@@ -321,17 +331,10 @@ mod tests {
         websocket.push(&frame(9, b"between"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Alive)));
         assert_eq!(websocket.poll_message(), Ok(None));
-        assert_eq!(websocket.unfinished(), 8 + 13);
+        assert_eq!(websocket.unfinished(), 8);
         websocket.push(&piece(0x80, b"llo"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("hello".into()))));
         assert_eq!(websocket.unfinished(), 0);
-        websocket.push(&piece(0x01, b""));
-        let endless = (0..1000).take_while(|_| {
-            websocket.push(&piece(0x00, b""));
-            websocket.poll_message() == Ok(None)
-        });
-        assert_eq!(endless.count(), 2000 / 6 - 1, "pieces of nothing have an end");
-        assert_eq!(websocket.poll_message(), Err(WebsocketError::TooLarge));
     }
 
     #[test]
@@ -352,6 +355,38 @@ mod tests {
         assert_eq!(output(&mut websocket), [b"\x88\x09\x11\x31", "expired".as_bytes()].concat());
         websocket.send_text("too late");
         assert!(output(&mut websocket).is_empty());
+    }
+
+    #[test]
+    fn fragments_that_never_end_do() {
+        let (first, next, last) = ([0x01, 0x80, 0, 0, 0, 0], [0x00, 0x80, 0, 0, 0, 0], [0x80, 0x80, 0, 0, 0, 0]);
+        let mut websocket = Websocket::new(1000);
+        websocket.push(&first);
+        let fitting = 2000 / 6 - 1;
+        for _ in 0..fitting {
+            websocket.push(&next);
+            assert_eq!(websocket.poll_message(), Ok(None));
+        }
+        let mut patient = Websocket::new(1000);
+        patient.push(&[&first[..], &next.repeat(fitting - 1), &last].concat());
+        assert_eq!(patient.poll_message(), Ok(Some(Incoming::Text("".into()))));
+        patient.push(&[&first[..], &next.repeat(fitting - 1)].concat());
+        assert_eq!(patient.poll_message(), Ok(None), "another message, another bound");
+        websocket.push(&frame(9, b"still there?"));
+        assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Alive)));
+        assert_eq!(websocket.unfinished(), (fitting + 1) * 6, "a ping ends nothing");
+        websocket.push(&next);
+        assert_eq!(websocket.poll_message(), Err(WebsocketError::TooLarge));
+    }
+
+    #[test]
+    fn signs_of_life_go_on_for_ever() {
+        let mut websocket = Websocket::new(100);
+        for _ in 0..1000 {
+            websocket.push(&frame(10, b""));
+            assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Pong)));
+            assert_eq!(websocket.poll_message(), Ok(None));
+        }
     }
 
     #[test]

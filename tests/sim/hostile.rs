@@ -11,14 +11,14 @@ use crate::link::Quality;
 use crate::world::{Who, World};
 
 /// A world in which `hearer` hears `speaker`, who have no part in what follows.
-struct Scene {
-    world: World,
-    speaker: Who,
-    hearer: Who,
+pub struct Scene {
+    pub world: World,
+    pub speaker: Who,
+    pub hearer: Who,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub fn new() -> Scene {
         let mut world = World::new(7, Quality::PERFECT);
         let speaker = world.publisher("speaker");
         let hearer = world.listener("hearer");
@@ -29,7 +29,7 @@ impl Scene {
     }
 
     /// Nothing that happened was felt, and nothing is left of it.
-    fn end(mut self) {
+    pub fn end(mut self) {
         self.world.run_ms(1000);
         let heard: BTreeSet<u32> =
             self.world.browsers[self.hearer].heard_of(self.speaker as u16).map(|heard| heard.counter).collect();
@@ -41,7 +41,7 @@ impl Scene {
     }
 }
 
-fn address(n: usize) -> SocketAddr {
+pub fn address(n: usize) -> SocketAddr {
     SocketAddr::from(([198, 18, (n / 250) as u8, (n % 250) as u8], 4000))
 }
 

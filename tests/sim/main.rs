@@ -7,9 +7,12 @@ mod browser;
 mod chaos;
 mod day;
 mod hostile;
+mod hostile_http;
+mod hostile_websocket;
 mod limits;
 mod link;
 mod orders;
+mod stranger;
 mod tokens;
 mod world;
 

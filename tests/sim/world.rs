@@ -68,6 +68,8 @@ pub struct World {
     conns: BTreeMap<Who, ConnKey>,
     /// When the first connectivity check from each address arrived.
     pub first_check: BTreeMap<SocketAddr, Instant>,
+    /// TCP clients that are no browsers, and what they came from.
+    pub strangers: usize,
     /// Datagrams to addresses that are no browser's.
     pub sent_to_nobody: usize,
     /// Datagrams with media that the server sent to each.
@@ -106,6 +108,7 @@ impl World {
             office: None,
             conns: BTreeMap::new(),
             first_check: BTreeMap::new(),
+            strangers: 0,
             sent_to_nobody: 0,
             media_sent: BTreeMap::new(),
             rights: BTreeMap::new(),
@@ -256,6 +259,21 @@ impl World {
     pub fn inject(&mut self, who: Who, bytes: &[u8]) {
         let path = self.path_of(who);
         self.server.handle_datagram(self.now, path, bytes, &mut self.out);
+    }
+
+    /// Takes bytes of a TCP client that is no page.
+    pub fn push(&mut self, conn: ConnKey, bytes: &[u8]) {
+        self.server.handle_bytes(self.now, conn, bytes, &mut self.out);
+        self.flush();
+    }
+
+    /// Returns what such a client reads, as much of it as it wants.
+    pub fn pull(&mut self, conn: ConnKey, bytes_max: usize) -> Vec<u8> {
+        let pending = self.server.pending_write(conn);
+        let bytes = pending[..pending.len().min(bytes_max)].to_vec();
+        self.server.handle_written(self.now, conn, bytes.len(), &mut self.out);
+        self.flush();
+        bytes
     }
 
     /// Sets the wall clock forward or back.
