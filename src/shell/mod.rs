@@ -51,6 +51,9 @@ const DRAIN: Duration = Duration::from_millis(2500);
 /// After so many turns in a row with a deadline that was already due, something is wrong with it.
 const DUE_TURNS_MAX: u32 = 100_000;
 
+/// How many files a process may open where nobody said otherwise.
+const FILES_DEFAULT: usize = 1024;
+
 /// How often another port is tried where the system chooses one and UDP has it in use.
 const ANY_PORT_ATTEMPTS: usize = 16;
 
@@ -101,10 +104,10 @@ pub fn bind(listen: SocketAddr) -> Result<Sockets, BindError> {
 /// # Errors
 /// [`RunError`] where the system's poll fails.
 pub fn run(sockets: Sockets, config: Config, seed: [u8; 32], watch: Watch) -> Result<(), RunError> {
-    raise_file_limit();
+    let files_max = raise_file_limit();
     let address = sockets.address;
     let advertised = config.advertised.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
-    let mut shell = Shell::new(sockets, Server::new(config, seed, monotonic(), wall()), watch)?;
+    let mut shell = Shell::new(sockets, Server::new(config, seed, monotonic(), wall()), watch, files_max)?;
     log::info!("listening address={address} advertised={advertised}");
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
     while shell.phase != Phase::Ended {
@@ -166,10 +169,10 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(sockets: Sockets, server: Server, watch: Watch) -> io::Result<Shell> {
+    fn new(sockets: Sockets, server: Server, watch: Watch, files_max: usize) -> io::Result<Shell> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
-        let tcp = Tcp::new(sockets.tcp, poll.registry(), TCP)?;
+        let tcp = Tcp::new(sockets.tcp, poll.registry(), TCP, files_max)?;
         let mut udp = Udp::new(sockets.udp)?;
         poll.registry().register(udp.source(), UDP, Interest::READABLE)?;
         Ok(Shell {
@@ -356,13 +359,15 @@ fn has_ipv6() -> bool {
     tcp::listen(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).is_ok()
 }
 
-/// Asks for as many open files as are allowed: 1024, the usual default, is fewer than the clients we allow.
-fn raise_file_limit() {
+/// Asks for as many open files as are allowed: 1024, the usual default, is fewer than the clients we allow. Returns how
+/// many it may be.
+fn raise_file_limit() -> usize {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
     if let Err(error) = raised {
         log::warn!("the limit of open files stays as it is: {error}");
     }
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(FILES_DEFAULT, |(soft, _)| soft.try_into().unwrap_or(usize::MAX))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where the loop reads the clock")]

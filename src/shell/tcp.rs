@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Socket, Type};
 
@@ -40,6 +41,10 @@ const WRITE_BYTES_PER_FLUSH: usize = 512 * 1024;
 /// How long accepting rests after an error, which is mostly a lack of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// Descriptors that are no client's: sockets of ours, the log, and files that are read while the server runs. Clients
+/// that took the last one would keep a revocation from being read.
+const RESERVED_FILES: usize = 32;
+
 /// How long a socket that we closed may take to read our last bytes.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -56,10 +61,12 @@ pub(super) struct Tcp {
     streams: SecondaryMap<ConnKey, Stream>,
     /// Clients that may have something to read; each stands in it at most once.
     readable: VecDeque<ConnKey>,
-    /// Clients that sent their last byte; they are hung up once what they asked for is written.
+    /// Clients that sent their last byte in this turn.
     ended: Vec<ConnKey>,
     lingering: VecDeque<(Instant, TcpStream)>,
     accepting: Accepting,
+    /// Clients and lingering sockets at one time.
+    sockets_max: usize,
     buffer: Box<[u8]>,
 }
 
@@ -79,6 +86,8 @@ struct Stream {
     /// Stands in `Tcp::readable`.
     is_queued: bool,
     is_writable: bool,
+    /// The client sent its last byte; it is hung up once what it asked for is written.
+    has_ended: bool,
 }
 
 /// Opens a non-blocking listener on `address`; one on `[::]` takes IPv4 too.
@@ -105,8 +114,13 @@ fn token_of(conn: ConnKey) -> Token {
 }
 
 impl Tcp {
-    /// Takes over a listener made by [`listen`] and registers it.
-    pub(super) fn new(listener: std::net::TcpListener, registry: &Registry, token: Token) -> io::Result<Tcp> {
+    /// Takes over a listener made by [`listen`] and registers it, in a process that may open so many files.
+    pub(super) fn new(
+        listener: std::net::TcpListener,
+        registry: &Registry,
+        token: Token,
+        files_max: usize,
+    ) -> io::Result<Tcp> {
         let mut listener = TcpListener::from_std(listener);
         registry.register(&mut listener, token, Interest::READABLE)?;
         Ok(Tcp {
@@ -117,6 +131,7 @@ impl Tcp {
             ended: Vec::new(),
             lingering: VecDeque::new(),
             accepting: Accepting::Idle,
+            sockets_max: files_max.saturating_sub(RESERVED_FILES).max(files_max / 2),
             buffer: vec![0; READ_BYTES].into(),
         })
     }
@@ -165,6 +180,9 @@ impl Tcp {
             Accepting::Ready | Accepting::Resting { .. } => {}
         }
         for _ in 0..ACCEPTS_PER_TURN {
+            if self.streams.len() + self.lingering.len() >= self.sockets_max {
+                return self.rest_from_accepting(turn.now, &Errno::EMFILE.into());
+            }
             match self.listener.accept() {
                 Ok((socket, remote)) => {
                     self.accepting = Accepting::Ready;
@@ -186,7 +204,10 @@ impl Tcp {
             let Some(conn) = self.readable.pop_front() else { return };
             let Some(stream) = self.streams.get_mut(conn) else { continue };
             match stream.socket.read(&mut self.buffer) {
-                Ok(0) => self.ended.push(conn),
+                Ok(0) => {
+                    stream.has_ended = true;
+                    self.ended.push(conn);
+                }
                 Ok(length) => {
                     // Only a read that would block ends readiness: an end of stream may wait behind these bytes.
                     self.readable.push_back(conn);
@@ -196,7 +217,7 @@ impl Tcp {
                 Err(error) if error.kind() == ErrorKind::Interrupted => self.readable.push_back(conn),
                 Err(error) => {
                     log::debug!("client gone: {error}");
-                    self.ended.push(conn);
+                    self.hang_up(turn, conn);
                 }
             }
         }
@@ -211,6 +232,9 @@ impl Tcp {
                     self.linger(turn.now, stream.socket);
                 }
             }
+            Ok(()) if stream.has_ended && turn.server.pending_write(conn).is_empty() => {
+                self.hang_up(turn, conn);
+            }
             Ok(()) => {}
             Err(error) => {
                 log::debug!("client gone: {error}");
@@ -219,10 +243,13 @@ impl Tcp {
         }
     }
 
-    /// Hangs up clients that sent their last byte; what they asked for must have been flushed before.
+    /// Hangs up clients that sent their last byte and wait for nothing; what they asked for must have been flushed
+    /// before. The others are hung up once they have read it, or when the core gives up on them.
     pub(super) fn hang_up_ended(&mut self, turn: &mut Turn<'_>) {
         for conn in mem::take(&mut self.ended) {
-            self.hang_up(turn, conn);
+            if turn.server.pending_write(conn).is_empty() {
+                self.hang_up(turn, conn);
+            }
         }
     }
 
@@ -247,7 +274,7 @@ impl Tcp {
             turn.server.handle_hangup(turn.now, conn, turn.out);
             return;
         }
-        self.streams.insert(conn, Stream { socket, is_queued: false, is_writable: true });
+        self.streams.insert(conn, Stream { socket, is_queued: false, is_writable: true, has_ended: false });
     }
 
     fn rest_from_accepting(&mut self, now: Instant, error: &io::Error) {
