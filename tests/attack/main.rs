@@ -1,0 +1,268 @@
+//! Attacks on the real program over its sockets. Two bystanders must notice nothing of any of them.
+//!
+//! What bytes mean is attacked in the simulation. Invariant: every wait is bounded.
+#![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
+
+#[path = "../sim/browser.rs"]
+#[allow(dead_code, reason = "the simulation uses all of it")]
+mod browser;
+mod bystanders;
+#[path = "../sim/link.rs"]
+#[allow(dead_code, reason = "the simulation uses all of it")]
+mod link;
+mod shown;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bystanders::Bystanders;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use support::client::{close_code, connect, get, read_response, register, request};
+use support::{Ecoute, processor_time, program};
+use tempfile::TempDir;
+
+/// How long a client may take for the head of its first request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many clients the server takes.
+const CONNS_MAX: usize = 4096;
+
+/// Starts a server that offers nothing but loopback.
+fn start(arguments: &[&str]) -> Ecoute {
+    start_by(program(), arguments)
+}
+
+fn start_by(mut command: Command, arguments: &[&str]) -> Ecoute {
+    let data = TempDir::new().unwrap();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()).args(arguments);
+    Ecoute::start_command(command, data)
+}
+
+/// Starts a server that may open so many files.
+fn start_with_files(files: usize) -> Ecoute {
+    let mut command = Command::new("sh");
+    let limited = format!(r#"ulimit -n {files} && exec "$0" "$@""#);
+    command.args(["-c", &limited]).arg(program().get_program());
+    start_by(command, &[])
+}
+
+#[test]
+fn ten_thousand_half_open_conns() {
+    const COUNT: usize = 10_000;
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(hard > COUNT as u64 + 100, "this test opens {COUNT} files, and only {hard} are allowed");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    let before = processor_time(ecoute.child.id());
+    let begin = Instant::now();
+    let flood: Vec<TcpStream> = bystanders.run_during(|| {
+        let open = |n: usize| {
+            let mut stream = connect(ecoute.address).into_inner();
+            if n.is_multiple_of(10) {
+                // The server may have refused it by now.
+                let _ = stream.write_all(b"GET / HT");
+            }
+            stream
+        };
+        (0..COUNT).map(open).collect()
+    });
+    let filled = begin.elapsed();
+    let refused = flood.iter().filter(|stream| is_refused(stream)).count();
+    assert!(filled > HEAD_TIMEOUT || refused >= COUNT - CONNS_MAX, "{refused} refused in {filled:?}");
+    bystanders.run_for((HEAD_TIMEOUT + Duration::from_millis(500)).saturating_sub(begin.elapsed()));
+    bystanders.run_until(|_| get(ecoute.address, "/health", "").0 == 200);
+    let used = processor_time(ecoute.child.id()) - before;
+    assert!(used < begin.elapsed() / 2, "{used:?} of {:?}", begin.elapsed());
+    let closed = bystanders.run_during(|| flood.into_iter().filter(is_closed).count());
+    assert_eq!(closed, COUNT);
+    bystanders.assert_undisturbed();
+}
+
+/// Tells whether the server said that it has no room.
+fn is_refused(stream: &TcpStream) -> bool {
+    let mut start = [0; 12];
+    stream.set_nonblocking(true).unwrap();
+    let length = stream.peek(&mut start).unwrap_or(0);
+    &start[..length] == b"HTTP/1.1 503"
+}
+
+/// Tells whether nothing comes from the server any more.
+fn is_closed(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(false).unwrap();
+    let mut rest = Vec::new();
+    (&*stream).read_to_end(&mut rest).is_ok()
+}
+
+#[test]
+fn no_descriptors_are_left() {
+    let ecoute = start_with_files(60);
+    let (mut websocket, _) = register(ecoute.address, &ecoute.token("admin", "paul", "Paul"));
+    let mut bystanders = Bystanders::start(&ecoute);
+    let mut clients: Vec<_> = (0..150).map(|_| connect(ecoute.address)).collect();
+    let mut ecoute = ecoute;
+    ecoute.wait_for_line("can't be accepted");
+    let before = processor_time(ecoute.child.id());
+    bystanders.run_for(Duration::from_secs(2));
+    let used = processor_time(ecoute.child.id()) - before;
+    assert!(used < Duration::from_millis(300), "it spins: {used:?}");
+
+    // Who must go is told all the same: the list is a file that must be opened.
+    let begin = Instant::now();
+    let running = &mut ecoute;
+    let code = bystanders.run_during(move || {
+        running.revoke("paul");
+        close_code(&mut websocket)
+    });
+    assert_eq!(code, 4401);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+
+    clients.drain(..120);
+    bystanders.run_during(|| {
+        for client in &mut clients {
+            client.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
+            assert_eq!(read_response(client).0, 200);
+            client.get_mut().shutdown(Shutdown::Both).unwrap();
+        }
+    });
+    bystanders.assert_undisturbed();
+}
+
+#[test]
+fn resets_in_the_middle_of_everything() {
+    let ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    let token = ecoute.token("admin", "paul", "Paul");
+    bystanders.run_during(|| {
+        for n in 0..300 {
+            let stream = match n % 3 {
+                0 => connect(ecoute.address).into_inner(),
+                // In the middle of a request, and with answers on their way.
+                1 => {
+                    let mut stream = connect(ecoute.address).into_inner();
+                    let sent = request("/admin", "").repeat(10) + "GET / HT";
+                    stream.write_all(sent.as_bytes()).unwrap();
+                    stream
+                }
+                _ if n % 9 == 2 => {
+                    let (mut websocket, _) = register(ecoute.address, &token);
+                    websocket.get_mut().write_all(&[0x81, 0xfe, 0x10]).unwrap();
+                    websocket.get_ref().try_clone().unwrap()
+                }
+                _ => {
+                    let mut stream = connect(ecoute.address).into_inner();
+                    stream.write_all(request("/ws", "").as_bytes()).unwrap();
+                    stream
+                }
+            };
+            // Closing without waiting sends a reset.
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        }
+    });
+    bystanders.assert_undisturbed();
+    let listed = status(&ecoute);
+    assert_eq!(listed["total_listeners"], 1, "{listed}");
+}
+
+/// A client that has sent its last byte gets all that it asked for, though it reads slowly.
+#[test]
+fn half_closed_with_answers_on_their_way() {
+    let ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    let (_, page) = get(ecoute.address, "/ecoute-client.js", "");
+    bystanders.run_during(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        // Small windows and segments keep the kernel of the server from taking it all at once.
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.set_tcp_mss(536).unwrap();
+        socket.set_read_timeout(Some(support::WAIT)).unwrap();
+        socket.connect(&ecoute.address.into()).unwrap();
+        let mut client = std::io::BufReader::with_capacity(1024, TcpStream::from(socket));
+        client.get_mut().write_all(request("/ecoute-client.js", "").repeat(16).as_bytes()).unwrap();
+        client.get_mut().shutdown(Shutdown::Write).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        for index in 0..16 {
+            assert_eq!(read_response(&mut client), (200, page.clone()), "{index}");
+        }
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    });
+    bystanders.assert_undisturbed();
+}
+
+#[test]
+fn a_websocket_that_is_half_closed_ends() {
+    let ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    let (websocket, _) = register(ecoute.address, &ecoute.token("commercial", "lea", "Léa"));
+    websocket.get_ref().shutdown(Shutdown::Write).unwrap();
+    let begin = Instant::now();
+    assert!(bystanders.run_during(|| is_closed(websocket.get_ref())));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    bystanders.assert_undisturbed();
+}
+
+#[test]
+fn a_listener_whose_port_is_closed_costs_nobody_else_a_packet() {
+    let ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    for n in 0..3 {
+        bystanders.others.push(bystanders::Client::open(&ecoute, 10 + n, "admin", &format!("gone{n}")));
+    }
+    bystanders.run_until(|all| all.others.iter().all(|other| other.browser.connected));
+    for other in &mut bystanders.others {
+        other.browser.say("join_commercial_stream", json!({ "commercial_id": "speaker" }));
+    }
+    bystanders.run_until(|all| all.others.iter().all(|other| other.browser.heard.len() > 5));
+    for other in &mut bystanders.others {
+        other.close_port();
+    }
+    bystanders.run_for(Duration::from_secs(2));
+    bystanders.assert_undisturbed();
+}
+
+/// A machine that slept: what should live goes on, and what arrived meanwhile is not lost.
+#[test]
+fn suspended_and_continued() {
+    let ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    bystanders.stop_asking();
+    ecoute.signal(Signal::SIGSTOP);
+    bystanders.run_for(Duration::from_secs(4));
+    ecoute.signal(Signal::SIGCONT);
+    bystanders.run_for(Duration::from_secs(2));
+    assert!(bystanders.longest_gap() > Duration::from_secs(3), "it was not suspended");
+    bystanders.assert_heard_all();
+    assert_eq!(get(ecoute.address, "/health", "").0, 200);
+}
+
+#[test]
+fn interrupted_again_and_again() {
+    let mut ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    let running = &mut ecoute;
+    bystanders.run_during(move || {
+        let mut client = connect(running.address);
+        for _ in 0..300 {
+            for signal in [Signal::SIGSTOP, Signal::SIGCONT, Signal::SIGWINCH, Signal::SIGCHLD, Signal::SIGURG] {
+                running.signal(signal);
+            }
+            client.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
+            assert_eq!(read_response(&mut client).0, 200);
+            drop(connect(running.address));
+        }
+    });
+    bystanders.assert_undisturbed();
+}
+
+fn status(ecoute: &Ecoute) -> serde_json::Value {
+    let token = ecoute.token("monitor", "monitor", "M");
+    let (_, body) = get(ecoute.address, "/api/streaming/status", &format!("Authorization: Bearer {token}\r\n"));
+    serde_json::from_str(&body).unwrap()
+}
