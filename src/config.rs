@@ -41,7 +41,7 @@ pub struct Config {
 pub struct Limits {
     /// TCP clients at one time.
     pub conns_max: usize,
-    /// For how long a client without a user keeps its place when there is room for no other.
+    /// For how long a client without a user keeps its place after its last request when there is room for no other.
     pub stranger_grace: Duration,
     /// What strangers of one address, or one IPv6 /64, may: conns that no user has registered on, and tokens that are
     /// refused. Loopback may have any number of conns.

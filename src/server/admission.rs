@@ -26,7 +26,8 @@ pub(super) struct Visitor {
     /// The client's own network: of that end, or of the one that a trusted proxy asks for.
     network: IpAddr,
     account: Account,
-    since: Instant,
+    /// When it came, or asked for something last.
+    heard: Instant,
 }
 
 enum Account {
@@ -41,16 +42,16 @@ impl Server {
     /// Returns a new TCP client, counted; `None` if there are too many strangers at its address.
     pub(super) fn admit(&mut self, now: Instant, remote: IpAddr) -> Option<Visitor> {
         let account = if self.is_trusted_proxy(remote) { Account::Nobody } else { self.stranger(now, remote)? };
-        Some(Visitor { remote, network: network_of(remote), account, since: now })
+        Some(Visitor { remote, network: network_of(remote), account, heard: now })
     }
 
-    /// Makes room for a new TCP client: cuts the oldest one without a user, if it had time to say whose it is. Tells
-    /// whether there was one.
+    /// Makes room for a new TCP client: cuts the one without a user that has asked for nothing for the longest time, if it
+    /// had time to. Tells whether there was one.
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
         let grace = self.config.limits.stranger_grace;
         let strangers = self.visitors.iter().filter(|(_, visitor)| !matches!(visitor.account, Account::User(_)));
-        let oldest = strangers.map(|(conn, visitor)| (visitor.since, conn)).min();
-        let Some((_, conn)) = oldest.filter(|(since, _)| *since + grace <= now) else { return false };
+        let oldest = strangers.map(|(conn, visitor)| (visitor.heard, conn)).min();
+        let Some((_, conn)) = oldest.filter(|(heard, _)| *heard + grace <= now) else { return false };
         self.stats.conns_cut_for_newer += 1;
         self.handle_hangup(now, conn, out);
         // The shell finds no such conn and closes the socket.
@@ -60,7 +61,9 @@ impl Server {
 
     /// Takes it that a request came: a trusted proxy says for whom. Tells whether there is room for that client.
     pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> bool {
-        let Some(&Visitor { remote, network: before, since, .. }) = self.visitors.get(conn) else { return false };
+        let Some(visitor) = self.visitors.get_mut(conn) else { return false };
+        visitor.heard = now;
+        let (remote, before) = (visitor.remote, visitor.network);
         let client = self.client_of(remote, request);
         let network = network_of(client);
         if network == before {
@@ -69,7 +72,8 @@ impl Server {
         self.release(conn);
         let account = self.stranger(now, client);
         let is_admitted = account.is_some();
-        self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody), since });
+        self.visitors
+            .insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody), heard: now });
         is_admitted
     }
 

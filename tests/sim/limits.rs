@@ -179,11 +179,14 @@ fn conns_are_counted_in_all() {
     assert!(world.knock(address(10, 1)).is_some());
     world.run_ms(1000);
     assert!(world.knock(address(11, 1)).is_some());
-    assert!(world.server.should_close(conns[1]), "the oldest that did not say who it is");
+    assert!(world.server.should_close(conns[1]), "the oldest that asked for nothing");
     assert_eq!((world.server.stats().conns_cut_for_newer, world.server.stats().conns_refused), (1, 1));
+    let monitor = world.knock(address(12, 1)).unwrap();
     for n in 20..100 {
         world.knock(address(n, 1));
         world.run_ms(200);
+        let answer = world.send_bytes(monitor, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "who asks again and again stays: {answer}");
     }
     assert_eq!((world.browsers[lea].closed, world.browsers[paul].closed), (None, None), "users stay");
     assert!(world.browsers[paul].heard_of(lea as u16).count() >= 16 * 50);
