@@ -317,3 +317,53 @@ fn wishes_are_counted_in_all() {
     assert!(world.browsers[anne].heard_of(lea as u16).count() > 40);
     world.end();
 }
+
+#[test]
+fn a_handshake_has_10_s_and_then_its_place_is_free() {
+    let mut world = world(|limits| limits.peers_max = 2);
+    let lea = world.publisher("lea");
+    world.settle();
+    let paul = world.open(Role::Admin, "paul");
+    world.run_ms(100);
+    // The offer comes over TCP, nothing ever over UDP.
+    let now = world.now;
+    world.browsers[paul].open_audio(now);
+    world.run_ms(1);
+    world.browsers[paul].vanish();
+    world.run_ms(9900);
+    assert_eq!(world.server.table_sizes().peers, 2);
+    assert_eq!(world.browsers[lea].closed, None);
+    world.run_ms(200);
+    assert_eq!((world.server.table_sizes().peers, world.server.stats().peers_unfinished), (1, 1));
+    let anne = world.listener("anne");
+    world.settle();
+    world.join(anne, "lea");
+    world.run_ms(1000);
+    assert!(world.browsers[anne].heard_of(lea as u16).count() > 40);
+    world.end();
+}
+
+#[test]
+fn datagrams_of_unconnected_sessions_wait_in_one_bounded_queue() {
+    let mut world = world(|limits| limits.unconnected_queue_max = 40);
+    let lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.join(paul, "lea");
+    let strangers: Vec<Who> = (0..4).map(|n| world.listener(&format!("admin{n}"))).collect();
+    world.run_ms(3);
+    let checks: Vec<Vec<u8>> = strangers.iter().map(|&who| world.browsers[who].last_check.clone()).collect();
+    assert!(checks.iter().all(|check| !check.is_empty()), "they have not connected yet");
+    for (&who, check) in strangers.iter().zip(&checks) {
+        for _ in 0..16 {
+            world.inject(who, check);
+        }
+    }
+    assert_eq!(world.server.table_sizes().unconnected, 40);
+    assert_eq!(world.server.stats().unconnected_queue_full, 4 * 16 - 40);
+    world.run_ms(3000);
+    assert_eq!(world.server.table_sizes().unconnected, 0);
+    assert!(strangers.iter().all(|&who| world.browsers[who].connected), "what was dropped comes again");
+    assert!(world.browsers[paul].heard_of(lea as u16).count() >= 145, "nobody who is connected waits");
+    world.end();
+}
