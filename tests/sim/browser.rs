@@ -76,12 +76,14 @@ pub struct Browser {
     upgraded: bool,
     head: Vec<u8>,
     websocket: WebSocket<Pipe>,
+    /// How many packets the microphone has made.
+    pub made: u32,
+    /// The number and the time of its next one.
+    pub sequence: u64,
+    pub timestamp: u32,
     rtc: Option<Session>,
     sessions: u32,
     next_packet: Option<Instant>,
-    counter: u32,
-    sequence: u64,
-    timestamp: u32,
 }
 
 struct Session {
@@ -143,12 +145,12 @@ impl Browser {
             upgraded: false,
             head: Vec::new(),
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
+            made: 0,
+            sequence: u64::from(fastrand::u16(..)),
+            timestamp: fastrand::u32(..),
             rtc: None,
             sessions: 0,
             next_packet: None,
-            counter: 0,
-            sequence: u64::from(fastrand::u16(..)),
-            timestamp: fastrand::u32(..),
         }
     }
 
@@ -209,17 +211,23 @@ impl Browser {
     }
 
     fn offer(&mut self, now: Instant, direction: Direction, event: &str) {
+        let offer = self.make_offer(now, direction);
+        self.say(event, json!({ "sdp": offer }));
+    }
+
+    /// Makes a session and its offer; returns that unsaid.
+    pub fn make_offer(&mut self, now: Instant, direction: Direction) -> String {
         let mut rtc = Rtc::builder().set_rtp_mode(true).build(now);
         rtc.add_local_candidate(Candidate::host(self.address, "udp").unwrap());
         let mut api = rtc.sdp_api();
         let mid = api.add_media(MediaKind::Audio, direction, None, None, None);
         let (offer, pending) = api.apply().unwrap();
-        self.say(event, json!({ "sdp": offer.to_sdp_string() }));
         let is_sending = direction == Direction::SendOnly;
         self.rtc = Some(Session { rtc, pending: Some(pending), is_answered: false, mid, timeout: now, is_sending });
         self.sessions += 1;
         self.connected = false;
         self.next_packet = None;
+        offer.to_sdp_string()
     }
 
     /// The network under the page is gone: nothing is sent or heard any more.
@@ -358,7 +366,7 @@ impl Browser {
     fn make_packet(&mut self, now: Instant) {
         let Some(session) = self.rtc.as_mut() else { return };
         let pt = session.rtc.media(session.mid).unwrap().remote_pts()[0];
-        let payload = payload(self.index, self.counter);
+        let payload = payload(self.index, self.made);
         let sequence = self.sequence.into();
         let level = ExtensionValues {
             audio_level: Some(self.level),
@@ -366,9 +374,9 @@ impl Browser {
             ..ExtensionValues::default()
         };
         let write = RtpWrite::new(pt, sequence, self.timestamp, now, payload);
-        let write = write.marker(self.counter == 0).ext_vals(level);
+        let write = write.marker(self.made == 0).ext_vals(level);
         session.rtc.direct_api().stream_tx_by_mid(session.mid, None).unwrap().write_rtp(write);
-        self.counter += 1;
+        self.made += 1;
         self.sequence += 1;
         self.timestamp = self.timestamp.wrapping_add(960);
         self.next_packet = self.next_packet.map(|next| next + self.packet_interval);

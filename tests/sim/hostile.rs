@@ -1,49 +1,12 @@
 //! Clients and strangers who know what they do. A bystander's pair must hear every packet meanwhile.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use ecoute::token::Role;
 use serde_json::json;
 
-use crate::link::Quality;
-use crate::world::{Who, World};
-
-/// A world in which `hearer` hears `speaker`, who have no part in what follows.
-pub struct Scene {
-    pub world: World,
-    pub speaker: Who,
-    pub hearer: Who,
-}
-
-impl Scene {
-    pub fn new() -> Scene {
-        let mut world = World::new(7, Quality::PERFECT);
-        let speaker = world.publisher("speaker");
-        let hearer = world.listener("hearer");
-        world.settle();
-        world.join(hearer, "speaker");
-        world.run_ms(1000);
-        Scene { world, speaker, hearer }
-    }
-
-    /// Nothing that happened was felt, and nothing is left of it.
-    pub fn end(mut self) {
-        self.world.run_ms(1000);
-        let heard: BTreeSet<u32> =
-            self.world.browsers[self.hearer].heard_of(self.speaker as u16).map(|heard| heard.counter).collect();
-        let (first, last) = (*heard.first().unwrap(), *heard.last().unwrap());
-        assert_eq!(heard.len() as u32, last - first + 1, "law 4: a gap");
-        let at = self.world.browsers[self.hearer].heard.last().unwrap().at;
-        assert!(self.world.now - at < Duration::from_millis(100), "law 4: silence");
-        self.world.end();
-    }
-}
-
-pub fn address(n: usize) -> SocketAddr {
-    SocketAddr::from(([198, 18, (n / 250) as u8, (n % 250) as u8], 4000))
-}
+use crate::scene::{Scene, stranger};
+use crate::world::Who;
 
 #[test]
 fn forged_packets_do_not_mute_who_speaks() {
@@ -105,7 +68,7 @@ fn a_check_replayed_from_elsewhere_is_not_answered() {
     let mut scene = Scene::new();
     let check = scene.world.browsers[scene.speaker].last_check.clone();
     for n in 0..1000 {
-        scene.world.inject_from(address(n), &check);
+        scene.world.inject_from(stranger(n), &check);
         scene.world.run_ms(1);
     }
     assert_eq!(scene.world.sent_to_nobody, 0);
@@ -126,7 +89,7 @@ fn a_guessed_user_fragment_takes_no_place_in_the_queue() {
         check.resize(check.len().next_multiple_of(4), 0);
         let len = (check.len() - 20) as u16;
         check[2..4].copy_from_slice(&len.to_be_bytes());
-        scene.world.inject_from(address(n % 1000), &check);
+        scene.world.inject_from(stranger(n % 1000), &check);
     }
     assert_eq!(scene.world.server.stats().stun_unknown_peer, 5000);
     assert_eq!(scene.world.server.table_sizes().unconnected, 0);
@@ -140,7 +103,7 @@ fn one_session_cannot_fill_the_queue() {
     scene.world.settle();
     let check = scene.world.browsers[paul].last_check.clone();
     for n in 0..1000 {
-        scene.world.inject_from(address(n), &check);
+        scene.world.inject_from(stranger(n), &check);
     }
     assert_eq!(scene.world.server.table_sizes().unconnected, scene.world.limits.unconnected_per_peer_max);
     assert_eq!(scene.world.server.stats().unconnected_queue_full, 1000 - 16);
@@ -200,7 +163,7 @@ fn a_nat_that_forgets_is_healed_by_the_next_check() {
     scene.world.join(paul, "lea");
     scene.world.run_ms(1000);
     for (n, who) in [lea, paul].into_iter().enumerate() {
-        scene.world.browsers[who].external = address(n);
+        scene.world.browsers[who].external = stranger(n);
         scene.world.run_ms(8000);
         let last = *scene.world.browsers[paul].heard_of(lea as u16).last().unwrap();
         assert!(scene.world.now - last.at < Duration::from_millis(100), "silence after a new address");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ecoute::stats::Stats;
 
-use crate::hostile::Scene;
+use crate::scene::Scene;
 use crate::stranger::{Stranger, UPGRADE, contains};
 
 /// The head of a good request, of any length.

@@ -5,7 +5,7 @@ use std::iter;
 use ecoute::token::Role;
 use serde_json::json;
 
-use crate::hostile::Scene;
+use crate::scene::Scene;
 use crate::stranger::{
     CLOSE, ENDS, GOES_ON, PING, PONG, Stranger, TEXT, TEXT_BEGINS, UPGRADE, close_code, contains, frame, register,
 };

@@ -12,6 +12,7 @@ mod hostile_websocket;
 mod limits;
 mod link;
 mod orders;
+mod scene;
 mod stranger;
 mod tokens;
 mod world;

@@ -2,7 +2,7 @@
 
 use ecoute::keys::ConnKey;
 
-use crate::hostile::address;
+use crate::scene::stranger;
 use crate::world::World;
 
 /// The upgrade of a program, without the end of its head.
@@ -29,7 +29,7 @@ impl Stranger {
 
     pub fn try_connect(world: &mut World) -> Option<Stranger> {
         world.strangers += 1;
-        let conn = world.knock(address(world.strangers))?;
+        let conn = world.knock(stranger(world.strangers))?;
         Some(Stranger { conn })
     }
 

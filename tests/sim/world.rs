@@ -80,6 +80,8 @@ pub struct World {
     revoked: (Revoked, Instant),
     cut: BTreeSet<Who>,
     muted: BTreeSet<Who>,
+    /// What some browsers sent, whether it left or not.
+    records: BTreeMap<Who, Vec<Vec<u8>>>,
     clock_jump_s: i64,
     /// When the clock jumped last.
     jumped: Option<Instant>,
@@ -115,6 +117,7 @@ impl World {
             revoked: (Revoked::default(), start),
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
+            records: BTreeMap::new(),
             clock_jump_s: 0,
             jumped: None,
             link: Link::new(seed),
@@ -204,6 +207,16 @@ impl World {
     pub fn restart_server(&mut self) {
         self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
         self.conns.clear();
+    }
+
+    /// Begins to keep the datagrams that a browser sends.
+    pub fn record(&mut self, who: Who) {
+        self.records.insert(who, Vec::new());
+    }
+
+    /// Returns the datagrams that a browser sent since.
+    pub fn take_record(&mut self, who: Who) -> Vec<Vec<u8>> {
+        self.records.remove(&who).unwrap_or_default()
     }
 
     /// Takes a browser off the network without a word.
@@ -373,6 +386,9 @@ impl World {
             let quality = self.browsers[who].quality;
             for (to, bytes) in self.browsers[who].handle_timeout(now) {
                 assert_eq!(to, ADVERTISED.parse().unwrap(), "a browser sends to what was advertised");
+                if let Some(record) = self.records.get_mut(&who) {
+                    record.push(bytes.clone());
+                }
                 if !self.cut.contains(&who) {
                     self.link.send(now, quality, Delivery::ToServer { who, bytes });
                 }
