@@ -97,12 +97,18 @@ pub struct Limits {
     pub commercial_info_bytes_max: usize,
     /// WebRTC sessions at one time.
     pub peers_max: usize,
+    /// A WebRTC offer, in bytes; browsers write about 4000. It is kept as long as its session.
+    pub offer_bytes_max: usize,
     /// Remote addresses of one WebRTC session at one time; the oldest is forgotten.
     pub addresses_per_peer_max: usize,
     /// Remote addresses of one WebRTC session in its life; checks from more are not answered.
     pub addresses_per_peer_life_max: usize,
-    /// RTP packets of one publisher: browsers send 50 a second, or 100 of 10 ms; the burst is a network's that woke up.
+    /// Authenticated RTP packets of one publisher: browsers send 50 a second, or 100 of 10 ms; the burst is a network's
+    /// that woke up.
     pub packet_rate: Rate,
+    /// DTLS and RTCP of one connected session, signed or not: reports come twice a second at most, and what strangers
+    /// crowd out here is missed by nobody.
+    pub control_rate: Rate,
     /// From a session's offer to its connection.
     pub handshake_timeout: Duration,
     /// Datagrams of sessions that are not connected, waiting for their turn.
@@ -166,9 +172,11 @@ impl Default for Limits {
             wishes_max: 16 * 1024,
             commercial_info_bytes_max: 1024,
             peers_max: 4096,
+            offer_bytes_max: 16 * 1024,
             addresses_per_peer_max: 8,
             addresses_per_peer_life_max: 16,
             packet_rate: Rate::per_second(200, 400),
+            control_rate: Rate::per_second(50, 100),
             handshake_timeout: Duration::from_secs(10),
             unconnected_queue_max: 4096,
             unconnected_per_peer_max: 16,

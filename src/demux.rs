@@ -37,8 +37,8 @@ impl Demux {
     }
 
     /// Gives an address to `peer`, whoever had it; when the peer has too many, the one that it has not claimed for
-    /// the longest time is forgotten. Returns how many were.
-    pub fn claim(&mut self, remote: Remote, peer: PeerKey) -> u64 {
+    /// the longest time is forgotten, but not the one `in_use`. Returns how many were.
+    pub fn claim(&mut self, remote: Remote, peer: PeerKey, in_use: Option<Remote>) -> u64 {
         if let Some(before) = self.by_address.insert(remote, peer)
             && let Some(addresses) = self.addresses_of.get_mut(before)
         {
@@ -54,8 +54,8 @@ impl Demux {
         if addresses.len() <= self.addresses_per_peer_max {
             return 0;
         }
-        let oldest = addresses.remove(0);
-        self.by_address.remove(&oldest);
+        let oldest = addresses.iter().position(|&address| Some(address) != in_use).unwrap_or_default();
+        self.by_address.remove(&addresses.remove(oldest));
         1
     }
 
@@ -96,9 +96,9 @@ mod tests {
     fn the_last_claim_owns_and_both_maps_agree() {
         let [a, b] = two_peers();
         let mut demux = Demux::new(2);
-        demux.claim(remote(1), a);
-        demux.claim(remote(1), a);
-        demux.claim(remote(1), b);
+        demux.claim(remote(1), a, None);
+        demux.claim(remote(1), a, None);
+        demux.claim(remote(1), b, None);
         assert_eq!(demux.owner(remote(1)), Some(b));
         demux.remove(a);
         assert_eq!(demux.owner(remote(1)), Some(b), "a lost the address and can't take it along");
@@ -110,13 +110,26 @@ mod tests {
     fn the_oldest_address_is_forgotten() {
         let [a, _] = two_peers();
         let mut demux = Demux::new(2);
-        let forgotten: Vec<u64> = (1..=3).map(|port| demux.claim(remote(port), a)).collect();
+        let forgotten: Vec<u64> = (1..=3).map(|port| demux.claim(remote(port), a, None)).collect();
         assert_eq!(forgotten, [0, 0, 1]);
         assert_eq!(demux.owner(remote(1)), None);
         assert_eq!(demux.owner(remote(3)), Some(a));
-        demux.claim(remote(2), a);
-        demux.claim(remote(4), a);
+        demux.claim(remote(2), a, None);
+        demux.claim(remote(4), a, None);
         assert_eq!(demux.owner(remote(2)), Some(a), "claimed again, so not the oldest");
         assert_eq!(demux.len(), 2);
+    }
+
+    #[test]
+    fn the_address_in_use_is_kept_however_many_others_come() {
+        let [a, _] = two_peers();
+        for addresses_max in [1, 2] {
+            let mut demux = Demux::new(addresses_max);
+            for port in 1..100 {
+                demux.claim(remote(port), a, Some(remote(1)));
+            }
+            assert_eq!(demux.owner(remote(1)), Some(a));
+            assert_eq!(demux.len(), addresses_max);
+        }
     }
 }

@@ -3,17 +3,18 @@
 //! Every change to the `Rtc` is followed by a complete drain. Every call is guarded: a panic inside the library on
 //! somebody's input ends that peer and no other.
 //!
-//! Invariant: `selected` is the path of the latest authenticated check that nominated (RFC 8445 §7.3.1.5) from an
-//! address that is this peer's own; everything but STUN leaves on it, whatever path the library has in mind.
+//! Invariant: everything but STUN leaves on paths of authenticated checks that nominated (RFC 8445 §7.3.1.5) from
+//! addresses that are this peer's own, whatever path the library has in mind.
 
 mod crypto;
 mod gate;
 mod offer;
+mod route;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand_core::Rng;
 use str0m::media::{Mid, Pt};
@@ -27,13 +28,12 @@ use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path};
 use crate::wire::{sdp, stun};
 pub use gate::Refusal;
-use gate::{Check, Gate};
+use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, key_of_ufrag};
+use route::Route;
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
 const TICKS_MAX: usize = 8;
-/// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
-const PATH_FRESH: Duration = Duration::from_secs(8);
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub struct Peer {
     /// The offer as it was accepted.
     offer: String,
     ufrag: String,
-    selected: Option<Selected>,
+    route: Route,
     gate: Gate,
     /// Datagrams of this session that wait in the server's queue.
     queued: usize,
@@ -109,14 +109,6 @@ pub struct Peer {
     timeout: Instant,
     /// The deadline that the server has armed, at or before `timeout` once [`Peer::take_deadline`] was heeded.
     armed: Option<Instant>,
-}
-
-/// The path on which everything but STUN leaves.
-#[derive(Clone, Copy, Debug)]
-struct Selected {
-    path: Path,
-    /// When the last check came this way.
-    checked: Instant,
 }
 
 /// How far a session is.
@@ -148,15 +140,15 @@ impl Peer {
         offer: &str,
         chance: &mut impl Rng,
     ) -> Result<(Peer, String), OfferError> {
-        let chosen = offer::accept(template, now, owner, offer, chance)?;
+        let chosen = offer::accept(template, now, limits, owner, offer, chance)?;
         let peer = Peer {
             rtc: Some(chosen.rtc),
             owner,
             offer: chosen.offer,
             state: State::Connecting { until: now + limits.handshake_timeout },
             ufrag: chosen.ufrag,
-            selected: None,
-            gate: Gate::new(now, owner.purpose, limits),
+            route: Route::default(),
+            gate: Gate::new(now, owner.purpose, chosen.source, limits),
             queued: 0,
             mid: chosen.mid,
             payload_type: chosen.payload_type,
@@ -184,21 +176,20 @@ impl Peer {
 
     /// Tells whether the session sends its media to this address and was checked from there lately.
     pub fn uses(&self, now: Instant, remote: SocketAddr) -> bool {
-        let is_fresh = |selected: Selected| {
-            selected.path.remote == remote && now.saturating_duration_since(selected.checked) < PATH_FRESH
-        };
-        self.is_connected() && self.selected.is_some_and(is_fresh)
+        self.is_connected() && self.route.uses(now, remote)
     }
 
-    /// Takes it that a path's address is this peer's; a check that nominated selects it.
+    /// Returns the path that has been in use for longest.
+    pub fn settled_path(&self) -> Option<Path> {
+        self.route.settled()
+    }
+
+    /// Takes it that a path's address is this peer's; a check that nominated makes datagrams leave on it.
     pub fn confirm_path(&mut self, now: Instant, path: Path, nominates: bool) {
         if let State::Restarted { .. } = self.state {
             self.state = State::Connected;
         }
-        let is_selected = self.selected.is_some_and(|selected| selected.path == path);
-        if nominates || is_selected {
-            self.selected = Some(Selected { path, checked: now });
-        }
+        self.route.on_check(now, path, nominates);
     }
 
     /// Counts a datagram into the server's queue, if there is room for another one of this session.
@@ -244,7 +235,7 @@ impl Peer {
     /// `path.local`.
     ///
     /// # Errors
-    /// [`Refusal`], when the library never saw it.
+    /// [`Refusal`], when the library never saw it, or made nothing of it.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -253,14 +244,25 @@ impl Peer {
         datagram: &[u8],
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
-        let check = self.gate.admit(now, path, datagram, turn.limits)?;
+        let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
+        let arrival = Arrival { path, is_settled, is_connected };
+        let admitted = self.gate.admit(now, arrival, datagram, turn.limits)?;
         let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram).ok());
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
+        let check = match admitted {
+            Admitted::Check(check) => Some(check),
+            Admitted::Packet | Admitted::Other => None,
+        };
+        let events = turn.events.len();
         self.drive(now, check, turn, |rtc| {
             // What the library can't use it reports; the session lives on, or is reported over by the drain.
             let _ = rtc.handle_input(Input::Receive(now, input));
         });
-        Ok(())
+        match admitted {
+            Admitted::Check(_) if turn.events.len() == events => Err(Refusal::UnsignedCheck),
+            Admitted::Packet if turn.events.len() == events => Err(Refusal::UnsignedPacket),
+            Admitted::Check(_) | Admitted::Packet | Admitted::Other => Ok(()),
+        }
     }
 
     /// Restarts ICE, so that the client finds new paths for the same keys; returns the answer's SDP. Media goes on on
@@ -275,7 +277,7 @@ impl Peer {
         chance: &mut impl Rng,
         turn: &mut Turn<'_>,
     ) -> Result<String, OfferError> {
-        let restart = offer::restart(&self.offer, offer, self.owner, chance)?;
+        let restart = offer::restart(&self.offer, offer, turn.limits, self.owner, chance)?;
         let mut restarted = None;
         self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc));
         let Some((ufrag, answer)) = restarted else {
@@ -371,8 +373,8 @@ impl Peer {
                     let contents = Vec::from(transmit.contents);
                     if contents.first().is_some_and(|&first_byte| first_byte <= 3) {
                         answer_check(&mut self.gate, check, contents, turn);
-                    } else if let Some(selected) = self.selected {
-                        turn.out.send(selected.path, contents);
+                    } else {
+                        self.route.send(contents, turn.out);
                     }
                 }
                 Ok(Output::Event(event)) => match event {

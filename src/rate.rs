@@ -39,12 +39,16 @@ impl Bucket {
         Bucket { rate, full_at: now }
     }
 
+    /// Tells whether an event is there, and leaves it.
+    pub fn has_one(&self, now: Instant) -> bool {
+        self.full_at.max(now) + self.rate.interval - now <= self.rate.interval * self.rate.burst
+    }
+
     /// Takes one event out; tells whether it was there.
     pub fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + self.rate.interval;
-        let is_allowed = full_at - now <= self.rate.interval * self.rate.burst;
+        let is_allowed = self.has_one(now);
         if is_allowed {
-            self.full_at = full_at;
+            self.full_at = self.full_at.max(now) + self.rate.interval;
         }
         is_allowed
     }
@@ -76,7 +80,9 @@ mod tests {
         assert_eq!(taken(&mut bucket, 100), 1);
         assert_eq!(taken(&mut bucket, 350), 2);
         assert_eq!(taken(&mut bucket, 10_000), 3, "never more than the burst");
+        assert!(!bucket.has_one(start + Duration::from_secs(10)));
         bucket.give_back();
+        assert!(bucket.has_one(start + Duration::from_secs(10)), "and it stays");
         assert_eq!(taken(&mut bucket, 10_000), 1);
     }
 }

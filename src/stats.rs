@@ -7,6 +7,8 @@
 pub struct Stats {
     /// Datagrams that were neither STUN, DTLS nor RTP.
     pub datagrams_malformed: u64,
+    /// Datagrams that were longer than any of ours; nothing of them was kept.
+    pub datagrams_too_long: u64,
     /// DTLS and RTP from addresses that no session owns.
     pub datagrams_unknown_address: u64,
     /// STUN requests that name no session.
@@ -17,6 +19,8 @@ pub struct Stats {
     pub unconnected_queue_full: u64,
     /// Checks that were answered before, from another address.
     pub stun_replayed: u64,
+    /// Checks that name a session and are not signed with its password.
+    pub stun_unsigned: u64,
     /// Checks from new addresses that were not answered, because the session had too many in its life.
     pub addresses_refused: u64,
     /// Addresses forgotten because their session had newer ones.
@@ -29,6 +33,10 @@ pub struct Stats {
     pub packets_foreign: u64,
     /// RTP packets of a publisher that sent too many.
     pub packets_over_rate: u64,
+    /// RTP that came to nothing when it was decrypted: its tag was wrong, it was heard before, or it held no audio.
+    pub packets_unsigned: u64,
+    /// DTLS and RTCP of connected sessions that was too much.
+    pub control_over_rate: u64,
     /// RTP packets sent to listeners.
     pub packets_forwarded: u64,
     /// RTP packets not sent to a listener: from before its last switch, or its session was not connected.
@@ -43,6 +51,8 @@ pub struct Stats {
     pub offers_refused: u64,
     /// Offers refused because their user, or all together, made too many.
     pub offers_over_rate: u64,
+    /// Offers refused for their length.
+    pub offers_too_long: u64,
     /// TCP clients refused because there were too many.
     pub conns_refused: u64,
     /// TCP clients refused because there were too many strangers at their address.

@@ -1,7 +1,8 @@
 //! Decides which datagrams of one session the WebRTC library gets to see.
 //!
 //! The library was built for peers that mean well: it keeps every address that a check came from, and follows a new
-//! stream before it has authenticated a packet of it. Invariant: what it keeps because of strangers is bounded.
+//! stream before it has authenticated a packet of it. Invariant: what it keeps because of strangers is bounded, and
+//! nothing that strangers send uses up what a client is allowed.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -14,11 +15,12 @@ use crate::wire::classify::{self, Kind};
 use crate::wire::rtp::{self, Media};
 use crate::wire::stun;
 
-/// A stream that was silent for so long may be replaced by another of the same client. Longer than DTX is silent.
-const STREAM_SILENCE: Duration = Duration::from_secs(1);
+/// While no packet was authenticated of a client that did not say which stream is its own, another one is tried no
+/// sooner than this: the library remembers each for half a minute.
+const STREAM_TRIAL: Duration = Duration::from_millis(100);
 
-/// How many answered checks are kept, over all paths of a session: those of some seconds at least.
-const ANSWERED_KEPT: usize = 32;
+/// How many answered checks are kept, over all paths of a session: those of a minute at least, once it is connected.
+const ANSWERED_KEPT: usize = 128;
 
 /// Why a datagram does not reach the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +33,14 @@ pub enum Refusal {
     ForeignStream,
     /// RTP faster than allowed.
     OverRate,
+    /// DTLS or RTCP faster than a connected client sends it.
+    ControlOverRate,
     /// Nothing that the library can read.
     Unreadable,
+    /// A check that the library did not answer: it was not signed with this session's password.
+    UnsignedCheck,
+    /// RTP that the library made nothing of: its tag is wrong, it was heard before, or it holds no audio.
+    UnsignedPacket,
 }
 
 /// What was let through for one session, and what that says about the rest.
@@ -40,11 +48,43 @@ pub(super) struct Gate {
     purpose: Purpose,
     /// All paths on which checks were answered since ICE began.
     paths: Vec<Path>,
-    /// The checks that were answered last. A client sends one again only the way it went before (RFC 8489 §6.2.1).
-    answered: VecDeque<(stun::TransactionId, Path)>,
-    /// The one stream that is heard, once a packet of it was authenticated, and when that was the last time.
-    stream: Option<(u32, Instant)>,
+    /// The checks that were answered last, each with the place of its path in `paths`. A client sends one again only
+    /// the way it went before (RFC 8489 §6.2.1); somebody who saw it on its way may have been faster than that.
+    answered: VecDeque<(stun::TransactionId, u16)>,
+    stream: Stream,
+    /// Only what was authenticated is taken out: somebody else can send under a client's address.
     packets: Bucket,
+    /// DTLS and RTCP; it does not matter whose.
+    control: Bucket,
+}
+
+/// Which stream of a publisher is heard, by its synchronization source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    /// The client did not say, and no packet was authenticated; this one is tried since then.
+    Unknown { tried: Option<(u32, Instant)> },
+    /// This one, for the session's life: said in the offer, or the first of which a packet was authenticated.
+    Known { ssrc: u32 },
+}
+
+/// What was let through, as far as it matters what becomes of it.
+#[derive(Clone, Copy)]
+pub(super) enum Admitted {
+    Check(Check),
+    /// RTP.
+    Packet,
+    /// DTLS and RTCP.
+    Other,
+}
+
+/// How a datagram came.
+#[derive(Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) path: Path,
+    /// Whether this path has been in use for longest.
+    pub(super) is_settled: bool,
+    /// Whether the session is connected: until then DTLS makes it so.
+    pub(super) is_connected: bool,
 }
 
 /// An authenticated check is what the agent answers; this is the one that may be answered now.
@@ -56,78 +96,103 @@ pub(super) struct Check {
 }
 
 impl Gate {
-    pub(super) fn new(now: Instant, purpose: Purpose, limits: &Limits) -> Gate {
-        let packets = Bucket::new(now, limits.packet_rate);
-        Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream: None, packets }
+    /// Returns a gate that lets through the stream `source` of a publisher, or any one where its offer named none.
+    pub(super) fn new(now: Instant, purpose: Purpose, source: Option<u32>, limits: &Limits) -> Gate {
+        let stream = source.map_or(Stream::Unknown { tried: None }, |ssrc| Stream::Known { ssrc });
+        let (packets, control) = (Bucket::new(now, limits.packet_rate), Bucket::new(now, limits.control_rate));
+        Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream, packets, control }
     }
 
-    /// ICE was restarted: the agent has forgotten all paths.
+    /// ICE was restarted: the agent has forgotten all paths, and answers no check of before.
     pub(super) fn on_restart(&mut self) {
         self.paths.clear();
+        self.answered.clear();
     }
 
-    /// Lets a datagram through, or tells why not; returns the check that it is.
+    /// Lets a datagram through, or tells why not; returns what it is. `arrival` says how it came.
     pub(super) fn admit(
         &mut self,
         now: Instant,
-        path: Path,
+        arrival: Arrival,
         datagram: &[u8],
         limits: &Limits,
-    ) -> Result<Option<Check>, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         match classify::classify(datagram) {
-            Ok(Kind::Stun) => self.admit_check(path, datagram, limits),
-            Ok(Kind::Media) => self.admit_media(now, datagram).map(|()| None),
-            Ok(Kind::Dtls) => Ok(None),
+            Ok(Kind::Stun) => self.admit_check(arrival, datagram, limits).map(Admitted::Check),
+            Ok(Kind::Media) => self.admit_media(now, datagram),
+            Ok(Kind::Dtls) if !arrival.is_connected => Ok(Admitted::Other),
+            Ok(Kind::Dtls) => self.admit_control(now),
             Err(_) => Err(Refusal::Unreadable),
         }
     }
 
     /// The agent answered a check.
     pub(super) fn on_answered(&mut self, check: Check) {
-        if !self.paths.contains(&check.path) {
+        let place = self.place_of(check.path).unwrap_or_else(|| {
             self.paths.push(check.path);
-        }
-        if self.answered.contains(&(check.transaction_id, check.path)) {
+            self.paths.len() - 1
+        });
+        let answered = (check.transaction_id, place as u16);
+        if self.answered.contains(&answered) {
             return;
         }
         if self.answered.len() == ANSWERED_KEPT {
             self.answered.pop_front();
         }
-        self.answered.push_back((check.transaction_id, check.path));
+        self.answered.push_back(answered);
     }
 
     /// A packet of this stream was authenticated.
     pub(super) fn on_packet(&mut self, now: Instant, ssrc: u32) {
-        self.stream = Some((ssrc, now));
+        self.stream = Stream::Known { ssrc };
+        self.packets.take(now);
+    }
+
+    fn place_of(&self, path: Path) -> Option<usize> {
+        self.paths.iter().position(|&known| known == path)
     }
 
     /// The library keeps every address that a check ever came from, and a check can be replayed from anywhere.
-    fn admit_check(&self, path: Path, datagram: &[u8], limits: &Limits) -> Result<Option<Check>, Refusal> {
+    fn admit_check(&self, arrival: Arrival, datagram: &[u8], limits: &Limits) -> Result<Check, Refusal> {
         let check = stun::parse_binding_request(datagram).map_err(|_| Refusal::Unreadable)?;
-        let is_replayed = |&(id, from): &(_, _)| id == check.transaction_id && from != path;
-        if self.answered.iter().any(is_replayed) {
+        let Arrival { path, is_settled, .. } = arrival;
+        let place = self.place_of(path);
+        let is_replayed = |&(id, from): &(_, u16)| id == check.transaction_id && Some(usize::from(from)) != place;
+        if !is_settled && self.answered.iter().any(is_replayed) {
             return Err(Refusal::Replayed);
         }
-        if !self.paths.contains(&path) && self.paths.len() >= limits.addresses_per_peer_life_max {
+        if place.is_none() && self.paths.len() >= limits.addresses_per_peer_life_max {
             return Err(Refusal::TooManyAddresses);
         }
         // What was answered before has nominated before: kept and sent again later it must not do so twice.
         let is_repeated = self.answered.iter().any(|&(id, _)| id == check.transaction_id);
         let nominates = check.use_candidate && !is_repeated;
-        Ok(Some(Check { path, transaction_id: check.transaction_id, nominates }))
+        Ok(Check { path, transaction_id: check.transaction_id, nominates })
     }
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the
-    /// stream that is heard. A client that changes its stream falls silent for a moment first.
-    fn admit_media(&mut self, now: Instant, datagram: &[u8]) -> Result<(), Refusal> {
+    /// stream that is heard, even while its microphone is silent.
+    fn admit_media(&mut self, now: Instant, datagram: &[u8]) -> Result<Admitted, Refusal> {
         let Media::Rtp { ssrc } = rtp::parse_media(datagram).map_err(|_| Refusal::Unreadable)? else {
-            return Ok(());
+            return self.admit_control(now);
         };
-        let is_foreign = self.stream.is_some_and(|(heard, at)| heard != ssrc && at + STREAM_SILENCE > now);
-        if matches!(self.purpose, Purpose::Listen(_)) || is_foreign {
+        if matches!(self.purpose, Purpose::Listen(_)) {
             return Err(Refusal::ForeignStream);
         }
-        if self.packets.take(now) { Ok(()) } else { Err(Refusal::OverRate) }
+        match &mut self.stream {
+            Stream::Known { ssrc: known } if *known == ssrc => {}
+            Stream::Known { .. } => return Err(Refusal::ForeignStream),
+            Stream::Unknown { tried: Some((tried, _)) } if *tried == ssrc => {}
+            Stream::Unknown { tried: Some((_, since)) } if *since + STREAM_TRIAL > now => {
+                return Err(Refusal::ForeignStream);
+            }
+            Stream::Unknown { tried } => *tried = Some((ssrc, now)),
+        }
+        if self.packets.has_one(now) { Ok(Admitted::Packet) } else { Err(Refusal::OverRate) }
+    }
+
+    fn admit_control(&mut self, now: Instant) -> Result<Admitted, Refusal> {
+        if self.control.take(now) { Ok(Admitted::Other) } else { Err(Refusal::ControlOverRate) }
     }
 }
 
@@ -161,26 +226,57 @@ mod tests {
         gate: Gate,
         limits: Limits,
         now: Instant,
+        /// The port of the path that has been in use for longest.
+        settled: Option<u16>,
+        is_connected: bool,
     }
 
     impl Session {
         fn new(purpose: Purpose) -> Session {
+            Session::of(purpose, None)
+        }
+
+        fn of(purpose: Purpose, source: Option<u32>) -> Session {
             let (limits, now) = (Limits::default(), Instant::now());
-            Session { gate: Gate::new(now, purpose, &limits), limits, now }
+            Session {
+                gate: Gate::new(now, purpose, source, &limits),
+                limits,
+                now,
+                settled: None,
+                is_connected: true,
+            }
+        }
+
+        fn admit(&mut self, datagram: &[u8], port: u16) -> Result<Admitted, Refusal> {
+            let is_settled = self.settled == Some(port);
+            let arrival = Arrival { path: path(port), is_settled, is_connected: self.is_connected };
+            self.gate.admit(self.now, arrival, datagram, &self.limits)
+        }
+
+        fn admit_check(&mut self, check: &[u8], port: u16) -> Result<Check, Refusal> {
+            match self.admit(check, port)? {
+                Admitted::Check(check) => Ok(check),
+                Admitted::Packet | Admitted::Other => panic!("a check is a check"),
+            }
         }
 
         /// Sends a check that the agent answers if it sees it.
         fn check(&mut self, transaction: u8, port: u16) -> Result<(), Refusal> {
-            let check = self.gate.admit(self.now, path(port), &check(transaction), &self.limits)?;
-            self.gate.on_answered(check.unwrap());
+            let check = self.admit_check(&check(transaction), port)?;
+            self.gate.on_answered(check);
             Ok(())
         }
 
         /// Sends a packet that is authenticated if the library sees it.
         fn packet(&mut self, ssrc: u8) -> Result<(), Refusal> {
-            self.gate.admit(self.now, path(1), &rtp(ssrc), &self.limits)?;
+            self.forged(ssrc)?;
             self.gate.on_packet(self.now, u32::from(ssrc));
             Ok(())
+        }
+
+        /// Sends a packet that the library will not authenticate.
+        fn forged(&mut self, ssrc: u8) -> Result<(), Refusal> {
+            self.admit(&rtp(ssrc), 1).map(|_| ())
         }
     }
 
@@ -192,8 +288,14 @@ mod tests {
         for _ in 0..2 * ANSWERED_KEPT {
             assert_eq!(session.check(1, 1000), Ok(()), "flushes nothing");
         }
+        for transaction in 2..=ANSWERED_KEPT as u8 {
+            assert_eq!(session.check(transaction, 1000), Ok(()));
+        }
         assert_eq!(session.check(1, 1001), Err(Refusal::Replayed));
-        assert_eq!(session.check(2, 1001), Ok(()), "a new address");
+        assert_eq!(session.check(200, 1001), Ok(()), "a new address");
+        assert_eq!(session.check(200, 1000), Err(Refusal::Replayed));
+        session.settled = Some(1000);
+        assert_eq!(session.check(200, 1000), Ok(()), "somebody else was faster");
     }
 
     #[test]
@@ -203,7 +305,7 @@ mod tests {
         nominating[3] += 4;
         nominating.extend([0, 0x25, 0, 0]);
         for nominates in [true, false] {
-            let check = session.gate.admit(session.now, path(1000), &nominating, &session.limits).unwrap().unwrap();
+            let check = session.admit_check(&nominating, 1000).unwrap();
             assert_eq!(check.nominates, nominates);
             session.gate.on_answered(check);
         }
@@ -221,18 +323,40 @@ mod tests {
         assert!(session.gate.answered.len() <= ANSWERED_KEPT);
         session.gate.on_restart();
         assert_eq!(session.check(202, 2000), Ok(()), "the agent has forgotten all paths");
+        assert_eq!(session.gate.answered.len(), 1, "and the places in them");
     }
 
     #[test]
-    fn another_stream_waits_for_silence() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+    fn a_session_has_one_stream() {
+        let publish = Purpose::Publish(BroadcastKey::default());
+        let mut session = Session::of(publish, Some(1));
+        assert_eq!(session.packet(2), Err(Refusal::ForeignStream), "it said so");
         assert_eq!(session.packet(1), Ok(()));
-        session.now += STREAM_SILENCE - Duration::from_millis(1);
+        let mut session = Session::new(publish);
+        assert_eq!(session.packet(2), Ok(()), "it said nothing");
+        session.now += Duration::from_secs(3600);
+        assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
+        assert_eq!(session.packet(2), Ok(()));
+        assert_eq!(Session::new(Purpose::Listen(ConnKey::default())).packet(1), Err(Refusal::ForeignStream));
+    }
+
+    #[test]
+    fn streams_of_which_nothing_is_authenticated_are_tried_slowly() {
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        assert_eq!(session.forged(1), Ok(()));
+        assert_eq!(session.forged(1), Ok(()), "the same again");
+        session.now += STREAM_TRIAL - Duration::from_millis(1);
         assert_eq!(session.packet(2), Err(Refusal::ForeignStream));
         session.now += Duration::from_millis(1);
         assert_eq!(session.packet(2), Ok(()));
-        assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
-        assert_eq!(Session::new(Purpose::Listen(ConnKey::default())).packet(1), Err(Refusal::ForeignStream));
+        assert_eq!(session.forged(1), Err(Refusal::ForeignStream));
+    }
+
+    #[test]
+    fn what_is_not_authenticated_uses_nothing_up() {
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        assert!((0..10_000).all(|_| session.forged(1).is_ok()));
+        assert_eq!(session.packet(1), Ok(()));
     }
 
     #[test]
@@ -242,10 +366,21 @@ mod tests {
         assert_eq!(passed, session.limits.packet_rate.burst as usize);
         assert_eq!(session.packet(1), Err(Refusal::OverRate));
         let report = [0x80, 201, 0, 1, 0, 0, 0, 2];
-        assert!(session.gate.admit(session.now, path(1), &report, &session.limits).is_ok());
-        assert_eq!(
-            session.gate.admit(session.now, path(1), &[255], &session.limits).err(),
-            Some(Refusal::Unreadable)
-        );
+        assert!(session.admit(&report, 1).is_ok());
+        assert_eq!(session.admit(&[255], 1).err(), Some(Refusal::Unreadable));
+    }
+
+    #[test]
+    fn reports_and_alerts_have_a_rate_of_their_own_and_handshakes_none() {
+        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let burst = session.limits.control_rate.burst as usize;
+        let (report, alert) = ([0x80, 201, 0, 1, 0, 0, 0, 2], [21, 254, 253]);
+        session.is_connected = false;
+        assert!((0..10_000).all(|_| session.admit(&alert, 1).is_ok()));
+        session.is_connected = true;
+        let passed = (0..10_000).filter(|_| session.admit(&report, 1).is_ok()).count();
+        assert_eq!(passed, burst);
+        assert_eq!(session.admit(&alert, 1).err(), Some(Refusal::ControlOverRate));
+        assert_eq!(session.packet(1), Ok(()));
     }
 }

@@ -17,6 +17,7 @@ use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use super::crypto::CRYPTO;
 use super::{Owner, Purpose, guarded};
+use crate::config::Limits;
 use crate::keys::PeerKey;
 use crate::wire::sdp;
 
@@ -26,6 +27,8 @@ const KEY_DIGITS: usize = 16;
 /// Why an offer got no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OfferError {
+    #[error("{bytes} bytes, more than {bytes_max}")]
+    TooLong { bytes: usize, bytes_max: usize },
     #[error(transparent)]
     Sdp(#[from] sdp::SdpError),
     #[error("the offer can't be read or answered")]
@@ -58,6 +61,8 @@ pub(super) struct Answered {
     pub(super) answer: String,
     /// The session's user fragment.
     pub(super) ufrag: String,
+    /// The synchronization source of the client's stream, where it names exactly one.
+    pub(super) source: Option<u32>,
     /// The audio section, and Opus in it.
     pub(super) mid: Mid,
     pub(super) payload_type: Pt,
@@ -67,11 +72,13 @@ pub(super) struct Answered {
 pub(super) fn accept(
     template: &Template,
     now: Instant,
+    limits: &Limits,
     owner: Owner,
     offer: &str,
     chance: &mut impl Rng,
 ) -> Result<Answered, OfferError> {
-    let offer = sdp::narrow_offer(offer, owner.purpose.direction())?;
+    let source = sdp::only_source(offer);
+    let offer = narrow(offer, limits, owner)?;
     let credentials = credentials(owner.key, chance);
     let ufrag = credentials.ufrag.clone();
     let accepted = guarded(|| {
@@ -87,7 +94,7 @@ pub(super) fn accept(
         Some((rtc, answer, mid, payload_type))
     });
     let (rtc, answer, mid, payload_type) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
-    Ok(Answered { rtc, offer, answer, ufrag, mid, payload_type })
+    Ok(Answered { rtc, offer, answer, ufrag, source, mid, payload_type })
 }
 
 /// A restart of ICE that was found good.
@@ -102,10 +109,11 @@ pub(super) struct Restart {
 pub(super) fn restart(
     accepted: &str,
     offer: &str,
+    limits: &Limits,
     owner: Owner,
     chance: &mut impl Rng,
 ) -> Result<Restart, OfferError> {
-    let offer = sdp::narrow_offer(offer, owner.purpose.direction())?;
+    let offer = narrow(offer, limits, owner)?;
     let (Some(old), Some(new)) = (sdp::credentials(accepted), sdp::credentials(&offer)) else {
         return Err(OfferError::NotRestart);
     };
@@ -114,6 +122,15 @@ pub(super) fn restart(
     }
     let offer = sdp::with_credentials(accepted, new.0, new.1);
     Ok(Restart { offer, credentials: credentials(owner.key, chance) })
+}
+
+/// Bounds an offer, which is kept as long as its session, and narrows it.
+fn narrow(offer: &str, limits: &Limits, owner: Owner) -> Result<String, OfferError> {
+    let (bytes, bytes_max) = (offer.len(), limits.offer_bytes_max);
+    if bytes > bytes_max {
+        return Err(OfferError::TooLong { bytes, bytes_max });
+    }
+    Ok(sdp::narrow_offer(offer, owner.purpose.direction())?)
 }
 
 impl Restart {

@@ -14,16 +14,24 @@ use crate::egress::Position;
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Path};
 use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag};
-use crate::wire::classify::{self, Kind};
+use crate::stats::Stats;
+use crate::wire::classify::{self, DatagramError, Kind};
 use crate::wire::stun;
 
 impl Server {
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
         self.now = now;
-        let Ok(kind) = classify::classify(bytes) else {
-            self.stats.datagrams_malformed += 1;
-            return;
+        let kind = match classify::classify(bytes) {
+            Ok(kind) => kind,
+            Err(DatagramError::TooLong { .. }) => {
+                self.stats.datagrams_too_long += 1;
+                return;
+            }
+            Err(DatagramError::Empty | DatagramError::UnknownKind { .. }) => {
+                self.stats.datagrams_malformed += 1;
+                return;
+            }
         };
         let owner = self.demux.owner((path.proto, path.remote));
         let key = match kind {
@@ -80,11 +88,10 @@ impl Server {
             answer = text;
             Ok(Box::new(peer))
         });
-        if let Err(error) = &key {
-            self.stats.offers_refused += 1;
+        let key = key.inspect_err(|&error| {
             debug!(target: "webrtc", "offer refused purpose={purpose:?} error={error}");
-        }
-        let key = key?;
+            count_refused(&mut self.stats, error);
+        })?;
         self.arm_peer(key);
         Ok((key, answer))
     }
@@ -102,9 +109,9 @@ impl Server {
         let restarted = self.peers.get_mut(key)?.restart_ice(now, offer, &mut self.chance, &mut turn);
         match &restarted {
             Ok(_) => info!(target: "webrtc", "ice restarted peer={key:?}"),
-            Err(error) => {
-                self.stats.offers_refused += 1;
+            &Err(error) => {
                 debug!(target: "webrtc", "ice restart refused peer={key:?} error={error}");
+                count_refused(&mut self.stats, error);
             }
         }
         self.on_peer_events(now, key, &mut events, out);
@@ -149,7 +156,10 @@ impl Server {
                 Err(Refusal::Replayed) => self.stats.stun_replayed += 1,
                 Err(Refusal::ForeignStream) => self.stats.packets_foreign += 1,
                 Err(Refusal::OverRate) => self.stats.packets_over_rate += 1,
+                Err(Refusal::ControlOverRate) => self.stats.control_over_rate += 1,
                 Err(Refusal::Unreadable) => self.stats.datagrams_malformed += 1,
+                Err(Refusal::UnsignedCheck) => self.stats.stun_unsigned += 1,
+                Err(Refusal::UnsignedPacket) => self.stats.packets_unsigned += 1,
             }
         }
         self.on_peer_events(now, key, &mut events, out);
@@ -188,7 +198,8 @@ impl Server {
             self.stats.address_conflicts += 1;
             return;
         }
-        self.stats.addresses_forgotten += self.demux.claim(remote, key);
+        let in_use = self.peers.get(key).and_then(|peer| peer.settled_path()).map(|path| (path.proto, path.remote));
+        self.stats.addresses_forgotten += self.demux.claim(remote, key, in_use);
         if let Some(peer) = self.peers.get_mut(key) {
             peer.confirm_path(now, path, nominates);
         }
@@ -269,5 +280,12 @@ impl Server {
         if let Some(at) = self.peers.get_mut(key).and_then(|peer| peer.take_deadline()) {
             self.deadlines.arm(Timer::Peer(key), at);
         }
+    }
+}
+
+fn count_refused(stats: &mut Stats, error: OfferError) {
+    match error {
+        OfferError::TooLong { .. } => stats.offers_too_long += 1,
+        OfferError::Sdp(_) | OfferError::NotAcceptable | OfferError::NotRestart => stats.offers_refused += 1,
     }
 }

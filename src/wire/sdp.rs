@@ -4,9 +4,6 @@
 //! from checks (RFC 8445 §2.5), and a list of a thousand costs nothing this way. Of several sources the first is
 //! kept. The direction is set to the one that the session is for.
 
-/// The longest offer, in bytes.
-pub const OFFER_BYTES_MAX: usize = 32 * 1024;
-
 /// The most lines of an offer; browsers write about 60 for one audio section.
 pub const OFFER_LINES_MAX: usize = 400;
 
@@ -20,8 +17,6 @@ pub enum Direction {
 /// Why an offer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
-    #[error("{bytes} bytes, more than {OFFER_BYTES_MAX}")]
-    TooLong { bytes: usize },
     #[error("more than {OFFER_LINES_MAX} lines")]
     TooManyLines,
     #[error("no SDP: it must begin with v=0")]
@@ -43,9 +38,6 @@ pub enum SdpError {
 /// # Errors
 /// [`SdpError`], when it offers anything but one section of Opus that can go in `direction`.
 pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpError> {
-    if offer.len() > OFFER_BYTES_MAX {
-        return Err(SdpError::TooLong { bytes: offer.len() });
-    }
     let lines = || offer.lines().map(str::trim_end).filter(|line| !line.is_empty());
     if lines().count() > OFFER_LINES_MAX {
         return Err(SdpError::TooManyLines);
@@ -104,6 +96,14 @@ pub fn credentials(description: &str) -> Option<(&str, &str)> {
     let ufrag = attribute(description, UFRAG).filter(|ufrag| is_valid(ufrag, 4))?;
     let pwd = attribute(description, PWD).filter(|pwd| is_valid(pwd, 22))?;
     Some((ufrag, pwd))
+}
+
+/// Returns the synchronization source of a description that names exactly one (RFC 5576 §4.1).
+pub fn only_source(description: &str) -> Option<u32> {
+    let named = |line: &str| line.strip_prefix("a=ssrc:")?.split(' ').next()?.trim_end().parse().ok();
+    let mut sources = description.lines().filter_map(named);
+    let first = sources.next()?;
+    sources.all(|source: u32| source == first).then_some(first)
 }
 
 /// Returns the DTLS fingerprint of a description with its hash function, the first one.
@@ -171,15 +171,26 @@ mod tests {
     }
 
     #[test]
+    fn one_source_is_the_source_and_several_are_none() {
+        for (name, lines, want) in [
+            ("none", "", None),
+            ("one", "a=ssrc:4294967295 cname:x\r\na=ssrc:4294967295 msid:a b\r\n", Some(u32::MAX)),
+            ("bare", "a=ssrc:7\r\n", Some(7)),
+            ("two", "a=ssrc:7 cname:x\r\na=ssrc:8 cname:x\r\n", None),
+            ("no number", "a=ssrc:4294967296 cname:x\r\n", None),
+        ] {
+            assert_eq!(only_source(&format!("{OFFER}{lines}")), want, "{name}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_not_one_audio_section() {
         let second = format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n");
-        let long = format!("{OFFER}a={}\r\n", "x".repeat(OFFER_BYTES_MAX));
         let lines = format!("{OFFER}{}", "a=x\r\n".repeat(OFFER_LINES_MAX));
         let cases: &[(&str, String, SdpError)] = &[
             ("too many lines", lines, SdpError::TooManyLines),
             ("empty", String::new(), SdpError::NotSdp),
             ("binary", "\u{0}\u{1}".into(), SdpError::NotSdp),
-            ("too long", long.clone(), SdpError::TooLong { bytes: long.len() }),
             ("no section", "v=0\r\n".into(), SdpError::NotOneSection { found: 0 }),
             ("two sections", second, SdpError::NotOneSection { found: 2 }),
             ("video", OFFER.replace("m=audio", "m=video"), SdpError::NotAudio),

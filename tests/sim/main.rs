@@ -3,6 +3,9 @@
 //! One run of a scenario is repeated by its seed; a seed that found a bug stays in the list of its scenario.
 #![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
 
+mod attack_dtls;
+mod attack_rtp;
+mod attack_stun;
 mod browser;
 mod chaos;
 mod day;

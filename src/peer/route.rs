@@ -1,0 +1,171 @@
+//! Where a session's datagrams leave to.
+//!
+//! A client names its path by nominating it, and whoever saw a check on its way can send it again from elsewhere. So
+//! a path that is in use stays beside the one that was nominated last, until the client has stopped checking it: a
+//! client that somebody else moves away loses nothing, and one that really moves hears at both ends of the move.
+//! What arrives twice is discarded there (RFC 3711 §3.3.2).
+//!
+//! Invariant: a path on which checks go on to come is not given up, however many others are nominated.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::outbox::{Outbox, Path};
+
+/// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
+const PATH_FRESH: Duration = Duration::from_secs(8);
+
+/// A client that nominates its old path again so long after the last check of another has not moved: by then
+/// nothing is on its way that overtook something else.
+const PATH_REORDERED: Duration = Duration::from_secs(1);
+
+/// The paths on which everything but STUN leaves.
+#[derive(Debug, Default)]
+pub(super) struct Route {
+    /// The path that has been in use for longest.
+    settled: Option<Used>,
+    /// The one that was nominated since.
+    newcomer: Option<Used>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    path: Path,
+    /// When the last check came this way.
+    checked: Instant,
+}
+
+impl Used {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.checked) < PATH_FRESH
+    }
+}
+
+impl Route {
+    /// An authenticated check came this way.
+    pub(super) fn on_check(&mut self, now: Instant, path: Path, nominates: bool) {
+        self.newcomer.take_if(|newcomer| !newcomer.is_fresh(now));
+        if self.settled.is_some_and(|settled| !settled.is_fresh(now))
+            && let Some(newcomer) = self.newcomer.take()
+        {
+            self.settled = Some(newcomer);
+        }
+        let used = Used { path, checked: now };
+        match (&mut self.settled, &mut self.newcomer) {
+            (Some(settled), newcomer) if settled.path == path => {
+                settled.checked = now;
+                if nominates {
+                    newcomer.take_if(|newcomer| newcomer.checked + PATH_REORDERED <= now);
+                }
+            }
+            (_, Some(newcomer)) if newcomer.path == path => newcomer.checked = now,
+            (Some(settled), newcomer) if nominates && settled.is_fresh(now) => *newcomer = Some(used),
+            (settled, _) if nominates => *settled = Some(used),
+            (Some(_) | None, Some(_) | None) => {}
+        }
+    }
+
+    /// Tells whether a client's address is that of a path in use.
+    pub(super) fn uses(&self, now: Instant, remote: SocketAddr) -> bool {
+        let mut used = self.settled.iter().chain(&self.newcomer);
+        used.any(|used| used.path.remote == remote && used.is_fresh(now))
+    }
+
+    /// Returns the path that has been in use for longest.
+    pub(super) fn settled(&self) -> Option<Path> {
+        self.settled.map(|used| used.path)
+    }
+
+    /// Sends on all paths; where there is none yet the datagram is lost, as a network might lose it.
+    pub(super) fn send(&self, contents: Vec<u8>, out: &mut Outbox) {
+        let Some(settled) = self.settled else { return };
+        if let Some(newcomer) = self.newcomer {
+            out.send(newcomer.path, contents.clone());
+        }
+        out.send(settled.path, contents);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
+mod tests {
+    use str0m::net::Protocol;
+
+    use super::*;
+    use crate::outbox::Item;
+
+    fn path(port: u16) -> Path {
+        let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        Path { proto: Protocol::Udp, remote, local }
+    }
+
+    struct Client {
+        route: Route,
+        now: Instant,
+    }
+
+    impl Client {
+        fn new() -> Client {
+            Client { route: Route::default(), now: Instant::now() }
+        }
+
+        /// Checks a path after so long; returns where datagrams leave to now.
+        fn check(&mut self, after_ms: u64, port: u16, nominates: bool) -> Vec<u16> {
+            self.now += Duration::from_millis(after_ms);
+            self.route.on_check(self.now, path(port), nominates);
+            let mut out = Outbox::new();
+            self.route.send(vec![22], &mut out);
+            let to = |item| match item {
+                Item::Datagram(datagram) => datagram.path.remote.port(),
+                Item::Audit(_) | Item::Conn(_) => unreachable!("only datagrams are sent"),
+            };
+            out.drain().map(to).collect()
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_before_a_nomination() {
+        let mut client = Client::new();
+        assert!(client.check(0, 1, false).is_empty());
+        assert_eq!(client.check(10, 1, true), [1]);
+        assert_eq!(client.check(10, 2, false), [1]);
+    }
+
+    #[test]
+    fn who_moves_is_reached_at_once_and_the_old_path_given_up_later() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        assert_eq!(client.check(1000, 2, true), [2, 1]);
+        assert_eq!(client.check(3000, 2, true), [2, 1]);
+        assert_eq!(client.check(3999, 2, true), [2, 1]);
+        assert_eq!(client.check(1, 2, true), [2], "8 s without a check of the old path");
+    }
+
+    #[test]
+    fn who_is_moved_by_somebody_else_stays() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        for port in 2..1000 {
+            assert_eq!(client.check(2, port, true), [port, 1]);
+        }
+        assert_eq!(client.check(999, 1, true), [999, 1], "it may have been overtaken");
+        assert_eq!(client.check(2000, 1, true), [1]);
+        assert_eq!(client.check(0, 7, true), [7, 1]);
+        assert_eq!(client.check(7999, 1, false), [7, 1], "this client nominates once only");
+        assert_eq!(client.check(1, 1, false), [1]);
+    }
+
+    #[test]
+    fn a_silence_ends_what_was_in_use() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        client.check(5000, 2, true);
+        assert_eq!(client.check(3000, 1, true), [1, 2], "late, but the other one came in time");
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        assert_eq!(client.check(9000, 2, true), [2]);
+        assert!(client.route.uses(client.now, path(2).remote) && !client.route.uses(client.now, path(1).remote));
+        client.now += PATH_FRESH;
+        assert!(!client.route.uses(client.now, path(2).remote));
+    }
+}
