@@ -142,38 +142,10 @@ impl Udp {
     /// Sends datagrams in order; what the kernel does not take at once is dropped and counted, as a network would.
     pub(super) fn send(&mut self, now: Instant, datagrams: &[Datagram]) {
         for chunk in datagrams.chunks(SEND_BATCH) {
-            self.send_chunk(chunk);
+            let Udp { batch, socket, counters, .. } = self;
+            send_chunk(counters, chunk, |rest| batch.send(socket, self.bound.is_ipv6(), rest));
         }
         self.warn_of_drops(now);
-    }
-
-    fn send_chunk(&mut self, chunk: &[Datagram]) {
-        let mut rest = chunk;
-        let mut was_refused = false;
-        while !rest.is_empty() {
-            match self.batch.send(&self.socket, self.bound.is_ipv6(), rest) {
-                Ok(sent) => {
-                    self.counters.sent += sent as u64;
-                    rest = &rest[sent..];
-                }
-                Err(Errno::EINTR) => {}
-                // Reports a datagram sent before; once told, this one may still go.
-                Err(Errno::ECONNREFUSED) if !was_refused => was_refused = true,
-                Err(Errno::EAGAIN) => {
-                    self.counters.dropped_full += rest.len() as u64;
-                    return;
-                }
-                Err(Errno::ENOBUFS) => {
-                    self.counters.dropped_no_buffers += 1;
-                    rest = &rest[1..];
-                }
-                Err(error) => {
-                    log::trace!("datagram refused by the system: {error}");
-                    self.counters.dropped_refused += 1;
-                    rest = &rest[1..];
-                }
-            }
-        }
     }
 
     fn warn_of_drops(&mut self, now: Instant) {
@@ -184,6 +156,41 @@ impl Udp {
                 "datagrams dropped, the socket's buffer is too small for so many listeners: total={dropped}"
             );
             self.warned = Some((now + WARNING_INTERVAL, dropped));
+        }
+    }
+}
+
+/// Hands a chunk to the kernel, which takes the first of what is left and maybe more, or says why it does not.
+fn send_chunk(
+    counters: &mut UdpCounters,
+    chunk: &[Datagram],
+    mut send: impl FnMut(&[Datagram]) -> Result<usize, Errno>,
+) {
+    let mut rest = chunk;
+    let mut was_refused = false;
+    while !rest.is_empty() {
+        match send(rest) {
+            Ok(sent) => {
+                counters.sent += sent as u64;
+                rest = &rest[sent..];
+                was_refused = false;
+            }
+            Err(Errno::EINTR) => {}
+            // Reports a datagram sent before; once told, this one may still go.
+            Err(Errno::ECONNREFUSED) if !was_refused => was_refused = true,
+            Err(Errno::EAGAIN) => {
+                counters.dropped_full += rest.len() as u64;
+                return;
+            }
+            Err(Errno::ENOBUFS) => {
+                counters.dropped_no_buffers += 1;
+                rest = &rest[1..];
+            }
+            Err(error) => {
+                log::trace!("datagram refused by the system: {error}");
+                counters.dropped_refused += 1;
+                rest = &rest[1..];
+            }
         }
     }
 }
@@ -380,6 +387,62 @@ mod tests {
         }
         let want = UdpCounters { sent: count as u64 - 2, dropped_refused: 2, ..UdpCounters::default() };
         assert_eq!(server.udp.counters(), want);
+    }
+
+    /// A kernel that says what it is told to: the conditions themselves can't be made on loopback.
+    #[test]
+    fn what_the_kernel_does_not_take_is_dropped_and_counted() {
+        let path = udp_path("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        let chunk: Vec<Datagram> = (0..5).map(|byte| Datagram { path, contents: vec![byte] }).collect();
+        let none = UdpCounters::default();
+        let (all, full, no_buffers, refused) =
+            (Ok(5), Err(Errno::EAGAIN), Err(Errno::ENOBUFS), Err(Errno::ECONNREFUSED));
+        let (some, interrupted, unreachable) = (Ok(2), Err(Errno::EINTR), Err(Errno::ENETUNREACH));
+        // What the kernel answers, how many datagrams it is offered each time, and what is counted.
+        let cases: &[(&str, Vec<Result<usize, Errno>>, &[usize], UdpCounters)] = &[
+            ("all at once", vec![all], &[5], UdpCounters { sent: 5, ..none }),
+            ("in parts", vec![some, some, Ok(1)], &[5, 3, 1], UdpCounters { sent: 5, ..none }),
+            ("full at once", vec![full], &[5], UdpCounters { dropped_full: 5, ..none }),
+            ("full after two", vec![some, full], &[5, 3], UdpCounters { sent: 2, dropped_full: 3, ..none }),
+            (
+                "no memory for one",
+                vec![some, no_buffers, some],
+                &[5, 3, 2],
+                UdpCounters { sent: 4, dropped_no_buffers: 1, ..none },
+            ),
+            ("no memory", vec![no_buffers; 5], &[5, 4, 3, 2, 1], UdpCounters { dropped_no_buffers: 5, ..none }),
+            ("interrupted", vec![interrupted, interrupted, all], &[5, 5, 5], UdpCounters { sent: 5, ..none }),
+            ("an old refusal", vec![some, refused, Ok(3)], &[5, 3, 3], UdpCounters { sent: 5, ..none }),
+            (
+                "two old refusals",
+                vec![refused, some, refused, Ok(3)],
+                &[5, 5, 3, 3],
+                UdpCounters { sent: 5, ..none },
+            ),
+            (
+                "one refusal after another",
+                vec![refused, refused, Ok(4)],
+                &[5, 5, 4],
+                UdpCounters { sent: 4, dropped_refused: 1, ..none },
+            ),
+            (
+                "no way to one",
+                vec![unreachable, Ok(4)],
+                &[5, 4],
+                UdpCounters { sent: 4, dropped_refused: 1, ..none },
+            ),
+        ];
+        for (name, answers, offered, want) in cases {
+            let (mut counters, mut seen) = (none, Vec::new());
+            let mut answers = answers.iter();
+            send_chunk(&mut counters, &chunk, |rest| {
+                assert_eq!(rest[0].contents, [(5 - rest.len()) as u8], "{name}: in order");
+                seen.push(rest.len());
+                *answers.next().expect("it gives up in time")
+            });
+            assert_eq!((seen.as_slice(), counters), (*offered, *want), "{name}");
+            assert!(answers.next().is_none(), "{name}: it gave up too early");
+        }
     }
 
     #[test]

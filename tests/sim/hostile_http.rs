@@ -32,6 +32,20 @@ fn requests_that_can_not_be_read_are_refused_and_cut() {
         ("an absolute target to an evil host", "GET http://a@evil/ HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "400"),
         ("an asterisk", "GET * HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "400"),
         ("a tunnel", "CONNECT evil:443 HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "400"),
+        ("a length and chunks", get("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"), "400"),
+        ("chunks and a length", get("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"), "400"),
+        ("chunks", get("Transfer-Encoding: chunked\r\n"), "411"),
+        ("chunks said in another way", get("Transfer-Encoding: identity, \tCHUNKED\r\n"), "411"),
+        ("two lengths", get("Content-Length: 4\r\nContent-Length: 5\r\n"), "400"),
+        ("two equal lengths", get("Content-Length: 4\r\nContent-Length: 4\r\n"), "400"),
+        ("a list of lengths", get("Content-Length: 4, 4\r\n"), "400"),
+        ("a negative length", get("Content-Length: -1\r\n"), "400"),
+        ("a length with a sign", get("Content-Length: +4\r\n"), "400"),
+        ("a length in hexadecimal", get("Content-Length: 0x4\r\n"), "400"),
+        ("a length in other digits", get("Content-Length: ٤\r\n"), "400"),
+        ("a length behind a wide space", get("Content-Length: \u{a0}4\r\n"), "400"),
+        ("a length of 2^64", get("Content-Length: 18446744073709551616\r\n"), "400"),
+        ("a body that is too large", get("Content-Length: 65537\r\n"), "413"),
         ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), "400"),
         ("TLS", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0".into(), "400"),
         ("one byte more than the longest head", request_of(head_bytes_max + 1), "431"),
@@ -101,6 +115,38 @@ fn a_slow_head_is_told_and_silence_is_not() {
     assert!(slow.read(world).starts_with(b"HTTP/1.1 408 "));
     assert!(slow.is_closed(world) && silent.is_closed(world));
     assert_eq!(world.server.stats().conns_timed_out, 2);
+    assert_eq!(world.server.table_sizes().conns, 2);
+    scene.end();
+}
+
+#[test]
+fn a_slow_body_is_told_and_one_in_time_is_none_of_the_next_request() {
+    let mut scene = Scene::new();
+    let world = &mut scene.world;
+    let head = "POST /health HTTP/1.1\r\nHost: ecoute\r\nContent-Length: 65536\r\n\r\n";
+    let (slow, mute) = (Stranger::asking(world, head.as_bytes()), Stranger::asking(world, head.as_bytes()));
+    for second in 0..10 {
+        assert!(slow.read(world).is_empty() && !slow.is_closed(world), "{second}");
+        world.push(slow.conn, b"GET /health HTTP/1.1\r\nHost: ecoute\r\n\r\n");
+        world.run_ms(999);
+    }
+    world.run_ms(10);
+    for stranger in [slow, mute] {
+        assert!(stranger.read(world).starts_with(b"HTTP/1.1 408 "));
+        assert!(stranger.is_closed(world));
+    }
+    assert_eq!(world.server.stats().conns_timed_out, 2);
+
+    let body = "GET /health HTTP/1.1\r\nHost: ecoute\r\n\r\n".repeat(2000);
+    let stranger = Stranger::asking(world, head.as_bytes());
+    for bytes in body.as_bytes()[..65_536].chunks(1000) {
+        world.push(stranger.conn, bytes);
+    }
+    world.push(stranger.conn, b"GET /nothing HTTP/1.1\r\nHost: ecoute\r\nConnection: close\r\n\r\n");
+    let answer = String::from_utf8(stranger.read(world)).unwrap();
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 2, "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("HTTP/1.1 404 "), "{answer}");
+    assert!(stranger.is_closed(world));
     assert_eq!(world.server.table_sizes().conns, 2);
     scene.end();
 }
