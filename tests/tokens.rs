@@ -13,6 +13,9 @@ use std::process::Output;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use ecoute::token::{self, ClaimRules, Claims, KeysError, PublicKeys, Revoked, Role, TokenError, Verifier};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -187,6 +190,120 @@ fn times_of_others() {
     for (name, edit, want) in cases {
         let token = issuer.sign(None, &edited(edit));
         assert_eq!(verifier.verify(NOW, &token).map(|_| ()), want, "{name}");
+    }
+}
+
+/// A token of the own secret with any head and claims, valid JSON or not.
+fn own_token(head: &str, claims: &str) -> String {
+    let message = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(head), BASE64_URL_SAFE_NO_PAD.encode(claims));
+    let signature = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET), message.as_bytes());
+    format!("{message}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn strange_claims_with_a_good_signature() {
+    const HEAD: &str = r#"{"alg":"HS256"}"#;
+    let issuer = Issuer::ed_dsa();
+    let (alone, beside) = (Verifier::new(SECRET, None, Revoked::default()), verifier(&issuer.pem()));
+    let with = |member: &str| format!(r#"{{"sub":"paul","role":"admin","exp":1000060,"iat":1000000{member}}}"#);
+    let without = |name: &str, value: &str| {
+        let mut members =
+            vec![("sub", r#""paul""#), ("role", r#""admin""#), ("exp", "1000060"), ("iat", "1000000")];
+        members.retain(|(other, _)| *other != name);
+        members.push((name, value));
+        let members: Vec<String> = members.iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
+        format!("{{{}}}", members.join(","))
+    };
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let (good, bad) = (Ok(()), Err(TokenError::BadClaims));
+    let cases: &[(&str, String, Result<(), TokenError>)] = &[
+        ("plain", with(""), good),
+        ("more than we know", with(r#","email":"a@b","n":1e400"#), good),
+        ("deep, where nobody looks", with(&format!(r#","x":{}"#, deep(2500))), good),
+        ("deep, where somebody looks", with(&format!(r#","listen":{}"#, deep(2500))), bad),
+        ("exp with a fraction", without("exp", "1000060.5"), bad),
+        ("negative exp", without("exp", "-1"), bad),
+        ("exp 2^63", without("exp", "9223372036854775808"), good),
+        ("exp 2^64 - 1", without("exp", "18446744073709551615"), good),
+        ("exp 2^64", without("exp", "18446744073709551616"), bad),
+        ("exp without end", without("exp", &"9".repeat(400)), bad),
+        ("exp as text", without("exp", r#""1000060""#), bad),
+        ("exp null", without("exp", "null"), bad),
+        ("iat 2^64 - 1", without("iat", "18446744073709551615"), Err(TokenError::NotYetValid)),
+        ("nbf 2^64 - 1", with(r#","nbf":18446744073709551615"#), Err(TokenError::NotYetValid)),
+        ("nbf with a fraction", with(r#","nbf":1000000.5"#), bad),
+        ("two ids", with(r#","sub":"ana""#), bad),
+        ("two roles", with(r#","role":"commercial""#), bad),
+        ("two ends", with(r#","exp":2000000"#), bad),
+        ("roles in an array", without("role", r#"["admin"]"#), bad),
+        ("an id with NUL", without("sub", r#""a\u0000b""#), bad),
+        ("an id with line ends", without("sub", r#""a\r\nb""#), bad),
+        ("an id that turns", without("sub", r#""a\u202eb""#), bad),
+        ("an id in HTML", without("sub", r#""<img/src=x>""#), bad),
+        ("half a surrogate pair", with(r#","name":"\ud800""#), bad),
+        ("a name with an escape", with(r#","name":"\u001b[31m""#), bad),
+        ("no object", "[]".into(), bad),
+    ];
+    for (name, claims, want) in cases {
+        let token = own_token(HEAD, claims);
+        // One that never ends is taken for none of ours.
+        let verified = alone.verify(NOW, &token).map(|_| ());
+        assert_eq!(if verified == Err(TokenError::NotSigned) { bad } else { verified }, *want, "{name}");
+        assert_eq!(beside.verify(NOW, &token).is_ok(), want.is_ok(), "{name}, beside an identity provider");
+    }
+
+    let deep_claims = edited(json!({ "x": serde_json::from_str::<Value>(&deep(100)).unwrap() }));
+    assert!(beside.verify(NOW, &issuer.sign(None, &deep_claims)).is_ok());
+    for times in
+        [json!({ "exp": -1 }), json!({ "exp": 1e300 }), json!({ "exp": u64::MAX }), json!({ "exp": "now" })]
+    {
+        let token = issuer.sign(None, &edited(times.clone()));
+        assert_eq!(beside.verify(NOW, &token).map(|_| ()), Err(TokenError::NotSigned), "{times}");
+    }
+}
+
+#[test]
+fn strange_tokens_that_look_signed() {
+    let verifier = Verifier::new(SECRET, None, Revoked::default());
+    let (head, claims) = (r#"{"alg":"HS256"}"#, claims().to_string());
+    let good = own_token(head, &claims);
+    assert!(verifier.verify(NOW, &good).is_ok());
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let longest = |len: usize| {
+        let empty = own_token(head, &claims.replace('}', r#","x":""}"#)).len();
+        let filled = claims.replace('}', &format!(r#","x":"{}"}}"#, "x".repeat((len - empty) * 3 / 4)));
+        own_token(head, &filled)
+    };
+    let role = own_token(head, &claims.replace("admin", "commercial"));
+    let edited_role = format!("{}.{signature}", role.rsplit_once('.').unwrap().0);
+    let deep = format!(r#"{{"alg":"HS256","x":{}{}}}"#, "[".repeat(2000), "]".repeat(2000));
+    let unsigned = Err(TokenError::NotSigned);
+    let cases: &[(&str, String, Result<(), TokenError>)] = &[
+        ("an edited role", edited_role, unsigned),
+        ("a cut signature", format!("{message}.{}", &signature[..20]), unsigned),
+        ("padding", format!("{good}="), unsigned),
+        ("a space behind it", format!("{good} "), unsigned),
+        ("a line end inside", good.replacen('.', ".\n", 1), unsigned),
+        ("four parts", format!("{good}.x"), unsigned),
+        ("two parts", message.to_owned(), unsigned),
+        ("only dots", "..".into(), unsigned),
+        ("a million dots", ".".repeat(1_000_000), Err(TokenError::TooLong)),
+        ("no algorithm", own_token("{}", &claims), unsigned),
+        ("algorithm none", own_token(r#"{"alg":"none"}"#, &claims), unsigned),
+        ("algorithm NONE", own_token(r#"{"alg":"NONE"}"#, &claims), unsigned),
+        ("algorithm RS256", own_token(r#"{"alg":"RS256"}"#, &claims), unsigned),
+        ("algorithm HS384", own_token(r#"{"alg":"HS384"}"#, &claims), unsigned),
+        ("two algorithms", own_token(r#"{"alg":"none","alg":"HS256"}"#, &claims), unsigned),
+        ("an empty list of extensions", own_token(r#"{"alg":"HS256","crit":[]}"#, &claims), unsigned),
+        ("an extension", own_token(r#"{"alg":"HS256","crit":["exp"],"exp":1}"#, &claims), unsigned),
+        ("a deep head", own_token(&deep, &claims), unsigned),
+        ("a head that is no object", own_token("1", &claims), unsigned),
+        ("a path as the key's name", own_token(r#"{"alg":"HS256","kid":"../../dev/null"}"#, &claims), Ok(())),
+        ("nearly the longest", longest(8190), Ok(())),
+        ("too long", longest(8200), Err(TokenError::TooLong)),
+    ];
+    for (name, token, want) in cases {
+        assert_eq!(verifier.verify(NOW, token).map(|_| ()), *want, "{name}");
     }
 }
 

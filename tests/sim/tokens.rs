@@ -1,8 +1,10 @@
 //! Users whose token is revoked in the middle of things.
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
+use ecoute::token::{self, Claims, Role};
 
+use crate::hostile::Scene;
+use crate::stranger::{Stranger, TEXT, close_code, contains, frame, register};
 use crate::world::World;
 use crate::{assert_hears, hears_nothing, scenario};
 
@@ -96,6 +98,66 @@ fn a_broadcast_without_its_page_ends_with_its_token() {
         let revoked = world.audit.iter().filter(|entry| entry.event == AuditEvent::AccessRevoked);
         assert_eq!(revoked.map(|entry| entry.actor.as_str()).collect::<Vec<_>>(), ["lea"]);
     });
+}
+
+#[test]
+fn forged_and_stale_tokens_open_nothing() {
+    let mut scene = Scene::new();
+    let world = &mut scene.world;
+    let now_s = world.unix_s();
+    let good = world.token(Role::Admin, "thief", |_| {});
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let other = world.token(Role::Admin, "hearer", |_| {});
+    let none = "eyJhbGciOiJub25lIn0";
+    let of = |edit: &dyn Fn(&mut Claims)| world.token(Role::Admin, "thief", edit);
+    let foreign = Claims {
+        sub: "thief".into(),
+        role: Role::Admin,
+        name: None,
+        listen: None,
+        device: false,
+        exp: now_s + 60,
+        iat: now_s,
+        nbf: None,
+    };
+    let tokens = [
+        ("nothing", String::new()),
+        ("no token", "x".into()),
+        ("algorithm none", format!("{none}.{}.", message.split_once('.').unwrap().1)),
+        ("no signature", format!("{message}.")),
+        ("another's claims", format!("{}.{signature}", other.rsplit_once('.').unwrap().0)),
+        ("a foreign key", token::mint(b"another secret of 32 bytes or so", &foreign)),
+        ("expired", of(&|claims| claims.exp = now_s)),
+        ("not yet valid", of(&|claims| claims.nbf = Some(now_s + 60))),
+        ("issued in the future", of(&|claims| claims.iat = now_s + 60)),
+        ("an id with a line end", of(&|claims| claims.sub = "thief\r\n".into())),
+        ("a name of 10,000 characters", of(&|claims| claims.name = Some("x".repeat(10_000)))),
+        ("a name of 81 characters", of(&|claims| claims.name = Some("x".repeat(81)))),
+        ("a name that nobody sees", of(&|claims| claims.name = Some("\u{200b}".into()))),
+    ];
+    for (n, (name, token)) in tokens.iter().enumerate() {
+        let stranger = Stranger::upgraded(world);
+        world.push(stranger.conn, &frame(TEXT, register(token).as_bytes()));
+        let answer = stranger.read(world);
+        assert!(contains(&answer, r#""code":"token_refused""#), "{name}: {}", String::from_utf8_lossy(&answer));
+        assert_eq!(close_code(&answer), Some(4401), "{name}");
+        let request =
+            format!("GET /api/streaming/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let stranger = Stranger::asking(world, request.as_bytes());
+        let answer = stranger.read(world);
+        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{name}");
+        assert_eq!(world.server.stats().tokens_refused, 2 * (n as u64 + 1), "{name}");
+        world.hang_up(stranger.conn);
+        world.run_ms(20);
+    }
+    // Who is in is thrown out by a token that is none.
+    let stranger = Stranger::registered(world, &good);
+    world.push(stranger.conn, &frame(TEXT, register("x").as_bytes()));
+    assert_eq!(close_code(&stranger.read(world)), Some(4401));
+    world.run_ms(2000);
+    assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().sessions), (2, 2));
+    assert!(!world.audit.iter().any(|entry| entry.actor == "thief"));
+    scene.end();
 }
 
 #[test]
