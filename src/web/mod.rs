@@ -215,7 +215,10 @@ mod tests {
             let text = text.lines().filter(|line| !is_comment(line)).collect::<Vec<_>>().join("\n");
             // The namespace of SVG is a name, not an address.
             let text = text.replace("http://www.w3.org/2000/svg", "");
-            for banned in ["innerHTML", "eval(", " onclick", " style=\"", "<style", "src=\"//"] {
+            let markup = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "setHTML"];
+            let code = ["createContextualFragment", "eval(", "new Function", "javascript:", " onclick"];
+            let others = [" style=\"", "<style", "src=\"//"];
+            for banned in markup.iter().chain(&code).chain(&others) {
                 assert!(!text.contains(banned), "{} has {banned}", page.path);
             }
             for address in text.split("://").skip(1) {

@@ -111,6 +111,47 @@ fn a_tone_goes_in_and_comes_out() {
 }
 
 #[test]
+fn names_ids_and_reasons_in_markup_are_shown_as_they_are() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let desk = Chromium::start(&tone, "fr-FR");
+    let (id, name) = ("<img&quot;src=x>", r#"<img src=x onerror=alert(1)> & "Léa" {count}"#);
+    let (supervisor, reason) = ("<b>Paul</b><script>alert(1)</script>", "<svg onload=alert(1)>&lt;");
+    let lea = phone.open(&ecoute.link("commercial", id, name));
+    start_streaming(&lea);
+    let paul = desk.open(&ecoute.link("admin", "paul", supervisor));
+    let row = format!("document.querySelector('[data-commercial=\"{id}\"]')");
+    paul.wait_for(&format!("{row}?.dataset.state === 'on_air'"));
+    paul.evaluate(&format!(
+        "for (const [place, value] of [['#reason-kind', 'autre'], ['#reason-text', '{reason}']]) {{
+            document.querySelector(place).value = value;
+            document.querySelector(place).dispatchEvent(new Event('input'));
+        }}"
+    ));
+    start_listening(&paul, id);
+
+    let listeners = "deep('ecoute-micro >>> #listeners').innerText";
+    for text in [supervisor, reason] {
+        lea.wait_for(&format!("{listeners}.includes('{text}')"));
+    }
+    lea.wait_for(&format!("document.title.includes('{supervisor}')"));
+    for place in [&format!("{row}.innerText"), "deep('ecoute-panel >>> #panel').innerText"] {
+        paul.wait_for(&format!("{place}.includes('{name}')"));
+    }
+    lea.screenshot(&screenshots().join("commercial-markup.png"));
+    paul.screenshot(&screenshots().join("admin-markup.png"));
+    let made_of_text = "[document, ...[...document.querySelectorAll('*')].map((e) => e.shadowRoot).filter(Boolean)]
+        .flatMap((root) => [...root.querySelectorAll('img:not(.logo), svg[onload], script:not([src]), b')])
+        .map((e) => e.outerHTML)";
+    for page in [&lea, &paul] {
+        assert_eq!(page.evaluate(made_of_text), Value::Array(vec![]));
+    }
+    // What the policy of the page stops is told to its console.
+    assert_eq!((phone.complaints(), desk.complaints()), (vec![], vec![]));
+}
+
+#[test]
 fn a_restart_of_the_server_heals_by_itself() {
     let mut ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
