@@ -26,8 +26,6 @@ pub(super) struct Visitor {
     /// The client's own network: of that end, or of the one that a trusted proxy asks for.
     network: IpAddr,
     account: Account,
-    /// When it came, or asked for something last.
-    heard: Instant,
 }
 
 enum Account {
@@ -42,16 +40,14 @@ impl Server {
     /// Returns a new TCP client, counted; `None` if there are too many strangers at its address.
     pub(super) fn admit(&mut self, now: Instant, remote: IpAddr) -> Option<Visitor> {
         let account = if self.is_trusted_proxy(remote) { Account::Nobody } else { self.stranger(now, remote)? };
-        Some(Visitor { remote, network: network_of(remote), account, heard: now })
+        Some(Visitor { remote, network: network_of(remote), account })
     }
 
     /// Makes room for a new TCP client: cuts the one without a user that has asked for nothing for the longest time, if it
     /// had time to. Tells whether there was one.
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
         let grace = self.config.limits.stranger_grace;
-        let strangers = self.visitors.iter().filter(|(_, visitor)| !matches!(visitor.account, Account::User(_)));
-        let oldest = strangers.map(|(conn, visitor)| (visitor.heard, conn)).min();
-        let Some((_, conn)) = oldest.filter(|(heard, _)| *heard + grace <= now) else { return false };
+        let Some((_, conn)) = self.idle.first().filter(|(heard, _)| *heard + grace <= now) else { return false };
         self.stats.conns_cut_for_newer += 1;
         self.handle_hangup(now, conn, out);
         // The shell finds no such conn and closes the socket.
@@ -61,9 +57,8 @@ impl Server {
 
     /// Takes it that a request came: a trusted proxy says for whom. Tells whether there is room for that client.
     pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> bool {
-        let Some(visitor) = self.visitors.get_mut(conn) else { return false };
-        visitor.heard = now;
-        let (remote, before) = (visitor.remote, visitor.network);
+        let Some(&Visitor { remote, network: before, .. }) = self.visitors.get(conn) else { return false };
+        self.idle.arm(conn, now);
         let client = self.client_of(remote, request);
         let network = network_of(client);
         if network == before {
@@ -72,8 +67,7 @@ impl Server {
         self.release(conn);
         let account = self.stranger(now, client);
         let is_admitted = account.is_some();
-        self.visitors
-            .insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody), heard: now });
+        self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody) });
         is_admitted
     }
 
@@ -92,6 +86,7 @@ impl Server {
         if let Some(visitor) = self.visitors.get_mut(conn) {
             visitor.account = Account::User(id.to_owned());
         }
+        self.idle.cancel(conn);
         true
     }
 
@@ -99,6 +94,7 @@ impl Server {
     pub(super) fn dismiss(&mut self, conn: ConnKey) {
         self.release(conn);
         self.visitors.remove(conn);
+        self.idle.cancel(conn);
     }
 
     /// Takes it that a token of this conn was refused; tells whether its address may go on like that.

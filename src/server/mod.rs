@@ -55,6 +55,8 @@ pub struct Server {
     now: Instant,
     conns: SlotMap<ConnKey, Conn>,
     visitors: SecondaryMap<ConnKey, Visitor>,
+    /// Those without a user, and when each came or asked for something last.
+    idle: Deadlines<ConnKey>,
     /// Conns without a user, and refused tokens, of each network.
     strangers: Quota<IpAddr>,
     /// Conns and offers of each user.
@@ -143,6 +145,7 @@ impl Server {
             now,
             conns: SlotMap::with_key(),
             visitors: SecondaryMap::new(),
+            idle: Deadlines::new(),
             strangers: Quota::new(config.limits.of_stranger),
             users: Quota::new(config.limits.of_user),
             offers: Bucket::new(now, config.limits.offer_rate),
@@ -187,6 +190,7 @@ impl Server {
         let visitor = self.admit(now, remote.ip())?;
         let conn = self.conns.insert(Conn::new(now, &self.config.limits));
         self.visitors.insert(conn, visitor);
+        self.idle.arm(conn, now);
         debug!(target: "http", "accepted conn={conn:?} remote={remote}");
         self.settle_conn(conn, out);
         Some(conn)
@@ -309,7 +313,7 @@ impl Server {
     /// Returns how many rows each table holds.
     pub fn table_sizes(&self) -> TableSizes {
         TableSizes {
-            conns: self.conns.len(),
+            conns: self.conns.len().max(self.idle.len()),
             sessions: self.sessions.len().max(self.admins.len()),
             peers: self.peers.len(),
             addresses: self.demux.len(),
