@@ -92,12 +92,14 @@ mod tests {
         run("egress", |bytes| super::egress(Instant::now(), bytes));
     }
 
+    /// `server` is run by the simulation, which has what it needs.
     #[test]
     fn every_target_has_its_test() {
         let targets = fs::read_dir(folder().join("fuzz_targets")).unwrap();
         let found: BTreeSet<String> =
             targets.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        let tested = ["classify", "egress", "http", "rtp", "sdp", "signaling", "stun", "token", "websocket"];
+        let tested =
+            ["classify", "egress", "http", "rtp", "sdp", "server", "signaling", "stun", "token", "websocket"];
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), tested);
     }
 }

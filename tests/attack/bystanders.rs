@@ -55,7 +55,7 @@ impl Client {
         udp.set_nonblocking(true).unwrap();
         let mut browser = Browser::new(index, id, udp.local_addr().unwrap(), Quality::PERFECT);
         let now = Instant::now();
-        browser.register(now, &token, id);
+        browser.register(&token, id);
         match role {
             "commercial" => browser.start_streaming(now),
             _ => browser.open_audio(now),

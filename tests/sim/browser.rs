@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use ecoute::wire::signaling::{self, ClientMessage};
 use serde_json::{Value, json};
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::media::{Direction, MediaKind, Mid};
@@ -67,7 +68,7 @@ pub struct Browser {
     pub connected: bool,
     /// The how-manieth TCP connection this is.
     pub connection: u32,
-    /// When it began, if it is not the first.
+    /// When it was registered, if it is not the first: from then on what was said on the one before counts no more.
     pub connected_at: Option<Instant>,
     /// Since when this page knows that nothing of it is transmitted.
     pub paused_since: Option<Instant>,
@@ -155,9 +156,9 @@ impl Browser {
     }
 
     /// Begins a TCP connection: the upgrade, and the first message behind it. The session, if there is one, goes on.
-    pub fn register(&mut self, now: Instant, token: &str, page: &str) {
+    pub fn register(&mut self, token: &str, page: &str) {
         self.connection += 1;
-        self.connected_at = (self.connection > 1).then_some(now);
+        self.connected_at = None;
         self.closed = None;
         self.upgraded = false;
         self.head.clear();
@@ -181,6 +182,26 @@ impl Browser {
             self.tokens.extend(data["token"].as_str().map(str::to_owned));
         }
         let text = json!({ "event": event, "data": data }).to_string();
+        let _ = self.websocket.send(Message::text(text));
+    }
+
+    /// Says a text that no page may ever have said; what it means to the server is kept in mind.
+    pub fn say_text(&mut self, now: Instant, text: &str) {
+        match signaling::parse(text) {
+            Ok(ClientMessage::ListenerAck { notice_id }) => {
+                let of_notice = |notice: &&Value| notice["notice_id"] == notice_id;
+                let admin =
+                    self.messages_of("listener_joined").find(of_notice).map(|notice| &notice["admin"]["id"]);
+                let admin = admin.and_then(Value::as_str).map(str::to_owned);
+                self.acknowledged.extend(admin.map(|admin| (admin, notice_id, now)));
+            }
+            Ok(ClientMessage::RegisterUser(register)) => {
+                self.tokens.push(register.token);
+                self.paused_since = None;
+            }
+            Ok(ClientMessage::ResumeStreaming | ClientMessage::StopStreaming) => self.paused_since = None,
+            Ok(_) | Err(_) => {}
+        }
         let _ = self.websocket.send(Message::text(text));
     }
 
@@ -316,6 +337,7 @@ impl Browser {
                 session.is_answered = true;
                 session.timeout = now;
             }
+            "user_registered" if self.connection > 1 => self.connected_at = self.connected_at.or(Some(now)),
             "streaming_paused" => self.paused_since = Some(now),
             "streaming_resumed" | "streaming_stopped" => self.paused_since = None,
             "listener_joined" if self.manners == Manners::Acknowledges => {

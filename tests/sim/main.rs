@@ -9,6 +9,7 @@ mod attack_stun;
 mod browser;
 mod chaos;
 mod day;
+mod fuzz;
 mod hostile;
 mod hostile_http;
 mod hostile_websocket;

@@ -3,7 +3,7 @@
 use ecoute::outbox::AuditEvent;
 use ecoute::token::{self, Claims, Role};
 
-use crate::hostile::Scene;
+use crate::scene::Scene;
 use crate::stranger::{Stranger, TEXT, close_code, contains, frame, register};
 use crate::world::World;
 use crate::{assert_hears, hears_nothing, scenario};

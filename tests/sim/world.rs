@@ -159,7 +159,7 @@ impl World {
     /// Opens a TCP connection of a browser, instead of one that it may have had.
     pub fn connect(&mut self, who: Who, token: &str) {
         let browser = &mut self.browsers[who];
-        browser.register(self.now, token, &format!("page-{who}"));
+        browser.register(token, &format!("page-{who}"));
         let remote = self.office.unwrap_or(browser.address);
         let conn = self.server.handle_accept(self.now, remote, &mut self.out).expect("there is room");
         self.conns.insert(who, conn);
@@ -533,10 +533,9 @@ impl World {
         // An acknowledgement is worth nothing on another TCP connection than the one it was sent on.
         self.check_right(listener, publisher);
         let since = publisher.connected_at.filter(|at| *at + ON_THE_WAY < self.now);
-        let acknowledged = publisher
-            .acknowledged
-            .iter()
-            .any(|(admin, _, at)| *admin == listener.id && *at < self.now && since.is_none_or(|since| *at > since));
+        let acknowledged = publisher.acknowledged.iter().any(|(admin, _, at)| {
+            *admin == listener.id && *at < self.now && since.is_none_or(|since| *at >= since)
+        });
         let is_paused = publisher.paused_since.is_some_and(|since| since + ON_THE_WAY < self.now);
         assert!(
             !is_paused || publisher.closed.is_some(),
