@@ -22,7 +22,7 @@ use crate::wire::text::is_presentable;
 
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
-pub use revoked::{REVOKED_BYTES_MAX, Revoked, RevokedError};
+pub use revoked::{REVOKED_BYTES_MAX, REVOKED_IDS_MAX, Revoked, RevokedError};
 pub use scope::Scope;
 
 /// The longest token, in bytes.

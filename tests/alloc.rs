@@ -124,3 +124,26 @@ fn a_websocket_keeps_room_for_one_message_at_most() {
     let held = HELD.get() - before;
     assert!(held < message_bytes_max.cast_signed() + 1024, "{held} bytes");
 }
+
+/// Returns what a server holds in whose world so many supervisors hear somebody, more than one without anybody.
+fn held_with(listeners: usize) -> isize {
+    let mut world = World::new(1, Quality::PERFECT);
+    world.publisher("lea");
+    let hearing: Vec<_> = (0..listeners).map(|n| world.listener(&format!("admin{n}"))).collect();
+    world.settle();
+    for &who in &hearing {
+        world.join(who, "lea");
+    }
+    world.run_ms(10_000);
+    let with = HELD.get();
+    world.restart_server();
+    with - HELD.get()
+}
+
+#[test]
+fn a_listener_takes_no_more_than_the_bounds_were_computed_with() {
+    // A conn with a user takes 6600 bytes, a session that hears 73,800 (`src/config.rs`), of which the cryptography in C
+    // takes a part that is not counted here.
+    let each = (held_with(15) - held_with(5)) / 10;
+    assert!((40_000..80_400).contains(&each), "{each} bytes");
+}

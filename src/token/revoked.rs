@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::is_valid_id;
 
 /// How many users may be revoked at one time.
-const REVOKED_IDS_MAX: usize = 65_536;
+pub const REVOKED_IDS_MAX: usize = 65_536;
 
 /// The longest list, in bytes: as many of the longest lines, and room for remarks.
 pub const REVOKED_BYTES_MAX: usize = 16 * 1024 * 1024;
