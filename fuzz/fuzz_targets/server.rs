@@ -9,10 +9,6 @@ mod browser;
 mod fuzz;
 #[path = "../../tests/sim/link.rs"]
 mod link;
-#[path = "../../tests/sim/scene.rs"]
-mod scene;
-#[path = "../../tests/sim/stranger.rs"]
-mod stranger;
 #[path = "../../tests/sim/world.rs"]
 mod world;
 

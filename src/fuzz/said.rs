@@ -17,6 +17,9 @@ pub fn signaling(bytes: &[u8]) {
             assert!((1..=PAGE_BYTES_MAX).contains(&register.page.len()));
         }
         ClientMessage::StartStreaming(start) => {
+            if start.commercial_info.is_some_and(|info| !signaling::is_readable(info)) {
+                return;
+            }
             let commercial = Commercial {
                 commercial_id: "lea",
                 name: "Léa",

@@ -15,8 +15,6 @@ use serde_json::json;
 
 use crate::browser::Manners;
 use crate::link::Quality;
-use crate::scene::stranger;
-use crate::stranger::UPGRADE;
 use crate::world::{Who, World};
 
 /// Salespeople and supervisors who act; the bystanders are others.
@@ -121,7 +119,7 @@ struct Page {
 struct Crowd {
     world: World,
     pages: Vec<Page>,
-    /// TCP clients that are no pages, and whether they read what they are sent.
+    /// TCP clients that are no page's, and whether they read what they are sent.
     strangers: Vec<(ConnKey, bool)>,
     bystanders: [Who; 2],
 }
@@ -183,7 +181,7 @@ impl Crowd {
             }
             46..=49 => self.repeat_check(who, choices),
             50..=53 => self.send_datagram(choices),
-            54..=60 => self.send_as_stranger(operation, choices),
+            54..=60 => self.act_as_stranger(operation, choices),
             61 if world.browsers[who].has_session() => {
                 let forged = world.browsers[who].forge_packet(u16::from(choices.u8()));
                 self.inject(choices, &forged);
@@ -297,18 +295,22 @@ impl Crowd {
         }
     }
 
-    /// Sends bytes on a TCP connection that no page has, or opens and closes such.
-    fn send_as_stranger(&mut self, operation: u8, choices: &mut Choices<'_>) {
-        let choice = choices.u8();
+    /// Sends bytes on a TCP connection that no page has, or opens and closes such; some read what they are sent.
+    fn act_as_stranger(&mut self, operation: u8, choices: &mut Choices<'_>) {
+        let which = usize::from(choices.u8());
         if operation == 54 {
-            let conn = self.world.knock(stranger(self.strangers.len()));
-            self.strangers.extend(conn.map(|conn| (conn, choice & 1 == 0)));
-            return;
+            let remote = SocketAddr::from(([198, 18, 1, which as u8 / 4], 4000));
+            let conn = self.world.knock(remote);
+            return self.strangers.extend(conn.map(|conn| (conn, which % 2 == 0)));
         }
-        let Some(&(conn, reads)) = self.strangers.get(usize::from(choice)) else { return };
+        let Some(&(conn, reads)) = self.strangers.get(which) else { return };
         match operation {
             55 => self.world.hang_up(conn),
-            56 => self.world.push(conn, format!("{UPGRADE}\r\n").as_bytes()),
+            56 => {
+                let upgrade = b"GET /ws HTTP/1.1\r\nHost: ecoute\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+                self.world.push(conn, upgrade);
+            }
             _ => self.world.push(conn, choices.bytes()),
         }
         if reads {
