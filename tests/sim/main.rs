@@ -5,6 +5,7 @@
 
 mod attack_dtls;
 mod attack_rtp;
+mod attack_sdp;
 mod attack_stun;
 mod browser;
 mod chaos;
