@@ -454,3 +454,21 @@ fn answer_check(gate: &mut Gate, check: Option<Check>, contents: Vec<u8>, turn: 
 fn guarded<T>(call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the library leaves behind when it panicked may panic once more when it is dropped.
+    #[test]
+    fn a_panic_in_a_drop_is_caught() {
+        struct Broken;
+        impl Drop for Broken {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        assert_eq!(guarded(|| drop(Broken)), None);
+        assert_eq!(guarded(|| 1), Some(1));
+    }
+}

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
 
 mod attack_dtls;
+mod attack_panic;
 mod attack_rtp;
 mod attack_sdp;
 mod attack_stun;

@@ -95,6 +95,15 @@ impl Scene {
         self.world.end();
     }
 
+    /// Lets a browser send nothing for so long; returns what it would have sent.
+    pub fn withhold(&mut self, who: Who, ms: u64) -> Vec<Vec<u8>> {
+        self.world.record(who);
+        self.world.unplug(who);
+        self.world.run_ms(ms);
+        self.world.plug(who);
+        self.world.take_record(who)
+    }
+
     /// Lets time pass; returns what a browser sent meanwhile, as somebody on the way could keep it.
     pub fn overhear(&mut self, who: Who, ms: u64) -> Vec<Vec<u8>> {
         self.world.record(who);
