@@ -5,7 +5,7 @@
 //! nothing that strangers send uses up what a client is allowed.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Purpose;
 use crate::config::Limits;
@@ -14,10 +14,6 @@ use crate::rate::Bucket;
 use crate::wire::classify::{self, Kind};
 use crate::wire::rtp::{self, Media};
 use crate::wire::stun;
-
-/// While no packet was authenticated of a client that did not say which stream is its own, another one is tried no
-/// sooner than this: the library remembers each for half a minute.
-const STREAM_TRIAL: Duration = Duration::from_millis(100);
 
 /// How many answered checks are kept, over all paths of a session: those of a minute at least, once it is connected.
 const ANSWERED_KEPT: usize = 128;
@@ -51,20 +47,13 @@ pub(super) struct Gate {
     /// The checks that were answered last, each with the place of its path in `paths`. A client sends one again only
     /// the way it went before (RFC 8489 §6.2.1); somebody who saw it on its way may have been faster than that.
     answered: VecDeque<(stun::TransactionId, u16)>,
-    stream: Stream,
+    /// The one stream of a publisher that is heard, by its synchronization source, for the session's life: said in the
+    /// offer, or the first of which a packet was authenticated.
+    stream: Option<u32>,
     /// Only what was authenticated is taken out: somebody else can send under a client's address.
     packets: Bucket,
     /// DTLS and RTCP; it does not matter whose.
     control: Bucket,
-}
-
-/// Which stream of a publisher is heard, by its synchronization source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
-    /// The client did not say, and no packet was authenticated; this one is tried since then.
-    Unknown { tried: Option<(u32, Instant)> },
-    /// This one, for the session's life: said in the offer, or the first of which a packet was authenticated.
-    Known { ssrc: u32 },
 }
 
 /// What was let through, as far as it matters what becomes of it.
@@ -98,9 +87,8 @@ pub(super) struct Check {
 impl Gate {
     /// Returns a gate that lets through the stream `source` of a publisher, or any one where its offer named none.
     pub(super) fn new(now: Instant, purpose: Purpose, source: Option<u32>, limits: &Limits) -> Gate {
-        let stream = source.map_or(Stream::Unknown { tried: None }, |ssrc| Stream::Known { ssrc });
         let (packets, control) = (Bucket::new(now, limits.packet_rate), Bucket::new(now, limits.control_rate));
-        Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream, packets, control }
+        Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream: source, packets, control }
     }
 
     /// ICE was restarted: the agent has forgotten all paths, and answers no check of before.
@@ -144,7 +132,7 @@ impl Gate {
 
     /// A packet of this stream was authenticated.
     pub(super) fn on_packet(&mut self, now: Instant, ssrc: u32) {
-        self.stream = Stream::Known { ssrc };
+        self.stream = Some(ssrc);
         self.packets.take(now);
     }
 
@@ -176,17 +164,9 @@ impl Gate {
         let Media::Rtp { ssrc } = rtp::parse_media(datagram).map_err(|_| Refusal::Unreadable)? else {
             return self.admit_control(now);
         };
-        if matches!(self.purpose, Purpose::Listen(_)) {
+        let is_foreign = self.stream.is_some_and(|heard| heard != ssrc);
+        if matches!(self.purpose, Purpose::Listen(_)) || is_foreign {
             return Err(Refusal::ForeignStream);
-        }
-        match &mut self.stream {
-            Stream::Known { ssrc: known } if *known == ssrc => {}
-            Stream::Known { .. } => return Err(Refusal::ForeignStream),
-            Stream::Unknown { tried: Some((tried, _)) } if *tried == ssrc => {}
-            Stream::Unknown { tried: Some((_, since)) } if *since + STREAM_TRIAL > now => {
-                return Err(Refusal::ForeignStream);
-            }
-            Stream::Unknown { tried } => *tried = Some((ssrc, now)),
         }
         if self.packets.has_one(now) { Ok(Admitted::Packet) } else { Err(Refusal::OverRate) }
     }
@@ -200,6 +180,7 @@ impl Gate {
 #[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use str0m::net::Protocol;
 
@@ -333,23 +314,12 @@ mod tests {
         assert_eq!(session.packet(2), Err(Refusal::ForeignStream), "it said so");
         assert_eq!(session.packet(1), Ok(()));
         let mut session = Session::new(publish);
-        assert_eq!(session.packet(2), Ok(()), "it said nothing");
+        assert_eq!(session.forged(1), Ok(()), "it said nothing, and this proves nothing");
+        assert_eq!(session.packet(2), Ok(()));
         session.now += Duration::from_secs(3600);
         assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
         assert_eq!(session.packet(2), Ok(()));
         assert_eq!(Session::new(Purpose::Listen(ConnKey::default())).packet(1), Err(Refusal::ForeignStream));
-    }
-
-    #[test]
-    fn streams_of_which_nothing_is_authenticated_are_tried_slowly() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
-        assert_eq!(session.forged(1), Ok(()));
-        assert_eq!(session.forged(1), Ok(()), "the same again");
-        session.now += STREAM_TRIAL - Duration::from_millis(1);
-        assert_eq!(session.packet(2), Err(Refusal::ForeignStream));
-        session.now += Duration::from_millis(1);
-        assert_eq!(session.packet(2), Ok(()));
-        assert_eq!(session.forged(1), Err(Refusal::ForeignStream));
     }
 
     #[test]
