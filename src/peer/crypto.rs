@@ -14,6 +14,10 @@ const DTLS_RETRANSMIT: Duration = Duration::from_millis(200);
 /// Retransmissions of one flight; with doubling they outlast the handshake's own bound.
 const DTLS_RETRANSMITS: usize = 6;
 
+/// Datagrams of one handshake that wait for those before them, 6.4 KB each in the library. A client's longest flight is
+/// two or three; 8 hold a chain of certificates of 8 KB.
+const DTLS_QUEUE: usize = 8;
+
 /// The cryptography of all sessions, with a DTLS configuration that is built, and tests itself, once.
 pub(super) static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     static DTLS: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
@@ -37,6 +41,7 @@ impl SharedDtls {
             .use_server_cookie(false)
             .flight_start_rto(DTLS_RETRANSMIT)
             .flight_retries(DTLS_RETRANSMITS)
+            .max_queue_rx(DTLS_QUEUE)
             .build();
         SharedDtls(Arc::new(config.expect("the values above are in range")))
     }
