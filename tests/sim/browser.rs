@@ -85,6 +85,8 @@ pub struct Browser {
     rtc: Option<Session>,
     sessions: u32,
     next_packet: Option<Instant>,
+    /// What was to be sent when something arrived.
+    unsent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 struct Session {
@@ -152,6 +154,7 @@ impl Browser {
             rtc: None,
             sessions: 0,
             next_packet: None,
+            unsent: Vec::new(),
         }
     }
 
@@ -272,6 +275,11 @@ impl Browser {
         packet
     }
 
+    /// The page slept for so long, and made no sound meanwhile.
+    pub fn wake(&mut self, slept: Duration) {
+        self.next_packet = self.next_packet.map(|next| next + slept);
+    }
+
     pub fn has_session(&self) -> bool {
         self.rtc.is_some()
     }
@@ -361,6 +369,10 @@ impl Browser {
         if let Ok(input) = Receive::new(Protocol::Udp, from, self.address, bytes) {
             let _ = session.rtc.handle_input(Input::Receive(now, input));
             session.timeout = now;
+            // The library keeps one packet: what comes with it at the same moment would be lost.
+            let mut sent = std::mem::take(&mut self.unsent);
+            self.drain(now, &mut sent);
+            self.unsent = sent;
         }
     }
 
@@ -371,7 +383,7 @@ impl Browser {
 
     /// Lets time pass; returns what goes out as datagrams.
     pub fn handle_timeout(&mut self, now: Instant) -> Vec<(SocketAddr, Vec<u8>)> {
-        let mut sent = Vec::new();
+        let mut sent = std::mem::take(&mut self.unsent);
         if self.rtc.as_ref().is_none_or(|session| !session.is_answered) {
             return sent;
         }

@@ -3,6 +3,7 @@
 //! One run of a scenario is repeated by its seed; a seed that found a bug stays in the list of its scenario.
 #![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
 
+mod attack_clock;
 mod attack_dtls;
 mod attack_panic;
 mod attack_rtp;

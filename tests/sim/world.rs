@@ -53,6 +53,15 @@ enum Delivery {
     },
 }
 
+impl Delivery {
+    fn is_to_server(&self) -> bool {
+        match self {
+            Delivery::ToServer { .. } | Delivery::StreamToServer { .. } | Delivery::Hangup { .. } => true,
+            Delivery::ToClient { .. } | Delivery::StreamToClient { .. } => false,
+        }
+    }
+}
+
 pub struct World {
     pub now: Instant,
     start: Instant,
@@ -82,6 +91,8 @@ pub struct World {
     muted: BTreeSet<Who>,
     /// What some browsers sent, whether it left or not.
     records: BTreeMap<Who, Vec<Vec<u8>>>,
+    /// What waits for the server's process, while that is stopped.
+    backlog: Option<Vec<Delivery>>,
     clock_jump_s: i64,
     /// When the clock jumped last.
     jumped: Option<Instant>,
@@ -118,6 +129,7 @@ impl World {
             cut: BTreeSet::new(),
             muted: BTreeSet::new(),
             records: BTreeMap::new(),
+            backlog: None,
             clock_jump_s: 0,
             jumped: None,
             link: Link::new(seed),
@@ -289,6 +301,28 @@ impl World {
         bytes
     }
 
+    /// Stops the server's process: nothing is read, and no time passes for it.
+    pub fn stop_process(&mut self) {
+        self.backlog = Some(Vec::new());
+    }
+
+    /// Lets the process go on: it sees what the clocks show now, and what has arrived meanwhile.
+    pub fn continue_process(&mut self) {
+        let backlog = self.backlog.take().expect("it was stopped");
+        self.tell_wall_clock();
+        for delivery in backlog {
+            self.deliver(delivery);
+        }
+    }
+
+    /// Everybody sleeps for so long, server and clients: all clocks go on.
+    pub fn sleep(&mut self, slept: Duration) {
+        self.now += slept;
+        for browser in &mut self.browsers {
+            browser.wake(slept);
+        }
+    }
+
     /// Sets the wall clock forward or back.
     pub fn jump_clock_s(&mut self, by_s: i64) {
         self.clock_jump_s += by_s;
@@ -367,19 +401,19 @@ impl World {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let server = self.server.next_deadline().map(|(at, _)| at);
+        let server = self.server.next_deadline().filter(|_| self.backlog.is_none()).map(|(at, _)| at);
         let browsers = self.browsers.iter().filter_map(Browser::next_deadline);
         browsers.chain(server).chain(self.link.next()).min()
     }
 
     fn turn(&mut self) {
         let now = self.now;
-        let jump = Duration::from_secs(self.clock_jump_s.unsigned_abs());
-        let wall = unix(now - self.start);
-        let wall = if self.clock_jump_s < 0 { wall - jump } else { wall + jump };
-        self.server.set_unix(now, wall);
+        self.tell_wall_clock();
         while let Some(delivery) = self.link.pop(now) {
-            self.deliver(delivery);
+            match &mut self.backlog {
+                Some(backlog) if delivery.is_to_server() => backlog.push(delivery),
+                Some(_) | None => self.deliver(delivery),
+            }
         }
         for who in 0..self.browsers.len() {
             self.read_tokens(who);
@@ -402,9 +436,20 @@ impl World {
                 self.link.stream(now, quality, Delivery::StreamToServer { who, connection, bytes });
             }
         }
-        self.server.handle_timeout(now, &mut self.out);
-        self.flush();
-        self.check_laws();
+        if self.backlog.is_none() {
+            self.server.handle_timeout(now, &mut self.out);
+            self.flush();
+            self.check_laws();
+        }
+    }
+
+    fn tell_wall_clock(&mut self) {
+        let jump = Duration::from_secs(self.clock_jump_s.unsigned_abs());
+        let wall = unix(self.now - self.start);
+        let wall = if self.clock_jump_s < 0 { wall - jump } else { wall + jump };
+        if self.backlog.is_none() {
+            self.server.set_unix(self.now, wall);
+        }
     }
 
     fn deliver(&mut self, delivery: Delivery) {
