@@ -68,6 +68,11 @@ impl Client {
         self.udp = None;
     }
 
+    /// Returns a second handle of the socket for audio: whoever sends on it sends under this client's address.
+    pub fn port(&self) -> UdpSocket {
+        self.udp.as_ref().expect("it is open").try_clone().unwrap()
+    }
+
     /// Tells the code with which the server closed this client's WebSocket, if it did.
     pub fn closed(&self) -> Option<u16> {
         self.browser.closed

@@ -7,6 +7,7 @@
 #[allow(dead_code, reason = "the simulation uses all of it")]
 mod browser;
 mod bystanders;
+mod datagrams;
 #[path = "../sim/link.rs"]
 #[allow(dead_code, reason = "the simulation uses all of it")]
 mod link;
