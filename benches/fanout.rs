@@ -66,6 +66,7 @@ impl Fanout {
         }
     }
 
+    #[inline(never)]
     fn receive(&mut self, datagram: &[u8]) {
         let path = self.world.path_of(self.lea);
         self.world.server.handle_datagram(self.world.now, path, datagram, &mut self.out);

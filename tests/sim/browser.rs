@@ -84,7 +84,8 @@ pub struct Browser {
     pub timestamp: u32,
     rtc: Option<Session>,
     sessions: u32,
-    next_packet: Option<Instant>,
+    /// When the microphone makes its next packet.
+    pub next_packet: Option<Instant>,
     /// What was to be sent when something arrived.
     unsent: Vec<(SocketAddr, Vec<u8>)>,
 }
@@ -462,12 +463,12 @@ impl Browser {
     }
 }
 
-/// A packet of 20 ms that says where it comes from, with a filling that shows every changed byte.
+/// A packet of 20 ms at 32 kbit/s that says where it comes from, with a filling that shows every changed byte.
 fn payload(source: u16, counter: u32) -> Vec<u8> {
     let mut bytes = vec![31 << 3];
     bytes.extend(source.to_be_bytes());
     bytes.extend(counter.to_be_bytes());
-    bytes.extend((0..60u32).map(|index| filling(source, counter, index)));
+    bytes.extend((0..73u32).map(|index| filling(source, counter, index)));
     bytes
 }
 
