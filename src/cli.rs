@@ -206,7 +206,9 @@ fn parse_id(text: &str) -> Result<String, &'static str> {
 }
 
 fn parse_name(text: &str) -> Result<String, &'static str> {
-    token::is_valid_name(text).then(|| text.to_owned()).ok_or("a name has 1 to 80 characters on one line")
+    token::is_valid_name(text)
+        .then(|| text.to_owned())
+        .ok_or("a name has 1 to 80 characters on one line, and some are seen")
 }
 
 fn parse_ttl(text: &str) -> Result<Duration, &'static str> {

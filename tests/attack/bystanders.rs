@@ -15,7 +15,7 @@ use crate::support::client::{connect, read_response, request};
 use crate::support::{Ecoute, WAIT};
 
 /// How long nothing may be heard, or an answer be waited for, on a machine that does other things too.
-pub const FELT: Duration = Duration::from_millis(400);
+const FELT: Duration = Duration::from_millis(400);
 
 /// How often the server is asked for an answer.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
