@@ -42,6 +42,10 @@ const DATAGRAMS_PER_TURN: usize = 512;
 /// Nothing more is received in a turn that has so much to do: one packet to all listeners at the most comes on top.
 const OUTBOX_ITEMS_MAX: usize = 4096;
 
+/// How long one turn reads from clients, and how long it writes to them: a request may cost as much as a signature,
+/// and whoever listens waits meanwhile.
+const TCP_TIME_PER_TURN: Duration = Duration::from_millis(2);
+
 /// How often one turn looks again at the outbox, because writing and closing made new items.
 const FLUSHES_PER_TURN: usize = 8;
 
@@ -273,9 +277,12 @@ impl Shell {
         }
     }
 
-    /// Does what the outbox says, in its order, and what follows from that.
+    /// Does what the outbox says, in its order, and what follows from that. Clients for which there is no time are left
+    /// to the next turn.
     fn flush(&mut self, now: Instant) {
+        let until = monotonic() + TCP_TIME_PER_TURN;
         for _ in 0..FLUSHES_PER_TURN {
+            let mut is_late = false;
             mem::swap(&mut self.outbox, &mut self.flushing);
             let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
             for item in self.flushing.drain() {
@@ -289,13 +296,17 @@ impl Shell {
                 send_batch(now, &mut self.udp, &mut self.batch);
                 match item {
                     Item::Audit(entry) => log_audit(&entry),
-                    Item::Conn(conn) => self.tcp.flush(&mut turn, conn),
+                    Item::Conn(conn) if is_late => turn.out.touch(conn),
+                    Item::Conn(conn) => {
+                        self.tcp.flush(&mut turn, conn);
+                        is_late = monotonic() >= until;
+                    }
                     Item::Datagram(_) => unreachable!("batched above"),
                 }
             }
             send_batch(now, &mut self.udp, &mut self.batch);
             self.tcp.hang_up_ended(&mut turn);
-            if self.outbox.is_empty() {
+            if self.outbox.is_empty() || is_late {
                 break;
             }
         }

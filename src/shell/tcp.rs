@@ -17,8 +17,8 @@ use nix::errno::Errno;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Socket, Type};
 
-use super::Turn;
 use super::addresses::canonical;
+use super::{TCP_TIME_PER_TURN, Turn, monotonic};
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::server::NO_ROOM;
@@ -200,7 +200,11 @@ impl Tcp {
 
     /// Reads from clients, as far as one turn goes, each in its turn.
     pub(super) fn read(&mut self, turn: &mut Turn<'_>) {
-        for _ in 0..READS_PER_TURN {
+        let until = monotonic() + TCP_TIME_PER_TURN;
+        for count in 0..READS_PER_TURN {
+            if count > 0 && monotonic() >= until {
+                return;
+            }
             let Some(conn) = self.readable.pop_front() else { return };
             let Some(stream) = self.streams.get_mut(conn) else { continue };
             match stream.socket.read(&mut self.buffer) {
