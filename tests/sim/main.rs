@@ -5,6 +5,7 @@
 
 mod attack_clock;
 mod attack_dtls;
+mod attack_insider;
 mod attack_panic;
 mod attack_rtp;
 mod attack_sdp;
@@ -16,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod hostile_http;
 mod hostile_websocket;
+mod insider;
 mod limits;
 mod link;
 mod orders;
