@@ -125,16 +125,17 @@ fn signed_packets_that_leap_harm_nobody() {
     plot.scene.end();
 }
 
-#[test]
-fn signed_reports_of_any_kind_harm_nobody() {
-    let mut plot = Plot::new();
-    let ssrc = plot.packet[8..12].to_vec();
+/// Returns reports of a client with this source, about another one.
+fn reports(ssrc: &[u8], about: &[u8]) -> Vec<Vec<u8>> {
     let report = |kind: u8, count: u8, body: &[u8]| {
         let words = (1 + body.len() / 4) as u16;
         [&[0x80 | count, kind], &words.to_be_bytes()[..], &ssrc, body].concat()
     };
     let lying = |words: u16, kind: u8| [&[0x81, kind], &words.to_be_bytes()[..], &ssrc, &[0xff; 24]].concat();
+    let missed = [about, &[0xff; 1700]].concat();
     let mut reports = vec![
+        report(205, 1, &missed),
+        report(206, 1, about),
         report(200, 0, &[0; 20]),
         report(200, 0, &[0xff; 20]),
         report(200, 31, &[0xff; 20]),
@@ -166,8 +167,14 @@ fn signed_reports_of_any_kind_harm_nobody() {
     );
     let compound: Vec<u8> = reports.iter().filter(|report| report.len() < 60).flatten().copied().collect();
     reports.push(compound[..compound.len().min(1900)].to_vec());
-    for (index, report) in reports.iter().enumerate() {
-        // A goodbye ends what she sends until she sends again.
+    reports
+}
+
+#[test]
+fn signed_reports_of_a_publisher_harm_nobody() {
+    let mut plot = Plot::new();
+    let ssrc = plot.packet[8..12].to_vec();
+    for (index, report) in reports(&ssrc, &ssrc).iter().enumerate() {
         let sealed = plot.insider.seal_rtcp(report, 10_000 + index as u32);
         plot.scene.world.inject(plot.mallory, &sealed);
         plot.scene.world.run_ms(20);
@@ -175,4 +182,31 @@ fn signed_reports_of_any_kind_harm_nobody() {
     }
     assert_eq!(plot.scene.world.server.stats().control_over_rate, 0, "all were read");
     plot.scene.end();
+}
+
+/// Somebody who listens asks for everything again, all the time.
+#[test]
+fn signed_reports_of_a_listener_harm_nobody_and_bring_nothing_twice() {
+    let (mut scene, lea, _) = Scene::with_unharmed_lea();
+    let eve = scene.world.open(Role::Admin, "eve");
+    let now = scene.world.now;
+    scene.world.browsers[eve].crypto = Some(insider::crypto());
+    scene.world.browsers[eve].open_audio(now);
+    scene.world.settle();
+    scene.world.join(eve, "lea");
+    scene.world.run_ms(11_000);
+    let insider = Insider::new();
+    let answer = scene.world.browsers[eve].messages_of("audio_ready").last().unwrap()["sdp"].to_string();
+    let (_, source) = answer.split_once("a=ssrc:").unwrap();
+    let source: u32 = source.split(' ').next().unwrap().parse().unwrap();
+    let (made, sent) = (scene.world.browsers[lea].made, scene.world.media_sent_to(eve));
+    for (index, report) in reports(&7u32.to_be_bytes(), &source.to_be_bytes()).iter().enumerate() {
+        let sealed = insider.seal_rtcp(report, 10_000 + index as u32);
+        scene.world.inject(eve, &sealed);
+        scene.world.run_ms(20);
+        assert_eq!(scene.world.server.stats().peers_failed, 0, "{report:02x?}");
+    }
+    let (made, sent) = (scene.world.browsers[lea].made - made, scene.world.media_sent_to(eve) - sent);
+    assert!(sent.abs_diff(made as usize) <= 1, "{sent} sent of {made}");
+    scene.end();
 }

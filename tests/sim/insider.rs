@@ -31,16 +31,16 @@ pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { srtp_provider: &Telling, ..str0m::crypto::from_feature_flags() })
 }
 
-/// What the client can sign, once its session has sent a packet and a report.
+/// What the client can sign: packets once its session has sent one, reports once it has sent one.
 pub struct Insider {
-    rtp: Key,
-    rtcp: Key,
+    rtp: Option<Key>,
+    rtcp: Option<Key>,
 }
 
 impl Insider {
     pub fn new() -> Insider {
         let [rtp, rtcp] = SEALED.take();
-        Insider { rtp: rtp.expect("it sent a packet"), rtcp: rtcp.expect("it sent a report") }
+        Insider { rtp, rtcp }
     }
 
     /// Signs a packet of which `header_len` bytes are the header, as the first 65,536 of a session are signed.
@@ -49,7 +49,7 @@ impl Insider {
         let mut nonce = [0; 12];
         nonce[2..6].copy_from_slice(&header[8..12]);
         nonce[10..12].copy_from_slice(&header[2..4]);
-        [header, &self.rtp.seal(nonce, header, payload)].concat()
+        [header, &self.rtp.expect("it sent a packet").seal(nonce, header, payload)].concat()
     }
 
     /// Signs a report.
@@ -60,7 +60,8 @@ impl Insider {
         nonce[2..6].copy_from_slice(&header[4..8]);
         nonce[8..12].copy_from_slice(&index);
         nonce[8] &= 0x7f;
-        [header, &self.rtcp.seal(nonce, &[header, &index].concat(), rest), &index].concat()
+        let sealed = self.rtcp.expect("it sent a report").seal(nonce, &[header, &index].concat(), rest);
+        [header, &sealed, &index].concat()
     }
 }
 
