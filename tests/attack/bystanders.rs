@@ -14,8 +14,8 @@ use crate::link::Quality;
 use crate::support::client::{connect, read_response, request};
 use crate::support::{Ecoute, WAIT};
 
-/// How long nothing may be heard, or an answer be waited for; what the machine made wait comes on top.
-const FELT: Duration = Duration::from_millis(400);
+/// How long nothing may be heard, or an answer be waited for, without the time in which the machine did other things.
+const FELT: Duration = Duration::from_millis(200);
 
 /// How often the server is asked for an answer.
 const ASK_INTERVAL: Duration = Duration::from_millis(200);
@@ -35,17 +35,45 @@ pub struct Bystanders {
     pub others: Vec<Client>,
     /// Asks over HTTP, unless it left.
     health: Option<BufReader<TcpStream>>,
-    begin: Instant,
+    begin: Moment,
+    /// When each packet was heard.
+    heard: Vec<Moment>,
     server: u32,
-    /// How long the machine had made wait by then.
-    waited: Duration,
     /// When the server was asked last, and how many answers came over the WebSocket before.
-    asked: Instant,
+    asked: Moment,
     answers: usize,
     is_answered: bool,
     asks: bool,
     /// How long an answer took, over HTTP and over the WebSocket.
     longest_answer: Duration,
+}
+
+/// When something happened, and how long by then the server and this thread had wanted to run while others ran.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    waited: Duration,
+}
+
+impl Moment {
+    fn now(server: u32) -> Moment {
+        let waited = |path: String| -> Duration {
+            // Time on the processor, time in wait for it, both in ns, and how often.
+            let numbers = std::fs::read_to_string(path).unwrap();
+            Duration::from_nanos(numbers.split(' ').nth(1).unwrap().parse().unwrap())
+        };
+        let waited = waited(format!("/proc/{server}/schedstat")) + waited("/proc/thread-self/schedstat".into());
+        Moment { at: Instant::now(), waited }
+    }
+
+    fn max(self, other: Moment) -> Moment {
+        if self.at < other.at { other } else { self }
+    }
+
+    /// Returns how much time passed until another moment in which the machine let both run.
+    fn until(self, later: Moment) -> Duration {
+        (later.at - self.at).saturating_sub(later.waited - self.waited)
+    }
 }
 
 impl Client {
@@ -113,15 +141,15 @@ impl Client {
 impl Bystanders {
     /// Returns once one hears the other.
     pub fn start(ecoute: &Ecoute) -> Bystanders {
-        let now = Instant::now();
+        let now = Moment::now(ecoute.child.id());
         let mut bystanders = Bystanders {
             speaker: Client::open(ecoute, 0, "commercial", "speaker"),
             hearer: Client::open(ecoute, 1, "admin", "hearer"),
             others: Vec::new(),
             health: Some(connect(ecoute.address)),
             begin: now,
+            heard: Vec::new(),
             server: ecoute.child.id(),
-            waited: Duration::ZERO,
             asked: now,
             answers: 0,
             is_answered: false,
@@ -167,9 +195,9 @@ impl Bystanders {
     pub fn assert_undisturbed(&mut self) {
         self.run_for(FELT / 2);
         self.assert_heard_all();
-        let (gap, limit) = (self.longest_gap(), FELT + self.waited());
-        assert!(gap < limit, "nothing heard for {gap:?} of {limit:?}");
-        assert!(self.answers > 0 && self.longest_answer < limit, "an answer took {:?}", self.longest_answer);
+        let gap = self.longest_gap();
+        assert!(gap < FELT, "nothing heard for {gap:?}");
+        assert!(self.answers > 0 && self.longest_answer < FELT, "an answer took {:?}", self.longest_answer);
     }
 
     /// Asserts that no packet was lost and that both are still there.
@@ -179,8 +207,8 @@ impl Bystanders {
         let made = heard.last().unwrap().counter - heard.first().unwrap().counter + 1;
         let missing: Vec<u32> = heard.windows(2).flat_map(|pair| pair[0].counter + 1..pair[1].counter).collect();
         assert_eq!(missing, [0; 0], "missing of {made}");
-        let silent = heard.last().unwrap().at.elapsed();
-        assert!(silent < FELT + self.waited(), "nothing heard for {silent:?}");
+        let silent = self.since(*self.heard.last().unwrap());
+        assert!(silent < FELT, "nothing heard for {silent:?}");
     }
 
     /// Stops asking for answers that can't come.
@@ -189,8 +217,9 @@ impl Bystanders {
     }
 
     pub fn longest_gap(&self) -> Duration {
-        let times: Vec<Instant> = self.hearer.browser.heard.iter().map(|heard| heard.at.max(self.begin)).collect();
-        times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(Duration::MAX)
+        let now = Moment::now(self.server);
+        let times: Vec<Moment> = self.heard.iter().chain([&now]).map(|heard| heard.max(self.begin)).collect();
+        times.windows(2).map(|pair| pair[0].until(pair[1])).max().unwrap_or(Duration::MAX)
     }
 
     /// Closes the conn that belongs to no user.
@@ -200,32 +229,23 @@ impl Bystanders {
 
     /// Forgets what was felt until now.
     pub fn begin_anew(&mut self) {
-        self.begin = Instant::now();
+        self.begin = Moment::now(self.server);
         self.longest_answer = Duration::ZERO;
-        self.waited = Duration::ZERO;
-        self.waited = self.waited();
     }
 
-    /// Returns how long the server and this thread wanted to run since the beginning, and others ran: a machine may do
-    /// other things too.
-    pub fn waited(&self) -> Duration {
-        let of = |path: String| -> Duration {
-            // Time on the processor, time in wait for it, both in ns, and how often.
-            let numbers = std::fs::read_to_string(path).unwrap();
-            Duration::from_nanos(numbers.split(' ').nth(1).unwrap().parse().unwrap())
-        };
-        of(format!("/proc/{}/schedstat", self.server)) + of("/proc/thread-self/schedstat".into()) - self.waited
+    fn since(&self, moment: Moment) -> Duration {
+        moment.until(Moment::now(self.server))
     }
 
     /// Asks for an answer over HTTP, and for one over the WebSocket.
     fn ask(&mut self) {
-        self.asked = Instant::now();
+        self.asked = Moment::now(self.server);
         self.is_answered = false;
         self.hearer.browser.say("ping", json!({ "t": 1 }));
         if let Some(health) = &mut self.health {
             health.get_mut().write_all(request("/health", "").as_bytes()).unwrap();
             assert_eq!(read_response(health).0, 200);
-            self.longest_answer = self.longest_answer.max(self.asked.elapsed());
+            self.longest_answer = self.longest_answer.max(self.since(self.asked));
         }
     }
 
@@ -233,13 +253,16 @@ impl Bystanders {
         for client in [&mut self.speaker, &mut self.hearer].into_iter().chain(&mut self.others) {
             client.serve(Instant::now());
         }
+        if self.heard.len() < self.hearer.browser.heard.len() {
+            self.heard.resize(self.hearer.browser.heard.len(), Moment::now(self.server));
+        }
         let answers = self.hearer.browser.messages_of("pong").count();
         if answers > self.answers {
             self.answers = answers;
-            self.longest_answer = self.longest_answer.max(self.asked.elapsed());
+            self.longest_answer = self.longest_answer.max(self.since(self.asked));
             self.is_answered = true;
         }
-        if self.asks && self.is_answered && self.asked.elapsed() > ASK_INTERVAL {
+        if self.asks && self.is_answered && self.asked.at.elapsed() > ASK_INTERVAL {
             self.ask();
         }
         thread::sleep(Duration::from_millis(1));

@@ -76,7 +76,7 @@ fn ten_thousand_half_open_conns() {
     // Whoever had their second makes room for the next.
     let filled = Instant::now();
     bystanders.run_until(|_| get(ecoute.address, "/health", "").0 == 200);
-    assert!(filled.elapsed() < HEAD_TIMEOUT / 2 + bystanders.waited(), "{:?}", filled.elapsed());
+    assert!(filled.elapsed() < Duration::from_secs(3), "{:?}", filled.elapsed());
     let turned_away = flood.iter().filter(|stream| is_turned_away(stream)).count();
     assert!(turned_away > COUNT / 2, "{turned_away}");
     bystanders.run_for((HEAD_TIMEOUT + Duration::from_millis(500)).saturating_sub(begin.elapsed()));
@@ -230,10 +230,10 @@ fn a_flood_of_requests() {
                 }
             });
         });
-        bystanders.longest_gap().saturating_sub(bystanders.waited())
+        bystanders.longest_gap()
     });
     let gap = gaps.into_iter().min().unwrap();
-    assert!(gap < Duration::from_millis(100), "{gaps:?}");
+    assert!(gap < Duration::from_millis(60), "{gaps:?}");
     bystanders.assert_heard_all();
 }
 
@@ -309,7 +309,7 @@ fn suspended_and_continued() {
     bystanders.run_for(Duration::from_secs(4));
     ecoute.signal(Signal::SIGCONT);
     bystanders.run_for(Duration::from_secs(2));
-    assert!(bystanders.longest_gap() > Duration::from_secs(3), "it was not suspended");
+    assert!(bystanders.longest_gap() > Duration::from_secs(1), "it was not suspended");
     bystanders.assert_heard_all();
     assert_eq!(get(ecoute.address, "/health", "").0, 200);
 }
