@@ -129,9 +129,9 @@ fn signed_packets_that_leap_harm_nobody() {
 fn reports(ssrc: &[u8], about: &[u8]) -> Vec<Vec<u8>> {
     let report = |kind: u8, count: u8, body: &[u8]| {
         let words = (1 + body.len() / 4) as u16;
-        [&[0x80 | count, kind], &words.to_be_bytes()[..], &ssrc, body].concat()
+        [&[0x80 | count, kind], &words.to_be_bytes()[..], ssrc, body].concat()
     };
-    let lying = |words: u16, kind: u8| [&[0x81, kind], &words.to_be_bytes()[..], &ssrc, &[0xff; 24]].concat();
+    let lying = |words: u16, kind: u8| [&[0x81, kind], &words.to_be_bytes()[..], ssrc, &[0xff; 24]].concat();
     let missed = [about, &[0xff; 1700]].concat();
     let mut reports = vec![
         report(205, 1, &missed),
