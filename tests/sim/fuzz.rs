@@ -42,8 +42,9 @@ pub fn server(bytes: &[u8]) {
         conns_max: 2 * ROOM,
         peers_max: ROOM,
         broadcasts_max: 4,
-        unconnected_queue_max: ROOM,
-        unconnected_per_peer_max: 4,
+        unconnected_queue_max: 6,
+        unconnected_per_peer_max: 8,
+        unconnected_per_turn: 1,
         addresses_per_peer_max: 3,
         addresses_per_peer_life_max: 6,
         wishes_per_conn_max: 3,
@@ -184,7 +185,7 @@ impl Crowd {
             54..=60 => self.act_as_stranger(operation, choices),
             61 if world.browsers[who].has_session() => {
                 let forged = world.browsers[who].forge_packet(u16::from(choices.u8()));
-                self.inject(choices, &forged);
+                self.inject(choices, &forged, 1);
             }
             _ => {}
         }
@@ -268,30 +269,33 @@ impl Crowd {
         self.world.browsers[who].say_text(now, &text);
     }
 
-    /// Sends a genuine check once more, changed in some bytes, from somewhere.
+    /// Sends a genuine check again, up to 16 times, changed in some bytes, from somewhere.
     fn repeat_check(&mut self, who: Who, choices: &mut Choices<'_>) {
         let mut check = self.world.browsers[who].last_check.clone();
-        for _ in 0..choices.u8() & 3 {
+        let choice = choices.u8();
+        for _ in 0..choice & 3 {
             let (at, mask) = (usize::from(choices.u8()), choices.u8());
             if let Some(byte) = check.get_mut(at) {
                 *byte ^= mask;
             }
         }
-        self.inject(choices, &check);
+        self.inject(choices, &check, 1 + usize::from(choice >> 4));
     }
 
     fn send_datagram(&mut self, choices: &mut Choices<'_>) {
         let bytes = choices.bytes();
-        self.inject(choices, bytes);
+        self.inject(choices, bytes, 1);
     }
 
-    /// Sends a datagram from the address of a page or a bystander, or from one that is nobody's.
-    fn inject(&mut self, choices: &mut Choices<'_>, bytes: &[u8]) {
+    /// Sends a datagram so many times from the address of a page or a bystander, or from one that is nobody's.
+    fn inject(&mut self, choices: &mut Choices<'_>, bytes: &[u8], times: usize) {
         let from = usize::from(choices.u8());
         let page = self.pages.iter().map(|page| page.who).chain(self.bystanders).nth(from % (PAGES_MAX + 2));
-        match page {
-            Some(who) => self.world.inject(who, bytes),
-            None => self.world.inject_from(SocketAddr::from(([198, 18, 0, from as u8], 4000)), bytes),
+        for _ in 0..times {
+            match page {
+                Some(who) => self.world.inject(who, bytes),
+                None => self.world.inject_from(SocketAddr::from(([198, 18, 0, from as u8], 4000)), bytes),
+            }
         }
     }
 
