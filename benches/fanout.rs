@@ -24,6 +24,10 @@ fn main() {
     divan::main();
 }
 
+/// How many pages open in a fifth of a second: fewer than one address may have that are not registered, and in a second
+/// fewer than the server takes offers.
+const OPENED_AT_ONCE: usize = 60;
+
 /// A salesperson on air, and who hears them.
 struct Fanout {
     world: World,
@@ -36,7 +40,14 @@ impl Fanout {
     fn connected(listeners: usize, others: usize) -> Fanout {
         let mut world = World::new(1, Quality::PERFECT);
         let lea = world.publisher("lea");
-        let everybody: Vec<Who> = (0..listeners + others).map(|n| world.listener(&format!("admin{n}"))).collect();
+        let mut everybody: Vec<Who> = Vec::new();
+        for n in 0..listeners + others {
+            everybody.push(world.listener(&format!("admin{n}")));
+            // As fast as the server lets strangers in.
+            if n % OPENED_AT_ONCE == OPENED_AT_ONCE - 1 {
+                world.run_ms(200);
+            }
+        }
         world.settle();
         for &who in &everybody[..listeners] {
             world.join(who, "lea");
