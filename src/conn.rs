@@ -173,7 +173,7 @@ impl Conn {
                 match http::parse_request(received, limits.head_bytes_max) {
                     Ok(None) => None,
                     Ok(Some((request, head_bytes))) => {
-                        received.drain(..head_bytes);
+                        take_front(received, head_bytes);
                         self.begin_body(now, request, limits)
                     }
                     Err(error) => Some(ConnEvent::BadRequest(error)),
@@ -234,7 +234,7 @@ impl Conn {
     fn end_body(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
         match mem::replace(&mut self.state, State::Dead) {
             State::Body { request, mut received, .. } if received.len() >= request.body_bytes => {
-                received.drain(..request.body_bytes);
+                take_front(&mut received, request.body_bytes);
                 self.state = State::Head { received, until: now + limits.head_timeout };
                 Some(ConnEvent::Request(*request))
             }
@@ -368,9 +368,9 @@ impl Conn {
     /// Returns how many bytes are buffered beyond what every conn keeps: as this was asked last, and now.
     pub fn reckon(&mut self, now: Instant) -> (usize, usize) {
         let input = match &self.state {
-            State::Head { received, .. } | State::Body { received, .. } => received.len(),
+            State::Head { received, .. } | State::Body { received, .. } => received.capacity(),
             State::Signaling { websocket, .. } | State::Closing { websocket: Some(websocket), .. } => {
-                websocket.unfinished()
+                websocket.held_bytes()
             }
             State::Closing { websocket: None, .. } | State::Dead => 0,
         };
@@ -450,6 +450,12 @@ impl Conn {
             State::Head { .. } | State::Body { .. } | State::Closing { .. } | State::Dead => None,
         }
     }
+}
+
+/// Drops what was read, and the room that it took.
+fn take_front(received: &mut Vec<u8>, bytes: usize) {
+    received.drain(..bytes);
+    received.shrink_to_fit();
 }
 
 /// Returns the answer to a request that did not come whole in time.

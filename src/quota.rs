@@ -15,7 +15,7 @@ pub struct Allowance {
     pub held_max: usize,
     /// How often one key may do what costs something.
     pub rate: Rate,
-    /// Keys at one time; one more may hold and do nothing.
+    /// Keys at one time. Above, one that holds nothing is forgotten, and may do as much as anybody again.
     pub rows_max: usize,
 }
 
@@ -24,6 +24,7 @@ pub struct Allowance {
 pub struct Quota<K> {
     rows: BTreeMap<K, Row>,
     allowance: Allowance,
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ struct Row {
 impl<K: Ord + Clone> Quota<K> {
     /// Returns a table without rows.
     pub fn new(allowance: Allowance) -> Quota<K> {
-        Quota { rows: BTreeMap::new(), allowance }
+        Quota { rows: BTreeMap::new(), allowance, forgotten: 0 }
     }
 
     /// Takes it that `key` holds one more; tells whether it may, and if not, nothing has changed.
@@ -46,9 +47,11 @@ impl<K: Ord + Clone> Quota<K> {
     }
 
     /// Takes it that `key` holds one less.
-    pub fn release(&mut self, key: &K) {
-        if let Some(row) = self.rows.get_mut(key) {
-            row.held = row.held.saturating_sub(1);
+    pub fn release(&mut self, now: Instant, key: &K) {
+        let Some(row) = self.rows.get_mut(key) else { return };
+        row.held = row.held.saturating_sub(1);
+        if row.is_over(now) {
+            self.rows.remove(key);
         }
     }
 
@@ -59,7 +62,7 @@ impl<K: Ord + Clone> Quota<K> {
 
     /// Forgets all that hold nothing and may do as much as anybody.
     pub fn sweep(&mut self, now: Instant) {
-        self.rows.retain(|_, row| row.held > 0 || !row.bucket.is_full(now));
+        self.rows.retain(|_, row| !row.is_over(now));
     }
 
     /// Returns how many keys are known.
@@ -72,14 +75,35 @@ impl<K: Ord + Clone> Quota<K> {
         self.rows.is_empty()
     }
 
+    /// Returns how many keys were forgotten before their time.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     fn row(&mut self, now: Instant, key: &K) -> Option<&mut Row> {
         if !self.rows.contains_key(key) {
             if self.rows.len() >= self.allowance.rows_max {
-                return None;
+                self.forget_one(key)?;
             }
             self.rows.insert(key.clone(), Row { held: 0, bucket: Bucket::new(now, self.allowance.rate) });
         }
         self.rows.get_mut(key)
+    }
+
+    /// Forgets some key that holds nothing; `None` where each holds something.
+    fn forget_one(&mut self, beside: &K) -> Option<()> {
+        let mut around = self.rows.range(beside..).chain(self.rows.range(..beside));
+        let key = around.find(|(_, row)| row.held == 0)?.0.clone();
+        self.rows.remove(&key);
+        self.forgotten += 1;
+        Some(())
+    }
+}
+
+impl Row {
+    /// Tells whether nothing is left to be known of it.
+    fn is_over(&self, now: Instant) -> bool {
+        self.held == 0 && self.bucket.is_full(now)
     }
 }
 
@@ -99,7 +123,7 @@ mod tests {
         let (now, mut quota) = (Instant::now(), quota());
         let held: Vec<bool> = [1, 1, 1, 2].iter().map(|key| quota.hold(now, key)).collect();
         assert_eq!(held, [true, true, false, true]);
-        quota.release(&1);
+        quota.release(now, &1);
         assert!(quota.hold(now, &1));
         assert!(!quota.hold(now, &1));
     }
@@ -115,15 +139,21 @@ mod tests {
     #[test]
     fn rows_are_bounded_and_go_when_nothing_is_left_of_them() {
         let (now, mut quota) = (Instant::now(), quota());
-        let taken = (0..10).filter(|key| quota.take(now, key)).count();
-        assert_eq!((taken, quota.len()), (4, 4), "whoever is too many may do nothing");
         assert!(quota.hold(now, &0));
+        assert!((0..10).all(|key| quota.take(now, &key)), "strangers shut nobody out");
+        assert_eq!((quota.len(), quota.forgotten()), (4, 6));
+        assert!(!quota.hold(now, &0) || !quota.hold(now, &0), "who holds something is not forgotten");
+        assert_eq!(quota.rows[&0].held, 2);
+        quota.release(now, &0);
         quota.sweep(now + Duration::from_millis(999));
         assert_eq!(quota.len(), 4, "their buckets are not full yet");
         quota.sweep(now + Duration::from_secs(1));
         assert_eq!(quota.len(), 1, "one holds something");
-        quota.release(&0);
-        quota.sweep(now + Duration::from_secs(1));
+        quota.release(now + Duration::from_secs(1), &0);
         assert!(quota.is_empty());
+        assert!((0..4).all(|key| quota.hold(now, &key)));
+        assert!(!quota.hold(now, &4) && !quota.take(now, &4), "each of the others holds something");
+        quota.release(now, &0);
+        assert_eq!(quota.len(), 3, "what did nothing leaves nothing");
     }
 }

@@ -57,6 +57,8 @@ pub struct Stats {
     pub conns_refused: u64,
     /// TCP clients refused because there were too many strangers at their address.
     pub conns_over_address: u64,
+    /// Addresses and users whose past was forgotten because too many others have one.
+    pub rows_forgotten: u64,
     /// WebSockets closed because their user had too many.
     pub conns_over_user: u64,
     /// TCP clients cut because they did not read.

@@ -10,7 +10,7 @@ use super::{Server, Timer};
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::wire::forwarded;
-use crate::wire::http::Request;
+use crate::wire::http::{Request, Status};
 use crate::wire::signaling::{Complaint, ErrorCode};
 
 /// How often rows are looked for that say nothing any more.
@@ -55,45 +55,50 @@ impl Server {
         true
     }
 
-    /// Takes it that a request came: a trusted proxy says for whom. Tells whether there is room for that client.
-    pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> bool {
-        let Some(&Visitor { remote, network: before, .. }) = self.visitors.get(conn) else { return false };
+    /// Takes it that a request came: a trusted proxy says for whom.
+    ///
+    /// # Errors
+    /// The status to answer with: there is no room for that client, or it can't be told which it is.
+    pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Status> {
+        let Some(&Visitor { remote, network: before, .. }) = self.visitors.get(conn) else { return Ok(()) };
         self.idle.arm(conn, now);
-        let client = self.client_of(remote, request);
-        let network = network_of(client);
-        if network == before {
-            return true;
+        if !self.is_trusted_proxy(remote) {
+            return Ok(());
         }
-        self.release(conn);
-        let account = self.stranger(now, client);
+        let client = self.client_of(remote, request).ok_or(Status::BadRequest)?;
+        let network = network_of(client);
+        let is_stranger = matches!(self.visitors.get(conn), Some(Visitor { account: Account::Stranger, .. }));
+        if is_stranger && network == before && client != remote {
+            return Ok(());
+        }
+        self.release(now, conn);
+        let account = if client == remote { Some(Account::Nobody) } else { self.stranger(now, client) };
         let is_admitted = account.is_some();
         self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody) });
-        is_admitted
+        if is_admitted { Ok(()) } else { Err(Status::TooManyRequests) }
     }
 
     /// Counts a conn under the user whom its token named; tells whether that user may have another one.
     pub(super) fn admit_user(&mut self, now: Instant, conn: ConnKey, id: &str) -> bool {
-        let Some(Visitor { account, .. }) = self.visitors.get(conn) else { return false };
+        let Some(&Visitor { remote, network, ref account }) = self.visitors.get(conn) else { return false };
         if matches!(account, Account::User(user) if user == id) {
             return true;
         }
-        self.arm_sweep(now);
-        if !self.users.hold(now, &id.to_owned()) {
+        let is_admitted = self.users.hold(now, &id.to_owned());
+        self.settle_quotas(now);
+        if !is_admitted {
             self.stats.conns_over_user += 1;
             return false;
         }
-        self.release(conn);
-        if let Some(visitor) = self.visitors.get_mut(conn) {
-            visitor.account = Account::User(id.to_owned());
-        }
+        self.release(now, conn);
+        self.visitors.insert(conn, Visitor { remote, network, account: Account::User(id.to_owned()) });
         self.idle.cancel(conn);
         true
     }
 
     /// Takes it that a conn is gone.
-    pub(super) fn dismiss(&mut self, conn: ConnKey) {
-        self.release(conn);
-        self.visitors.remove(conn);
+    pub(super) fn dismiss(&mut self, now: Instant, conn: ConnKey) {
+        self.release(now, conn);
         self.idle.cancel(conn);
     }
 
@@ -102,9 +107,9 @@ impl Server {
     /// Good tokens are never held back by bad ones: a whole office may share the address.
     pub(super) fn on_token_refused(&mut self, now: Instant, conn: ConnKey) -> bool {
         self.stats.tokens_refused += 1;
-        self.arm_sweep(now);
         let network = self.visitors.get(conn).map(|visitor| visitor.network);
         let is_allowed = network.is_some_and(|network| self.strangers.take(now, &network));
+        self.settle_quotas(now);
         if !is_allowed {
             self.stats.tokens_over_rate += 1;
         }
@@ -124,12 +129,14 @@ impl Server {
         is_allowed
     }
 
-    /// Cuts conns while all together have too much buffered: those first that have waited longest, because what an
-    /// honest client sends and is sent passes through.
+    /// Cuts conns while all together have too much buffered: strangers before users, and those first that have waited
+    /// longest, because what an honest client sends and is sent passes through.
     pub(super) fn make_room(&mut self, now: Instant, out: &mut Outbox) {
         while self.buffered_bytes > self.config.limits.buffered_bytes_max {
-            let waiting = self.conns.iter().filter_map(|(conn, client)| Some((client.waiting()?, conn)));
-            let Some((_, conn)) = waiting.min() else { return };
+            let is_user = |conn| !self.idle.is_armed(conn);
+            let waiting =
+                self.conns.iter().filter_map(|(conn, client)| Some((is_user(conn), client.waiting()?, conn)));
+            let Some((_, _, conn)) = waiting.min() else { return };
             self.stats.conns_cut_for_room += 1;
             self.end_session(now, conn, out);
             if let Some(client) = self.conns.get_mut(conn) {
@@ -149,9 +156,7 @@ impl Server {
     pub(super) fn on_sweep_deadline(&mut self, now: Instant) {
         self.strangers.sweep(now);
         self.users.sweep(now);
-        if !self.strangers.is_empty() || !self.users.is_empty() {
-            self.arm_sweep(now);
-        }
+        self.settle_quotas(now);
     }
 
     /// Counts a stranger; those of this machine are not counted.
@@ -159,25 +164,35 @@ impl Server {
         if address.is_loopback() {
             return Some(Account::Nobody);
         }
-        self.arm_sweep(now);
-        if !self.strangers.hold(now, &network_of(address)) {
+        let is_admitted = self.strangers.hold(now, &network_of(address));
+        self.settle_quotas(now);
+        if !is_admitted {
             self.stats.conns_over_address += 1;
-            return None;
         }
-        Some(Account::Stranger)
+        is_admitted.then_some(Account::Stranger)
     }
 
-    fn release(&mut self, conn: ConnKey) {
-        let Some(visitor) = self.visitors.get(conn) else { return };
+    /// Gives back what a conn held.
+    fn release(&mut self, now: Instant, conn: ConnKey) {
+        if let Some(visitor) = self.visitors.remove(conn) {
+            self.give_back(now, &visitor);
+        }
+    }
+
+    /// Gives back what a visitor held.
+    pub(super) fn give_back(&mut self, now: Instant, visitor: &Visitor) {
         match &visitor.account {
             Account::Nobody => {}
-            Account::Stranger => self.strangers.release(&visitor.network),
-            Account::User(id) => self.users.release(id),
+            Account::Stranger => self.strangers.release(now, &visitor.network),
+            Account::User(id) => self.users.release(now, id),
         }
     }
 
-    fn arm_sweep(&mut self, now: Instant) {
-        if !self.deadlines.is_armed(Timer::Sweep) {
+    /// To be called after rows may have come: they are looked at again until all are gone.
+    fn settle_quotas(&mut self, now: Instant) {
+        self.stats.rows_forgotten = self.strangers.forgotten() + self.users.forgotten();
+        let is_empty = self.strangers.is_empty() && self.users.is_empty();
+        if !is_empty && !self.deadlines.is_armed(Timer::Sweep) {
             self.deadlines.arm(Timer::Sweep, now + SWEEP_INTERVAL);
         }
     }
@@ -186,18 +201,22 @@ impl Server {
         self.config.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 
-    /// Returns the client's address: the last hop that no trusted proxy vouches for. What stands before it, anybody
-    /// could have written.
-    fn client_of(&self, remote: IpAddr, request: &Request) -> IpAddr {
-        let mut client = remote;
-        if !self.is_trusted_proxy(remote) {
-            return client;
+    /// Returns the address of the client for whom a trusted proxy asks; `None` where its two headers name two. A proxy
+    /// that sets one passes the other on as the client wrote it, so a client that writes one names itself or nobody.
+    fn client_of(&self, proxy: IpAddr, request: &Request) -> Option<IpAddr> {
+        let forwarded = request.forwarded.as_deref().map(|list| self.last_hop(proxy, forwarded::forwarded(list)));
+        let older = request.x_forwarded_for.as_deref();
+        let older = older.map(|list| self.last_hop(proxy, forwarded::x_forwarded_for(list)));
+        match (forwarded, older) {
+            (Some(one), Some(other)) => (one == other).then_some(one),
+            (Some(client), None) | (None, Some(client)) => Some(client),
+            (None, None) => Some(proxy),
         }
-        let hops = match (&request.forwarded, &request.x_forwarded_for) {
-            (Some(list), _) => forwarded::forwarded(list),
-            (None, Some(list)) => forwarded::x_forwarded_for(list),
-            (None, None) => Vec::new(),
-        };
+    }
+
+    /// Returns the last hop that no trusted proxy vouches for. What stands before it, anybody could have written.
+    fn last_hop(&self, proxy: IpAddr, hops: Vec<Option<IpAddr>>) -> IpAddr {
+        let mut client = proxy;
         for hop in hops.into_iter().rev() {
             let Some(ip) = hop else { break };
             client = ip;

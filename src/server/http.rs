@@ -23,8 +23,9 @@ impl Server {
     /// Answers one request.
     pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: &Request) {
         debug!(target: "http", "request method={:?} path={:?}", request.method, request.path);
-        if !self.identify(now, conn, request) {
-            return self.respond_status(now, conn, Status::TooManyRequests);
+        if let Err(status) = self.identify(now, conn, request) {
+            self.stats.requests_malformed += u64::from(status == Status::BadRequest);
+            return self.respond_status(now, conn, status);
         }
         if request.method == "OPTIONS" {
             let preflight = Response::new(Status::NoContent)

@@ -183,11 +183,12 @@ impl Server {
     /// Takes a new TCP client; `None` when there is no room for it, and it is to be told [`NO_ROOM`].
     pub fn handle_accept(&mut self, now: Instant, remote: SocketAddr, out: &mut Outbox) -> Option<ConnKey> {
         self.now = now;
+        let visitor = self.admit(now, remote.ip())?;
         if self.conns.len() >= self.config.limits.conns_max && !self.cut_stranger(now, out) {
             self.stats.conns_refused += 1;
+            self.give_back(now, &visitor);
             return None;
         }
-        let visitor = self.admit(now, remote.ip())?;
         let conn = self.conns.insert(Conn::new(now, &self.config.limits));
         self.visitors.insert(conn, visitor);
         self.idle.arm(conn, now);
@@ -219,7 +220,7 @@ impl Server {
     pub fn handle_hangup(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.now = now;
         self.end_session(now, conn, out);
-        self.dismiss(conn);
+        self.dismiss(now, conn);
         if let Some(mut client) = self.conns.remove(conn) {
             self.buffered_bytes -= client.reckon(now).0;
         }

@@ -15,6 +15,9 @@ use tungstenite::{Error, Message, Utf8Bytes};
 /// How much the library reads at once, in bytes.
 const READ_BUFFER_BYTES: usize = 4096;
 
+/// The longest payload of a ping, pong or close (RFC 6455 §5.5).
+const CONTROL_PAYLOAD_BYTES_MAX: u64 = 125;
+
 /// The server's end of one WebSocket, after the upgrade.
 #[derive(Debug)]
 pub struct Websocket {
@@ -82,9 +85,17 @@ impl Websocket {
         self.inner.get_mut().input.extend(&bytes[..taken]);
     }
 
-    /// Returns how many bytes wait for the rest of their message.
-    pub fn unfinished(&self) -> usize {
-        self.progress.unfinished
+    /// Returns how many bytes wait for the rest of their message, or have room kept for them: a frame's length is taken
+    /// at its word, and what a large message took is given back only between two.
+    pub fn held_bytes(&self) -> usize {
+        let declared = usize::try_from(self.progress.payload).unwrap_or(usize::MAX).min(self.message_bytes_max);
+        let kept = if self.keeps_room() { self.progress.largest } else { 0 };
+        kept.max(self.progress.unfinished + declared)
+    }
+
+    /// Tells whether the library's buffer has grown.
+    fn keeps_room(&self) -> bool {
+        self.progress.largest > READ_BUFFER_BYTES
     }
 
     /// Returns the next message, or `None` when more bytes are needed.
@@ -97,7 +108,7 @@ impl Websocket {
             if self.progress.is_over {
                 return Err(WebsocketError::TooLarge);
             }
-            if self.progress.is_between() && self.progress.largest > READ_BUFFER_BYTES && !self.is_closing {
+            if self.progress.is_between() && self.keeps_room() && !self.is_closing {
                 self.renew();
             }
         }
@@ -215,6 +226,8 @@ impl Progress {
                 self.is_control = matches!(header.opcode, OpCode::Control(_));
                 if self.is_control {
                     self.unfinished -= self.header.len();
+                    // The library looks at this only once all of it has come (RFC 6455 §5.5).
+                    self.is_over = payload > CONTROL_PAYLOAD_BYTES_MAX;
                 } else {
                     self.has_more = !header.is_final;
                     self.is_over = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
@@ -311,14 +324,14 @@ mod tests {
         assert!(matches!(websocket.poll_message(), Ok(Some(Incoming::Text(text))) if text.len() == 60_000));
         assert_eq!(websocket.poll_message(), Ok(None));
         assert_eq!(
-            (websocket.unfinished(), websocket.progress.largest),
+            (websocket.progress.unfinished, websocket.progress.largest),
             (3, large.len()),
             "the next one has begun"
         );
         websocket.push(&frame(1, b"next")[3..]);
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("next".into()))));
         assert_eq!(websocket.poll_message(), Ok(None));
-        assert_eq!((websocket.unfinished(), websocket.progress.largest), (0, 0));
+        assert_eq!((websocket.progress.unfinished, websocket.progress.largest), (0, 0));
         websocket.push(&frame(1, b"last"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("last".into()))));
     }
@@ -331,10 +344,10 @@ mod tests {
         websocket.push(&frame(9, b"between"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Alive)));
         assert_eq!(websocket.poll_message(), Ok(None));
-        assert_eq!(websocket.unfinished(), 8);
+        assert_eq!(websocket.progress.unfinished, 8);
         websocket.push(&piece(0x80, b"llo"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Text("hello".into()))));
-        assert_eq!(websocket.unfinished(), 0);
+        assert_eq!(websocket.progress.unfinished, 0);
     }
 
     #[test]
@@ -374,7 +387,7 @@ mod tests {
         assert_eq!(patient.poll_message(), Ok(None), "another message, another bound");
         websocket.push(&frame(9, b"still there?"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Alive)));
-        assert_eq!(websocket.unfinished(), (fitting + 1) * 6, "a ping ends nothing");
+        assert_eq!(websocket.progress.unfinished, (fitting + 1) * 6, "a ping ends nothing");
         websocket.push(&next);
         assert_eq!(websocket.poll_message(), Err(WebsocketError::TooLarge));
     }

@@ -8,6 +8,7 @@ use ecoute::token::Role;
 use serde_json::json;
 
 use crate::link::Quality;
+use crate::stranger::UPGRADE;
 use crate::world::{Who, World};
 
 fn world(edit: impl FnOnce(&mut Limits)) -> World {
@@ -365,5 +366,155 @@ fn datagrams_of_unconnected_sessions_wait_in_one_bounded_queue() {
     assert_eq!(world.server.table_sizes().unconnected, 0);
     assert!(strangers.iter().all(|&who| world.browsers[who].connected), "what was dropped comes again");
     assert!(world.browsers[paul].heard_of(lea as u16).count() >= 145, "nobody who is connected waits");
+    world.end();
+}
+
+#[test]
+fn a_client_that_claims_to_be_another_is_nobody() {
+    let mut world = world(|_| {});
+    world.trust_proxies(&["10.0.0.0/8"]);
+    let proxy = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
+    let ask = |world: &mut World, port: u16, lines: &str| {
+        let conn = world.knock(proxy(port)).unwrap();
+        let answer = world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes());
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    // The proxy writes the older header and passes on what the client wrote in the other.
+    for n in 0..70 {
+        let lines = "Forwarded: for=192.0.2.77\r\nX-Forwarded-For: 203.0.113.66\r\n";
+        assert_eq!(ask(&mut world, n, lines), "400");
+    }
+    assert!(world.knock("192.0.2.77:1".parse().unwrap()).is_some(), "who was named is not counted for it");
+    let same = "Forwarded: for=203.0.113.66\r\nX-Forwarded-For: 1.2.3.4, 203.0.113.66\r\n";
+    assert_eq!(ask(&mut world, 100, same), "200");
+    // Neighbours of the proxy are clients as any.
+    let answers: Vec<String> =
+        (0..65).map(|n| ask(&mut world, 200 + n, "X-Forwarded-For: 203.0.113.9\r\n")).collect();
+    assert_eq!(answers.iter().filter(|status| *status == "200").count(), 64);
+    let conn = world.knock(proxy(300)).unwrap();
+    for header in ["X-Forwarded-For: 203.0.113.10\r\n", ""] {
+        let answer = world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{header}\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    world.end();
+}
+
+#[test]
+fn a_proxy_in_the_network_of_its_clients_says_whose_conn_it_is() {
+    let mut world = world(|_| {});
+    world.trust_proxies(&["2001:db8::1/128"]);
+    let statuses: Vec<String> = (0..65)
+        .map(|port| {
+            let conn = world.knock(SocketAddr::new("2001:db8::1".parse().unwrap(), port)).unwrap();
+            let ask = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 2001:db8::2\r\n\r\n";
+            world.send_bytes(conn, ask)[9..12].to_owned()
+        })
+        .collect();
+    assert_eq!(statuses, [vec!["200"; 64], vec!["429"]].concat());
+    world.end();
+}
+
+#[test]
+fn networks_without_end_shut_nobody_out() {
+    let mut world = world(|_| {});
+    let network = |n: u128| {
+        let ip = (0x2001_0db8_u128 << 96) | (n << 64);
+        SocketAddr::new(std::net::Ipv6Addr::from_bits(ip).into(), 1)
+    };
+    for n in 0..10_000 {
+        let conn = world.knock(network(n)).unwrap();
+        world.hang_up(conn);
+    }
+    assert_eq!(world.server.table_sizes().quotas, 0, "who did nothing leaves nothing");
+    let ask = b"GET /api/streaming/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer x\r\n\r\n";
+    for n in 0..10_000 {
+        let conn = world.knock(network(n)).unwrap();
+        world.send_bytes(conn, ask);
+        world.hang_up(conn);
+    }
+    let rows_max = world.limits.of_stranger.rows_max;
+    assert_eq!(world.server.table_sizes().quotas, rows_max);
+    assert_eq!(world.server.stats().rows_forgotten, 10_000 - rows_max as u64);
+    assert!(world.knock(address(1, 1)).is_some());
+    world.end();
+}
+
+#[test]
+fn what_a_frame_declares_and_what_a_message_took_counts_as_buffered() {
+    let mut world = world(|_| {});
+    let declared = [0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let mut ping = r#"{"event":"ping","data":{"t":1}}"#.to_owned().into_bytes();
+    ping.resize(60_000, b' ');
+    let large = [&[0x81, 0xfe, 0xea, 0x60, 0, 0, 0, 0], ping.as_slice()].concat();
+    let cases: [(&str, Vec<u8>, std::ops::Range<usize>); 4] = [
+        ("half a frame of 64 KiB", declared.to_vec(), 65_000..70_000),
+        ("a message that ended", large.clone(), 0..100),
+        ("a message that ended, and a byte of the next", [&large[..], &large[..1]].concat(), 60_000..61_000),
+        ("half a message in many frames", [0x01, 0x81, 0, 0, 0, 0, b' '].to_vec(), 1..100),
+    ];
+    for (n, (name, bytes, held)) in cases.into_iter().enumerate() {
+        let conn = world.knock(address(n as u8, 1)).unwrap();
+        world.send_bytes(conn, format!("{UPGRADE}\r\n").as_bytes());
+        world.send_bytes(conn, &bytes);
+        let buffered = world.server.table_sizes().buffered_bytes;
+        assert!(held.contains(&buffered), "{name}: {buffered}");
+        world.hang_up(conn);
+        assert_eq!(world.server.table_sizes().buffered_bytes, 0, "{name}");
+    }
+    let conn = world.knock(address(9, 1)).unwrap();
+    world.send_bytes(conn, format!("{UPGRADE}\r\n").as_bytes());
+    // A ping of 64 KiB: nothing of it is waited for.
+    let answer = world.send_bytes(conn, &[0x89, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    assert!(answer.contains("too large"), "{answer:?}");
+    world.end();
+}
+
+#[test]
+fn a_body_that_was_read_leaves_no_room_behind() {
+    let mut world = world(|_| {});
+    let conn = world.knock(address(1, 1)).unwrap();
+    let most = world.limits.body_bytes_max;
+    let head = format!("POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: {most}\r\n\r\n");
+    world.send_bytes(conn, head.as_bytes());
+    world.send_bytes(conn, &vec![b'x'; most - 1]);
+    assert!(world.server.table_sizes().buffered_bytes >= most - 1);
+    assert!(world.send_bytes(conn, b"x").starts_with("HTTP/1.1 405 "));
+    assert_eq!(world.server.table_sizes().buffered_bytes, 0);
+    world.end();
+}
+
+#[test]
+fn strangers_make_room_before_users() {
+    let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
+    let paul = world.open(Role::Admin, "paul");
+    world.run_ms(100);
+    world.unplug(paul);
+    // More than passes through waits for a phone that is away for a moment.
+    for n in 0..40 {
+        world.open(Role::Commercial, &format!("commercial{n}"));
+    }
+    world.run_ms(1000);
+    let half = [b"GET / HTTP/1.1\r\nA: ".as_slice(), &[b'x'; 15_000]].concat();
+    for n in 0..20 {
+        let conn = world.knock(address(n, 1)).unwrap();
+        world.send_bytes(conn, &half);
+        world.run_ms(10);
+    }
+    assert!(world.server.stats().conns_cut_for_room >= 14);
+    assert_eq!(world.server.table_sizes().sessions, 41, "every user is still there");
+    world.end();
+}
+
+#[test]
+fn nobody_is_cut_for_who_may_not_come_in() {
+    let mut world = world(|limits| limits.conns_max = 70);
+    for n in 0..64 {
+        world.knock(address(7, n)).unwrap();
+    }
+    let others: Vec<ConnKey> = (0..6).map(|n| world.knock(address(8, n)).unwrap()).collect();
+    world.run_ms(2000);
+    assert!(world.knock(address(7, 100)).is_none());
+    assert!(others.iter().all(|&conn| !world.server.should_close(conn)));
+    assert_eq!((world.server.stats().conns_cut_for_newer, world.server.stats().conns_over_address), (0, 1));
     world.end();
 }
