@@ -3,8 +3,9 @@
 //! Invariant: each thread counts its own, so that tests do not see one another.
 #![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
 #![allow(dead_code, reason = "the simulation has more than this needs")]
-#![allow(unsafe_code, reason = "an allocator is unsafe by its trait")]
 
+#[path = "support/allocator.rs"]
+mod allocator;
 #[path = "sim/browser.rs"]
 mod browser;
 #[path = "sim/link.rs"]
@@ -12,48 +13,12 @@ mod link;
 #[path = "sim/world.rs"]
 mod world;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use ecoute::outbox::{Item, Outbox};
 use ecoute::wire::websocket::{Incoming, Websocket};
 
+use crate::allocator::{Counting, allocations, held};
 use crate::link::Quality;
 use crate::world::{World, is_media};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    /// Bytes that were allocated and not freed; what other threads allocated may be freed here.
-    static HELD: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn count(allocations: usize, bytes: isize) {
-    ALLOCATIONS.set(ALLOCATIONS.get() + allocations);
-    HELD.set(HELD.get() + bytes);
-}
-
-// SAFETY: every call is the system allocator's own; counting touches no memory of theirs and allocates none.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(1, layout.size().cast_signed());
-        // SAFETY: the caller's promises about `layout` are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(0, -layout.size().cast_signed());
-        // SAFETY: `pointer` came from the same allocator with the same layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(1, size.cast_signed() - layout.size().cast_signed());
-        // SAFETY: the caller's promises about `pointer` and `layout` are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -79,13 +44,13 @@ fn allocations_per_packet(listeners: usize) -> Vec<usize> {
         world.now = now;
         for (_, bytes) in datagrams {
             let path = world.path_of(lea);
-            let before = ALLOCATIONS.get();
+            let before = allocations();
             world.server.handle_datagram(now, path, &bytes, &mut out);
-            let allocations = ALLOCATIONS.get() - before;
+            let made = allocations() - before;
             let delivered = out.drain().filter(|item| matches!(item, Item::Datagram(_))).count();
             if is_media(&bytes) {
                 assert_eq!(delivered, listeners);
-                counts.push(allocations);
+                counts.push(made);
             }
         }
         world.server.handle_timeout(now, &mut out);
@@ -104,7 +69,7 @@ fn a_delivered_packet_allocates_its_datagram_and_nothing_else() {
 
 #[test]
 fn a_websocket_keeps_room_for_one_message_at_most() {
-    let before = HELD.get();
+    let before = held();
     let message_bytes_max = 64 * 1024;
     let mut websocket = Websocket::new(message_bytes_max);
     for _ in 0..3 {
@@ -121,8 +86,8 @@ fn a_websocket_keeps_room_for_one_message_at_most() {
         websocket.take_output(&mut out);
         assert_eq!(out.len(), 10 + 200_000);
     }
-    let held = HELD.get() - before;
-    assert!(held < message_bytes_max.cast_signed() + 1024, "{held} bytes");
+    let kept = held() - before;
+    assert!(kept < message_bytes_max.cast_signed() + 1024, "{kept} bytes");
 }
 
 /// Returns what a server holds in whose world so many supervisors hear somebody, more than one without anybody.
@@ -135,9 +100,9 @@ fn held_with(listeners: usize) -> isize {
         world.join(who, "lea");
     }
     world.run_ms(10_000);
-    let with = HELD.get();
+    let with = held();
     world.restart_server();
-    with - HELD.get()
+    with - held()
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `signaling` what users say, `session` who
-//! they are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers
-//! requests, `tokens` takes new keys and revocations; this file holds the tables, the clock and the conns.
+//! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `signaling`
+//! what users say, `session` who they are, `streaming` what they do with their audio, `listening` carries out what a
+//! broadcast decides, `http` answers requests, `tokens` takes new keys and revocations, `clock` tells the wall's time;
+//! this file holds the tables and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
