@@ -40,9 +40,9 @@ struct Progress {
     is_control: bool,
     /// Bytes since the last message was whole, without control frames.
     unfinished: usize,
-    /// Whether the message has more frames than any client makes of one: frames of nothing are never too long for the
-    /// library. What follows is not taken.
-    is_over: bool,
+    /// Why what follows is not taken: the message has more frames than any client makes of one, and frames of nothing
+    /// are never too long for the library; or a ping is longer than any, which it looks at only once all has come.
+    refused: Option<WebsocketError>,
     /// The most that they were since the library's buffer was new.
     largest: usize,
 }
@@ -105,8 +105,8 @@ impl Websocket {
     pub fn poll_message(&mut self) -> Result<Option<Incoming>, WebsocketError> {
         let polled = self.poll_inner();
         if polled == Ok(None) {
-            if self.progress.is_over {
-                return Err(WebsocketError::TooLarge);
+            if let Some(error) = self.progress.refused {
+                return Err(error);
             }
             if self.progress.is_between() && self.keeps_room() && !self.is_closing {
                 self.renew();
@@ -191,7 +191,7 @@ impl Progress {
     /// Follows the client's bytes; returns how many may be taken with a bound on what is unfinished.
     fn push(&mut self, bytes: &[u8], unfinished_max: usize) -> usize {
         let mut rest = bytes;
-        while !self.is_over
+        while self.refused.is_none()
             && let Some(&byte) = rest.first()
         {
             if self.payload > 0 {
@@ -226,11 +226,11 @@ impl Progress {
                 self.is_control = matches!(header.opcode, OpCode::Control(_));
                 if self.is_control {
                     self.unfinished -= self.header.len();
-                    // The library looks at this only once all of it has come (RFC 6455 §5.5).
-                    self.is_over = payload > CONTROL_PAYLOAD_BYTES_MAX;
+                    self.refused = (payload > CONTROL_PAYLOAD_BYTES_MAX).then_some(WebsocketError::Malformed);
                 } else {
                     self.has_more = !header.is_final;
-                    self.is_over = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
+                    let is_endless = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
+                    self.refused = is_endless.then_some(WebsocketError::TooLarge);
                 }
                 self.header.clear();
             }
