@@ -118,6 +118,14 @@ impl Outbox {
         }
     }
 
+    /// Yields what is to be written down, in order.
+    pub fn audit_entries(&self) -> impl Iterator<Item = &AuditEntry> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Audit(entry) => Some(entry),
+            Item::Datagram(_) | Item::Conn(_) => None,
+        })
+    }
+
     /// Removes and yields everything, in order.
     pub fn drain(&mut self) -> impl Iterator<Item = Item> + '_ {
         self.items.drain(..)

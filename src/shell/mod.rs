@@ -277,36 +277,31 @@ impl Shell {
         }
     }
 
-    /// Does what the outbox says, in its order, and what follows from that. Clients for which there is no time are left
-    /// to the next turn.
+    /// Does what the outbox says, and what follows from that: writes down what is to be written down, sends datagrams,
+    /// and then writes to clients, as far as there is time.
     fn flush(&mut self, now: Instant) {
-        let until = monotonic() + TCP_TIME_PER_TURN;
+        let mut time = TCP_TIME_PER_TURN;
         for _ in 0..FLUSHES_PER_TURN {
-            let mut is_late = false;
             mem::swap(&mut self.outbox, &mut self.flushing);
-            let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
+            // A write takes all that waits for a client, so no entry may come later than any write.
+            self.flushing.audit_entries().for_each(log_audit);
             for item in self.flushing.drain() {
-                if let Item::Datagram(datagram) = item {
-                    self.batch.push(datagram);
-                    if self.batch.len() == udp::SEND_BATCH {
-                        send_batch(now, &mut self.udp, &mut self.batch);
-                    }
-                    continue;
-                }
-                send_batch(now, &mut self.udp, &mut self.batch);
                 match item {
-                    Item::Audit(entry) => log_audit(&entry),
-                    Item::Conn(conn) if is_late => turn.out.touch(conn),
-                    Item::Conn(conn) => {
-                        self.tcp.flush(&mut turn, conn);
-                        is_late = monotonic() >= until;
+                    Item::Audit(_) => {}
+                    Item::Conn(conn) => self.tcp.want_flush(conn),
+                    Item::Datagram(datagram) => {
+                        self.batch.push(datagram);
+                        if self.batch.len() == udp::SEND_BATCH {
+                            send_batch(now, &mut self.udp, &mut self.batch);
+                        }
                     }
-                    Item::Datagram(_) => unreachable!("batched above"),
                 }
             }
             send_batch(now, &mut self.udp, &mut self.batch);
+            let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
+            time = self.tcp.flush(&mut turn, time);
             self.tcp.hang_up_ended(&mut turn);
-            if self.outbox.is_empty() || is_late {
+            if self.outbox.is_empty() {
                 break;
             }
         }
@@ -314,11 +309,15 @@ impl Shell {
 
     fn end_when_drained(&mut self, now: Instant) {
         match self.phase {
-            Phase::Draining { until } if now >= until || (self.server.is_drained() && self.outbox.is_empty()) => {
+            Phase::Draining { until } if now >= until || self.is_drained() => {
                 self.phase = Phase::Ended;
             }
             Phase::Serving | Phase::Draining { .. } | Phase::Ended => {}
         }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.server.is_drained() && self.outbox.is_empty() && !self.tcp.has_unflushed()
     }
 }
 

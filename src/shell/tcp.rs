@@ -61,6 +61,8 @@ pub(super) struct Tcp {
     streams: SecondaryMap<ConnKey, Stream>,
     /// Clients that may have something to read; each stands in it at most once.
     readable: VecDeque<ConnKey>,
+    /// Clients for which the core may have something; each stands in it at most once.
+    unflushed: VecDeque<ConnKey>,
     /// Clients that sent their last byte in this turn.
     ended: Vec<ConnKey>,
     lingering: VecDeque<(Instant, TcpStream)>,
@@ -85,6 +87,8 @@ struct Stream {
     socket: TcpStream,
     /// Stands in `Tcp::readable`.
     is_queued: bool,
+    /// Stands in `Tcp::unflushed`.
+    is_unflushed: bool,
     is_writable: bool,
     /// The client sent its last byte; it is hung up once what it asked for is written.
     has_ended: bool,
@@ -128,6 +132,7 @@ impl Tcp {
             registry: registry.try_clone()?,
             streams: SecondaryMap::new(),
             readable: VecDeque::new(),
+            unflushed: VecDeque::new(),
             ended: Vec::new(),
             lingering: VecDeque::new(),
             accepting: Accepting::Idle,
@@ -161,7 +166,7 @@ impl Tcp {
 
     /// Returns when there is something to do without an event.
     pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
-        if !self.readable.is_empty() || !self.ended.is_empty() {
+        if !self.readable.is_empty() || !self.unflushed.is_empty() || !self.ended.is_empty() {
             return Some(now);
         }
         let accept = match self.accepting {
@@ -227,10 +232,40 @@ impl Tcp {
         }
     }
 
+    /// Remembers that the core may have something for a client.
+    pub(super) fn want_flush(&mut self, conn: ConnKey) {
+        if let Some(stream) = self.streams.get_mut(conn)
+            && !mem::replace(&mut stream.is_unflushed, true)
+        {
+            self.unflushed.push_back(conn);
+        }
+    }
+
+    /// Tells whether something may wait to be written.
+    pub(super) fn has_unflushed(&self) -> bool {
+        !self.unflushed.is_empty()
+    }
+
+    /// Writes to clients, each in its turn, for so long; the rest is left to the next turn. Returns what is left of the
+    /// time.
+    pub(super) fn flush(&mut self, turn: &mut Turn<'_>, time: Duration) -> Duration {
+        let until = monotonic() + time;
+        // What one of them makes follow is the next round's.
+        for _ in 0..self.unflushed.len() {
+            if monotonic() >= until {
+                break;
+            }
+            let Some(conn) = self.unflushed.pop_front() else { break };
+            self.flush_one(turn, conn, until);
+        }
+        until.saturating_duration_since(monotonic())
+    }
+
     /// Writes what the core has for a client, and closes it where the core says so.
-    pub(super) fn flush(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
+    fn flush_one(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) {
         let Some(stream) = self.streams.get_mut(conn) else { return };
-        match stream.write_pending(turn, conn) {
+        stream.is_unflushed = false;
+        match stream.write_pending(turn, conn, until) {
             Ok(()) if turn.server.should_close(conn) => {
                 if let Some(stream) = self.hang_up(turn, conn) {
                     self.linger(turn.now, stream.socket);
@@ -278,7 +313,10 @@ impl Tcp {
             turn.server.handle_hangup(turn.now, conn, turn.out);
             return;
         }
-        self.streams.insert(conn, Stream { socket, is_queued: false, is_writable: true, has_ended: false });
+        self.streams.insert(
+            conn,
+            Stream { socket, is_queued: false, is_unflushed: false, is_writable: true, has_ended: false },
+        );
     }
 
     fn rest_from_accepting(&mut self, now: Instant, error: &io::Error) {
@@ -313,14 +351,15 @@ impl Tcp {
 }
 
 impl Stream {
-    fn write_pending(&mut self, turn: &mut Turn<'_>, conn: ConnKey) -> io::Result<()> {
+    fn write_pending(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<()> {
         let mut written = 0;
         while self.is_writable {
             let bytes = turn.server.pending_write(conn);
             if bytes.is_empty() {
                 break;
             }
-            if written >= WRITE_BYTES_PER_FLUSH {
+            // The core serves what waited for this write, which may cost more than the write.
+            if written >= WRITE_BYTES_PER_FLUSH || (written > 0 && monotonic() >= until) {
                 turn.out.touch(conn);
                 break;
             }
