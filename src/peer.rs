@@ -30,6 +30,7 @@ use crate::wire::{sdp, stun};
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, key_of_ufrag};
+pub use route::Nomination;
 use route::Route;
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
@@ -67,7 +68,7 @@ pub struct MediaPacket {
 #[derive(Debug)]
 pub enum PeerEvent {
     /// The ICE agent answered an authenticated check that came this way, and that may have nominated it.
-    Answered { path: Path, nominates: bool },
+    Answered { path: Path, nomination: Nomination },
     /// Media may flow.
     Connected,
     /// One RTP packet arrived.
@@ -185,11 +186,11 @@ impl Peer {
     }
 
     /// Takes it that a path's address is this peer's; a check that nominated makes datagrams leave on it.
-    pub fn confirm_path(&mut self, now: Instant, path: Path, nominates: bool) {
+    pub fn confirm_path(&mut self, now: Instant, path: Path, nomination: Nomination) {
         if let State::Restarted { .. } = self.state {
             self.state = State::Connected;
         }
-        self.route.on_check(now, path, nominates);
+        self.route.on_check(now, path, nomination);
     }
 
     /// Counts a datagram into the server's queue, if there is room for another one of this session.
@@ -445,7 +446,7 @@ fn answer_check(gate: &mut Gate, check: Option<Check>, contents: Vec<u8>, turn: 
     let Some(check) = check else { return };
     if stun::is_success_response(&contents, &check.transaction_id) {
         gate.on_answered(check);
-        turn.events.push(PeerEvent::Answered { path: check.path, nominates: check.nominates });
+        turn.events.push(PeerEvent::Answered { path: check.path, nomination: check.nomination });
     }
     turn.out.send(check.path, contents);
 }

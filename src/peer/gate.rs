@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::Purpose;
+use super::{Nomination, Purpose};
 use crate::config::Limits;
 use crate::outbox::Path;
 use crate::rate::Bucket;
@@ -81,7 +81,7 @@ pub(super) struct Arrival {
 pub(super) struct Check {
     pub(super) path: Path,
     pub(super) transaction_id: stun::TransactionId,
-    pub(super) nominates: bool,
+    pub(super) nomination: Nomination,
 }
 
 impl Gate {
@@ -154,8 +154,12 @@ impl Gate {
         }
         // What was answered before has nominated before: kept and sent again later it must not do so twice.
         let is_repeated = self.answered.iter().any(|&(id, _)| id == check.transaction_id);
-        let nominates = check.use_candidate && !is_repeated;
-        Ok(Check { path, transaction_id: check.transaction_id, nominates })
+        let nomination = match (check.use_candidate, is_repeated) {
+            (false, _) => Nomination::None,
+            (true, true) => Nomination::Repeated,
+            (true, false) => Nomination::New,
+        };
+        Ok(Check { path, transaction_id: check.transaction_id, nomination })
     }
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the
@@ -285,9 +289,9 @@ mod tests {
         let mut nominating = check(1);
         nominating[3] += 4;
         nominating.extend([0, 0x25, 0, 0]);
-        for nominates in [true, false] {
+        for nomination in [Nomination::New, Nomination::Repeated] {
             let check = session.admit_check(&nominating, 1000).unwrap();
-            assert_eq!(check.nominates, nominates);
+            assert_eq!(check.nomination, nomination);
             session.gate.on_answered(check);
         }
     }

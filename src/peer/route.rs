@@ -3,9 +3,10 @@
 //! A client names its path by nominating it, and whoever saw a check on its way can send it again from elsewhere. So
 //! a path that is in use stays beside the one that was nominated last, until the client has stopped checking it: a
 //! client that somebody else moves away loses nothing, and one that really moves hears at both ends of the move.
-//! What arrives twice is discarded there (RFC 3711 §3.3.2).
+//! What arrives twice is discarded there (RFC 3711 §3.3.2). A client with two networks goes on checking both: what it
+//! nominates again and again, and nothing else in between, is where it is.
 //!
-//! Invariant: a path on which checks go on to come is not given up, however many others are nominated.
+//! Invariant: a path on which checks go on to come is not given up for one that the client does not nominate again.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -19,6 +20,15 @@ const PATH_FRESH: Duration = Duration::from_secs(8);
 /// nothing is on its way that overtook something else.
 const PATH_REORDERED: Duration = Duration::from_secs(1);
 
+/// Whether a check nominates its path (RFC 8445 §7.3.1.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nomination {
+    None,
+    /// It is a copy of one that did.
+    Repeated,
+    New,
+}
+
 /// The paths on which everything but STUN leaves.
 #[derive(Debug, Default)]
 pub(super) struct Route {
@@ -31,6 +41,8 @@ pub(super) struct Route {
 #[derive(Clone, Copy, Debug)]
 struct Used {
     path: Path,
+    /// When it was nominated, after another one or for the first time.
+    since: Instant,
     /// When the last check came this way.
     checked: Instant,
 }
@@ -43,22 +55,35 @@ impl Used {
 
 impl Route {
     /// An authenticated check came this way.
-    pub(super) fn on_check(&mut self, now: Instant, path: Path, nominates: bool) {
+    pub(super) fn on_check(&mut self, now: Instant, path: Path, nomination: Nomination) {
+        let nominates = nomination == Nomination::New;
         self.newcomer.take_if(|newcomer| !newcomer.is_fresh(now));
         if self.settled.is_some_and(|settled| !settled.is_fresh(now))
             && let Some(newcomer) = self.newcomer.take()
         {
             self.settled = Some(newcomer);
         }
-        let used = Used { path, checked: now };
+        let used = Used { path, since: now, checked: now };
         match (&mut self.settled, &mut self.newcomer) {
             (Some(settled), newcomer) if settled.path == path => {
                 settled.checked = now;
-                if nominates {
-                    newcomer.take_if(|newcomer| newcomer.checked + PATH_REORDERED <= now);
+                match (nomination, newcomer) {
+                    (Nomination::New, newcomer) => {
+                        newcomer.take_if(|newcomer| newcomer.checked + PATH_REORDERED <= now);
+                    }
+                    // It is nominated here too, only somebody else was faster.
+                    (Nomination::Repeated, Some(newcomer)) => newcomer.since = now,
+                    (Nomination::Repeated | Nomination::None, _) => {}
                 }
             }
-            (_, Some(newcomer)) if newcomer.path == path => newcomer.checked = now,
+            (settled, newcomer) if newcomer.is_some_and(|newcomer| newcomer.path == path) => {
+                if let Some(newcomer) = newcomer {
+                    newcomer.checked = now;
+                }
+                if nominates && newcomer.is_some_and(|newcomer| newcomer.since + PATH_FRESH <= now) {
+                    *settled = newcomer.take();
+                }
+            }
             (Some(settled), newcomer) if nominates && settled.is_fresh(now) => *newcomer = Some(used),
             (settled, _) if nominates => *settled = Some(used),
             (Some(_) | None, Some(_) | None) => {}
@@ -112,7 +137,8 @@ mod tests {
         /// Checks a path after so long; returns where datagrams leave to now.
         fn check(&mut self, after_ms: u64, port: u16, nominates: bool) -> Vec<u16> {
             self.now += Duration::from_millis(after_ms);
-            self.route.on_check(self.now, path(port), nominates);
+            let nomination = if nominates { Nomination::New } else { Nomination::None };
+            self.route.on_check(self.now, path(port), nomination);
             let mut out = Outbox::new();
             self.route.send(vec![22], &mut out);
             let to = |item| match item {
@@ -153,6 +179,31 @@ mod tests {
         assert_eq!(client.check(0, 7, true), [7, 1]);
         assert_eq!(client.check(7999, 1, false), [7, 1], "this client nominates once only");
         assert_eq!(client.check(1, 1, false), [1]);
+    }
+
+    #[test]
+    fn who_moved_and_keeps_the_old_network_is_reached_where_it_is() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        assert_eq!(client.check(1000, 2, true), [2, 1]);
+        for _ in 0..3 {
+            assert_eq!(client.check(1250, 1, false), [2, 1], "a spare");
+            assert_eq!(client.check(1250, 2, true), [2, 1]);
+        }
+        assert_eq!(client.check(500, 2, true), [2]);
+        assert_eq!(client.check(0, 1, false), [2]);
+    }
+
+    #[test]
+    fn who_is_copied_by_somebody_faster_stays_where_they_are() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        for _ in 0..100 {
+            assert_eq!(client.check(2490, 2, true), [2, 1]);
+            client.now += Duration::from_millis(10);
+            client.route.on_check(client.now, path(1), Nomination::Repeated);
+        }
+        assert_eq!(client.check(0, 1, false), [2, 1]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::arrivals::Arrival;
 use crate::egress::Position;
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Path};
-use crate::peer::{Gone, MediaPacket, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag};
+use crate::peer::{
+    Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag,
+};
 use crate::stats::Stats;
 use crate::wire::classify::{self, DatagramError, Kind};
 use crate::wire::stun;
@@ -182,7 +184,7 @@ impl Server {
         self.arm_peer(key);
         for event in events.drain(..) {
             match event {
-                PeerEvent::Answered { path, nominates } => self.on_answered(now, key, path, nominates),
+                PeerEvent::Answered { path, nomination } => self.on_answered(now, key, path, nomination),
                 PeerEvent::Connected => info!(target: "webrtc", "connected peer={key:?}"),
                 PeerEvent::Packet(packet) => self.forward(now, key, &packet, out),
                 PeerEvent::Gone(gone) => self.on_peer_gone(now, key, gone, out),
@@ -191,7 +193,7 @@ impl Server {
     }
 
     /// An authenticated check came from this address: it is the peer's, unless another one is using it.
-    fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nominates: bool) {
+    fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nomination: Nomination) {
         let remote = (path.proto, path.remote);
         let owner = self.demux.owner(remote).filter(|&owner| owner != key);
         if owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| owner.uses(now, path.remote)) {
@@ -201,7 +203,7 @@ impl Server {
         let in_use = self.peers.get(key).and_then(|peer| peer.settled_path()).map(|path| (path.proto, path.remote));
         self.stats.addresses_forgotten += self.demux.claim(remote, key, in_use);
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.confirm_path(now, path, nominates);
+            peer.confirm_path(now, path, nomination);
         }
     }
 
