@@ -21,6 +21,14 @@ pub struct Path {
     pub local: SocketAddr,
 }
 
+/// The two ends of a client's TCP connection, both canonical.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    pub remote: SocketAddr,
+    /// Where the client was accepted.
+    pub local: SocketAddr,
+}
+
 /// One datagram to send from `path.local` to `path.remote`.
 #[derive(Debug)]
 pub struct Datagram {

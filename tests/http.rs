@@ -4,16 +4,20 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use ecoute::config::{Config, Limits};
-use ecoute::outbox::Outbox;
+use ecoute::outbox::{Ends, Outbox};
 use ecoute::server::Server;
 use ecoute::token::{self, Claims, Revoked, Role};
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 
+fn ends() -> Ends {
+    Ends { remote: "192.0.2.9:4000".parse().unwrap(), local: "192.0.2.1:8080".parse().unwrap() }
+}
+
 /// Sends bytes on a new conn; returns all that comes back, and whether the conn is to be closed.
 fn exchange(server: &mut Server, now: Instant, bytes: &str) -> (String, bool) {
     let mut out = Outbox::new();
-    let conn = server.handle_accept(now, "192.0.2.9:4000".parse().unwrap(), &mut out).expect("there is room");
+    let conn = server.handle_accept(now, ends(), &mut out).expect("there is room");
     server.handle_bytes(now, conn, bytes.as_bytes(), &mut out);
     let answer = server.pending_write(conn).to_vec();
     server.handle_written(now, conn, answer.len(), &mut out);
@@ -180,7 +184,7 @@ fn other_origins_are_told_only_if_they_are_allowed() {
 fn half_a_request_is_told_that_it_took_too_long() {
     let (mut server, now) = server();
     let mut out = Outbox::new();
-    let conn = server.handle_accept(now, "192.0.2.9:4000".parse().unwrap(), &mut out).unwrap();
+    let conn = server.handle_accept(now, ends(), &mut out).unwrap();
     server.handle_bytes(now, conn, b"GET / HT", &mut out);
     let (due, _) = server.next_deadline().unwrap();
     assert_eq!(due - now, Limits::default().head_timeout);

@@ -19,7 +19,7 @@ mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::debug;
@@ -33,7 +33,7 @@ use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
-use crate::outbox::{AuditEntry, AuditEvent, Outbox, Path};
+use crate::outbox::{AuditEntry, AuditEvent, Ends, Outbox, Path};
 use crate::peer::{Peer, PeerEvent, Template};
 use crate::quota::Quota;
 use crate::rate::Bucket;
@@ -182,9 +182,9 @@ impl Server {
     }
 
     /// Takes a new TCP client; `None` when there is no room for it, and it is to be told [`NO_ROOM`].
-    pub fn handle_accept(&mut self, now: Instant, remote: SocketAddr, out: &mut Outbox) -> Option<ConnKey> {
+    pub fn handle_accept(&mut self, now: Instant, ends: Ends, out: &mut Outbox) -> Option<ConnKey> {
         self.now = now;
-        let visitor = self.admit(now, remote.ip())?;
+        let visitor = self.admit(now, ends.remote.ip())?;
         if self.conns.len() >= self.config.limits.conns_max && !self.cut_stranger(now, out) {
             self.stats.conns_refused += 1;
             self.give_back(now, &visitor);
@@ -193,7 +193,7 @@ impl Server {
         let conn = self.conns.insert(Conn::new(now, &self.config.limits));
         self.visitors.insert(conn, visitor);
         self.idle.arm(conn, now);
-        debug!(target: "http", "accepted conn={conn:?} remote={remote}");
+        debug!(target: "http", "accepted conn={conn:?} remote={}", ends.remote);
         self.settle_conn(conn, out);
         Some(conn)
     }

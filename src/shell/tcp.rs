@@ -20,7 +20,7 @@ use socket2::{Domain, Socket, Type};
 use super::addresses::canonical;
 use super::{TCP_TIME_PER_TURN, Turn, monotonic};
 use crate::keys::ConnKey;
-use crate::outbox::Outbox;
+use crate::outbox::{Ends, Outbox};
 use crate::server::NO_ROOM;
 
 /// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.
@@ -191,7 +191,9 @@ impl Tcp {
             match self.listener.accept() {
                 Ok((socket, remote)) => {
                     self.accepting = Accepting::Ready;
-                    self.admit(turn, socket, canonical(remote));
+                    // Fails only for a client that is gone already.
+                    let Ok(local) = socket.local_addr() else { continue };
+                    self.admit(turn, socket, Ends { remote: canonical(remote), local: canonical(local) });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.accepting = Accepting::Idle;
@@ -299,8 +301,8 @@ impl Tcp {
         }
     }
 
-    fn admit(&mut self, turn: &mut Turn<'_>, mut socket: TcpStream, remote: SocketAddr) {
-        let Some(conn) = turn.server.handle_accept(turn.now, remote, turn.out) else {
+    fn admit(&mut self, turn: &mut Turn<'_>, mut socket: TcpStream, ends: Ends) {
+        let Some(conn) = turn.server.handle_accept(turn.now, ends, turn.out) else {
             // A fresh socket takes so few bytes, and who is gone already needs none.
             let _ = socket.write(NO_ROOM);
             return self.linger(turn.now, socket);

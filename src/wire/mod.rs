@@ -4,11 +4,13 @@
 
 pub mod classify;
 pub mod forwarded;
+pub mod frame;
 pub mod http;
 pub mod opus;
 pub mod rtp;
 pub mod sdp;
 pub mod signaling;
+pub mod sniff;
 pub mod stun;
 pub mod text;
 pub mod websocket;

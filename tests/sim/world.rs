@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::config::{Config, Limits};
 use ecoute::keys::ConnKey;
-use ecoute::outbox::{AuditEntry, AuditEvent, Item, Outbox, Path};
+use ecoute::outbox::{AuditEntry, AuditEvent, Ends, Item, Outbox, Path};
 use ecoute::server::{Server, TableSizes};
 use ecoute::token::{self, Claims, Revoked, Role, Verifier};
 use str0m::net::Protocol;
@@ -173,7 +173,7 @@ impl World {
         let browser = &mut self.browsers[who];
         browser.register(token, &format!("page-{who}"));
         let remote = self.office.unwrap_or(browser.address);
-        let conn = self.server.handle_accept(self.now, remote, &mut self.out).expect("there is room");
+        let conn = self.server.handle_accept(self.now, ends(remote), &mut self.out).expect("there is room");
         self.conns.insert(who, conn);
         self.cut.remove(&who);
     }
@@ -259,7 +259,7 @@ impl World {
 
     /// Opens a TCP connection that is no page's.
     pub fn knock(&mut self, remote: SocketAddr) -> Option<ConnKey> {
-        self.server.handle_accept(self.now, remote, &mut self.out)
+        self.server.handle_accept(self.now, ends(remote), &mut self.out)
     }
 
     /// Sends bytes over a TCP connection that is no page's; returns what is answered at once, and reads it.
@@ -653,6 +653,10 @@ fn config(limits: &Limits) -> Config {
         allowed_origins: vec![],
         limits: limits.clone(),
     }
+}
+
+fn ends(remote: SocketAddr) -> Ends {
+    Ends { remote, local: LOCAL.parse().unwrap() }
 }
 
 fn path(remote: SocketAddr) -> Path {
