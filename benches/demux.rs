@@ -8,8 +8,9 @@ use std::net::{Ipv6Addr, SocketAddr};
 
 use divan::{Bencher, black_box};
 use ecoute::config::Limits;
-use ecoute::demux::{Demux, Remote};
+use ecoute::demux::Demux;
 use ecoute::keys::PeerKey;
+use ecoute::outbox::{Path, Remote};
 use slotmap::SlotMap;
 use str0m::net::Protocol;
 
@@ -61,7 +62,7 @@ fn remote(chance: &mut fastrand::Rng) -> Remote {
     } else {
         SocketAddr::from((Ipv6Addr::from_bits(chance.u128(..)), port))
     };
-    (Protocol::Udp, address)
+    Path { proto: Protocol::Udp, remote: address, local: SocketAddr::from(([192, 0, 2, 1], 8080)) }.client()
 }
 
 /// One datagram of somebody, among `peers` sessions with 8 addresses each.

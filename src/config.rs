@@ -106,6 +106,12 @@ pub struct Limits {
     pub page_silence: Duration,
     /// How long a page that found another one open may wait to take over.
     pub takeover_timeout: Duration,
+    /// An ICE-TCP conn on which no check was answered for so long is closed; clients check every 5 s at the least.
+    pub unchecked_timeout: Duration,
+    /// How long a datagram may wait for a slow ICE-TCP conn; older ones are dropped.
+    pub frame_age_max: Duration,
+    /// How many datagrams may wait for one ICE-TCP conn; the oldest are dropped.
+    pub frames_waiting_max: usize,
     /// How long a closing conn may take to read what is left for it.
     pub closing_timeout: Duration,
     /// WebSockets of one supervisor.
@@ -187,6 +193,9 @@ impl Default for Limits {
             conn_silence: Duration::from_secs(40),
             page_silence: Duration::from_secs(10),
             takeover_timeout: Duration::from_secs(300),
+            unchecked_timeout: Duration::from_secs(30),
+            frame_age_max: Duration::from_millis(500),
+            frames_waiting_max: 128,
             closing_timeout: Duration::from_secs(2),
             conns_per_admin_max: 8,
             wishes_per_conn_max: 32,

@@ -1,96 +1,36 @@
 //! One TCP client: what it sent so far, what it must be sent, and how long it may take.
 //!
-//! Speaks HTTP until an upgrade, then WebSocket; knows neither users nor paths. Invariant: what waits in either
+//! Speaks HTTP until an upgrade, then WebSocket; or ICE-TCP from its first byte on. Knows neither users nor sessions. Invariant: what waits in either
 //! direction is bounded, and every state but a healthy WebSocket ends by itself.
+
+mod event;
+mod framed;
+mod output;
+mod state;
 
 use std::mem;
 use std::time::{Duration, Instant};
 
-use tungstenite::Utf8Bytes;
-
 use crate::config::Limits;
+use crate::outbox::Ends;
 use crate::rate::Bucket;
 use crate::wire::http::{self, HttpError, Request, Response, Status};
-use crate::wire::websocket::{Incoming, Websocket, WebsocketError};
-
-/// How much that was written is kept in front of what waits, in bytes.
-const WRITTEN_BYTES_KEPT: usize = 64 * 1024;
-
-/// How much room for answers a conn keeps, in bytes.
-const OUT_BYTES_KEPT: usize = 4096;
+use crate::wire::sniff::{self, Protocol};
+use crate::wire::websocket::{Incoming, Websocket};
+pub use event::{ConnEvent, ConnTimeout};
+pub use framed::Dropped;
+use framed::Framed;
+use output::Output;
+use state::{Registration, State};
 
 /// What any conn may have buffered for any time, in bytes.
 const PASSING_BYTES: usize = 4096;
 
-/// Where one TCP client is in its life.
-enum State {
-    /// Waiting for a full request head, until the deadline.
-    Head { received: Vec<u8>, until: Instant },
-    /// Waiting for a full body, until the deadline; nothing here has a use for one, so it is thrown away.
-    Body { request: Box<Request>, received: Vec<u8>, until: Instant },
-    /// Upgraded; speaks the signaling protocol.
-    Signaling { websocket: Box<Websocket>, next_ping: Instant, registration: Registration, messages: Bucket },
-    /// The last bytes are queued; waiting for the shell to write them, and a WebSocket's client to say goodbye.
-    Closing { websocket: Option<Box<Websocket>>, until: Instant },
-    /// To be closed at once.
-    Dead,
-}
-
-/// Whether a WebSocket's client has said who it is.
-#[derive(Clone, Copy, Debug)]
-enum Registration {
-    Awaited {
-        until: Instant,
-    },
-    /// It did, but another page of the same person is open: it may ask to take over.
-    Refused {
-        until: Instant,
-    },
-    Done,
-}
-
-/// What a client did.
-#[derive(Debug)]
-pub enum ConnEvent {
-    Request(Request),
-    /// A request that can't be served; the conn must be told and closed.
-    BadRequest(HttpError),
-    /// Requests wait until the client has read the answers before them.
-    Held,
-    Text(Utf8Bytes),
-    /// A pong, or a ping that was answered.
-    Alive,
-    WebsocketClosed,
-    WebsocketBroken(WebsocketError),
-    /// The client makes answers that it does not read.
-    TooSlow,
-    /// The client says too much.
-    TooMany,
-}
-
-/// Which time ran out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnTimeout {
-    /// Half a request: to be told with 408.
-    Request,
-    /// Nothing at all since the last answer.
-    Idle,
-    /// Upgraded, but nobody registered.
-    Register,
-    /// A page that did not take over.
-    Takeover,
-    /// A WebSocket whose client fell silent.
-    Silence,
-    /// A closing conn whose client does not read.
-    Closing,
-}
-
 /// One TCP client.
 pub struct Conn {
+    ends: Ends,
     state: State,
-    out: Vec<u8>,
-    /// How many bytes of `out` the shell has written.
-    written: usize,
+    out: Output,
     /// The largest message since nothing waited, in bytes.
     largest: usize,
     /// HTTP responses since nothing waited.
@@ -110,12 +50,11 @@ pub struct Conn {
 
 impl Conn {
     /// Returns a client that has just been accepted.
-    pub fn new(now: Instant, limits: &Limits) -> Conn {
-        let state = State::Head { received: Vec::new(), until: now + limits.head_timeout };
+    pub fn new(now: Instant, ends: Ends, limits: &Limits) -> Conn {
         Conn {
-            state,
-            out: Vec::new(),
-            written: 0,
+            ends,
+            state: State::New { until: now + limits.head_timeout },
+            out: Output::default(),
             largest: 0,
             responses: 0,
             is_held: false,
@@ -126,6 +65,16 @@ impl Conn {
             pinged: None,
             rtt: None,
         }
+    }
+
+    /// Returns the two ends of its TCP connection.
+    pub fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// Tells whether it speaks ICE-TCP.
+    pub fn is_framed(&self) -> bool {
+        matches!(self.state, State::Framed(_))
     }
 
     /// Returns when the client was last heard.
@@ -141,7 +90,15 @@ impl Conn {
     /// Takes bytes that the client sent.
     pub fn push(&mut self, now: Instant, bytes: &[u8], limits: &Limits) {
         self.heard = now;
+        if let (&State::New { until }, Some(&first_byte)) = (&self.state, bytes.first()) {
+            self.state = match sniff::sniff(first_byte) {
+                Protocol::Framed => State::Framed(Framed::new(until)),
+                Protocol::Http | Protocol::Tls => State::Head { received: Vec::new(), until },
+            };
+        }
         match &mut self.state {
+            State::New { .. } => {}
+            State::Framed(framed) => framed.push(bytes),
             State::Head { received, until } => {
                 if received.is_empty() {
                     *until = (*until).min(now + limits.head_timeout);
@@ -158,12 +115,20 @@ impl Conn {
     /// Returns the next thing that the client did, or `None` until more bytes come or go.
     pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
         match &mut self.state {
+            State::New { .. } => None,
+            State::Framed(framed) => match framed.poll() {
+                Ok(datagram) => datagram.map(ConnEvent::Datagram),
+                Err(error) => {
+                    self.state = State::Dead;
+                    Some(ConnEvent::FrameBroken(error))
+                }
+            },
             State::Head { received, .. } => {
                 if received.is_empty() {
                     return None;
                 }
                 // A client that asks without reading the answers waits.
-                let is_full = self.out.len() - self.written > limits.conn_queue_bytes_max / 2;
+                let is_full = self.out.pending().len() > limits.conn_queue_bytes_max / 2;
                 if is_full || self.responses >= limits.pipelined_max {
                     if received.len() > 4 * limits.head_bytes_max {
                         return Some(ConnEvent::TooSlow);
@@ -182,7 +147,7 @@ impl Conn {
             State::Body { .. } => self.end_body(now, limits),
             State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
-                websocket.take_output(&mut self.out);
+                websocket.take_output(self.out.end());
                 let says = matches!(polled, Ok(Some(Incoming::Text(_) | Incoming::Alive | Incoming::Pong)));
                 let says_too_much = says && !messages.take(now);
                 if polled == Ok(Some(Incoming::Pong))
@@ -224,7 +189,7 @@ impl Conn {
         let State::Head { received, .. } = &mut self.state else { return None };
         let received = mem::take(received);
         if request.expects_continue && received.len() < request.body_bytes {
-            http::write_continue(&mut self.out);
+            http::write_continue(self.out.end());
         }
         self.state = State::Body { request: Box::new(request), received, until: now + limits.body_timeout };
         self.end_body(now, limits)
@@ -249,7 +214,7 @@ impl Conn {
     pub fn respond(&mut self, now: Instant, request: Option<&Request>, response: Response<'_>, limits: &Limits) {
         let keep_alive = request.is_some_and(|request| request.keep_alive);
         let head_only = request.is_some_and(|request| request.method == "HEAD");
-        response.write(&mut self.out, head_only, keep_alive);
+        response.write(self.out.end(), head_only, keep_alive);
         self.responses += 1;
         if keep_alive {
             if let State::Head { received, until } = &mut self.state {
@@ -265,7 +230,7 @@ impl Conn {
         let State::Head { received, .. } = &mut self.state else { return };
         let mut websocket = Box::new(Websocket::new(limits.message_bytes_max));
         websocket.push(received);
-        http::write_upgrade(&mut self.out, websocket_key);
+        http::write_upgrade(self.out.end(), websocket_key);
         let registration = Registration::Awaited { until: now + limits.register_timeout };
         let messages = Bucket::new(now, limits.message_rate);
         self.state = State::Signaling { websocket, next_ping: now + limits.ping_interval, registration, messages };
@@ -299,7 +264,7 @@ impl Conn {
             && keeps_up
         {
             websocket.send_text(text);
-            websocket.take_output(&mut self.out);
+            websocket.take_output(self.out.end());
             self.largest = self.largest.max(text.len());
         }
         keeps_up
@@ -308,6 +273,23 @@ impl Conn {
     /// Tells whether what waits is within the bound, which the largest message in it does not count against.
     fn keeps_up(&self, limits: &Limits) -> bool {
         self.pending_write().len() <= limits.conn_queue_bytes_max + self.largest
+    }
+
+    /// Queues a datagram for a client that speaks ICE-TCP; returns what was dropped instead.
+    pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &Limits) -> Dropped {
+        let State::Framed(framed) = &mut self.state else { return Dropped::default() };
+        let dropped = framed.send(now, datagram, limits);
+        if self.out.pending().is_empty() {
+            framed.fill(now, self.out.end(), limits);
+        }
+        dropped
+    }
+
+    /// Takes it that a check that came this way was answered.
+    pub fn on_checked(&mut self, now: Instant, limits: &Limits) {
+        if let State::Framed(framed) = &mut self.state {
+            framed.until = now + limits.unchecked_timeout;
+        }
     }
 
     /// Sets how often the client is pinged, from now on.
@@ -323,46 +305,54 @@ impl Conn {
         match mem::replace(&mut self.state, State::Dead) {
             State::Signaling { mut websocket, .. } => {
                 websocket.close(code, reason);
-                websocket.take_output(&mut self.out);
+                websocket.take_output(self.out.end());
                 let until = now + limits.closing_timeout;
                 self.state = State::Closing { websocket: Some(websocket), until };
             }
-            State::Head { .. } | State::Body { .. } => {
+            State::New { .. } | State::Head { .. } | State::Body { .. } => {
                 self.state = State::Closing { websocket: None, until: now + limits.closing_timeout }
+            }
+            framed @ State::Framed(_) => {
+                self.state = framed;
+                self.finish(now, limits);
             }
             closing @ State::Closing { .. } => self.state = closing,
             State::Dead => {}
         }
     }
 
-    /// The client said goodbye: what is queued goes out, then the conn closes.
+    /// There is no more to say: what is queued goes out, then the conn closes.
     pub fn finish(&mut self, now: Instant, limits: &Limits) {
-        if matches!(self.state, State::Dead) {
-            return;
+        match mem::replace(&mut self.state, State::Dead) {
+            State::Dead => return,
+            State::Framed(framed) => framed.finish(self.out.end()),
+            State::New { .. }
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Signaling { .. }
+            | State::Closing { .. } => {}
         }
         self.state = State::Closing { websocket: None, until: now + limits.closing_timeout };
     }
 
     /// Returns the bytes that the shell must write.
     pub fn pending_write(&self) -> &[u8] {
-        &self.out[self.written..]
+        self.out.pending()
     }
 
-    /// Takes it that the shell wrote so many bytes.
-    pub fn handle_written(&mut self, bytes: usize) {
-        self.written = (self.written + bytes).min(self.out.len());
-        // A client that always leaves something unread must not keep what it has read.
-        if self.written == self.out.len() || self.written >= WRITTEN_BYTES_KEPT {
-            self.out.drain(..self.written);
-            self.written = 0;
-            if self.out.is_empty() {
-                self.largest = 0;
-                self.responses = 0;
-                self.is_held = false;
-            }
-            // A large answer must not keep its buffer for the rest of the conn's life.
-            self.out.shrink_to(self.out.len().max(OUT_BYTES_KEPT));
+    /// Takes it that the shell wrote so many bytes; returns what waited for that in vain.
+    pub fn handle_written(&mut self, now: Instant, bytes: usize, limits: &Limits) -> Dropped {
+        if self.out.handle_written(bytes) {
+            self.largest = 0;
+            self.responses = 0;
+            self.is_held = false;
         }
+        if let State::Framed(framed) = &mut self.state
+            && self.out.pending().is_empty()
+        {
+            return framed.fill(now, self.out.end(), limits);
+        }
+        Dropped::default()
     }
 
     /// Returns how many bytes are buffered beyond what every conn keeps: as this was asked last, and now.
@@ -372,9 +362,10 @@ impl Conn {
             State::Signaling { websocket, .. } | State::Closing { websocket: Some(websocket), .. } => {
                 websocket.held_bytes()
             }
-            State::Closing { websocket: None, .. } | State::Dead => 0,
+            State::Framed(framed) => framed.held_bytes(),
+            State::New { .. } | State::Closing { websocket: None, .. } | State::Dead => 0,
         };
-        let buffered = self.out.capacity().max(OUT_BYTES_KEPT) - OUT_BYTES_KEPT + input;
+        let buffered = self.out.held_bytes() + input;
         let before = mem::replace(&mut self.reckoned, buffered);
         self.waiting = (buffered > PASSING_BYTES).then(|| self.waiting.unwrap_or(now));
         (before, buffered)
@@ -388,14 +379,17 @@ impl Conn {
     /// Drops all that is buffered; the shell closes the socket at once.
     pub fn abandon(&mut self) {
         self.state = State::Dead;
-        self.out = Vec::new();
-        self.written = 0;
+        self.out = Output::default();
     }
 
     /// Tells whether the shell must close the socket now.
     pub fn should_close(&self) -> bool {
         match &self.state {
-            State::Head { .. } | State::Body { .. } | State::Signaling { .. } => false,
+            State::New { .. }
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Signaling { .. }
+            | State::Framed(_) => false,
             State::Closing { websocket, .. } => websocket.is_none() && self.pending_write().is_empty(),
             State::Dead => true,
         }
@@ -404,7 +398,11 @@ impl Conn {
     /// Returns when [`Conn::handle_timeout`] must be called next.
     pub fn next_deadline(&self, limits: &Limits) -> Option<Instant> {
         match &self.state {
-            State::Head { until, .. } | State::Body { until, .. } | State::Closing { until, .. } => Some(*until),
+            State::New { until }
+            | State::Head { until, .. }
+            | State::Body { until, .. }
+            | State::Framed(Framed { until, .. })
+            | State::Closing { until, .. } => Some(*until),
             State::Signaling { next_ping, registration, .. } => {
                 let next = (*next_ping).min(self.heard + limits.conn_silence);
                 match registration {
@@ -419,6 +417,14 @@ impl Conn {
     /// Lets time pass: pings, and returns which time ran out. A conn whose client is beyond telling is dead then.
     pub fn handle_timeout(&mut self, now: Instant, limits: &Limits) -> Option<ConnTimeout> {
         match &mut self.state {
+            State::New { until } if *until <= now => {
+                self.state = State::Dead;
+                Some(ConnTimeout::Idle)
+            }
+            State::Framed(framed) if framed.until <= now => {
+                self.state = State::Dead;
+                Some(ConnTimeout::Unchecked)
+            }
             State::Head { received, until } if *until <= now => {
                 if received.is_empty() {
                     self.state = State::Dead;
@@ -439,7 +445,7 @@ impl Conn {
                     *next_ping = now + self.ping_interval;
                     self.pinged.get_or_insert(now);
                     websocket.send_ping();
-                    websocket.take_output(&mut self.out);
+                    websocket.take_output(self.out.end());
                 }
                 None
             }
@@ -447,7 +453,12 @@ impl Conn {
                 self.state = State::Dead;
                 Some(ConnTimeout::Closing)
             }
-            State::Head { .. } | State::Body { .. } | State::Closing { .. } | State::Dead => None,
+            State::New { .. }
+            | State::Framed(_)
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Closing { .. }
+            | State::Dead => None,
         }
     }
 }
@@ -480,7 +491,9 @@ mod tests {
     impl Client {
         fn new() -> Client {
             let (now, limits) = (Instant::now(), Limits::default());
-            Client { conn: Conn::new(now, &limits), now, limits }
+            let remote = "192.0.2.9:4000".parse().unwrap();
+            let ends = Ends { remote, local: "192.0.2.1:8080".parse().unwrap() };
+            Client { conn: Conn::new(now, ends, &limits), now, limits }
         }
 
         fn upgraded() -> Client {
@@ -498,7 +511,7 @@ mod tests {
 
         fn read(&mut self) -> Vec<u8> {
             let bytes = self.conn.pending_write().to_vec();
-            self.conn.handle_written(bytes.len());
+            self.conn.handle_written(self.now, bytes.len(), &self.limits);
             bytes
         }
 
@@ -684,10 +697,10 @@ mod tests {
         let text = "x".repeat(60_000);
         for _ in 0..1000 {
             assert!(client.conn.send_text(&text, &client.limits));
-            client.conn.handle_written(client.conn.pending_write().len() - 1);
+            client.conn.handle_written(client.now, client.conn.pending_write().len() - 1, &client.limits);
         }
         assert_eq!(client.conn.pending_write().len(), 1);
-        assert!(client.conn.out.capacity() < 300_000, "{}", client.conn.out.capacity());
+        assert!(client.conn.out.held_bytes() < 300_000, "{}", client.conn.out.held_bytes());
     }
 
     #[test]

@@ -6,15 +6,11 @@
 //! Invariant: `by_address` and `addresses_of` hold the same pairs; both are bounded.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use slotmap::SecondaryMap;
-use str0m::net::Protocol;
 
 use crate::keys::PeerKey;
-
-/// A client's end of a path.
-pub type Remote = (Protocol, SocketAddr);
+use crate::outbox::Remote;
 
 /// The table of addresses.
 #[derive(Debug)]
@@ -37,8 +33,8 @@ impl Demux {
     }
 
     /// Gives an address to `peer`, whoever had it; when the peer has too many, the one that it has not claimed for
-    /// the longest time is forgotten, but not the one `in_use`. Returns how many were.
-    pub fn claim(&mut self, remote: Remote, peer: PeerKey, in_use: Option<Remote>) -> u64 {
+    /// the longest time is forgotten, but not the one `in_use`. Returns the forgotten one.
+    pub fn claim(&mut self, remote: Remote, peer: PeerKey, in_use: Option<Remote>) -> Option<Remote> {
         if let Some(before) = self.by_address.insert(remote, peer)
             && let Some(addresses) = self.addresses_of.get_mut(before)
         {
@@ -47,23 +43,35 @@ impl Demux {
         let Some(entry) = self.addresses_of.entry(peer) else {
             // A removed peer's key owns nothing.
             self.by_address.remove(&remote);
-            return 0;
+            return None;
         };
         let addresses = entry.or_default();
         addresses.push(remote);
         if addresses.len() <= self.addresses_per_peer_max {
-            return 0;
+            return None;
         }
         let oldest = addresses.iter().position(|&address| Some(address) != in_use).unwrap_or_default();
-        self.by_address.remove(&addresses.remove(oldest));
-        1
+        let forgotten = addresses.remove(oldest);
+        self.by_address.remove(&forgotten);
+        Some(forgotten)
     }
 
-    /// Forgets all addresses of a peer.
-    pub fn remove(&mut self, peer: PeerKey) {
-        for remote in self.addresses_of.remove(peer).unwrap_or_default() {
-            self.by_address.remove(&remote);
+    /// Forgets one address; returns whose it was.
+    pub fn forget(&mut self, remote: Remote) -> Option<PeerKey> {
+        let peer = self.by_address.remove(&remote)?;
+        if let Some(addresses) = self.addresses_of.get_mut(peer) {
+            addresses.retain(|&address| address != remote);
         }
+        Some(peer)
+    }
+
+    /// Forgets all addresses of a peer, and returns them.
+    pub fn remove(&mut self, peer: PeerKey) -> Vec<Remote> {
+        let addresses = self.addresses_of.remove(peer).unwrap_or_default();
+        for remote in &addresses {
+            self.by_address.remove(remote);
+        }
+        addresses
     }
 
     /// Returns how many addresses are known.
@@ -79,12 +87,17 @@ impl Demux {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use slotmap::SlotMap;
+    use str0m::net::Protocol;
 
     use super::*;
+    use crate::outbox::Path;
 
     fn remote(port: u16) -> Remote {
-        (Protocol::Udp, SocketAddr::from(([192, 0, 2, 1], port)))
+        let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        Path { proto: Protocol::Udp, remote, local }.client()
     }
 
     fn two_peers() -> [PeerKey; 2] {
@@ -110,14 +123,38 @@ mod tests {
     fn the_oldest_address_is_forgotten() {
         let [a, _] = two_peers();
         let mut demux = Demux::new(2);
-        let forgotten: Vec<u64> = (1..=3).map(|port| demux.claim(remote(port), a, None)).collect();
-        assert_eq!(forgotten, [0, 0, 1]);
+        let forgotten: Vec<_> = (1..=3).map(|port| demux.claim(remote(port), a, None)).collect();
+        assert_eq!(forgotten, [None, None, Some(remote(1))]);
         assert_eq!(demux.owner(remote(1)), None);
         assert_eq!(demux.owner(remote(3)), Some(a));
         demux.claim(remote(2), a, None);
         demux.claim(remote(4), a, None);
         assert_eq!(demux.owner(remote(2)), Some(a), "claimed again, so not the oldest");
         assert_eq!(demux.len(), 2);
+    }
+
+    #[test]
+    fn an_address_is_forgotten_by_itself() {
+        let [a, b] = two_peers();
+        let mut demux = Demux::new(2);
+        demux.claim(remote(1), a, None);
+        demux.claim(remote(2), a, None);
+        assert_eq!(demux.forget(remote(1)), Some(a));
+        assert_eq!(demux.forget(remote(1)), None);
+        demux.claim(remote(1), b, None);
+        assert_eq!(demux.remove(a), [remote(2)]);
+        assert_eq!(demux.remove(b), [remote(1)]);
+        assert!(demux.is_empty());
+    }
+
+    #[test]
+    fn connections_to_two_addresses_from_one_port_are_two() {
+        let [remote, local, other] =
+            ["192.0.2.9:5", "192.0.2.1:80", "192.0.2.2:80"].map(|text| text.parse().unwrap());
+        let client = |proto, local| Path { proto, remote, local }.client();
+        assert_ne!(client(Protocol::Tcp, local), client(Protocol::Tcp, other));
+        assert_eq!(client(Protocol::Udp, local), client(Protocol::Udp, other));
+        assert_ne!(client(Protocol::Udp, local), client(Protocol::Tcp, local));
     }
 
     #[test]

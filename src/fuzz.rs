@@ -5,6 +5,7 @@
 
 mod bytes;
 mod egress;
+mod frame;
 mod http;
 mod media;
 mod offer;
@@ -12,7 +13,8 @@ mod said;
 mod token;
 
 pub use egress::egress;
-pub use http::{http, websocket};
+pub use frame::frame;
+pub use http::{http, sniff, websocket};
 pub use media::{classify, rtp, stun};
 pub use offer::sdp;
 pub use said::signaling;
@@ -73,6 +75,16 @@ mod tests {
     }
 
     #[test]
+    fn sniff() {
+        run("sniff", |bytes| super::sniff(Instant::now(), bytes));
+    }
+
+    #[test]
+    fn frame() {
+        run("frame", |bytes| super::frame(Instant::now(), bytes));
+    }
+
+    #[test]
     fn websocket() {
         run("websocket", super::websocket);
     }
@@ -98,8 +110,20 @@ mod tests {
         let targets = fs::read_dir(folder().join("fuzz_targets")).unwrap();
         let found: BTreeSet<String> =
             targets.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-        let tested =
-            ["classify", "egress", "http", "rtp", "sdp", "server", "signaling", "stun", "token", "websocket"];
+        let tested = [
+            "classify",
+            "egress",
+            "frame",
+            "http",
+            "rtp",
+            "sdp",
+            "server",
+            "signaling",
+            "sniff",
+            "stun",
+            "token",
+            "websocket",
+        ];
         assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), tested);
     }
 }

@@ -3,6 +3,7 @@
 //! Not a queue between turns: the shell empties it at the end of each. Invariant: the audit entry of an effect
 //! stands before the effect.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
@@ -21,12 +22,36 @@ pub struct Path {
     pub local: SocketAddr,
 }
 
+/// A client's end of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Remote {
+    proto: Protocol,
+    address: SocketAddr,
+    /// Of TCP also where it was accepted: a client may have connections to several addresses from one port.
+    accepted_at: Option<SocketAddr>,
+}
+
+impl Path {
+    /// Returns the client's end.
+    pub fn client(self) -> Remote {
+        let Path { proto, remote, local } = self;
+        Remote { proto, address: remote, accepted_at: (proto == Protocol::Tcp).then_some(local) }
+    }
+}
+
 /// The two ends of a client's TCP connection, both canonical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
     pub remote: SocketAddr,
     /// Where the client was accepted.
     pub local: SocketAddr,
+}
+
+impl Ends {
+    /// Returns the way of datagrams over the connection.
+    pub fn path(self) -> Path {
+        Path { proto: Protocol::Tcp, remote: self.remote, local: self.local }
+    }
 }
 
 /// One datagram to send from `path.local` to `path.remote`.
@@ -101,6 +126,8 @@ pub enum Item {
 #[derive(Debug, Default)]
 pub struct Outbox {
     items: Vec<Item>,
+    /// Datagrams that leave over TCP: the core queues them at their conns before its caller sees the outbox.
+    framed: Vec<Datagram>,
 }
 
 impl Outbox {
@@ -111,7 +138,16 @@ impl Outbox {
 
     /// Appends a datagram.
     pub fn send(&mut self, path: Path, contents: Vec<u8>) {
-        self.items.push(Item::Datagram(Datagram { path, contents }));
+        let datagram = Datagram { path, contents };
+        match path.proto {
+            Protocol::Tcp => self.framed.push(datagram),
+            Protocol::Udp | Protocol::SslTcp | Protocol::Tls => self.items.push(Item::Datagram(datagram)),
+        }
+    }
+
+    /// Removes and returns the datagrams that leave over TCP, in order.
+    pub fn take_framed(&mut self) -> Vec<Datagram> {
+        mem::take(&mut self.framed)
     }
 
     /// Appends an entry for the journal.

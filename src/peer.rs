@@ -25,7 +25,7 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 use crate::config::Limits;
 use crate::egress::{Egress, Position};
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
-use crate::outbox::{Outbox, Path};
+use crate::outbox::{Outbox, Path, Remote};
 use crate::wire::{sdp, stun};
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
@@ -176,8 +176,13 @@ impl Peer {
     }
 
     /// Tells whether the session sends its media to this address and was checked from there lately.
-    pub fn uses(&self, now: Instant, remote: SocketAddr) -> bool {
-        self.is_connected() && self.route.uses(now, remote)
+    pub fn uses(&self, now: Instant, client: Remote) -> bool {
+        self.is_connected() && self.route.uses(now, client)
+    }
+
+    /// Takes it that nothing can leave on a path any more.
+    pub fn forget_path(&mut self, path: Path) {
+        self.route.forget(path);
     }
 
     /// Returns the path that has been in use for longest.

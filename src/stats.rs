@@ -69,6 +69,14 @@ pub struct Stats {
     pub conns_cut_for_room: u64,
     /// TCP clients cut for their silence or half a request.
     pub conns_timed_out: u64,
+    /// ICE-TCP conns cut for what they sent: no frames of ours, or no check of a session first.
+    pub frames_malformed: u64,
+    /// Datagrams for ICE-TCP conns dropped because they waited for too long.
+    pub frames_late: u64,
+    /// Datagrams for ICE-TCP conns dropped because too many waited.
+    pub frames_excess: u64,
+    /// Datagrams for ICE-TCP conns that were gone.
+    pub frames_undeliverable: u64,
     /// HTTP requests and WebSocket messages that could not be read.
     pub requests_malformed: u64,
     /// How often requests waited because their client had not read the answers before them.

@@ -1,4 +1,4 @@
-//! A client's TCP stream: heads of requests, then the frames of a WebSocket.
+//! A client's TCP stream: what it speaks, heads of requests, then the frames of a WebSocket.
 //!
 //! Invariant: what a client said does not depend on where the network cut it.
 
@@ -7,7 +7,10 @@ use std::time::Instant;
 use super::bytes::{Choices, pieces};
 use crate::config::Limits;
 use crate::conn::{Conn, ConnEvent};
+use crate::outbox::Ends;
+use crate::wire::frame::FrameError;
 use crate::wire::http::{self, Request, Response, Status};
+use crate::wire::sniff::{self, Protocol};
 use crate::wire::websocket::{Incoming, Websocket, WebsocketError};
 
 /// The longest head, in bytes: shorter than the server's, so that a fuzzer reaches it.
@@ -36,8 +39,17 @@ pub fn http(now: Instant, stream: &[u8]) {
             assert!(http::parse_request(&more, HEAD_BYTES_MAX).is_err(), "more bytes mend what was wrong");
         }
     }
-    let large = converse(now, stream.chunks(LARGE_PIECE_BYTES));
-    assert_eq!(converse(now, pieces(stream, stream.len() as u8)), large, "the cut is seen");
+    sniff(now, stream);
+}
+
+/// A conn speaks what its first byte says, to its end, and means the same however it is cut.
+pub fn sniff(now: Instant, stream: &[u8]) {
+    let said = converse(now, stream.chunks(LARGE_PIECE_BYTES));
+    assert_eq!(converse(now, pieces(stream, stream.len() as u8)), said, "the cut is seen");
+    let is_framed = stream.first().is_some_and(|&first_byte| sniff::sniff(first_byte) == Protocol::Framed);
+    for said in said {
+        assert_eq!(matches!(said, Said::Datagram(_) | Said::NoFrame(_)), is_framed, "{said:?}");
+    }
 }
 
 /// No part of a request can end a line where it is written, and what is written is read as the same.
@@ -66,12 +78,21 @@ fn check_request(request: &Request) {
     assert_eq!(said(&again), said(request));
 }
 
-/// Answers every request on a conn that gets these bytes; returns the requests, and `None` for what was refused: of
-/// several reasons the first one seen is told.
-fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Option<Request>> {
+/// What a client said before an upgrade.
+#[derive(Debug, PartialEq)]
+enum Said {
+    Request(Box<Request>),
+    /// Of several reasons the first one seen is told.
+    Refused,
+    Datagram(Vec<u8>),
+    NoFrame(FrameError),
+}
+
+/// Returns what is said on a conn that gets these bytes; every request is answered.
+fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Said> {
     let limits = Limits { head_bytes_max: HEAD_BYTES_MAX, ..Limits::default() };
-    let mut conn = Conn::new(now, &limits);
-    let mut requests = Vec::new();
+    let mut conn = Conn::new(now, ends(), &limits);
+    let mut said = Vec::new();
     for piece in pieces {
         conn.push(now, piece, &limits);
         while let Some(event) = conn.poll(now, &limits) {
@@ -79,18 +100,25 @@ fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Opt
                 ConnEvent::Request(request) => {
                     let response = Response::new(Status::Ok).body("text/plain", b"hello");
                     conn.respond(now, Some(&request), response, &limits);
-                    requests.push(Some(request));
+                    said.push(Said::Request(Box::new(request)));
                 }
                 ConnEvent::BadRequest(error) => {
                     conn.respond(now, None, Response::new(error.status()), &limits);
-                    requests.push(None);
+                    said.push(Said::Refused);
                 }
+                ConnEvent::Datagram(datagram) => said.push(Said::Datagram(datagram)),
+                ConnEvent::FrameBroken(error) => said.push(Said::NoFrame(error)),
                 event => panic!("{event:?} before an upgrade"),
             }
-            conn.handle_written(conn.pending_write().len());
+            conn.handle_written(now, conn.pending_write().len(), &limits);
         }
     }
-    requests
+    said
+}
+
+/// Some client's.
+pub(super) fn ends() -> Ends {
+    Ends { remote: ([192, 0, 2, 9], 4000).into(), local: ([192, 0, 2, 1], 8080).into() }
 }
 
 /// Frames mean the same however they are cut; what a client frames arrives as it was; what waits is bounded.

@@ -12,6 +12,7 @@ use str0m::change::SdpOffer;
 use str0m::config::DtlsCert;
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{Frequency, Mid, Pt};
+use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
@@ -44,12 +45,18 @@ pub struct Template {
 }
 
 impl Template {
-    /// Returns a template that offers `advertised` as candidates, with a DTLS certificate of its own.
+    /// Returns a template that offers `advertised` as candidates, over UDP and then over TCP, with a DTLS certificate
+    /// of its own.
     pub fn new(advertised: &[SocketAddr]) -> Template {
         let certificate = CRYPTO.dtls_provider.generate_certificate().expect("the provider makes certificates");
-        let candidate =
-            |&address| Candidate::host(address, "udp").expect("Config::check refused unusable addresses");
-        Template { certificate, candidates: advertised.iter().map(candidate).collect() }
+        let checked = "Config::check refused unusable addresses";
+        let udp = advertised.iter().map(|&address| Candidate::builder().udp().host(address).build());
+        let tcp = advertised
+            .iter()
+            .map(|&address| Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build());
+        // Some clients know the first candidate only, and no TCP.
+        let candidates = udp.chain(tcp).map(|candidate| candidate.expect(checked)).collect();
+        Template { certificate, candidates }
     }
 }
 

@@ -8,10 +8,9 @@
 //!
 //! Invariant: a path on which checks go on to come is not given up for one that the client does not nominate again.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::outbox::{Outbox, Path};
+use crate::outbox::{Outbox, Path, Remote};
 
 /// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
 const PATH_FRESH: Duration = Duration::from_secs(8);
@@ -91,9 +90,17 @@ impl Route {
     }
 
     /// Tells whether a client's address is that of a path in use.
-    pub(super) fn uses(&self, now: Instant, remote: SocketAddr) -> bool {
+    pub(super) fn uses(&self, now: Instant, client: Remote) -> bool {
         let mut used = self.settled.iter().chain(&self.newcomer);
-        used.any(|used| used.path.remote == remote && used.is_fresh(now))
+        used.any(|used| used.path.client() == client && used.is_fresh(now))
+    }
+
+    /// A path is no more: its TCP connection closed.
+    pub(super) fn forget(&mut self, path: Path) {
+        self.newcomer.take_if(|newcomer| newcomer.path == path);
+        if self.settled.take_if(|settled| settled.path == path).is_some() {
+            self.settled = self.newcomer.take();
+        }
     }
 
     /// Returns the path that has been in use for longest.
@@ -114,6 +121,8 @@ impl Route {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
 mod tests {
+    use std::net::SocketAddr;
+
     use str0m::net::Protocol;
 
     use super::*;
@@ -207,6 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn who_loses_a_connection_is_reached_on_the_other_path() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        client.check(1000, 2, true);
+        client.route.forget(path(3));
+        assert_eq!(client.check(0, 9, false), [2, 1]);
+        client.route.forget(path(1));
+        assert_eq!(client.check(0, 9, false), [2]);
+        client.route.forget(path(2));
+        assert!(client.check(0, 9, false).is_empty());
+        assert_eq!(client.check(0, 1, true), [1]);
+    }
+
+    #[test]
     fn a_silence_ends_what_was_in_use() {
         let mut client = Client::new();
         client.check(0, 1, true);
@@ -215,8 +238,10 @@ mod tests {
         let mut client = Client::new();
         client.check(0, 1, true);
         assert_eq!(client.check(9000, 2, true), [2]);
-        assert!(client.route.uses(client.now, path(2).remote) && !client.route.uses(client.now, path(1).remote));
+        assert!(
+            client.route.uses(client.now, path(2).client()) && !client.route.uses(client.now, path(1).client())
+        );
         client.now += PATH_FRESH;
-        assert!(!client.route.uses(client.now, path(2).remote));
+        assert!(!client.route.uses(client.now, path(2).client()));
     }
 }

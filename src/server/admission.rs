@@ -96,6 +96,15 @@ impl Server {
         true
     }
 
+    /// Takes it that a session's check was answered on an ICE-TCP conn: it is that session's, which may have so many.
+    pub(super) fn admit_checked(&mut self, now: Instant, conn: ConnKey) {
+        if let Some(Visitor { account: account @ Account::Stranger, network, .. }) = self.visitors.get_mut(conn) {
+            *account = Account::Nobody;
+            self.strangers.release(now, network);
+        }
+        self.idle.cancel(conn);
+    }
+
     /// Takes it that a conn is gone.
     pub(super) fn dismiss(&mut self, now: Instant, conn: ConnKey) {
         self.release(now, conn);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use log::{debug, info, trace};
+use str0m::net::Protocol;
 
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
@@ -24,6 +25,12 @@ impl Server {
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
         self.now = now;
+        self.take_datagram(now, path, bytes, out);
+        self.deliver_framed(now, out);
+    }
+
+    /// Takes a datagram that came over UDP or TCP.
+    pub(super) fn take_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
         let kind = match classify::classify(bytes) {
             Ok(kind) => kind,
             Err(DatagramError::TooLong { .. }) => {
@@ -35,7 +42,7 @@ impl Server {
                 return;
             }
         };
-        let owner = self.demux.owner((path.proto, path.remote));
+        let owner = self.demux.owner(path.client());
         let key = match kind {
             Kind::Dtls | Kind::Media => owner,
             Kind::Stun => match stun::parse_binding_request(bytes) {
@@ -135,7 +142,7 @@ impl Server {
         if let Some(peer) = self.peers.get_mut(key) {
             peer.close(now, &mut Turn { limits: &self.config.limits, out, events: &mut events });
         }
-        self.forget_peer(key);
+        self.forget_peer(now, key, out);
     }
 
     pub(super) fn on_peer_deadline(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
@@ -184,7 +191,7 @@ impl Server {
         self.arm_peer(key);
         for event in events.drain(..) {
             match event {
-                PeerEvent::Answered { path, nomination } => self.on_answered(now, key, path, nomination),
+                PeerEvent::Answered { path, nomination } => self.on_answered(now, key, path, nomination, out),
                 PeerEvent::Connected => info!(target: "webrtc", "connected peer={key:?}"),
                 PeerEvent::Packet(packet) => self.forward(now, key, &packet, out),
                 PeerEvent::Gone(gone) => self.on_peer_gone(now, key, gone, out),
@@ -193,22 +200,28 @@ impl Server {
     }
 
     /// An authenticated check came from this address: it is the peer's, unless another one is using it.
-    fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nomination: Nomination) {
-        let remote = (path.proto, path.remote);
+    fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nomination: Nomination, out: &mut Outbox) {
+        let remote = path.client();
         let owner = self.demux.owner(remote).filter(|&owner| owner != key);
-        if owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| owner.uses(now, path.remote)) {
+        if owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| owner.uses(now, remote)) {
             self.stats.address_conflicts += 1;
             return;
         }
-        let in_use = self.peers.get(key).and_then(|peer| peer.settled_path()).map(|path| (path.proto, path.remote));
-        self.stats.addresses_forgotten += self.demux.claim(remote, key, in_use);
+        if path.proto == Protocol::Tcp && !self.on_framed_checked(now, path) {
+            return;
+        }
+        let in_use = self.peers.get(key).and_then(|peer| peer.settled_path()).map(Path::client);
+        if let Some(forgotten) = self.demux.claim(remote, key, in_use) {
+            self.stats.addresses_forgotten += 1;
+            self.close_framed(now, forgotten, out);
+        }
         if let Some(peer) = self.peers.get_mut(key) {
             peer.confirm_path(now, path, nomination);
         }
     }
 
     /// Returns the session that a check names, by a whole user fragment: half of one can be guessed.
-    fn peer_of_ufrag(&self, ufrag: &str) -> Option<PeerKey> {
+    pub(super) fn peer_of_ufrag(&self, ufrag: &str) -> Option<PeerKey> {
         key_of_ufrag(ufrag).filter(|&key| self.peers.get(key).is_some_and(|peer| peer.has_ufrag(ufrag)))
     }
 
@@ -265,17 +278,19 @@ impl Server {
         }
         let Some(peer) = self.peers.get(key) else { return };
         let purpose = peer.purpose();
-        self.forget_peer(key);
+        self.forget_peer(now, key, out);
         match purpose {
             Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, gone, out),
             Purpose::Listen(conn) => self.on_audio_gone(now, conn, key, out),
         }
     }
 
-    fn forget_peer(&mut self, key: PeerKey) {
+    fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         self.peers.remove(key);
-        self.demux.remove(key);
         self.deadlines.cancel(Timer::Peer(key));
+        for remote in self.demux.remove(key) {
+            self.close_framed(now, remote, out);
+        }
     }
 
     fn arm_peer(&mut self, key: PeerKey) {

@@ -1,14 +1,16 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `signaling`
-//! what users say, `session` who they are, `streaming` what they do with their audio, `listening` carries out what a
-//! broadcast decides, `http` answers requests, `tokens` takes new keys and revocations, `clock` tells the wall's time;
-//! this file holds the tables and the conns.
+//! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
+//! of those over TCP, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
+//! `listening` carries out what a broadcast decides, `http` answers requests, `tokens` takes new keys and revocations,
+//! `close` ends conns, `clock` tells the wall's time; this file holds the tables and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
 mod admission;
 mod clock;
+mod close;
+mod framed;
 mod http;
 mod listening;
 mod media;
@@ -17,7 +19,7 @@ mod signaling;
 mod streaming;
 mod tokens;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,7 +35,7 @@ use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
-use crate::outbox::{AuditEntry, AuditEvent, Ends, Outbox, Path};
+use crate::outbox::{AuditEntry, AuditEvent, Ends, Outbox, Path, Remote};
 use crate::peer::{Peer, PeerEvent, Template};
 use crate::quota::Quota;
 use crate::rate::Bucket;
@@ -44,6 +46,7 @@ use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
 use admission::Visitor;
 use clock::Clock;
+use close::CloseCode;
 
 /// The whole server, without a socket, clock, file or thread.
 pub struct Server {
@@ -69,6 +72,8 @@ pub struct Server {
     admins: BTreeSet<ConnKey>,
     peers: SlotMap<PeerKey, Box<Peer>>,
     demux: Demux,
+    /// TCP clients that speak ICE-TCP.
+    framed: HashMap<Remote, ConnKey>,
     broadcasts: SlotMap<BroadcastKey, Broadcast>,
     /// The same broadcasts by `commercial_id`.
     broadcast_of: BTreeMap<String, BroadcastKey>,
@@ -154,6 +159,7 @@ impl Server {
             admins: BTreeSet::new(),
             peers: SlotMap::with_key(),
             demux: Demux::new(config.limits.addresses_per_peer_max),
+            framed: HashMap::new(),
             broadcasts: SlotMap::with_key(),
             broadcast_of: BTreeMap::new(),
             deadlines: Deadlines::new(),
@@ -190,7 +196,7 @@ impl Server {
             self.give_back(now, &visitor);
             return None;
         }
-        let conn = self.conns.insert(Conn::new(now, &self.config.limits));
+        let conn = self.conns.insert(Conn::new(now, ends, &self.config.limits));
         self.visitors.insert(conn, visitor);
         self.idle.arm(conn, now);
         debug!(target: "http", "accepted conn={conn:?} remote={}", ends.remote);
@@ -205,16 +211,19 @@ impl Server {
         client.push(now, bytes, &self.config.limits);
         self.on_page_heard(now, conn, out);
         self.poll_conn(now, conn, out);
+        self.deliver_framed(now, out);
     }
 
     /// Takes it that the shell wrote so many bytes of [`Server::pending_write`].
     pub fn handle_written(&mut self, now: Instant, conn: ConnKey, bytes: usize, out: &mut Outbox) {
         self.now = now;
         let Some(client) = self.conns.get_mut(conn) else { return };
-        client.handle_written(bytes);
+        let dropped = client.handle_written(now, bytes, &self.config.limits);
+        self.count_dropped(dropped);
         self.reckon(conn);
         // Requests may have waited for the answers before them to go out.
         self.poll_conn(now, conn, out);
+        self.deliver_framed(now, out);
     }
 
     /// Takes it that a TCP client is gone, or that the shell closed it; its key names nothing from now on.
@@ -224,8 +233,10 @@ impl Server {
         self.dismiss(now, conn);
         if let Some(mut client) = self.conns.remove(conn) {
             self.buffered_bytes -= client.reckon(now).0;
+            self.forget_framed(conn, client.ends().path());
         }
         self.deadlines.cancel(Timer::Conn(conn));
+        self.deliver_framed(now, out);
     }
 
     /// Begins to end: clients are told when to come back, media is closed.
@@ -238,7 +249,11 @@ impl Server {
             let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
             self.send(conn, &ServerMessage::ServerDraining { reconnect_in_ms });
         }
+        // Those that carry media end with it.
         for conn in conns {
+            if self.conns.get(conn).is_some_and(Conn::is_framed) {
+                continue;
+            }
             self.close_conn(now, conn, CloseCode::RESTARTING, out);
         }
         // Some may wait for their page, which comes back to another server.
@@ -246,6 +261,7 @@ impl Server {
         for key in broadcasts {
             self.go_off_air(now, key, CloseCode::RESTARTING.1, out);
         }
+        self.deliver_framed(now, out);
     }
 
     /// Lets time pass: serves sessions that are not connected, then all deadlines that are due. To be called at
@@ -272,6 +288,7 @@ impl Server {
             self.stats.conns_too_slow += 1;
             self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
         }
+        self.deliver_framed(now, out);
         self.make_room(now, out);
     }
 
@@ -315,7 +332,7 @@ impl Server {
     /// Returns how many rows each table holds.
     pub fn table_sizes(&self) -> TableSizes {
         TableSizes {
-            conns: self.conns.len().max(self.idle.len()),
+            conns: self.conns.len().max(self.idle.len()).max(self.framed.len()),
             sessions: self.sessions.len().max(self.admins.len()),
             peers: self.peers.len(),
             addresses: self.demux.len(),
@@ -340,6 +357,11 @@ impl Server {
                 ConnEvent::Held => self.stats.requests_held += 1,
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
+                ConnEvent::Datagram(datagram) => self.on_framed(now, conn, &datagram, out),
+                ConnEvent::FrameBroken(error) => {
+                    debug!(target: "webrtc", "ice-tcp refused conn={conn:?} error={error}");
+                    self.stats.frames_malformed += 1;
+                }
                 ConnEvent::WebsocketClosed => {
                     self.end_session(now, conn, out);
                     if let Some(client) = self.conns.get_mut(conn) {
@@ -393,7 +415,7 @@ impl Server {
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
                 self.close_conn(now, conn, CloseCode::SILENT, out);
             }
-            Some(ConnTimeout::Idle | ConnTimeout::Closing) | None => {}
+            Some(ConnTimeout::Idle | ConnTimeout::Unchecked | ConnTimeout::Closing) | None => {}
         }
         self.settle_conn(conn, out);
     }
@@ -411,21 +433,6 @@ impl Server {
             self.too_slow.push(conn);
         }
         self.reckon(conn);
-    }
-
-    /// Ends a conn's session and begins to close it.
-    fn close_conn(&mut self, now: Instant, conn: ConnKey, code: CloseCode, out: &mut Outbox) {
-        debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.0, code.1);
-        if code.ends_broadcast()
-            && let Some(key) = self.own_broadcast(conn)
-        {
-            self.go_off_air(now, key, code.1, out);
-        }
-        self.end_session(now, conn, out);
-        if let Some(client) = self.conns.get_mut(conn) {
-            client.close(now, code.0, code.1, &self.config.limits);
-        }
-        self.settle_conn(conn, out);
     }
 
     fn audit(&self, now: Instant, event: AuditEvent, actor: &str, commercial_id: &str, detail: &str) -> AuditEntry {
@@ -461,27 +468,4 @@ pub struct TableSizes {
     pub quotas: usize,
     /// What all conns together have buffered.
     pub buffered_bytes: usize,
-}
-
-/// Why a WebSocket is closed: the code and its words (RFC 6455 §7.4.2: 4000 and up are ours).
-#[derive(Clone, Copy)]
-struct CloseCode(u16, &'static str);
-
-impl CloseCode {
-    const RESTARTING: CloseCode = CloseCode(1012, "restarting");
-    const SILENT: CloseCode = CloseCode(1001, "silent for too long");
-    const MALFORMED: CloseCode = CloseCode(4400, "malformed");
-    const NOT_REGISTERED: CloseCode = CloseCode(4401, "not registered in time");
-    const TOKEN_REFUSED: CloseCode = CloseCode(4401, "token refused or expired");
-    const REVOKED: CloseCode = CloseCode(4401, "token revoked");
-    const NOT_ALLOWED: CloseCode = CloseCode(4403, "not allowed");
-    const TOO_SLOW: CloseCode = CloseCode(4408, "too slow");
-    const TAKEN_OVER: CloseCode = CloseCode(4409, "opened elsewhere");
-    const TOO_LARGE: CloseCode = CloseCode(4413, "too large");
-    const TOO_MANY: CloseCode = CloseCode(4429, "too many");
-
-    /// Tells whether the page does not come back, or not to this server; after anything else it finds its broadcast.
-    fn ends_broadcast(self) -> bool {
-        matches!(self.0, 1012 | 4401 | 4403)
-    }
 }
