@@ -226,11 +226,11 @@ impl Conn {
     }
 
     /// Turns the conn into a WebSocket; bytes that came behind the request are its first.
-    pub fn upgrade(&mut self, now: Instant, websocket_key: &str, limits: &Limits) {
+    pub fn upgrade(&mut self, now: Instant, websocket_key: &str, date: &str, limits: &Limits) {
         let State::Head { received, .. } = &mut self.state else { return };
         let mut websocket = Box::new(Websocket::new(limits.message_bytes_max));
         websocket.push(received);
-        http::write_upgrade(self.out.end(), websocket_key);
+        http::write_upgrade(self.out.end(), websocket_key, date);
         let registration = Registration::Awaited { until: now + limits.register_timeout };
         let messages = Bucket::new(now, limits.message_rate);
         self.state = State::Signaling { websocket, next_ping: now + limits.ping_interval, registration, messages };
@@ -499,7 +499,7 @@ mod tests {
         fn upgraded() -> Client {
             let mut client = Client::new();
             let Some(ConnEvent::Request(request)) = client.send(UPGRADE) else { panic!("no request") };
-            client.conn.upgrade(client.now, &request.websocket_key.unwrap(), &client.limits);
+            client.conn.upgrade(client.now, &request.websocket_key.unwrap(), "", &client.limits);
             client.read();
             client
         }

@@ -24,7 +24,9 @@ fn exchange(server: &mut Server, now: Instant, bytes: &str) -> (String, bool) {
     let closes = server.should_close(conn);
     server.handle_hangup(now, conn, &mut out);
     // A compressed body is no text.
-    (String::from_utf8_lossy(&answer).into_owned(), closes)
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    assert_eq!(answer.matches("\r\nDate: ").count(), answer.matches("HTTP/1.1 ").count(), "{answer}");
+    (answer, closes)
 }
 
 fn server() -> (Server, Instant) {
@@ -39,6 +41,15 @@ fn server() -> (Server, Instant) {
     };
     let now = Instant::now();
     (Server::new(config, [7; 32], now, SystemTime::now()), now)
+}
+
+#[test]
+fn answers_say_what_the_wall_clock_shows() {
+    let (mut server, now) = server();
+    let ask = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+    server.set_unix(now, SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777));
+    let (answer, _) = exchange(&mut server, now + Duration::from_secs(23), ask);
+    assert!(answer.contains("\r\nDate: Sun, 06 Nov 1994 08:50:00 GMT\r\n"), "{answer}");
 }
 
 fn token(role: Role, edit: impl FnOnce(&mut Claims)) -> String {
@@ -189,7 +200,8 @@ fn half_a_request_is_told_that_it_took_too_long() {
     let (due, _) = server.next_deadline().unwrap();
     assert_eq!(due - now, Limits::default().head_timeout);
     server.handle_timeout(due, &mut out);
-    assert!(server.pending_write(conn).starts_with(b"HTTP/1.1 408 "));
+    let answer = String::from_utf8_lossy(server.pending_write(conn)).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\r\nDate: "), "{answer}");
     // A client that does not read even that is closed all the same.
     server.handle_timeout(due + Duration::from_secs(3), &mut out);
     assert!(server.should_close(conn));

@@ -51,8 +51,20 @@ impl Server {
 
     /// Answers with a status alone and closes.
     pub(super) fn respond_status(&mut self, now: Instant, conn: ConnKey, status: Status) {
+        self.answer(now, conn, None, with_retry(Response::new(status), status));
+    }
+
+    /// Queues a response with its date, by which clients tell how wrong their clock is (RFC 9110 §6.6.1).
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: Option<&Request>,
+        response: Response<'_>,
+    ) {
+        let date = self.clock.http_date(now);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.respond(now, None, with_retry(Response::new(status), status), &self.config.limits);
+            client.respond(now, request, response.header("Date", &date), &self.config.limits);
         }
     }
 
@@ -65,8 +77,9 @@ impl Server {
             let response = Response::new(Status::UpgradeRequired).header("Upgrade", "websocket");
             return self.respond(now, conn, request, response);
         };
+        let date = self.clock.http_date(now);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.upgrade(now, key, &self.config.limits);
+            client.upgrade(now, key, &date, &self.config.limits);
         }
     }
 
@@ -193,9 +206,7 @@ impl Server {
                 .header("Access-Control-Allow-Origin", origin)
                 .header("Access-Control-Allow-Credentials", "true");
         }
-        if let Some(client) = self.conns.get_mut(conn) {
-            client.respond(now, Some(request), response, &self.config.limits);
-        }
+        self.answer(now, conn, Some(request), response);
     }
 }
 

@@ -113,7 +113,7 @@ enum Seat {
     },
 }
 
-/// What a TCP client is told for which [`Server::handle_accept`] had no room.
+/// What a TCP client is told for which [`Server::handle_accept`] had no room; the only answer without a date.
 pub const NO_ROOM: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -410,7 +410,7 @@ impl Server {
             self.stats.conns_timed_out += 1;
         }
         match timeout {
-            Some(ConnTimeout::Request) => client.respond(now, None, conn::timeout_response(), &self.config.limits),
+            Some(ConnTimeout::Request) => self.answer(now, conn, None, conn::timeout_response()),
             Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out),
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
                 self.close_conn(now, conn, CloseCode::SILENT, out);

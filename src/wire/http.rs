@@ -329,10 +329,10 @@ pub fn write_continue(out: &mut Vec<u8>) {
 }
 
 /// Appends the answer that turns a connection into a WebSocket (RFC 6455 §4.2.2).
-pub fn write_upgrade(out: &mut Vec<u8>, websocket_key: &str) {
+pub fn write_upgrade(out: &mut Vec<u8>, websocket_key: &str, date: &str) {
     let accept = tungstenite::handshake::derive_accept_key(websocket_key.as_bytes());
     out.extend(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
-    out.extend(format!("Sec-WebSocket-Accept: {accept}\r\n\r\n").as_bytes());
+    out.extend(format!("Sec-WebSocket-Accept: {accept}\r\nDate: {date}\r\n\r\n").as_bytes());
 }
 
 #[cfg(test)]
