@@ -138,6 +138,8 @@ pub struct Limits {
     pub control_rate: Rate,
     /// From a session's offer to its connection.
     pub handshake_timeout: Duration,
+    /// For how long a client may test its connection with one session.
+    pub test_lifetime: Duration,
     /// Datagrams of sessions that are not connected, waiting for their turn.
     pub unconnected_queue_max: usize,
     /// How many of those one session may have.
@@ -208,6 +210,7 @@ impl Default for Limits {
             packet_rate: Rate::per_second(200, 400),
             control_rate: Rate::per_second(50, 100),
             handshake_timeout: Duration::from_secs(10),
+            test_lifetime: Duration::from_secs(20),
             unconnected_queue_max: 4096,
             unconnected_per_peer_max: 16,
             unconnected_per_turn: 32,

@@ -14,7 +14,7 @@ mod route;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use str0m::media::{Mid, Pt};
@@ -43,13 +43,23 @@ pub enum Purpose {
     Publish(BroadcastKey),
     /// The client of this conn hears.
     Listen(ConnKey),
+    /// The client of this conn learns how it reaches the server, and nothing else.
+    Test(ConnKey),
 }
 
 impl Purpose {
     fn direction(self) -> sdp::Direction {
         match self {
             Purpose::Publish(_) => sdp::Direction::SendOnly,
-            Purpose::Listen(_) => sdp::Direction::RecvOnly,
+            Purpose::Listen(_) | Purpose::Test(_) => sdp::Direction::RecvOnly,
+        }
+    }
+
+    /// Returns how long a session may last, where that is not as long as its client wants.
+    fn lifetime(self, limits: &Limits) -> Option<Duration> {
+        match self {
+            Purpose::Publish(_) | Purpose::Listen(_) => None,
+            Purpose::Test(_) => Some(limits.test_lifetime),
         }
     }
 }
@@ -82,7 +92,7 @@ pub enum PeerEvent {
 pub enum Gone {
     /// No check came for about 15 s.
     Vanished,
-    /// The client closed it.
+    /// The client closed it, or it had its time.
     Closed,
     /// It did not connect in time.
     Unfinished,
@@ -107,6 +117,8 @@ pub struct Peer {
     mid: Mid,
     payload_type: Pt,
     egress: Egress,
+    /// When it is over at the latest.
+    ends: Option<Instant>,
     timeout: Instant,
     /// The deadline that the server has armed, at or before `timeout` once [`Peer::take_deadline`] was heeded.
     armed: Option<Instant>,
@@ -154,6 +166,7 @@ impl Peer {
             mid: chosen.mid,
             payload_type: chosen.payload_type,
             egress: Egress::new(chance.next_u64()),
+            ends: owner.purpose.lifetime(limits).map(|lifetime| now + lifetime),
             timeout: now,
             armed: None,
         };
@@ -231,9 +244,10 @@ impl Peer {
     }
 
     fn next_deadline(&self) -> Instant {
+        let next = self.ends.map_or(self.timeout, |ends| self.timeout.min(ends));
         match self.state {
-            State::Connecting { until } | State::Restarted { until } => self.timeout.min(until),
-            State::Connected | State::Over => self.timeout,
+            State::Connecting { until } | State::Restarted { until } => next.min(until),
+            State::Connected | State::Over => next,
         }
     }
 
@@ -306,6 +320,11 @@ impl Peer {
             State::Connecting { until } if until <= now => return self.end(Gone::Unfinished, turn.events),
             State::Restarted { until } if until <= now => return self.end(Gone::Vanished, turn.events),
             State::Connecting { .. } | State::Restarted { .. } | State::Connected | State::Over => {}
+        }
+        if self.ends.is_some_and(|ends| ends <= now) {
+            self.close(now, turn);
+            turn.events.push(PeerEvent::Gone(Gone::Closed));
+            return;
         }
         self.drive(now, None, turn, |rtc| {
             let _ = rtc.handle_input(Input::Timeout(now));

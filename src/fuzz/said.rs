@@ -69,7 +69,8 @@ pub fn signaling(bytes: &[u8]) {
         | ClientMessage::ListenerAck { .. }
         | ClientMessage::OpenAudio { .. }
         | ClientMessage::Leave { .. }
-        | ClientMessage::RestartIce { .. } => {}
+        | ClientMessage::RestartIce { .. }
+        | ClientMessage::TestConnection { .. } => {}
     }
 }
 

@@ -25,7 +25,7 @@ pub enum Refusal {
     TooManyAddresses,
     /// A check that was answered before, from another address: somebody kept it.
     Replayed,
-    /// RTP from a listener, or of another stream than the one that is heard.
+    /// RTP from who does not publish, or of another stream than the one that is heard.
     ForeignStream,
     /// RTP faster than allowed.
     OverRate,
@@ -169,7 +169,8 @@ impl Gate {
             return self.admit_control(now);
         };
         let is_foreign = self.stream.is_some_and(|heard| heard != ssrc);
-        if matches!(self.purpose, Purpose::Listen(_)) || is_foreign {
+        let publishes = matches!(self.purpose, Purpose::Publish(_));
+        if !publishes || is_foreign {
             return Err(Refusal::ForeignStream);
         }
         if self.packets.has_one(now) { Ok(Admitted::Packet) } else { Err(Refusal::OverRate) }
@@ -323,7 +324,9 @@ mod tests {
         session.now += Duration::from_secs(3600);
         assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
         assert_eq!(session.packet(2), Ok(()));
-        assert_eq!(Session::new(Purpose::Listen(ConnKey::default())).packet(1), Err(Refusal::ForeignStream));
+        for purpose in [Purpose::Listen(ConnKey::default()), Purpose::Test(ConnKey::default())] {
+            assert_eq!(Session::new(purpose).packet(1), Err(Refusal::ForeignStream));
+        }
     }
 
     #[test]

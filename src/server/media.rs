@@ -282,6 +282,7 @@ impl Server {
         match purpose {
             Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, gone, out),
             Purpose::Listen(conn) => self.on_audio_gone(now, conn, key, out),
+            Purpose::Test(conn) => self.on_test_gone(conn, key),
         }
     }
 

@@ -98,6 +98,8 @@ struct Session {
     is_warned: bool,
     page: String,
     seat: Seat,
+    /// The session that shows the user how the server is reached.
+    test: Option<PeerKey>,
 }
 
 /// What a registered user does here.

@@ -97,7 +97,7 @@ impl Server {
             return;
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
-        self.begin_session(now, conn, Session { claims, is_warned: false, page, seat }, out);
+        self.begin_session(now, conn, Session { claims, is_warned: false, page, seat, test: None }, out);
         // Only now: once nobody is left, who is away is forgotten.
         if let Some(older) = replaced {
             self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
@@ -145,7 +145,8 @@ impl Server {
         let name = claims.shown_name().to_owned();
         let is_elsewhere = self.broadcasts[key].is_on_air_elsewhere(&register.page);
         let seat = Seat::Commercial { broadcast: key };
-        self.begin_session(now, conn, Session { claims, is_warned: false, page: register.page, seat }, out);
+        let session = Session { claims, is_warned: false, page: register.page, seat, test: None };
+        self.begin_session(now, conn, session, out);
         // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
         if let Some(older) = older {
             self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
@@ -204,6 +205,9 @@ impl Server {
         self.deadlines.cancel(Timer::Session(conn));
         self.admins.remove(&conn);
         let Some(session) = self.sessions.remove(conn) else { return };
+        if let Some(test) = session.test {
+            self.close_peer(now, test, out);
+        }
         match session.seat {
             Seat::Commercial { broadcast } => {
                 if self.broadcasts.get(broadcast).and_then(|broadcast| broadcast.page()) == Some(conn) {

@@ -50,6 +50,9 @@ impl Server {
             (ClientMessage::RestartIce { sdp }, Some(Role::Admin | Role::Commercial)) => {
                 self.on_restart_ice(now, conn, &sdp, out);
             }
+            (ClientMessage::TestConnection { sdp }, Some(Role::Admin | Role::Commercial)) => {
+                self.on_test_connection(now, conn, &sdp, out);
+            }
             (ClientMessage::OpenAudio { sdp }, Some(Role::Admin)) => self.on_open_audio(now, conn, &sdp, out),
             (ClientMessage::Join { commercial_id, reason }, Some(Role::Admin)) => {
                 self.on_join(now, conn, &commercial_id, reason, out);
@@ -67,6 +70,7 @@ impl Server {
                 | ClientMessage::StreamInterrupted { .. }
                 | ClientMessage::GpsUpdate(_)
                 | ClientMessage::RestartIce { .. }
+                | ClientMessage::TestConnection { .. }
                 | ClientMessage::ListenerAck { .. }
                 | ClientMessage::OpenAudio { .. }
                 | ClientMessage::Join { .. }

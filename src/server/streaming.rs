@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::signaling::RETRY_AFTER_S;
 use super::{Seat, Server};
 use crate::broadcast::{Broadcast, Start};
-use crate::keys::ConnKey;
+use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::peer::Purpose;
 use crate::wire::signaling::{
@@ -33,21 +33,7 @@ impl Server {
             self.complain(conn, Complaint::new(ErrorCode::Malformed, text));
             return;
         }
-        if !self.may_offer(now, conn) {
-            return;
-        }
-        if !self.has_room_for_peer() {
-            let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
-            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
-            return;
-        }
-        let (peer, answer) = match self.open_peer(now, Purpose::Publish(key), &start.sdp) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string()));
-                return;
-            }
-        };
+        let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Publish(key), &start.sdp) else { return };
         let broadcast = &self.broadcasts[key];
         if !broadcast.is_on_air() {
             out.audit(self.audit(now, AuditEvent::BroadcastStarted, broadcast.id(), broadcast.id(), ""));
@@ -160,21 +146,7 @@ impl Server {
     }
 
     pub(super) fn on_open_audio(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
-        if !self.may_offer(now, conn) {
-            return;
-        }
-        if !self.has_room_for_peer() {
-            let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
-            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
-            return;
-        }
-        let (peer, answer) = match self.open_peer(now, Purpose::Listen(conn), offer) {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string()));
-                return;
-            }
-        };
+        let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Listen(conn), offer) else { return };
         let Some(Seat::Admin { audio, wishes, .. }) = self.seat_mut(conn) else { return };
         let replaced = audio.replace(peer);
         for key in wishes.clone() {
@@ -186,6 +158,45 @@ impl Server {
             self.close_peer(now, replaced, out);
         }
         self.tell(conn, &ServerMessage::AudioReady { sdp: &answer }.to_json(), out);
+    }
+
+    /// The client wants to know how it reaches the server, on air or not: it gets a session that no audio comes near.
+    pub(super) fn on_test_connection(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
+        let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Test(conn), offer) else { return };
+        let replaced = self.sessions.get_mut(conn).and_then(|session| session.test.replace(peer));
+        if let Some(replaced) = replaced {
+            self.close_peer(now, replaced, out);
+        }
+        self.tell(conn, &ServerMessage::ConnectionTest { sdp: &answer }.to_json(), out);
+    }
+
+    /// The session that a client tested its connection with is over.
+    pub(super) fn on_test_gone(&mut self, conn: ConnKey, peer: PeerKey) {
+        if let Some(session) = self.sessions.get_mut(conn) {
+            session.test.take_if(|test| *test == peer);
+        }
+    }
+
+    /// Makes a session for an offer and returns it with its answer, or says why not.
+    fn answer_offer(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        purpose: Purpose,
+        offer: &str,
+    ) -> Option<(PeerKey, String)> {
+        if !self.may_offer(now, conn) {
+            return None;
+        }
+        if !self.has_room_for_peer() {
+            let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
+            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+            return None;
+        }
+        let opened = self.open_peer(now, purpose, offer);
+        opened
+            .map_err(|error| self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())))
+            .ok()
     }
 }
 

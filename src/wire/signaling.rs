@@ -38,6 +38,7 @@ pub enum ClientMessage<'a> {
     Join { commercial_id: String, reason: String },
     Leave { commercial_id: String },
     RestartIce { sdp: String },
+    TestConnection { sdp: String },
     Ping { t: Number },
 }
 
@@ -157,6 +158,7 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
             Ok(ClientMessage::GpsUpdate(place))
         }
         "restart_ice" => read(data).map(|Open { sdp }| ClientMessage::RestartIce { sdp }),
+        "test_connection" => read(data).map(|Open { sdp }| ClientMessage::TestConnection { sdp }),
         "listener_ack" => read(data).map(|Ack { notice_id }| ClientMessage::ListenerAck { notice_id }),
         "open_audio" => read(data).map(|Open { sdp }| ClientMessage::OpenAudio { sdp }),
         "join_commercial_stream" => {
@@ -249,6 +251,9 @@ pub enum ServerMessage<'a> {
         cause: Option<StopCause>,
     },
     IceRestarted {
+        sdp: &'a str,
+    },
+    ConnectionTest {
         sdp: &'a str,
     },
     CommercialPosition {
@@ -441,6 +446,7 @@ mod tests {
             r#"{"event":"gps_update","data":{"lat":48.8566,"lon":-2.3522,"accuracy_m":12,"at":1800000000000}}"#,
             r#"{"event":"gps_update","data":{"lat":90,"lon":-180.0,"accuracy_m":0,"at":0}}"#,
             r#"{"event":"restart_ice","data":{"sdp":"v=0"}}"#,
+            r#"{"event":"test_connection","data":{"sdp":"v=0"}}"#,
             r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#,
             r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#,
             r#"{"event":"leave_commercial_stream","data":{"commercial_id":"lea"}}"#,

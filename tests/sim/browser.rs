@@ -226,6 +226,11 @@ impl Browser {
         self.offer(now, Direction::RecvOnly, "open_audio");
     }
 
+    /// Tests the connection, with a session that takes the place of the one that there was.
+    pub fn test_connection(&mut self, now: Instant) {
+        self.offer(now, Direction::RecvOnly, "test_connection");
+    }
+
     /// Makes an offer that restarts ICE of the session that there is; returns it unsaid.
     pub fn restart_offer(&mut self) -> Option<String> {
         let session = self.rtc.as_mut().filter(|session| session.pending.is_none())?;
@@ -350,7 +355,7 @@ impl Browser {
     fn on_message(&mut self, now: Instant, message: &Value) {
         let data = &message["data"];
         match message["event"].as_str().unwrap() {
-            "streaming_started" | "audio_ready" | "ice_restarted" => {
+            "streaming_started" | "audio_ready" | "ice_restarted" | "connection_test" => {
                 let Some(session) = self.rtc.as_mut().filter(|session| session.pending.is_some()) else { return };
                 let answer = SdpAnswer::from_sdp_string(data["sdp"].as_str().unwrap()).expect("the answer is SDP");
                 let pending = session.pending.take().expect("one answer per offer");

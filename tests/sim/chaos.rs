@@ -52,7 +52,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return;
     };
     let browser = &mut world.browsers[who];
-    match chance.u32(..34) {
+    match chance.u32(..35) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -126,6 +126,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
             let revoked = format!("{id} {}\n", world.unix_s());
             world.take_revoked(revoked.as_bytes());
         }
+        33 if browser.rtc_is_idle() => browser.test_connection(now),
         _ => {
             let mut bytes = noise(chance);
             bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];

@@ -187,6 +187,10 @@ impl Crowd {
                 let forged = world.browsers[who].forge_packet(u16::from(choices.u8()));
                 self.inject(choices, &forged, 1);
             }
+            62 if page.is_real && world.browsers[who].rtc_is_idle() => {
+                let now = world.now;
+                world.browsers[who].test_connection(now);
+            }
             _ => {}
         }
     }
@@ -261,6 +265,7 @@ impl Crowd {
         let offer: String = lines.map(|(index, text)| if index == line { &replacement } else { text }).collect();
         let event = match (role, choices.u8() & 7) {
             (_, 0) => "restart_ice",
+            (_, 1) => "test_connection",
             (Role::Commercial, _) => "start_streaming",
             (Role::Admin | Role::Monitor, _) => "open_audio",
         };

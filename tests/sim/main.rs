@@ -23,6 +23,7 @@ mod link;
 mod orders;
 mod scene;
 mod stranger;
+mod test_connection;
 mod tokens;
 mod world;
 
