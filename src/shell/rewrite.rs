@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Why a file was left as it was.
@@ -19,7 +19,7 @@ pub enum RewriteError<E: std::error::Error> {
 }
 
 /// Replaces the contents of a file in `directory` by what `edit` makes of them; one that is missing is empty. The new
-/// file has mode 0600.
+/// file has mode 0600 and belongs to whom the directory belongs.
 ///
 /// # Errors
 /// [`RewriteError`]; the file is as it was then.
@@ -52,6 +52,11 @@ fn replace(directory: &File, temporary: &Path, path: &Path, contents: &[u8]) -> 
         return Err(error);
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+    // Root changes a file that the server, which has a user of its own, must be able to read.
+    let (own, wanted) = (file.metadata()?, directory.metadata()?);
+    if (own.uid(), own.gid()) != (wanted.uid(), wanted.gid()) {
+        fchown(&file, Some(wanted.uid()), Some(wanted.gid()))?;
+    }
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(temporary, path)?;
@@ -79,6 +84,19 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"a\nb\n");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn belongs_to_whom_the_directory_belongs() {
+        let directory = tempfile::tempdir().unwrap();
+        let (user, group) = (64_123, 64_124);
+        if let Err(error) = std::os::unix::fs::chown(directory.path(), Some(user), Some(group)) {
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "only root gives files away");
+            return;
+        }
+        append(directory.path(), "a\n").unwrap();
+        let file = fs::metadata(directory.path().join("list")).unwrap();
+        assert_eq!((file.uid(), file.gid()), (user, group));
     }
 
     #[test]
