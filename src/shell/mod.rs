@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod logging;
+mod notify;
 pub mod rewrite;
 pub mod secret;
 mod shutdown;
@@ -24,6 +25,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::config::Config;
 use crate::outbox::{AuditEntry, Datagram, Item, Outbox};
 use crate::server::Server;
+use notify::Notify;
 use shutdown::Signals;
 use tcp::Tcp;
 use udp::{Udp, UdpCounters};
@@ -113,6 +115,7 @@ pub fn run(sockets: Sockets, config: Config, seed: [u8; 32], watch: Watch) -> Re
     let advertised = config.advertised.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     let mut shell = Shell::new(sockets, Server::new(config, seed, monotonic(), wall()), watch, files_max)?;
     log::info!("listening address={address} advertised={advertised}");
+    shell.notify.on_ready();
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
     while shell.phase != Phase::Ended {
         let timeout = shell.wait(monotonic());
@@ -162,6 +165,7 @@ struct Shell {
     udp: Udp,
     tcp: Tcp,
     signals: Signals,
+    notify: Notify,
     watch: Watch,
     phase: Phase,
     outbox: Outbox,
@@ -185,6 +189,7 @@ impl Shell {
             udp,
             tcp,
             signals,
+            notify: Notify::new(monotonic()),
             watch,
             phase: Phase::Serving,
             outbox: Outbox::new(),
@@ -206,8 +211,13 @@ impl Shell {
             Phase::Draining { until } => Some(until),
             Phase::Ended => Some(now),
         };
-        let deadlines =
-            [of_core.map(|(at, _)| at), self.tcp.next_deadline(now), self.watch.next_deadline(now), of_phase];
+        let deadlines = [
+            of_core.map(|(at, _)| at),
+            self.tcp.next_deadline(now),
+            self.watch.next_deadline(now),
+            self.notify.next_deadline(),
+            of_phase,
+        ];
         deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -238,6 +248,7 @@ impl Shell {
         }
         self.on_signals(now, signals);
         self.on_changed_files(now);
+        self.notify.handle_timeout(now);
 
         let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
         self.tcp.close_lingering(now);
@@ -259,6 +270,7 @@ impl Shell {
     fn on_signals(&mut self, now: Instant, mut signals: usize) {
         if signals > 0 && self.phase == Phase::Serving {
             log::info!("stopping, a second signal ends at once");
+            self.notify.on_stopping();
             self.phase = Phase::Draining { until: now + DRAIN };
             self.server.handle_drain(now, &mut self.outbox);
             signals -= 1;

@@ -1,0 +1,79 @@
+//! The program as a service: what it tells the service manager, and what the packaging promises it.
+//!
+//! Not an installation, which `packaging/try` does in a system of its own. Invariant: every wait is bounded.
+#![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
+
+mod support;
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use support::{Ecoute, WAIT, program};
+use tempfile::TempDir;
+
+/// How long the program may be silent under watch; it speaks twice as often.
+const WATCHDOG: Duration = Duration::from_millis(400);
+
+#[test]
+fn the_service_manager_hears_of_start_life_and_end() {
+    let (mut ecoute, manager) = start_watched();
+    assert_eq!(manager.next(WAIT), "READY=1\n");
+    let begin = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(manager.next(WATCHDOG), "WATCHDOG=1\n");
+    }
+    assert!(begin.elapsed() >= 3 * WATCHDOG / 2, "it need not be said more often: {:?}", begin.elapsed());
+
+    ecoute.signal(Signal::SIGTERM);
+    let next = manager.next(WAIT);
+    let stopping = if next == "WATCHDOG=1\n" { manager.next(WAIT) } else { next };
+    assert_eq!(stopping, "STOPPING=1\n");
+    assert_eq!(ecoute.wait_for_exit(WAIT).0.code(), Some(0));
+}
+
+#[test]
+fn a_loop_that_hangs_says_nothing() {
+    let (ecoute, manager) = start_watched();
+    assert_eq!(manager.next(WAIT), "READY=1\n");
+    assert_eq!(manager.next(WATCHDOG), "WATCHDOG=1\n");
+    ecoute.signal(Signal::SIGSTOP);
+    // What was said before the signal arrived may still wait here.
+    while manager.wait(WATCHDOG / 4).is_some() {}
+    assert_eq!(manager.wait(3 * WATCHDOG), None);
+    ecoute.signal(Signal::SIGCONT);
+    assert_eq!(manager.next(WATCHDOG), "WATCHDOG=1\n");
+}
+
+/// Where systemd would listen.
+struct ServiceManager {
+    socket: UnixDatagram,
+    _directory: TempDir,
+}
+
+impl ServiceManager {
+    fn next(&self, limit: Duration) -> String {
+        self.wait(limit).unwrap_or_else(|| panic!("nothing was said for {limit:?}"))
+    }
+
+    fn wait(&self, limit: Duration) -> Option<String> {
+        self.socket.set_read_timeout(Some(limit)).unwrap();
+        let mut said = [0; 256];
+        match self.socket.recv(&mut said) {
+            Ok(bytes) => Some(String::from_utf8(said[..bytes].to_vec()).unwrap()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn start_watched() -> (Ecoute, ServiceManager) {
+    let (data, directory) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let path = directory.path().join("notify");
+    let manager = ServiceManager { socket: UnixDatagram::bind(&path).unwrap(), _directory: directory };
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    command.env("NOTIFY_SOCKET", path).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
+    (Ecoute::start_command(command, data), manager)
+}
