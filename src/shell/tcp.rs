@@ -26,6 +26,10 @@ use crate::server::NO_ROOM;
 /// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 1024;
 
+/// How much the kernel takes for a client beyond what is on its way, in bytes: what waits there is too late to be
+/// dropped, and audio over TCP must not fall behind for more than the core allows.
+const UNSENT_BYTES: u32 = 4096;
+
 /// How many clients are accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
 
@@ -106,6 +110,8 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
     }
+    // Accepted sockets inherit it.
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

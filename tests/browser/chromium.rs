@@ -50,6 +50,11 @@ struct Tools {
 impl Chromium {
     /// Starts a browser that speaks `language` and whose microphone plays a WAV file in a loop.
     pub fn start(microphone: &Path, language: &str) -> Chromium {
+        Chromium::start_with(microphone, language, &[])
+    }
+
+    /// Starts one with more arguments.
+    pub fn start_with(microphone: &Path, language: &str, arguments: &[&str]) -> Chromium {
         let profile = TempDir::new().unwrap();
         let mut command = Command::new("chromium");
         command.args([
@@ -68,6 +73,7 @@ impl Chromium {
         command.arg(format!("--use-file-for-fake-audio-capture={}", microphone.display()));
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.args([format!("--lang={language}"), format!("--accept-lang={language}")]);
+        command.args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("chromium is installed (apt-get install chromium)");
         let tools = RefCell::new(Tools::connect(profile.path()));

@@ -110,6 +110,27 @@ fn a_tone_goes_in_and_comes_out() {
     assert_eq!(desk.complaints(), [] as [&str; 0]);
 }
 
+/// Networks of offices often let nothing but TCP through.
+#[test]
+fn a_tone_goes_in_and_comes_out_over_tcp() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let [phone, desk] = [(); 2].map(|()| {
+        Chromium::start_with(&tone, "fr-FR", &["--webrtc-ip-handling-policy=disable_non_proxied_udp"])
+    });
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), sound::CONNECTIONS);
+    let paul = desk
+        .open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{}{}", sound::TAP, sound::CONNECTIONS));
+    start_streaming(&lea);
+    start_listening(&paul, "lea");
+    assert_tone(&paul, 440.0);
+    for page in [&lea, &paul] {
+        assert_eq!(page.evaluate("transport()"), "tcp");
+    }
+    lea.click("ecoute-micro >>> #stop");
+    paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
+}
+
 #[test]
 fn names_ids_and_reasons_in_markup_are_shown_as_they_are() {
     let ecoute = Ecoute::start();
