@@ -75,7 +75,7 @@ pub struct Stats {
     pub frames_late: u64,
     /// Datagrams for ICE-TCP conns dropped because too many waited.
     pub frames_excess: u64,
-    /// Datagrams for ICE-TCP conns that were gone.
+    /// Datagrams for ICE-TCP conns that were gone, or closing.
     pub frames_undeliverable: u64,
     /// HTTP requests and WebSocket messages that could not be read.
     pub requests_malformed: u64,

@@ -45,7 +45,9 @@ impl Server {
     pub(super) fn deliver_framed(&mut self, now: Instant, out: &mut Outbox) {
         for datagram in out.take_framed() {
             let conn = self.framed.get(&datagram.path.client()).copied();
-            let Some((conn, client)) = conn.and_then(|conn| Some((conn, self.conns.get_mut(conn)?))) else {
+            let conn =
+                conn.and_then(|conn| Some((conn, self.conns.get_mut(conn).filter(|client| client.is_framed())?)));
+            let Some((conn, client)) = conn else {
                 self.stats.frames_undeliverable += 1;
                 continue;
             };

@@ -115,9 +115,8 @@ fn a_tone_goes_in_and_comes_out() {
 fn a_tone_goes_in_and_comes_out_over_tcp() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
-    let [phone, desk] = [(); 2].map(|()| {
-        Chromium::start_with(&tone, "fr-FR", &["--webrtc-ip-handling-policy=disable_non_proxied_udp"])
-    });
+    let [phone, desk] = [(); 2]
+        .map(|()| Chromium::start_with(&tone, "fr-FR", &["--webrtc-ip-handling-policy=disable_non_proxied_udp"]));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), sound::CONNECTIONS);
     let paul = desk
         .open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{}{}", sound::TAP, sound::CONNECTIONS));

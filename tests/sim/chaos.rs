@@ -52,7 +52,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return;
     };
     let browser = &mut world.browsers[who];
-    match chance.u32(..35) {
+    match chance.u32(..39) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -127,6 +127,17 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
             world.take_revoked(revoked.as_bytes());
         }
         33 if browser.rtc_is_idle() => browser.test_connection(now),
+        34 => world.block_udp(who),
+        35 => world.unblock_udp(who),
+        36 => world.drop_tunnel(who),
+        37 => {
+            if world.has_tunnel(who) {
+                match chance.bool() {
+                    true => world.stop_reading_tunnel(who),
+                    false => world.read_tunnel(who, chance.usize(..5000)),
+                }
+            }
+        }
         _ => {
             let mut bytes = noise(chance);
             bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];

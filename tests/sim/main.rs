@@ -17,6 +17,7 @@ mod fuzz;
 mod hostile;
 mod hostile_http;
 mod hostile_websocket;
+mod ice_tcp;
 mod insider;
 mod limits;
 mod link;

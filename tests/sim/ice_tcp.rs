@@ -1,0 +1,280 @@
+//! Media over TCP: who has no UDP hears and is heard, who reads slowly or frames nonsense harms nobody else.
+
+use std::time::Duration;
+
+use ecoute::wire::frame;
+use serde_json::json;
+
+use crate::day::heard;
+use crate::link::Quality;
+use crate::scene::Scene;
+use crate::stranger::Stranger;
+use crate::world::{Who, World};
+use crate::{assert_hears, hears_nothing, scenario};
+
+/// A salesperson and a supervisor who hears her, both without UDP.
+fn heard_over_tcp(world: &mut World) -> (Who, Who) {
+    for who in 0..2 {
+        world.block_udp(who);
+    }
+    heard(world)
+}
+
+fn framed(datagram: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    assert!(frame::write(datagram, &mut bytes));
+    bytes
+}
+
+#[test]
+fn both_ends_without_udp() {
+    scenario(|world| {
+        let (lea, paul) = heard_over_tcp(world);
+        world.run_ms(3000);
+        assert_hears(world, paul, lea, 3000, 99);
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(1000);
+        assert!(hears_nothing(world, paul, 500), "law 2");
+        world.browsers[lea].say("resume_streaming", json!({}));
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 99);
+        let stats = world.server.stats();
+        assert_eq!((stats.frames_malformed, stats.frames_late, stats.frames_excess), (0, 0, 0));
+        assert_eq!(stats.packets_withheld, 0);
+    });
+}
+
+#[test]
+fn a_connection_ends_with_its_session() {
+    scenario(|world| {
+        let (lea, paul) = heard_over_tcp(world);
+        assert!(world.has_tunnel(lea) && world.has_tunnel(paul));
+        world.browsers[lea].say("stop_streaming", json!({}));
+        world.drop_stream(paul);
+        world.run_ms(1000);
+        // Their checks open connections that name no session.
+        for who in [lea, paul] {
+            world.browsers[who].vanish();
+        }
+        world.run_ms(1000);
+        assert!(!world.has_tunnel(lea) && !world.has_tunnel(paul));
+        assert_eq!(world.server.table_sizes().addresses, 0);
+        assert_eq!(world.server.stats().frames_undeliverable, 0);
+    });
+}
+
+#[test]
+fn udp_is_blocked_and_works_again() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        for who in [lea, paul] {
+            world.block_udp(who);
+            world.browsers[who].restart_ice();
+            world.run_ms(2000);
+            assert!(world.has_tunnel(who));
+            world.run_ms(1000);
+            assert_hears(world, paul, lea, 1000, 80);
+        }
+        for who in [paul, lea] {
+            world.unblock_udp(who);
+            world.browsers[who].restart_ice();
+            world.run_ms(1000);
+            assert_hears(world, paul, lea, 1000, 80);
+        }
+        // What is checked no more is closed.
+        world.run_ms(world.limits.unchecked_timeout.as_millis() as u64 + 1000);
+        assert!(!world.has_tunnel(lea) && !world.has_tunnel(paul));
+        assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_is_made_anew() {
+    scenario(|world| {
+        let (lea, paul) = heard_over_tcp(world);
+        for who in [lea, paul] {
+            world.drop_tunnel(who);
+            world.run_ms(5000);
+            assert!(world.has_tunnel(who));
+            assert_hears(world, paul, lea, 1000, 99);
+        }
+        assert_eq!(world.server.stats().frames_undeliverable, 0);
+    });
+}
+
+#[test]
+fn who_reads_slowly_loses_the_oldest_and_nobody_else_notices() {
+    let mut scene = Scene::new();
+    let paul = scene.world.listener("paul");
+    scene.world.block_udp(paul);
+    scene.world.settle();
+    scene.world.join(paul, "speaker");
+    scene.world.run_ms(2000);
+    let (speaker, age_max) = (scene.speaker as u16, scene.world.limits.frame_age_max);
+    let buffered = scene.world.server.table_sizes().buffered_bytes;
+
+    // Nothing is read for three seconds.
+    scene.world.stop_reading_tunnel(paul);
+    scene.world.run_ms(3000);
+    let stats = scene.world.server.stats();
+    assert!((120..130).contains(&stats.frames_late), "{}", stats.frames_late);
+    assert_eq!(stats.frames_excess, 0);
+    assert!(scene.world.server.table_sizes().buffered_bytes < buffered + 16 * 1024);
+    let before = scene.world.browsers[paul].heard.len();
+    let made = scene.world.browsers[usize::from(speaker)].made;
+    scene.world.read_tunnel(paul, 1_000_000);
+    scene.world.run_ms(1000);
+    let counters: Vec<u32> = scene.world.browsers[paul].heard[before..].iter().map(|heard| heard.counter).collect();
+    // What was in writing, then what is no older than allowed, then all.
+    let kept = (age_max.as_millis() / 20) as u32;
+    assert!(counters[0] < made - kept && (made - kept - 2..made).contains(&counters[1]), "{counters:?} {made}");
+    assert!(counters[1..].windows(2).all(|pair| pair[1] == pair[0] + 1), "{counters:?}");
+
+    // A third of what comes is read, steadily: what is heard is never older than allowed.
+    scene.world.stop_reading_tunnel(paul);
+    let before = scene.world.browsers[paul].heard.len();
+    for _ in 0..150 {
+        scene.world.run_ms(20);
+        scene.world.read_tunnel(paul, 45);
+    }
+    let speaker = &scene.world.browsers[usize::from(speaker)];
+    let heard = &scene.world.browsers[paul].heard[before..];
+    assert!((20..100).contains(&heard.len()), "{}", heard.len());
+    for heard in heard {
+        let made = speaker.made - (scene.world.now - heard.at).as_millis() as u32 / 20;
+        let age = Duration::from_millis(20) * (made - heard.counter);
+        assert!(age <= age_max + Duration::from_millis(100), "{age:?} old");
+    }
+    scene.world.read_tunnel(paul, 1_000_000);
+    scene.hears(scene.hearer, scene.speaker);
+    scene.end();
+}
+
+#[test]
+fn who_reads_nothing_takes_no_more_than_its_bound() {
+    let mut world = World::with_limits(
+        1,
+        Quality::PERFECT,
+        ecoute::config::Limits { frame_age_max: Duration::from_secs(3600), ..ecoute::config::Limits::default() },
+    );
+    let (_, paul) = heard_over_tcp(&mut world);
+    world.stop_reading_tunnel(paul);
+    world.run_ms(10_000);
+    let (frames_max, excess) = (world.limits.frames_waiting_max, world.server.stats().frames_excess);
+    assert!((500 - frames_max as u64 - 10..500 - frames_max as u64 + 20).contains(&excess), "{excess}");
+    assert!(world.server.table_sizes().buffered_bytes < frames_max * 300);
+    world.end();
+}
+
+#[test]
+fn nonsense_in_frames_ends_its_connection_alone() {
+    let (mut scene, lea, _) = Scene::with_unharmed_lea();
+    let check = scene.overhear(lea, 5000).into_iter().find(|bytes| bytes.starts_with(&[0, 1])).unwrap();
+    let mut unknown = check.clone();
+    unknown[24] ^= 1;
+    let mut unsigned = check.clone();
+    unsigned[19] ^= 1;
+    let at_once: &[(&str, Vec<u8>)] = &[
+        ("an empty frame", vec![0, 0]),
+        ("a frame that is too long", vec![8, 1]),
+        ("no STUN", framed(&[22, 254, 253, 0])),
+        ("media", framed(&[0x80; 60])),
+        ("a check of no session", framed(&unknown)),
+        ("a check, then an empty frame", [framed(&check), vec![0, 0]].concat()),
+        ("a check, then the longest length", [framed(&check), vec![255, 255]].concat()),
+    ];
+    for (name, bytes) in at_once {
+        let stranger = Stranger::asking(&mut scene.world, bytes);
+        scene.world.run_ms(20);
+        assert!(stranger.is_closed(&scene.world), "{name}");
+        scene.world.hang_up(stranger.conn);
+    }
+    assert_eq!(scene.world.server.stats().frames_malformed, at_once.len() as u64);
+
+    let in_time: &[(&str, Vec<u8>)] = &[
+        ("half a length", vec![0]),
+        ("a length", vec![0, 100]),
+        ("half a check", framed(&check)[..50].to_vec()),
+        ("a check with another's signature", framed(&unsigned)),
+        ("the longest length is no frame, but a request", vec![255, 255]),
+    ];
+    for (name, bytes) in in_time {
+        let stranger = Stranger::asking(&mut scene.world, bytes);
+        let is_request = bytes[0] == 255;
+        scene.world.run_ms(4900);
+        assert!(!stranger.is_closed(&scene.world) || is_request, "{name} is cut at once");
+        scene.world.run_ms(200);
+        stranger.read(&mut scene.world);
+        scene.world.run_ms(100);
+        assert!(stranger.is_closed(&scene.world), "{name}");
+        scene.world.hang_up(stranger.conn);
+    }
+    let silent = Stranger::connect(&mut scene.world);
+    scene.world.run_ms(5100);
+    assert!(silent.is_closed(&scene.world), "nothing at all");
+    scene.world.hang_up(silent.conn);
+    scene.end();
+}
+
+/// A check is good for its session wherever it comes from; a connection on which no other follows ends.
+#[test]
+fn one_byte_at_a_time_is_read_too() {
+    let (mut scene, _, [paul, _]) = Scene::with_lea();
+    let withheld = scene.withhold(paul, 4000);
+    let check = withheld.into_iter().find(|bytes| bytes.starts_with(&[0, 1])).expect("a client checks every 3 s");
+    let stranger = Stranger::connect(&mut scene.world);
+    for byte in framed(&check) {
+        scene.world.push(stranger.conn, &[byte]);
+        scene.world.run_ms(1);
+    }
+    let answer = stranger.read(&mut scene.world);
+    assert_eq!(answer[2..4], [1, 1], "a success response: {answer:?}");
+    scene.world.run_ms(29_000);
+    assert!(!stranger.is_closed(&scene.world));
+    scene.world.run_ms(2000);
+    assert!(stranger.is_closed(&scene.world));
+    scene.world.hang_up(stranger.conn);
+    scene.hears(scene.hearer, scene.speaker);
+    scene.end();
+}
+
+#[test]
+fn an_office_has_as_many_connections_for_media_as_sessions() {
+    let mut limits = ecoute::config::Limits::default();
+    limits.of_stranger.held_max = 2;
+    let mut world = World::with_limits(1, Quality::PERFECT, limits);
+    world.office = Some("203.0.113.9:4000".parse().unwrap());
+    let lea = world.publisher("lea");
+    world.settle();
+    let listeners: Vec<Who> = (0..6)
+        .map(|n| {
+            let who = world.listener(&format!("paul-{n}"));
+            world.block_udp(who);
+            world.settle();
+            world.join(who, "lea");
+            who
+        })
+        .collect();
+    world.run_ms(2000);
+    for who in listeners {
+        assert!(world.has_tunnel(who));
+        assert_hears(&world, who, lea, 1000, 99);
+    }
+    assert_eq!(world.server.stats().conns_over_address, 0);
+    world.end();
+}
+
+#[test]
+fn a_drain_closes_connections_for_media_after_their_last_words() {
+    scenario(|world| {
+        let (lea, paul) = heard_over_tcp(world);
+        world.drain();
+        world.run_ms(1000);
+        for who in [lea, paul] {
+            world.browsers[who].vanish();
+        }
+        world.run_ms(1000);
+        assert!(world.server.is_drained());
+        assert_eq!(world.server.stats().frames_undeliverable, 0);
+    });
+}
