@@ -5,12 +5,15 @@
 
 mod support;
 
+use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use support::{Ecoute, WAIT, program};
+use support::{Ecoute, PROGRAM, WAIT, program, run};
 use tempfile::TempDir;
 
 /// How long the program may be silent under watch; it speaks twice as often.
@@ -46,6 +49,42 @@ fn a_loop_that_hangs_says_nothing() {
     assert_eq!(manager.next(WATCHDOG), "WATCHDOG=1\n");
 }
 
+#[test]
+fn systemd_finds_no_fault_with_the_unit() {
+    let directory = TempDir::new().unwrap();
+    let unit = directory.path().join("ecoute.service");
+    let text = packaged("ecoute.service");
+    assert!(text.contains("ExecStart=/usr/bin/ecoute\n"));
+    // It looks whether the program is there.
+    fs::write(&unit, text.replace("/usr/bin/ecoute", PROGRAM)).unwrap();
+    let output = run(Command::new("systemd-analyze").arg("verify").arg(&unit));
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    // Other units of the machine are none of ours.
+    assert!(output.status.success() && !complaints.contains("ecoute"), "{complaints}");
+
+    let output =
+        run(Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=20"]).arg(&unit));
+    assert!(output.status.success(), "more exposed than 2.0 of 10: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn packaged_settings_are_options_of_the_program() {
+    let help = String::from_utf8(run(program().args(["serve", "--help"])).stdout).unwrap();
+    let help_of_link = String::from_utf8(run(program().args(["link", "--help"])).stdout).unwrap();
+    let settings = packaged("default");
+    let names: Vec<&str> = settings
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once('='))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("ECOUTE_"))
+        .collect();
+    assert!(names.len() > 3, "{names:?}");
+    for name in names {
+        let option = format!("{name}=]");
+        assert!(help.contains(&option) || help_of_link.contains(&option), "{name}");
+    }
+}
+
 /// Where systemd would listen.
 struct ServiceManager {
     socket: UnixDatagram,
@@ -66,6 +105,10 @@ impl ServiceManager {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+fn packaged(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging").join(name)).unwrap()
 }
 
 fn start_watched() -> (Ecoute, ServiceManager) {
