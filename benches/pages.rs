@@ -47,6 +47,19 @@ const STOPWATCH: &str = r"
     });
 ";
 
+/// Keeps how long the page's audio connection took from its making to its being connected, in milliseconds.
+const JOIN: &str = r"
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...rest) {
+            super(...rest);
+            const begin = performance.now();
+            this.addEventListener('connectionstatechange', () => {
+                if (this.connectionState === 'connected') window.joined ??= performance.now() - begin;
+            });
+        }
+    };
+";
+
 fn main() {
     // `cargo test --all-targets` runs this too, without `--bench`; measuring is not testing.
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -66,7 +79,9 @@ fn main() {
     };
     let phones = [("lea", tone("low.wav", 440.0)), ("tom", tone("high.wav", 880.0))];
     let desk = Chromium::start(&phones[0].1, "fr-FR");
-    measure_joins(&ecoute, &desk);
+    measure_joins("UDP", &ecoute, &desk);
+    let arguments = ["--webrtc-ip-handling-policy=disable_non_proxied_udp"];
+    measure_joins("TCP", &ecoute, &Chromium::start_with(&phones[0].1, "fr-FR", &arguments));
 
     measure_listening("on this machine", &ecoute, &phones, &desk);
     measure_the_road(&phones, &desk);
@@ -167,18 +182,20 @@ fn until_tone_ms(page: &Page<'_>) -> f64 {
     begin.elapsed().as_secs_f64() * 1000.0
 }
 
-/// Opens supervisors' pages up to their warm audio connection, and divides the server's processor time by them.
-fn measure_joins(ecoute: &Ecoute, desk: &Chromium) {
-    let mut costs = Vec::new();
+/// Opens supervisors' pages up to their warm audio connection: how long that takes, and the server's processor time.
+fn measure_joins(transport: &str, ecoute: &Ecoute, desk: &Chromium) {
+    let (mut costs, mut joins) = (Vec::new(), Vec::new());
     for round in 0..JOINS {
         let link = ecoute.link("admin", &format!("admin{round}"), "Ana");
         let before = processor_nanos(ecoute);
-        let page = desk.open(&link);
+        let page = desk.open_prepared(&link, JOIN);
         page.wait_for("document.body.dataset.audio === 'ready'");
         costs.push((processor_nanos(ecoute) - before) as f64 / 1e6);
+        joins.push(page.evaluate("joined").as_f64().unwrap());
         page.close();
     }
-    print_median("processor per join", costs);
+    print_median(&format!("join over {transport}"), joins);
+    print_median(&format!("processor per join over {transport}"), costs);
 }
 
 fn click_until_tone(page: &Page<'_>, id: &str, high: bool) -> f64 {
