@@ -29,7 +29,7 @@ pub struct CommandLine {
 #[derive(Subcommand)]
 pub enum Command {
     /// Run the server; the same as no command.
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Print a token for one user.
     Token(TokenOptions),
     /// Print a link that opens one user's page.
@@ -59,9 +59,25 @@ pub struct ServeOptions {
     #[arg(long, env = "ECOUTE_LOG", value_name = "FILTER", default_value = "info", value_parser = parse_log)]
     pub log: String,
     #[command(flatten)]
+    pub tls: TlsOptions,
+    #[command(flatten)]
     pub issuer: IssuerOptions,
     #[command(flatten)]
     pub secret: SecretOptions,
+}
+
+/// HTTPS and WSS, on the same port.
+#[derive(Args)]
+pub struct TlsOptions {
+    /// File with the certificate and those that vouch for it (PEM), for HTTPS; a new one is noticed
+    #[arg(long, env = "ECOUTE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// File with the certificate's private key (PEM)
+    #[arg(long, env = "ECOUTE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// HTTPS with a certificate made here, for a trial: browsers warn of it once
+    #[arg(long, env = "ECOUTE_TLS_SELF_SIGNED", conflicts_with = "tls_cert")]
+    pub tls_self_signed: bool,
 }
 
 /// Tokens of an identity provider, beside the own.

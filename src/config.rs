@@ -54,7 +54,19 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins besides the server's own that may open a WebSocket, as browsers write them: `https://app.example`.
     pub allowed_origins: Vec<String>,
+    pub encryption: Encryption,
     pub limits: Limits,
+}
+
+/// What is asked of clients that speak HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// Nothing: where they are encrypted, a proxy in front does it.
+    Optional,
+    /// To come encrypted; the others are sent there.
+    Required,
+    /// So, and that browsers keep to it; only with a certificate that they trust.
+    Lasting,
 }
 
 /// The bounds of tables, queues, buffers and waits.
@@ -327,6 +339,7 @@ mod tests {
                 revoked: Revoked::default(),
                 trusted_proxies: vec![],
                 allowed_origins: vec![],
+                encryption: Encryption::Optional,
                 limits: Limits::default(),
             };
             assert_eq!(config.check(), *want, "{name}");

@@ -3,6 +3,7 @@
 //! Speaks HTTP until an upgrade, then WebSocket; or ICE-TCP from its first byte on. Knows neither users nor sessions. Invariant: what waits in either
 //! direction is bounded, and every state but a healthy WebSocket ends by itself.
 
+mod encrypted;
 mod event;
 mod framed;
 mod output;
@@ -42,6 +43,10 @@ pub struct Conn {
     /// Since when more is buffered than what passes through.
     waiting: Option<Instant>,
     heard: Instant,
+    /// Whether the shell decrypts what comes and encrypts what goes.
+    is_encrypted: bool,
+    /// What the shell holds of records that are not complete, in bytes.
+    undecrypted_bytes: usize,
     ping_interval: Duration,
     /// When the first ping left that was not answered.
     pinged: Option<Instant>,
@@ -61,6 +66,8 @@ impl Conn {
             reckoned: 0,
             waiting: None,
             heard: now,
+            is_encrypted: false,
+            undecrypted_bytes: 0,
             ping_interval: limits.ping_interval,
             pinged: None,
             rtt: None,
@@ -92,8 +99,9 @@ impl Conn {
         self.heard = now;
         if let (&State::New { until }, Some(&first_byte)) = (&self.state, bytes.first()) {
             self.state = match sniff::sniff(first_byte) {
-                Protocol::Framed => State::Framed(Framed::new(until)),
-                Protocol::Http | Protocol::Tls => State::Head { received: Vec::new(), until },
+                // What is encrypted already needs no more encryption inside.
+                Protocol::Framed if !self.is_encrypted => State::Framed(Framed::new(until)),
+                Protocol::Framed | Protocol::Http | Protocol::Tls => State::Head { received: Vec::new(), until },
             };
         }
         match &mut self.state {
@@ -201,7 +209,7 @@ impl Conn {
             State::Body { request, mut received, .. } if received.len() >= request.body_bytes => {
                 take_front(&mut received, request.body_bytes);
                 self.state = State::Head { received, until: now + limits.head_timeout };
-                Some(ConnEvent::Request(*request))
+                Some(ConnEvent::Request(request))
             }
             waiting => {
                 self.state = waiting;
@@ -365,7 +373,7 @@ impl Conn {
             State::Framed(framed) => framed.held_bytes(),
             State::New { .. } | State::Closing { websocket: None, .. } | State::Dead => 0,
         };
-        let buffered = self.out.held_bytes() + input;
+        let buffered = self.out.held_bytes() + input + self.undecrypted_bytes;
         let before = mem::replace(&mut self.reckoned, buffered);
         self.waiting = (buffered > PASSING_BYTES).then(|| self.waiting.unwrap_or(now));
         (before, buffered)
@@ -380,6 +388,7 @@ impl Conn {
     pub fn abandon(&mut self) {
         self.state = State::Dead;
         self.out = Output::default();
+        self.undecrypted_bytes = 0;
     }
 
     /// Tells whether the shell must close the socket now.

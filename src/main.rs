@@ -7,21 +7,25 @@
 mod cli;
 
 use std::io::{self, IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use cli::{Command, CommandLine, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions, TokenOptions};
-use ecoute::config::{Config, ConfigError, Limits};
+use cli::{
+    Command, CommandLine, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions, TlsOptions, TokenOptions,
+};
+use ecoute::config::{Config, ConfigError, Encryption, Limits};
 use ecoute::shell::addresses::advertised;
 use ecoute::shell::logging::{self, FilterError};
 use ecoute::shell::rewrite::{RewriteError, rewrite};
 use ecoute::shell::secret::{self, SecretError};
+use ecoute::shell::self_signed::{self, SelfSignedError};
+use ecoute::shell::tls::{PEM_BYTES_MAX, Tls, TlsError};
 use ecoute::shell::watch::{FileError, Purpose, Watch, WatchedFile};
-use ecoute::shell::{self, BindError, RunError};
+use ecoute::shell::{self, BindError, RunError, Setup};
 use ecoute::token::{
     self, Claims, Issuer, KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked, RevokedError,
     Role, Scope,
@@ -37,6 +41,9 @@ const LOG_OF_COMMANDS: &str = "error";
 
 /// The list of revoked users, in the data directory.
 const REVOKED_FILE: &str = "revoked";
+
+/// The certificate of a trial and its key, in the data directory.
+const SELF_SIGNED_FILE: &str = "self-signed.pem";
 
 /// Why the program ends before its time; each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +62,12 @@ enum ProgramError {
     KeysUnreadable(FileError),
     #[error("the public key file {} can't be used: {error}", path.display())]
     Keys { path: PathBuf, error: KeysError },
+    #[error("{0}; name the certificate with --tls-cert and its key with --tls-key")]
+    PemUnreadable(FileError),
+    #[error("{0}; name two that do with --tls-cert and --tls-key")]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    SelfSigned(#[from] SelfSignedError),
     #[error("{0}: it holds the revoked users, and without it they would be let in again")]
     RevokedUnreadable(FileError),
     #[error(transparent)]
@@ -76,7 +89,7 @@ enum ProgramError {
 fn main() -> ExitCode {
     let result = match CommandLine::try_parse() {
         Err(error) => return explain_usage(&error),
-        Ok(CommandLine { command: Some(Command::Serve(options)), .. }) => serve(options),
+        Ok(CommandLine { command: Some(Command::Serve(options)), .. }) => serve(*options),
         Ok(CommandLine { command: Some(Command::Token(options)), .. }) => print_token(options),
         Ok(CommandLine { command: Some(Command::Link(options)), .. }) => print_link(options),
         Ok(CommandLine { command: Some(Command::Revoke(options)), .. }) => revoke(&options),
@@ -92,6 +105,9 @@ fn main() -> ExitCode {
         | ProgramError::Secret(_)
         | ProgramError::KeysUnreadable(_)
         | ProgramError::Keys { .. }
+        | ProgramError::PemUnreadable(_)
+        | ProgramError::Tls(_)
+        | ProgramError::SelfSigned(_)
         | ProgramError::RevokedUnreadable(_)
         | ProgramError::Revoked(_)
         | ProgramError::NotRevoked(_)
@@ -131,13 +147,21 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let issuer = load_issuer(options.issuer, &mut watched)?;
     let revoked = load_revoked(data, &mut watched)?;
     let sockets = shell::bind(options.listen)?;
+    let advertised = advertised(&options.public_address, sockets.address()).map_err(ProgramError::Addresses)?;
+    let tls = load_tls(&options.tls, data, &advertised, &mut watched)?;
+    let encryption = match &tls {
+        None => Encryption::Optional,
+        Some(_) if options.tls.tls_self_signed => Encryption::Required,
+        Some(_) => Encryption::Lasting,
+    };
     let config = Config {
-        advertised: advertised(&options.public_address, sockets.address()).map_err(ProgramError::Addresses)?,
+        advertised,
         token_secret,
         issuer,
         revoked,
         trusted_proxies: options.trusted_proxy,
         allowed_origins: options.allow_origin,
+        encryption,
         limits: Limits::default(),
     };
     config.check()?;
@@ -146,9 +170,9 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         log::info!("made a new secret, tokens of another one do not work: path={}", secret_path.display());
     }
     if io::stdout().is_terminal() {
-        print_welcome(&config.token_secret, sockets.address())?;
+        print_welcome(&config.token_secret, &page_base(sockets.address(), tls.is_some()))?;
     }
-    shell::run(sockets, config, seed, Watch::new(watched))?;
+    shell::run(Setup { sockets, watch: Watch::new(watched), tls }, config, seed)?;
     Ok(())
 }
 
@@ -163,6 +187,31 @@ fn load_issuer(
     log::info!("tokens of an identity provider are accepted: keys={}", keys.len());
     watched.push((Purpose::PublicKeys, file));
     Ok(Some(Issuer { keys, rules: options.rules() }))
+}
+
+/// Reads the certificate that is named, or the one of a trial.
+fn load_tls(
+    options: &TlsOptions,
+    data: &Path,
+    advertised: &[SocketAddr],
+    watched: &mut Vec<(Purpose, WatchedFile)>,
+) -> Result<Option<Tls>, ProgramError> {
+    let tls = if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
+        let mut read = |path: &Path, purpose| {
+            let (file, contents) = WatchedFile::open(path, PEM_BYTES_MAX).map_err(ProgramError::PemUnreadable)?;
+            watched.push((purpose, file));
+            Ok::<_, ProgramError>(contents)
+        };
+        Tls::new(read(certificate, Purpose::Certificate)?, read(key, Purpose::CertificateKey)?)?
+    } else if options.tls_self_signed {
+        let addresses: Vec<IpAddr> = advertised.iter().map(SocketAddr::ip).collect();
+        let pem = self_signed::load_or_make(&data.join(SELF_SIGNED_FILE), &addresses, None)?;
+        Tls::new(pem.clone(), pem)?
+    } else {
+        return Ok(None);
+    };
+    log::info!("certificate loaded: sha256={}", tls.fingerprint());
+    Ok(Some(tls))
 }
 
 /// Reads the list of revoked users; until somebody is revoked there is none.
@@ -189,11 +238,10 @@ fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
 }
 
 /// Prints what a newcomer needs to hear something: one link for each side.
-fn print_welcome(token_secret: &[u8], bound: SocketAddr) -> io::Result<()> {
-    let base = page_base(bound);
+fn print_welcome(token_secret: &[u8], base: &str) -> io::Result<()> {
     let link = |role, id: &str, name: &str| {
         let claims = claims(role, id.to_owned(), Some(name.to_owned()), PRINTED_LINK_TTL);
-        link(&base, role, &token::mint(token_secret, &claims))
+        link(base, role, &token::mint(token_secret, &claims))
     };
     let program = std::env::args().next().unwrap_or_else(|| "ecoute".to_owned());
     let supervisor = link(Role::Admin, "paul", "Paul D.").unwrap_or_default();
@@ -208,12 +256,13 @@ fn print_welcome(token_secret: &[u8], bound: SocketAddr) -> io::Result<()> {
 }
 
 /// Returns where a browser on this machine finds the pages.
-fn page_base(bound: SocketAddr) -> String {
+fn page_base(bound: SocketAddr, has_tls: bool) -> String {
+    let scheme = if has_tls { "https" } else { "http" };
     let ip = bound.ip().to_canonical();
     if ip.is_unspecified() || ip.is_loopback() {
-        return format!("http://localhost:{}", bound.port());
+        return format!("{scheme}://localhost:{}", bound.port());
     }
-    format!("http://{}", SocketAddr::new(ip, bound.port()))
+    format!("{scheme}://{}", SocketAddr::new(ip, bound.port()))
 }
 
 fn print_token(options: TokenOptions) -> Result<(), ProgramError> {
@@ -289,7 +338,7 @@ mod tests {
             ("[2001:db8::1]:1", "http://[2001:db8::1]:1"),
         ];
         for (bound, want) in cases {
-            assert_eq!(page_base(bound.parse().unwrap()), want);
+            assert_eq!(page_base(bound.parse().unwrap(), false), want);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use ecoute::config::{Config, Limits};
+use ecoute::config::{Config, Encryption, Limits};
 use ecoute::outbox::{Ends, Outbox};
 use ecoute::server::Server;
 use ecoute::token::{self, Claims, Revoked, Role};
@@ -30,6 +30,10 @@ fn exchange(server: &mut Server, now: Instant, bytes: &str) -> (String, bool) {
 }
 
 fn server() -> (Server, Instant) {
+    server_with(Encryption::Optional, Limits::default())
+}
+
+fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
     let config = Config {
         advertised: vec!["192.0.2.1:8080".parse().unwrap()],
         token_secret: SECRET.to_vec(),
@@ -37,7 +41,8 @@ fn server() -> (Server, Instant) {
         revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec!["https://app.example".into()],
-        limits: Limits::default(),
+        encryption,
+        limits,
     };
     let now = Instant::now();
     (Server::new(config, [7; 32], now, SystemTime::now()), now)
@@ -205,4 +210,95 @@ fn half_a_request_is_told_that_it_took_too_long() {
     // A client that does not read even that is closed all the same.
     server.handle_timeout(due + Duration::from_secs(3), &mut out);
     assert!(server.should_close(conn));
+}
+
+#[test]
+fn who_comes_plain_is_sent_to_https() {
+    let upgrade =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n";
+    let lasting = "Strict-Transport-Security: max-age=2592000\r\n";
+    let get = |target: &str, host: &str| format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{upgrade}\r\n");
+    let from = |origin: &str| format!("GET /ws HTTP/1.1\r\nHost: here\r\nOrigin: {origin}\r\n{upgrade}\r\n");
+    let cases: &[(&str, Encryption, bool, String, &str, &str)] = &[
+        ("allowed", Encryption::Optional, false, get("/", "here"), "200", "text/html"),
+        ("plain", Encryption::Required, false, get("/", "here"), "308", "Location: https://here/\r\n"),
+        (
+            "path",
+            Encryption::Lasting,
+            false,
+            get("/a%20b?c=d", "h:8"),
+            "308",
+            "Location: https://h:8/a%20b?c=d\r\n",
+        ),
+        ("target", Encryption::Required, false, get("http://x/a", "here"), "308", "Location: https://x/a\r\n"),
+        ("websocket", Encryption::Required, false, get("/ws", "here"), "308", "Location: https://here/ws\r\n"),
+        ("another's health", Encryption::Required, false, get("/health", "here"), "308", "https://here/health\r\n"),
+        ("no host", Encryption::Required, false, "GET / HTTP/1.0\r\n\r\n".into(), "400", "Connection: close"),
+        ("no path", Encryption::Required, false, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".into(), "400", "close"),
+        ("encrypted", Encryption::Required, true, get("/", "here"), "200", "text/html"),
+        ("frames inside of TLS", Encryption::Required, true, "\0\x14".into(), "400", "close"),
+        ("keeps to it", Encryption::Lasting, true, get("/", "here"), "200", lasting),
+        ("own page", Encryption::Required, true, from("https://here"), "101", "Upgrade: websocket"),
+        ("a page that came plain", Encryption::Required, true, from("http://here"), "403", "origin_refused"),
+        ("a page behind a proxy", Encryption::Optional, false, from("https://here"), "101", "Upgrade: websocket"),
+        ("allowed page", Encryption::Required, true, from("https://app.example"), "101", "Upgrade: websocket"),
+    ];
+    for (name, encryption, is_encrypted, bytes, status, part) in cases {
+        let (mut server, now) = server_with(*encryption, Limits::default());
+        let mut out = Outbox::new();
+        let conn = server.handle_accept(now, ends(), &mut out).unwrap();
+        if *is_encrypted {
+            server.handle_secured(now, conn, &mut out);
+        }
+        server.handle_bytes(now, conn, bytes.as_bytes(), &mut out);
+        let answer = String::from_utf8_lossy(server.pending_write(conn)).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+        assert!(answer.contains(part), "{name}: {answer}");
+        let may_last = *name == "keeps to it";
+        assert_eq!(answer.contains("Strict-Transport-Security"), may_last, "{name}: {answer}");
+    }
+    let (mut server, now) = server_with(Encryption::Lasting, Limits::default());
+    let mut out = Outbox::new();
+    let conn = server.handle_accept(now, ends(), &mut out).unwrap();
+    server.handle_secured(now, conn, &mut out);
+    server.handle_bytes(now, conn, get("/", "here:8443").as_bytes(), &mut out);
+    let answer = String::from_utf8_lossy(server.pending_write(conn)).into_owned();
+    assert!(!answer.contains("Strict-Transport-Security"), "it would be for port 80 too: {answer}");
+}
+
+#[test]
+fn a_handshake_and_the_first_request_have_five_seconds_each() {
+    let (mut server, now) = server_with(Encryption::Required, Limits::default());
+    let mut out = Outbox::new();
+    let after = |ms: u64| now + Duration::from_millis(ms);
+    let silent = server.handle_accept(now, ends(), &mut out).unwrap();
+    let slow = server.handle_accept(now, ends(), &mut out).unwrap();
+    server.handle_secured(after(4900), slow, &mut out);
+    server.handle_timeout(after(5001), &mut out);
+    assert!(server.should_close(silent) && !server.should_close(slow));
+    server.handle_timeout(after(9899), &mut out);
+    assert!(!server.should_close(slow));
+    server.handle_timeout(after(9901), &mut out);
+    assert!(server.should_close(slow));
+}
+
+#[test]
+fn what_is_not_decrypted_counts_as_buffered() {
+    let limits = Limits { buffered_bytes_max: 100_000, ..Limits::default() };
+    let (mut server, now) = server_with(Encryption::Required, limits);
+    let mut out = Outbox::new();
+    let mut accept = |server: &mut Server| server.handle_accept(now, ends(), &mut out).unwrap();
+    let (first, second) = (accept(&mut server), accept(&mut server));
+    server.handle_undecrypted(now, first, 60_000);
+    server.handle_undecrypted(now + Duration::from_millis(1), second, 30_000);
+    server.handle_timeout(now + Duration::from_millis(2), &mut out);
+    assert!(!server.should_close(first));
+    assert_eq!(server.table_sizes().buffered_bytes, 90_000);
+    server.handle_undecrypted(now + Duration::from_millis(3), second, 60_000);
+    server.handle_timeout(now + Duration::from_millis(4), &mut out);
+    assert!(server.should_close(first) && !server.should_close(second), "the one that waited longest");
+    assert_eq!(server.stats().conns_cut_for_room, 1);
+    server.handle_hangup(now, first, &mut out);
+    server.handle_hangup(now, second, &mut out);
+    assert_eq!(server.table_sizes().buffered_bytes, 0);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const KNOWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "shell", "token"]),
     ("cli", &["shell", "token"]),
-    ("shell", &["server"]),
+    ("shell", &["server", "wire"]),
     ("server", &["arrivals", "broadcast", "conn", "demux", "egress", "peer", "quota", "token", "web", "wire"]),
     ("broadcast", &["arrivals", "level", "wire"]),
     ("arrivals", &["wire"]),

@@ -11,7 +11,7 @@ use crate::wire::websocket::WebsocketError;
 /// What a client did.
 #[derive(Debug)]
 pub enum ConnEvent {
-    Request(Request),
+    Request(Box<Request>),
     /// A request that can't be served; the conn must be told and closed.
     BadRequest(HttpError),
     /// Requests wait until the client has read the answers before them.

@@ -100,7 +100,7 @@ fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Sai
                 ConnEvent::Request(request) => {
                     let response = Response::new(Status::Ok).body("text/plain", b"hello");
                     conn.respond(now, Some(&request), response, &limits);
-                    said.push(Said::Request(Box::new(request)));
+                    said.push(Said::Request(request));
                 }
                 ConnEvent::BadRequest(error) => {
                     conn.respond(now, None, Response::new(error.status()), &limits);

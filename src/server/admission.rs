@@ -105,6 +105,11 @@ impl Server {
         self.idle.cancel(conn);
     }
 
+    /// Tells whether a conn comes from this machine.
+    pub(super) fn is_local(&self, conn: ConnKey) -> bool {
+        self.visitors.get(conn).is_some_and(|visitor| visitor.remote.is_loopback())
+    }
+
     /// Takes it that a conn is gone.
     pub(super) fn dismiss(&mut self, now: Instant, conn: ConnKey) {
         self.release(now, conn);

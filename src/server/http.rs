@@ -1,4 +1,4 @@
-//! Answers HTTP requests: health, status, the pages, and the upgrade to a WebSocket.
+//! Answers HTTP requests: health, status, the pages, the upgrade to a WebSocket, and the way to HTTPS.
 
 use std::time::Instant;
 
@@ -7,11 +7,17 @@ use serde::Serialize;
 
 use super::Server;
 use super::signaling::RETRY_AFTER_S;
+use crate::config::Encryption;
+use crate::conn::Conn;
 use crate::keys::ConnKey;
+use crate::outbox::Outbox;
 use crate::token::Role;
 use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::signaling::Presence;
+
+/// For 30 days, which is short enough to find back from a mistake.
+const STRICT_TRANSPORT_SECURITY: &str = "max-age=2592000";
 
 const JSON: &str = "application/json";
 
@@ -26,6 +32,9 @@ impl Server {
         if let Err(status) = self.identify(now, conn, request) {
             self.stats.requests_malformed += u64::from(status == Status::BadRequest);
             return self.respond_status(now, conn, status);
+        }
+        if self.must_encrypt(conn, request) {
+            return self.redirect(now, conn, request);
         }
         if request.method == "OPTIONS" {
             let preflight = Response::new(Status::NoContent)
@@ -49,6 +58,45 @@ impl Server {
         }
     }
 
+    /// Takes it that the shell decrypts what a TCP client sends, from its next byte on.
+    pub fn handle_secured(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        self.now = now;
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.secured(now, &self.config.limits);
+        }
+        self.settle_conn(conn, out);
+    }
+
+    /// Takes it that the shell holds so many bytes of a TCP client that it can't decrypt yet: they count like what the
+    /// conn itself has buffered.
+    pub fn handle_undecrypted(&mut self, now: Instant, conn: ConnKey, bytes: usize) {
+        self.now = now;
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.set_undecrypted(bytes);
+        }
+        self.reckon(conn);
+    }
+
+    /// Tells whether a client must come back encrypted; what watches the server's health on its own machine need not.
+    fn must_encrypt(&self, conn: ConnKey, request: &Request) -> bool {
+        let is_required = match self.config.encryption {
+            Encryption::Optional => false,
+            Encryption::Required | Encryption::Lasting => true,
+        };
+        let is_plain = self.conns.get(conn).is_some_and(|client| !client.is_encrypted());
+        is_required && is_plain && !(request.path == "/health" && self.is_local(conn))
+    }
+
+    /// Sends a client to the same place over HTTPS, on the port that it has found: it speaks both.
+    fn redirect(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+        let Some(host) = request.host.as_deref().filter(|_| request.path.starts_with('/')) else {
+            return self.respond_status(now, conn, Status::BadRequest);
+        };
+        let location = format!("https://{host}{}{}", request.path, request.query);
+        let response = Response::new(Status::PermanentRedirect).header("Location", &location);
+        self.respond(now, conn, request, response);
+    }
+
     /// Answers with a status alone and closes.
     pub(super) fn respond_status(&mut self, now: Instant, conn: ConnKey, status: Status) {
         self.answer(now, conn, None, with_retry(Response::new(status), status));
@@ -69,7 +117,7 @@ impl Server {
     }
 
     fn on_upgrade(&mut self, now: Instant, conn: ConnKey, request: &Request) {
-        if !self.is_allowed_origin(request) {
+        if !self.is_allowed_origin(conn, request) {
             let text = "start the server with --allow-origin for this origin";
             return self.refuse(now, conn, request, Status::Forbidden, "origin_refused", text);
         }
@@ -84,10 +132,12 @@ impl Server {
     }
 
     /// Tells whether a page of this origin may talk to the server; programs send none.
-    fn is_allowed_origin(&self, request: &Request) -> bool {
+    fn is_allowed_origin(&self, conn: ConnKey, request: &Request) -> bool {
         let Some(origin) = request.origin.as_deref() else { return true };
-        let own = origin.split_once("://").map(|(_, authority)| authority);
-        let is_own = own.is_some() && own == request.host.as_deref();
+        // Where a proxy decrypts, a page's scheme says nothing.
+        let is_encrypted = self.conns.get(conn).is_some_and(Conn::is_encrypted);
+        let own = origin.split_once("://").filter(|(scheme, _)| *scheme == "https" || !is_encrypted);
+        let is_own = own.is_some_and(|(_, authority)| Some(authority) == request.host.as_deref());
         is_own || self.config.allowed_origins.iter().any(|allowed| allowed == origin)
     }
 
@@ -196,9 +246,20 @@ impl Server {
         self.respond(now, conn, request, response);
     }
 
+    /// Tells whether a browser may be asked to keep to HTTPS: it would on all ports of the host, whoever serves them, so
+    /// not of one that is named with a port (RFC 6797 §8.3).
+    fn is_lasting(&self, conn: ConnKey, request: &Request) -> bool {
+        let is_encrypted = self.conns.get(conn).is_some_and(Conn::is_encrypted);
+        let is_default_port = request.host.as_deref().is_some_and(|host| !host.contains(':'));
+        self.config.encryption == Encryption::Lasting && is_encrypted && is_default_port
+    }
+
     /// Adds what every response carries.
     fn respond(&mut self, now: Instant, conn: ConnKey, request: &Request, response: Response<'_>) {
         let mut response = response.header("X-Content-Type-Options", "nosniff").header("Vary", "Origin");
+        if self.is_lasting(conn, request) {
+            response = response.header("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY);
+        }
         if let Some(origin) = request.origin.as_deref()
             && self.config.allowed_origins.iter().any(|allowed| allowed == origin)
         {

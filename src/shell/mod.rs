@@ -9,8 +9,11 @@ pub mod logging;
 mod notify;
 pub mod rewrite;
 pub mod secret;
+pub mod self_signed;
 mod shutdown;
+mod stream;
 mod tcp;
+pub mod tls;
 mod udp;
 pub mod watch;
 
@@ -28,6 +31,7 @@ use crate::server::Server;
 use notify::Notify;
 use shutdown::Signals;
 use tcp::Tcp;
+use tls::Tls;
 use udp::{Udp, UdpCounters};
 use watch::{Purpose, Watch};
 
@@ -70,6 +74,14 @@ pub struct Sockets {
     address: SocketAddr,
 }
 
+/// What the loop runs with besides the core's configuration.
+pub struct Setup {
+    pub sockets: Sockets,
+    pub watch: Watch,
+    /// What clients may come encrypted with.
+    pub tls: Option<Tls>,
+}
+
 /// Why the sockets could not be opened, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -104,16 +116,16 @@ pub fn bind(listen: SocketAddr) -> Result<Sockets, BindError> {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s. Changes of the files in `watch` take
+/// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s. Changes of the files that are watched take
 /// effect while it runs.
 ///
 /// # Errors
 /// [`RunError`] where the system's poll fails.
-pub fn run(sockets: Sockets, config: Config, seed: [u8; 32], watch: Watch) -> Result<(), RunError> {
+pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError> {
     let files_max = raise_file_limit();
-    let address = sockets.address;
+    let address = setup.sockets.address;
     let advertised = config.advertised.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
-    let mut shell = Shell::new(sockets, Server::new(config, seed, monotonic(), wall()), watch, files_max)?;
+    let mut shell = Shell::new(setup, Server::new(config, seed, monotonic(), wall()), files_max)?;
     log::info!("listening address={address} advertised={advertised}");
     shell.notify.on_ready();
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
@@ -177,10 +189,11 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(sockets: Sockets, server: Server, watch: Watch, files_max: usize) -> io::Result<Shell> {
+    fn new(setup: Setup, server: Server, files_max: usize) -> io::Result<Shell> {
+        let Setup { sockets, watch, tls } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
-        let tcp = Tcp::new(sockets.tcp, poll.registry(), TCP, files_max)?;
+        let tcp = Tcp::new(sockets.tcp, poll.registry(), TCP, files_max, tls)?;
         let mut udp = Udp::new(sockets.udp)?;
         poll.registry().register(udp.source(), UDP, Interest::READABLE)?;
         Ok(Shell {
@@ -281,11 +294,17 @@ impl Shell {
     }
 
     fn on_changed_files(&mut self, now: Instant) {
+        let (mut certificate, mut key) = (None, None);
         for (purpose, contents) in self.watch.poll(now) {
             match purpose {
                 Purpose::PublicKeys => self.server.handle_public_keys(&contents),
                 Purpose::Revoked => self.server.handle_revoked(now, &contents, &mut self.outbox),
+                Purpose::Certificate => certificate = Some(contents),
+                Purpose::CertificateKey => key = Some(contents),
             }
+        }
+        if certificate.is_some() || key.is_some() {
+            self.tcp.renew_certificate(certificate, key);
         }
     }
 

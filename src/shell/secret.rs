@@ -111,7 +111,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], SecretError> {
 }
 
 /// Writes under another name and gives the final one only to the complete file; one that exists by then stays.
-fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+pub(super) fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
     let suffix: [u8; 8] = random().map_err(io::Error::other)?;
     let directory = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,

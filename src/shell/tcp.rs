@@ -1,6 +1,6 @@
 //! Accepts TCP clients and moves their bytes between sockets and the core.
 //!
-//! Knows nothing of HTTP or WebSocket, and holds no bytes between turns: queues are the core's. Readiness is
+//! Knows nothing of HTTP or WebSocket, nor of TLS, and holds no bytes between turns: queues are the core's. Readiness is
 //! edge-triggered, so it is remembered here until a call would block. Invariant: each key in `streams` is one that
 //! the core gave out and that was not hung up yet.
 
@@ -18,6 +18,8 @@ use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Socket, Type};
 
 use super::addresses::canonical;
+use super::stream::{Progress, Stream};
+use super::tls::Tls;
 use super::{TCP_TIME_PER_TURN, Turn, monotonic};
 use crate::keys::ConnKey;
 use crate::outbox::{Ends, Outbox};
@@ -38,9 +40,6 @@ const READS_PER_TURN: usize = 128;
 
 /// How much one read takes, in bytes.
 const READ_BYTES: usize = 16 * 1024;
-
-/// How much is written to one client before others have their turn, in bytes.
-const WRITE_BYTES_PER_FLUSH: usize = 512 * 1024;
 
 /// How long accepting rests after an error, which is mostly a lack of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -71,6 +70,8 @@ pub(super) struct Tcp {
     ended: Vec<ConnKey>,
     lingering: VecDeque<(Instant, TcpStream)>,
     accepting: Accepting,
+    /// What clients may come encrypted with.
+    tls: Option<Tls>,
     /// Clients and lingering sockets at one time.
     sockets_max: usize,
     buffer: Box<[u8]>,
@@ -85,17 +86,6 @@ enum Accepting {
     Ready,
     /// The last call failed; somebody may wait.
     Resting { until: Instant },
-}
-
-struct Stream {
-    socket: TcpStream,
-    /// Stands in `Tcp::readable`.
-    is_queued: bool,
-    /// Stands in `Tcp::unflushed`.
-    is_unflushed: bool,
-    is_writable: bool,
-    /// The client sent its last byte; it is hung up once what it asked for is written.
-    has_ended: bool,
 }
 
 /// Opens a non-blocking listener on `address`; one on `[::]` takes IPv4 too.
@@ -130,6 +120,7 @@ impl Tcp {
         registry: &Registry,
         token: Token,
         files_max: usize,
+        tls: Option<Tls>,
     ) -> io::Result<Tcp> {
         let mut listener = TcpListener::from_std(listener);
         registry.register(&mut listener, token, Interest::READABLE)?;
@@ -142,6 +133,7 @@ impl Tcp {
             ended: Vec::new(),
             lingering: VecDeque::new(),
             accepting: Accepting::Idle,
+            tls,
             sockets_max: files_max.saturating_sub(RESERVED_FILES).max(files_max / 2),
             buffer: vec![0; READ_BYTES].into(),
         })
@@ -167,6 +159,15 @@ impl Tcp {
         if event.is_writable() || event.is_write_closed() || event.is_error() {
             stream.is_writable = true;
             out.touch(conn);
+        }
+    }
+
+    /// Takes what changed in the files of the certificate: who connects from now on gets the new one, if it is of use.
+    pub(super) fn renew_certificate(&mut self, certificate: Option<Vec<u8>>, key: Option<Vec<u8>>) {
+        let Some(tls) = &mut self.tls else { return };
+        match tls.renew(certificate, key) {
+            Ok(()) => log::info!("certificate renewed: sha256={}", tls.fingerprint()),
+            Err(error) => log::error!("{error}; the one from before stays: sha256={}", tls.fingerprint()),
         }
     }
 
@@ -220,16 +221,14 @@ impl Tcp {
             }
             let Some(conn) = self.readable.pop_front() else { return };
             let Some(stream) = self.streams.get_mut(conn) else { continue };
-            match stream.socket.read(&mut self.buffer) {
-                Ok(0) => {
+            match stream.read(turn, conn, &mut self.buffer, self.tls.as_ref()) {
+                // Only a read that would block ends readiness: an end of stream may wait behind these bytes.
+                Ok(Progress::More) => self.readable.push_back(conn),
+                Ok(Progress::Ended) => {
                     stream.has_ended = true;
                     self.ended.push(conn);
                 }
-                Ok(length) => {
-                    // Only a read that would block ends readiness: an end of stream may wait behind these bytes.
-                    self.readable.push_back(conn);
-                    turn.server.handle_bytes(turn.now, conn, &self.buffer[..length], turn.out);
-                }
+                Ok(Progress::Broken) => self.close(turn, conn),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => stream.is_queued = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => self.readable.push_back(conn),
                 Err(error) => {
@@ -274,11 +273,7 @@ impl Tcp {
         let Some(stream) = self.streams.get_mut(conn) else { return };
         stream.is_unflushed = false;
         match stream.write_pending(turn, conn, until) {
-            Ok(()) if turn.server.should_close(conn) => {
-                if let Some(stream) = self.hang_up(turn, conn) {
-                    self.linger(turn.now, stream.socket);
-                }
-            }
+            Ok(()) if turn.server.should_close(conn) => self.close(turn, conn),
             Ok(()) if stream.has_ended && turn.server.pending_write(conn).is_empty() => {
                 self.hang_up(turn, conn);
             }
@@ -321,10 +316,7 @@ impl Tcp {
             turn.server.handle_hangup(turn.now, conn, turn.out);
             return;
         }
-        self.streams.insert(
-            conn,
-            Stream { socket, is_queued: false, is_unflushed: false, is_writable: true, has_ended: false },
-        );
+        self.streams.insert(conn, Stream::new(socket, self.tls.is_some()));
     }
 
     fn rest_from_accepting(&mut self, now: Instant, error: &io::Error) {
@@ -337,10 +329,18 @@ impl Tcp {
 
     fn hang_up(&mut self, turn: &mut Turn<'_>, conn: ConnKey) -> Option<Stream> {
         let mut stream = self.streams.remove(conn)?;
+        stream.say_goodbye();
         // Closing removes it from the poll anyway; a lingering one shall cause no more events.
         let _ = self.registry.deregister(&mut stream.socket);
         turn.server.handle_hangup(turn.now, conn, turn.out);
         Some(stream)
+    }
+
+    /// Hangs up, and lets the client read why.
+    fn close(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
+        if let Some(stream) = self.hang_up(turn, conn) {
+            self.linger(turn.now, stream.socket);
+        }
     }
 
     /// Lets a client read our last bytes before its socket closes.
@@ -355,33 +355,6 @@ impl Tcp {
             self.lingering.pop_front();
         }
         self.lingering.push_back((now + LINGER, socket));
-    }
-}
-
-impl Stream {
-    fn write_pending(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<()> {
-        let mut written = 0;
-        while self.is_writable {
-            let bytes = turn.server.pending_write(conn);
-            if bytes.is_empty() {
-                break;
-            }
-            // The core serves what waited for this write, which may cost more than the write.
-            if written >= WRITE_BYTES_PER_FLUSH || (written > 0 && monotonic() >= until) {
-                turn.out.touch(conn);
-                break;
-            }
-            match self.socket.write(bytes) {
-                Ok(length) => {
-                    written += length;
-                    turn.server.handle_written(turn.now, conn, length, turn.out);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
     }
 }
 

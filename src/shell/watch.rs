@@ -49,6 +49,10 @@ pub enum Purpose {
     PublicKeys,
     /// The list of revoked users.
     Revoked,
+    /// The certificate of HTTPS.
+    Certificate,
+    /// Its private key.
+    CertificateKey,
 }
 
 /// All files that are watched.

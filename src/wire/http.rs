@@ -15,6 +15,8 @@ pub struct Request {
     pub method: String,
     /// The path, percent-encoded as it came; the query is cut off.
     pub path: String,
+    /// The query with its question mark; empty without one.
+    pub query: String,
     pub host: Option<String>,
     pub origin: Option<String>,
     /// What follows `Bearer ` in `Authorization`.
@@ -80,9 +82,15 @@ pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(R
     }
     let is_1_1 = head.version == Some(1);
     let method = head.method.unwrap_or_default();
-    let (authority, path) = split_target(method, head.path.unwrap_or_default()).ok_or(HttpError::Malformed)?;
-    let mut request =
-        Request { method: method.to_owned(), path: path.to_owned(), keep_alive: is_1_1, ..Request::default() };
+    let Target { authority, path, query } =
+        split_target(method, head.path.unwrap_or_default()).ok_or(HttpError::Malformed)?;
+    let mut request = Request {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        keep_alive: is_1_1,
+        ..Request::default()
+    };
     let mut upgrade = Upgrade::default();
     let mut body = Body::default();
     for header in head.headers.iter() {
@@ -113,21 +121,29 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
     head.iter().any(|&byte| std::mem::replace(&mut before, byte) != b'\r' && byte == b'\n')
 }
 
-/// Returns the host that a request's target names, if it does, and its path without the query (RFC 9112 §3.2).
-fn split_target<'a>(method: &str, target: &'a str) -> Option<(Option<&'a str>, &'a str)> {
+/// What a request asks for.
+struct Target<'a> {
+    /// The host that it names, if it does.
+    authority: Option<&'a str>,
+    path: &'a str,
+    query: &'a str,
+}
+
+/// Reads a request's target in all its forms (RFC 9112 §3.2).
+fn split_target<'a>(method: &str, target: &'a str) -> Option<Target<'a>> {
     if !target.is_ascii() || target.contains('#') {
         return None;
     }
-    let without_query = target.split('?').next()?;
+    let (without_query, query) = target.split_at(target.find('?').unwrap_or(target.len()));
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
-        return Some((None, without_query));
+        return Some(Target { authority: None, path: without_query, query });
     }
     let (scheme, rest) = without_query.split_once("://")?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return None;
     }
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    Some((Some(authority), if path.is_empty() { "/" } else { path }))
+    Some(Target { authority: Some(authority), path: if path.is_empty() { "/" } else { path }, query })
 }
 
 /// Tells whether a text has the shape of a host, and maybe a port (RFC 3986 §3.2, without a user).
@@ -241,6 +257,7 @@ pub enum Status {
     Ok,
     NoContent,
     NotModified,
+    PermanentRedirect,
     BadRequest,
     Unauthorized,
     Forbidden,
@@ -262,6 +279,7 @@ impl Status {
             Status::Ok => "200 OK",
             Status::NoContent => "204 No Content",
             Status::NotModified => "304 Not Modified",
+            Status::PermanentRedirect => "308 Permanent Redirect",
             Status::BadRequest => "400 Bad Request",
             Status::Unauthorized => "401 Unauthorized",
             Status::Forbidden => "403 Forbidden",
@@ -347,7 +365,7 @@ mod tests {
     fn reads_a_request_and_leaves_the_next() {
         let text = "GET /health?x=1 HTTP/1.1\r\nHost: a\r\nAuthorization: bearer  t.o.k \r\n\r\nGET";
         let (request, head_bytes) = parse(text).unwrap().unwrap();
-        assert_eq!(request.path, "/health");
+        assert_eq!((request.path.as_str(), request.query.as_str()), ("/health", "?x=1"));
         assert_eq!(request.bearer.as_deref(), Some("t.o.k"));
         assert!(request.keep_alive && request.body_bytes == 0);
         assert_eq!(head_bytes, text.len() - 3);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ecoute::config::{Config, Limits};
+use ecoute::config::{Config, Encryption, Limits};
 use ecoute::keys::ConnKey;
 use ecoute::outbox::{AuditEntry, AuditEvent, Ends, Item, Outbox, Path};
 use ecoute::server::{Server, TableSizes};
@@ -695,6 +695,7 @@ fn config(limits: &Limits) -> Config {
         revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec![],
+        encryption: Encryption::Optional,
         limits: limits.clone(),
     }
 }

@@ -29,7 +29,7 @@ pub fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
 }
 
 /// Reads one response, and not a byte of the next.
-pub fn read_response(client: &mut BufReader<TcpStream>) -> (u16, String) {
+pub fn read_response(client: &mut impl BufRead) -> (u16, String) {
     let mut line = String::new();
     client.read_line(&mut line).unwrap();
     let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("no status: {line:?}")).parse().unwrap();
@@ -52,8 +52,12 @@ pub fn read_response(client: &mut BufReader<TcpStream>) -> (u16, String) {
 
 /// Opens a WebSocket and registers; returns it and the first answer.
 pub fn register(address: SocketAddr, token: &str) -> (WebSocket<TcpStream>, Value) {
-    let stream = connect(address).into_inner();
-    let (mut websocket, _) = tungstenite::client(format!("ws://{address}/ws"), stream).unwrap();
+    register_on(connect(address).into_inner(), token)
+}
+
+/// Does the same over a connection that is open already.
+pub fn register_on<S: Read + Write>(stream: S, token: &str) -> (WebSocket<S>, Value) {
+    let (mut websocket, _) = tungstenite::client("ws://localhost/ws", stream).unwrap();
     let register = json!({"event": "register_user", "data": {"token": token, "page": "p1"}});
     websocket.send(Message::text(register.to_string())).unwrap();
     loop {
@@ -64,7 +68,7 @@ pub fn register(address: SocketAddr, token: &str) -> (WebSocket<TcpStream>, Valu
 }
 
 /// Returns the code with which the server closes a WebSocket.
-pub fn close_code(websocket: &mut WebSocket<TcpStream>) -> u16 {
+pub fn close_code<S: Read + Write>(websocket: &mut WebSocket<S>) -> u16 {
     loop {
         match websocket.read().unwrap() {
             Message::Close(frame) => return frame.unwrap().code.into(),

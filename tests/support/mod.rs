@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod issuer;
+pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -207,6 +208,13 @@ pub fn run(command: &mut Command) -> Output {
         thread::sleep(Duration::from_millis(2));
     }
     child.wait_with_output().unwrap()
+}
+
+/// Returns how much memory of a process is in use, in bytes.
+pub fn resident_bytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 /// Returns how much processor time a process used until now.
