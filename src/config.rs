@@ -3,16 +3,17 @@
 //! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
 //!
 //! # Memory
-//! At all bounds at once the server takes 503 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
+//! At all bounds at once the server takes 506 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
 //! says is in use falls by so much for each when the core is dropped):
 //!
 //! | what | so many | bytes each | MB |
 //! |---|---|---|---|
 //! | sessions, connected and hearing somebody | 4096 | 73,800 | 302 |
-//! | their offers, kept for restarts, beyond a browser's | 4096 | 12,288 | 50 |
-//! | their addresses, beyond the first | 4096 × 15 | 710 | 44 |
+//! | their offers, kept for restarts, and what restarts add | 16 Mi + 4096 × 512 | 1 | 19 |
+//! | their addresses, beyond the first | 4096 × 15 | 820 | 50 |
 //! | conns with a user whose scope fills the token | 4096 | 10,900 | 45 |
-//! | what all conns together have buffered | 32 Mi | 1 | 34 |
+//! | their TLS | 4096 | 8,860 | 36 |
+//! | what all conns together have buffered | 24 Mi | 1 | 25 |
 //! | datagrams of the unconnected | 4096 | 2,160 | 9 |
 //! | wishes with the longest ids, names and reasons | 8192 | 1,000 | 8 |
 //! | salespeople with the longest names and infos | 1024 | 3,100 | 3 |
@@ -138,6 +139,8 @@ pub struct Limits {
     pub peers_max: usize,
     /// A WebRTC offer, in bytes; browsers write about 4000. It is kept as long as its session.
     pub offer_bytes_max: usize,
+    /// Offers of all WebRTC sessions, in bytes: as they are kept, of browsers about 2000 each.
+    pub offers_bytes_max: usize,
     /// Remote addresses of one WebRTC session at one time; the oldest is forgotten.
     pub addresses_per_peer_max: usize,
     /// Remote addresses of one WebRTC session in its life; checks from more are not answered.
@@ -201,7 +204,7 @@ impl Default for Limits {
             message_bytes_max: 64 * 1024,
             message_rate: Rate::per_second(20, 60),
             conn_queue_bytes_max: 256 * 1024,
-            buffered_bytes_max: 32 * 1024 * 1024,
+            buffered_bytes_max: 24 * 1024 * 1024,
             ping_interval: Duration::from_secs(15),
             page_ping_interval: Duration::from_secs(3),
             conn_silence: Duration::from_secs(40),
@@ -217,6 +220,7 @@ impl Default for Limits {
             commercial_info_bytes_max: 1024,
             peers_max: 4096,
             offer_bytes_max: 12 * 1024,
+            offers_bytes_max: 16 * 1024 * 1024,
             addresses_per_peer_max: 8,
             addresses_per_peer_life_max: 16,
             packet_rate: Rate::per_second(200, 400),
@@ -292,9 +296,10 @@ mod tests {
         let rows = limits.of_stranger.rows_max + limits.of_user.rows_max;
         let bytes = [
             limits.peers_max * 73_800,
-            limits.peers_max * limits.offer_bytes_max,
-            limits.peers_max * (limits.addresses_per_peer_life_max - 1) * 710,
+            limits.offers_bytes_max + limits.peers_max * 512,
+            limits.peers_max * (limits.addresses_per_peer_life_max - 1) * 820,
             limits.conns_max * 10_900,
+            limits.conns_max * 8860,
             limits.buffered_bytes_max,
             limits.unconnected_queue_max * (DATAGRAM_BYTES_MAX + 112),
             limits.wishes_max * 1000,
@@ -304,7 +309,7 @@ mod tests {
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
-        assert_eq!(mib, 503, "the table says something else");
+        assert_eq!(mib, 506, "the table says something else");
         assert!(mib < 512);
     }
 

@@ -183,6 +183,11 @@ impl Peer {
         matches!(self.state, State::Connected | State::Restarted { .. })
     }
 
+    /// Returns how many bytes its offer takes, which is kept for restarts.
+    pub fn offer_bytes(&self) -> usize {
+        self.offer.len()
+    }
+
     /// Tells whether this is the session's user fragment, whole: the part behind the key can't be guessed.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         self.ufrag == ufrag

@@ -45,7 +45,7 @@ pub struct Stats {
     pub peers_failed: u64,
     /// Sessions that never connected.
     pub peers_unfinished: u64,
-    /// Offers refused because there were too many sessions.
+    /// Offers refused because there were too many sessions, or their offers take too much.
     pub peers_refused: u64,
     /// Offers refused for what they said.
     pub offers_refused: u64,

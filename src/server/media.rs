@@ -11,6 +11,7 @@ use str0m::net::Protocol;
 
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
+use crate::config::Limits;
 use crate::egress::Position;
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Path};
@@ -101,6 +102,7 @@ impl Server {
             debug!(target: "webrtc", "offer refused purpose={purpose:?} error={error}");
             count_refused(&mut self.stats, error);
         })?;
+        self.offers_bytes += self.peers[key].offer_bytes();
         self.arm_peer(key);
         Ok((key, answer))
     }
@@ -115,7 +117,10 @@ impl Server {
     ) -> Option<Result<String, OfferError>> {
         let mut events = Vec::new();
         let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
-        let restarted = self.peers.get_mut(key)?.restart_ice(now, offer, &mut self.chance, &mut turn);
+        let peer = self.peers.get_mut(key)?;
+        let bytes_before = peer.offer_bytes();
+        let restarted = peer.restart_ice(now, offer, &mut self.chance, &mut turn);
+        self.offers_bytes = self.offers_bytes - bytes_before + peer.offer_bytes();
         match &restarted {
             Ok(_) => info!(target: "webrtc", "ice restarted peer={key:?}"),
             &Err(error) => {
@@ -127,9 +132,10 @@ impl Server {
         Some(restarted)
     }
 
-    /// Tells whether there is room for another session.
-    pub(super) fn has_room_for_peer(&mut self) -> bool {
-        let has_room = self.peers.len() < self.config.limits.peers_max;
+    /// Tells whether there is room for another session with this offer.
+    pub(super) fn has_room_for_peer(&mut self, offer: &str) -> bool {
+        let Limits { peers_max, offers_bytes_max, .. } = self.config.limits;
+        let has_room = self.peers.len() < peers_max && self.offers_bytes + offer.len() <= offers_bytes_max;
         if !has_room {
             self.stats.peers_refused += 1;
         }
@@ -287,7 +293,9 @@ impl Server {
     }
 
     fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
-        self.peers.remove(key);
+        if let Some(peer) = self.peers.remove(key) {
+            self.offers_bytes -= peer.offer_bytes();
+        }
         self.deadlines.cancel(Timer::Peer(key));
         for remote in self.demux.remove(key) {
             self.close_framed(now, remote, out);

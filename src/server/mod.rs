@@ -71,6 +71,8 @@ pub struct Server {
     /// The conns whose session is an admin's.
     admins: BTreeSet<ConnKey>,
     peers: SlotMap<PeerKey, Box<Peer>>,
+    /// What their offers take, in bytes.
+    offers_bytes: usize,
     demux: Demux,
     /// TCP clients that speak ICE-TCP.
     framed: HashMap<Remote, ConnKey>,
@@ -160,6 +162,7 @@ impl Server {
             sessions: SecondaryMap::new(),
             admins: BTreeSet::new(),
             peers: SlotMap::with_key(),
+            offers_bytes: 0,
             demux: Demux::new(config.limits.addresses_per_peer_max),
             framed: HashMap::new(),
             broadcasts: SlotMap::with_key(),
@@ -344,6 +347,7 @@ impl Server {
             wishes: self.wishes_count(),
             quotas: self.strangers.len() + self.users.len(),
             buffered_bytes: self.buffered_bytes,
+            offers_bytes: self.offers_bytes,
         }
     }
 
@@ -470,4 +474,6 @@ pub struct TableSizes {
     pub quotas: usize,
     /// What all conns together have buffered.
     pub buffered_bytes: usize,
+    /// What the offers of all sessions take.
+    pub offers_bytes: usize,
 }

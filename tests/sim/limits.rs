@@ -214,6 +214,32 @@ fn sessions_are_counted_in_all() {
 }
 
 #[test]
+fn what_offers_take_is_bounded_in_all() {
+    let mut world = world(|limits| limits.offers_bytes_max = 8000);
+    let lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    let kept = world.server.table_sizes().offers_bytes;
+    assert!((1000..6000).contains(&kept), "{kept}");
+    let anne = world.open(Role::Admin, "anne");
+    world.run_ms(100);
+    let long = "v=0\r\n".repeat((8000 - kept) / 5 + 1);
+    world.browsers[anne].say("open_audio", json!({ "sdp": long }));
+    world.run_ms(100);
+    assert_eq!(error_codes(&world, anne), ["too_many"]);
+    world.browsers[anne].say("open_audio", json!({ "sdp": &long[5..] }));
+    world.run_ms(100);
+    assert_eq!(error_codes(&world, anne), ["too_many", "offer_refused"], "there is room, but it is no offer");
+    assert_eq!(world.server.stats().peers_refused, 1);
+    world.browsers[paul].restart_ice();
+    world.settle();
+    world.join(paul, "lea");
+    world.run_ms(1000);
+    assert!(world.browsers[paul].heard_of(lea as u16).count() > 40);
+    world.end();
+}
+
+#[test]
 fn what_all_have_buffered_is_bounded_and_who_waits_longest_is_cut() {
     let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
     let lea = world.publisher("lea");
