@@ -191,6 +191,20 @@ impl Crowd {
                 let now = world.now;
                 world.browsers[who].test_connection(now);
             }
+            63 => self.change_network(who, choices),
+            _ => {}
+        }
+    }
+
+    /// UDP is blocked or works again; what goes over TCP instead breaks, or is read slowly.
+    fn change_network(&mut self, who: Who, choices: &mut Choices<'_>) {
+        let world = &mut self.world;
+        match choices.u8() % 5 {
+            0 => world.block_udp(who),
+            1 => world.unblock_udp(who),
+            2 => world.drop_tunnel(who),
+            3 if world.has_tunnel(who) => world.stop_reading_tunnel(who),
+            4 if world.has_tunnel(who) => world.read_tunnel(who, 8 * usize::from(choices.u8())),
             _ => {}
         }
     }
