@@ -290,6 +290,11 @@ impl Broadcast {
         self.alter(unix_ms, |on_air| on_air.interruption = None)
     }
 
+    /// Returns how long ago the last packet came; `None` where none is to come.
+    pub fn media_age(&self, now: Instant) -> Option<Duration> {
+        self.on_air.as_ref().and_then(|on_air| on_air.media_age(now))
+    }
+
     /// Takes where the salesperson is; tells whether supervisors are to know it.
     pub fn move_to(&mut self, now: Instant, place: Place, limits: &Limits) -> bool {
         let is_shared = self.presence() == Presence::OnAir;

@@ -133,6 +133,11 @@ impl Broadcast {
         [Change::Stop { listener, was_heard, cause }].into_iter().chain(withdraw).collect()
     }
 
+    /// Tells whether a supervisor's conn hears.
+    pub fn is_heard_by(&self, conn: ConnKey) -> bool {
+        self.heard_by().any(|listener| listener.conn == conn)
+    }
+
     /// A supervisor's audio comes through another session from now on.
     pub fn replace_listener_peer(&mut self, conn: ConnKey, peer: PeerKey) {
         for listener in self.listeners.iter_mut().filter(|listener| listener.conn == conn) {

@@ -2,7 +2,7 @@
 //!
 //! Knows no listener. Invariant: `position` is absent while paused.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
@@ -56,6 +56,13 @@ impl OnAir {
         self.waiting_since = now;
         self.has_begun = true;
         self.interruption == Some(InterruptedBy::Network)
+    }
+
+    /// Returns how long nothing came that should have; `None` where nothing is to come.
+    pub(super) fn media_age(&self, now: Instant) -> Option<Duration> {
+        let is_network = self.interruption.is_none_or(|cause| cause == InterruptedBy::Network);
+        let is_to_come = self.has_begun && is_network && !self.is_paused;
+        is_to_come.then(|| now.saturating_duration_since(self.waiting_since))
     }
 
     /// The page ends what kept its packets away: the next one may take as long as any.

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use log::info;
+use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::signaling::RETRY_AFTER_S;
@@ -18,6 +19,20 @@ use crate::wire::signaling::{
 };
 
 impl Server {
+    /// Answers a page that wants to know whether we are there, and whether its audio arrives.
+    pub(super) fn on_ping(&mut self, now: Instant, conn: ConnKey, t: Number) {
+        let broadcast = match self.sessions.get(conn).map(|session| &session.seat) {
+            Some(&Seat::Commercial { broadcast }) => Some(broadcast),
+            Some(&Seat::Admin { current, .. }) => {
+                current.filter(|&key| self.broadcasts.get(key).is_some_and(|broadcast| broadcast.is_heard_by(conn)))
+            }
+            None => None,
+        };
+        let age = broadcast.and_then(|key| self.broadcasts.get(key)?.media_age(now));
+        let media_age_ms = age.map(|age| age.as_millis() as u64);
+        self.send(conn, &ServerMessage::Pong { t, media_age_ms });
+    }
+
     pub(super) fn on_start_streaming(
         &mut self,
         now: Instant,

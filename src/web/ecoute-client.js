@@ -105,6 +105,7 @@ export class EcouteClient extends EventTarget {
     super();
     const send = (event, data) => this.#connection.send(event, data);
     const canSend = () => this.#connection.state === "registered";
+    const ask = () => this.#connection.ask();
     const iceServers = () => this.#iceServers;
     const dispatch = (name, detail) => this.#dispatch(name, detail);
     this.#connection = new Connection({
@@ -117,6 +118,7 @@ export class EcouteClient extends EventTarget {
     this.#publisher = new Publisher({
       send,
       canSend,
+      ask,
       iceServers,
       dispatch: (name, detail) => {
         // Off air nobody hears; their departures are not waited for.
@@ -124,7 +126,7 @@ export class EcouteClient extends EventTarget {
         this.#dispatch(name, detail);
       },
     });
-    this.#listener = new Listener({ send, canSend, iceServers, dispatch });
+    this.#listener = new Listener({ send, canSend, ask, iceServers, dispatch });
   }
 
   /** State of the connection, as in the `connection` event; `idle` before the first {@link EcouteClient#connect}. */
@@ -281,6 +283,7 @@ export class EcouteClient extends EventTarget {
       case "token_expiring": return this.#dispatch("token_expiring", data);
       case "available_streams": return this.#onCommercials(data);
       case "commercial_updated": return this.#onCommercial(data);
+      case "pong": return this.#restartable.handlePong(data);
       case "levels": return this.#dispatch("levels", { levels: data });
       case "streaming_started": return this.#publisher.handleStarted(data);
       case "streaming_stopped": return this.#publisher.handleStopped();

@@ -9,10 +9,19 @@ import { EcouteError } from "./ecoute-error.js";
 
 /** How often the server hears from us, in ms; it takes a page that is silent for 10 s on air for gone. */
 const PING_EVERY_MS = 4_000;
-/** How long a socket may say nothing at all, in ms. */
-const SILENCE_MAX_MS = 12_000;
-/** How early a tick may come, in ms, so that the one that should notice the silence does. */
-const TICK_JITTER_MS = 500;
+/** How long a ping may go without an answer, in ms. */
+const ANSWER_MAX_MS = 8_000;
+/** The same for one that was asked for because audio is missing. */
+const ASKED_MAX_MS = 4_000;
+/** The same after a change of network: most often the socket's own address is gone, and nothing says so. */
+const CHANGED_MAX_MS = 1_000;
+/**
+ * How long a dial may take, in ms, by how many before it in a row got no answer. What opens a connection is sent again
+ * after 1, 3 and 7 s, so after a blackout a new dial gets through sooner than the old one; a slow network gets its time.
+ */
+const DIAL_MAX_MS = [12_000, 2_100, 2_100, 2_100, 2_100, 2_100, 2_100, 3_500, 3_500, 3_500, 3_500, 7_000, 12_000];
+/** How late a timer may come, in ms, without a look at what came while the page slept. */
+const LATE_MS = 500;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4_000;
 /** A connection that ends sooner after it began is no success that makes the next try quick, in ms. */
@@ -35,9 +44,12 @@ export class Connection {
   #socket = null;
   /** Grows with every dial and every end, so that late callbacks of an older try see that they are late. */
   #epoch = 0;
+  #dialedAt = -Infinity;
   #sentToken = "";
   #takesOver = false;
   #retries = 0;
+  /** How many sockets in a row were given up because nothing came. */
+  #unanswered = 0;
   /** When the server knew us, on the clock of `performance.now()`. */
   #registeredAt = Infinity;
   #retryTimer = 0;
@@ -46,6 +58,7 @@ export class Connection {
   #tickTimer = 0;
   /** When an answer must have come at the latest, on the clock of `performance.now()`. */
   #answerDue = Infinity;
+  #dueTimer = 0;
 
   /** @param {{server: string, getToken: Function, onState: Function, onMessage: Function, onError: Function}} options */
   constructor({ server, getToken, onState, onMessage, onError }) {
@@ -55,7 +68,8 @@ export class Connection {
     this.#onState = onState;
     this.#onMessage = onMessage;
     this.#onError = onError;
-    addEventListener("online", () => this.#onOnline());
+    addEventListener("online", () => this.#onNetwork());
+    navigator.connection?.addEventListener("change", () => this.#onNetwork());
   }
 
   get state() { return this.#state; }
@@ -72,9 +86,14 @@ export class Connection {
   takeOver() {
     this.#takesOver = true;
     if (this.#state !== "already_open" || this.#socket?.readyState !== WebSocket.OPEN) return this.#dial();
-    this.#answerDue = performance.now() + SILENCE_MAX_MS;
+    this.#expect(ANSWER_MAX_MS);
     this.#register();
     this.#become({ state: "connecting" });
+  }
+
+  /** Asks the server whether it is there, because audio is missing; its `pong` says what it knows of that. */
+  ask() {
+    if (this.#state === "registered") this.#ping(ASKED_MAX_MS);
   }
 
   /** Sends one message; returns false where the server does not know us yet. */
@@ -89,7 +108,8 @@ export class Connection {
   async #dial() {
     this.#detach();
     const epoch = this.#epoch;
-    this.#answerDue = performance.now() + SILENCE_MAX_MS;
+    this.#dialedAt = performance.now();
+    this.#expect(DIAL_MAX_MS[Math.min(this.#unanswered, DIAL_MAX_MS.length - 1)]);
     this.#tickTimer = setInterval(() => this.#tick(), PING_EVERY_MS);
     this.#become({ state: "connecting" });
     let token;
@@ -123,7 +143,8 @@ export class Connection {
   }
 
   #onFrame(text) {
-    this.#answerDue = Infinity;
+    this.#stopExpecting();
+    this.#unanswered = 0;
     let message;
     try {
       message = JSON.parse(text);
@@ -168,6 +189,7 @@ export class Connection {
   }
 
   #onClose(code) {
+    this.#unanswered = 0;
     if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
       console.warn(`écoute: the token is refused or over (${code}); the server's log says why at level debug`);
       return this.#end({ state: "expired", close_code: code });
@@ -177,29 +199,57 @@ export class Connection {
   }
 
   #tick() {
-    const now = performance.now();
-    if (now >= this.#answerDue) return this.#retry();
-    if (this.#state !== "registered") return;
-    // Counted from the first ping without an answer, not from the last message: in a hidden tab the next ping itself
-    // may be a minute late, and that is no silence of the server's.
-    if (this.#answerDue === Infinity) this.#answerDue = now + SILENCE_MAX_MS - PING_EVERY_MS - TICK_JITTER_MS;
-    this.#write("ping", { t: Math.round(now) });
+    if (this.#state === "registered") this.#ping(ANSWER_MAX_MS);
+  }
+
+  /** Counted from the first ping without an answer: in a hidden tab the next ping itself may be a minute late. */
+  #ping(answerMs) {
+    this.#expect(answerMs);
+    this.#write("ping", { t: Math.round(performance.now()) });
+  }
+
+  /** Waits for anything to come, so long at the most, or as long as was said before where that is sooner. */
+  #expect(ms, mayBeLate = false) {
+    const due = performance.now() + ms;
+    if (due >= this.#answerDue) return;
+    this.#answerDue = due;
+    clearTimeout(this.#dueTimer);
+    this.#dueTimer = setTimeout(() => this.#onDue(mayBeLate), ms);
+  }
+
+  #stopExpecting() {
+    this.#answerDue = Infinity;
+    clearTimeout(this.#dueTimer);
+  }
+
+  #onDue(mayBeLate) {
+    const isLate = performance.now() - this.#answerDue > LATE_MS;
+    this.#stopExpecting();
+    // What came while the page slept is handed out only now.
+    if (isLate && !mayBeLate) return this.#expect(LATE_MS, true);
+    this.#unanswered += 1;
+    this.#retry();
   }
 
   #retry() {
     this.#detach();
     if (performance.now() - this.#registeredAt > SETTLED_MS) this.#retries = 0;
     this.#registeredAt = Infinity;
-    const backoff = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** this.#retries) * (0.5 + Math.random());
+    // Where nothing answers, the next dial waits long enough by itself.
+    const doublings = this.#unanswered > 0 ? 0 : this.#retries++;
+    const backoff = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** doublings) * (0.5 + Math.random());
     const delay = Math.round(this.#nextDelayMs ?? backoff);
-    this.#retries += 1;
     this.#retryTimer = setTimeout(() => this.#dial(), delay);
     this.#become({ state: "waiting", retry_in_ms: delay });
   }
 
-  #onOnline() {
+  /** There is a network again, or another one. */
+  #onNetwork() {
     const serverChoseDelay = this.#nextDelayMs !== null;
-    if (this.#state === "waiting" && !serverChoseDelay) this.#dial();
+    // A change is told several times; what was begun on the network before it leads nowhere.
+    const isStale = this.#state === "connecting" && performance.now() - this.#dialedAt > CHANGED_MAX_MS;
+    if ((this.#state === "waiting" || isStale) && !serverChoseDelay) this.#dial();
+    else if (this.#state === "registered") this.#ping(CHANGED_MAX_MS);
   }
 
   #end(detail) {
@@ -212,6 +262,7 @@ export class Connection {
     this.#epoch += 1;
     clearTimeout(this.#retryTimer);
     clearInterval(this.#tickTimer);
+    this.#stopExpecting();
     const socket = this.#socket;
     this.#socket = null;
     socket?.close(1000);

@@ -7,9 +7,12 @@
 
 import { EcouteError } from "./ecoute-error.js";
 import { PeerLink } from "./ecoute-peer.js";
+import { Inflow, Watch } from "./ecoute-watch.js";
 
 /** How long a browser may take to start playback before we say that it will not, in ms. */
 const RESUME_WAIT_MS = 300;
+/** How long ago the server got a packet that has reached us by now if it ever will, in ms. */
+const FORWARDED_MS = 400;
 /** Time constant of volume changes, in s: a hard edge would click. */
 const FADE_S = 0.005;
 const VOLUME_MAX = 2;
@@ -26,8 +29,10 @@ export class Listener {
   /** Departures that the server has not confirmed yet, by id: its late word must not end a newer wish. */
   #leavesOwed = new Map();
   #mayJoin = false;
+  #inflow = new Inflow();
+  #watch;
 
-  constructor({ send, canSend, iceServers, dispatch }) {
+  constructor({ send, canSend, ask, iceServers, dispatch }) {
     this.#send = send;
     this.#dispatch = dispatch;
     this.#output = new Output(() => this.#dispatch("audio", this.audio));
@@ -42,6 +47,12 @@ export class Listener {
       sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
       onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
+    });
+    this.#watch = new Watch({
+      ask,
+      isSuspect: () => this.#link.state === "connected" && this.#inflow.look(this.#link.peer),
+      isStalled: (mediaAgeMs) => this.#inflow.isStalled && mediaAgeMs < FORWARDED_MS,
+      heal: () => this.#link.restart(),
     });
   }
 
@@ -115,6 +126,7 @@ export class Listener {
     for (const id of this.#wishes.keys()) this.#join(id);
   }
 
+  handlePong(pong) { this.#watch.handlePong(pong); }
   handleRestarted({ sdp }) { this.#link.handleRestarted(sdp); }
   handleNoSuchPeer() { this.#link.handleNoSuchPeer(); }
 
@@ -194,6 +206,9 @@ export class Listener {
   #applyVolume() {
     const isHeard = [...this.#wishes.values()].some((wish) => wish.state === "started");
     this.#output.setOpen(isHeard);
+    if (!isHeard) return this.#watch.stop();
+    this.#inflow.expect();
+    this.#watch.start();
   }
 }
 

@@ -9,9 +9,12 @@
 import { EcouteError } from "./ecoute-error.js";
 import { Microphone } from "./ecoute-microphone.js";
 import { PeerLink } from "./ecoute-peer.js";
+import { Watch } from "./ecoute-watch.js";
 
 /** How long an interrupted broadcast is still wanted, in ms. */
 const RESUME_MAX_MS = 5 * 60_000;
+/** How long nothing of ours may reach the server while we send, in ms. */
+const ARRIVAL_MAX_MS = 500;
 
 export class Publisher {
   #send;
@@ -30,8 +33,9 @@ export class Publisher {
   #lostAt = null;
   #lostTimer = 0;
   #stopsOwed = 0;
+  #watch;
 
-  constructor({ send, canSend, iceServers, dispatch }) {
+  constructor({ send, canSend, ask, iceServers, dispatch }) {
     this.#send = send;
     this.#canSend = canSend;
     this.#dispatch = dispatch;
@@ -56,6 +60,12 @@ export class Publisher {
       sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
       onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
+    });
+    this.#watch = new Watch({
+      ask,
+      isSuspect: () => this.#link.state === "connected",
+      isStalled: (mediaAgeMs) => this.#link.state === "connected" && mediaAgeMs > ARRIVAL_MAX_MS,
+      heal: () => this.#link.restart(),
     });
   }
 
@@ -147,6 +157,7 @@ export class Publisher {
   }
 
   handleStarted({ sdp }) { this.#link.handleAnswer(sdp); }
+  handlePong(pong) { this.#watch.handlePong(pong); }
   handleRestarted({ sdp }) { this.#link.handleRestarted(sdp); }
   handleNoSuchPeer() { this.#link.handleNoSuchPeer(); }
 
@@ -241,6 +252,9 @@ export class Publisher {
       clearTimeout(this.#lostTimer);
       if (isLost) this.#lostTimer = setTimeout(() => this.#isTooLate(), RESUME_MAX_MS);
     }
+    // Only what is sent can be missed.
+    if (state === "live" && !this.#isPaused && this.#microphone.cause === null) this.#watch.start();
+    else this.#watch.stop();
     this.#dispatch("streaming", this.detail);
   }
 }

@@ -121,6 +121,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/ecoute-source.js", include_bytes!("ecoute-source.js")),
     ("/ecoute-styles.js", include_bytes!("ecoute-styles.js")),
     ("/ecoute-view.js", include_bytes!("ecoute-view.js")),
+    ("/ecoute-watch.js", include_bytes!("ecoute-watch.js")),
     ("/ecoute-wake.js", include_bytes!("ecoute-wake.js")),
     ("/ecoute.d.ts", include_bytes!("ecoute.d.ts")),
     ("/ecoute.js", include_bytes!("ecoute.js")),

@@ -432,3 +432,32 @@ fn sound_comes_soon_and_switches_without_a_hole() {
     assert!(clicks.iter().all(|&ms| ms <= 400), "click to sound: {clicks:?} ms");
     assert!(holes.iter().all(|&ms| ms <= 100), "silence at a switch: {holes:?} ms");
 }
+
+#[test]
+fn a_ping_is_told_how_long_ago_the_last_packet_came() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        let marie = world.listener("marie");
+        world.settle();
+        let age_of = |world: &mut World, who: Who| {
+            world.browsers[who].say("ping", json!({ "t": 7 }));
+            world.run_ms(200);
+            last(world, who, "pong")["media_age_ms"].as_u64()
+        };
+        for who in [lea, paul] {
+            assert!(age_of(world, who).unwrap() < 100);
+        }
+        assert_eq!(age_of(world, marie), None, "she hears nobody");
+        world.unplug(lea);
+        world.run_ms(1000);
+        let age = age_of(world, paul).unwrap();
+        assert!((800..1800).contains(&age), "{age} ms");
+        world.plug(lea);
+        world.run_ms(1000);
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(500);
+        for who in [lea, paul] {
+            assert_eq!(age_of(world, who), None, "nothing is to come");
+        }
+    });
+}
