@@ -1,0 +1,134 @@
+//! An internet with the program on it, and homes whose routers hide who is behind them.
+//!
+//! Invariant: what two hosts say to each other passes the internet's host, where it can be cut.
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use tempfile::TempDir;
+
+use crate::chromium::Chromium;
+use crate::namespace::{Namespace, cable};
+use crate::support::Ecoute;
+
+/// Where the program is.
+pub const SERVER: &str = "203.0.113.2";
+
+/// The host that all others are connected to.
+pub struct Internet {
+    pub host: Namespace,
+    pub server: Namespace,
+}
+
+/// A host in a network of its own behind a router with NAT, as at home.
+pub struct Home {
+    pub host: Namespace,
+    router: Router,
+}
+
+/// Hides who is behind it; `number` stands in its addresses.
+pub struct Router {
+    host: Namespace,
+    /// Of the internet's interface that leads to it.
+    name: String,
+    number: u8,
+    /// The first of the ports that it gives to those behind it.
+    first_port: AtomicU16,
+}
+
+impl Internet {
+    /// Makes an internet with a host for the program.
+    pub fn new() -> Internet {
+        let (host, server) = (Namespace::new(), Namespace::new());
+        host.forward();
+        cable((&host, "server", &["203.0.113.1/24"]), (&server, "eth0", &["203.0.113.2/24"]));
+        server.run("ip route add default via 203.0.113.1");
+        host.filter("table inet cuts {\n chain forward {\n type filter hook forward priority 0;\n }\n }");
+        Internet { host, server }
+    }
+
+    /// Starts the program.
+    pub fn start(&self, arguments: &[&str]) -> Ecoute {
+        let mut ecoute = self.server.enter(|| Ecoute::start_with(TempDir::new().unwrap(), arguments));
+        ecoute.address.set_ip(SERVER.parse().unwrap());
+        ecoute
+    }
+
+    /// Connects a home; `number` tells it from the others.
+    pub fn home(&self, name: &str, number: u8) -> Home {
+        let home = Home { host: Namespace::new(), router: self.router(name, number) };
+        home.router.connect(&home.host, "eth0");
+        home
+    }
+
+    /// Connects a router that nobody is behind yet.
+    pub fn router(&self, name: &str, number: u8) -> Router {
+        let router =
+            Router { host: Namespace::new(), name: name.to_owned(), number, first_port: AtomicU16::new(20_000) };
+        router.host.forward();
+        let wan = (format!("198.51.{number}.1/24"), format!("198.51.{number}.2/24"));
+        cable((&self.host, name, &[&wan.0]), (&router.host, "wan", &[&wan.1]));
+        router.host.run(&format!("ip route add default via 198.51.{number}.1"));
+        router.translate();
+        router
+    }
+
+    /// Lets no packet of a home through, in neither direction.
+    pub fn cut(&self, home: &Home) {
+        let name = &home.router.name;
+        self.host.filter(&format!(
+            "add rule inet cuts forward iifname {name} drop\nadd rule inet cuts forward oifname {name} drop"
+        ));
+    }
+
+    /// Lets everything through again.
+    pub fn mend(&self) {
+        self.host.filter("flush chain inet cuts forward");
+    }
+}
+
+impl Home {
+    /// Starts a browser there, to which the program's pages are as good as over HTTPS.
+    pub fn browser(&self, ecoute: &Ecoute, microphone: &std::path::Path) -> Chromium {
+        let trusted = format!("--unsafely-treat-insecure-origin-as-secure=http://{}", ecoute.address);
+        self.host.enter(|| Chromium::start_with(microphone, "fr-FR", &[&trusted]))
+    }
+
+    /// The router forgets who is behind it, and gives other ports from now on; what comes to the old ones is dropped.
+    pub fn rebind(&self) {
+        self.router.first_port.fetch_add(2000, Ordering::SeqCst);
+        self.router.translate();
+        self.router.host.run("conntrack -F");
+    }
+
+    /// The host leaves its network and comes into that of another router.
+    pub fn move_to(&self, router: &Router) {
+        self.host.run("ip link del eth0");
+        router.connect(&self.host, "eth0");
+    }
+}
+
+impl Router {
+    fn connect(&self, host: &Namespace, interface: &str) {
+        let lan = [1, 2].map(|last| format!("192.168.{}.{last}/24", self.number));
+        cable((&self.host, "lan", &[&lan[0]]), (host, interface, &[&lan[1]]));
+        host.run(&format!("ip route add default via 192.168.{}.1", self.number));
+    }
+
+    fn translate(&self) {
+        let first = self.first_port.load(Ordering::SeqCst);
+        let last = first + 1999;
+        self.host.filter(&format!(
+            "table ip nat {{}}\ndelete table ip nat\n
+             table ip nat {{
+                 chain postrouting {{
+                     type nat hook postrouting priority srcnat;
+                     oifname wan meta l4proto {{ tcp, udp }} masquerade to :{first}-{last}
+                 }}
+                 chain input {{
+                     type filter hook input priority 0;
+                     iifname wan drop
+                 }}
+             }}"
+        ));
+    }
+}

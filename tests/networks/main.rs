@@ -1,0 +1,56 @@
+//! Networks as they are: NAT that forgets, addresses that change, blackouts, loss; with the real program, real
+//! Chromium and the kernel's own routing, in network namespaces.
+#![allow(clippy::disallowed_methods, reason = "networks live in real time")]
+#![allow(clippy::disallowed_macros, reason = "figures are for whoever runs the tests")]
+
+mod blackouts;
+#[path = "../browser/chromium.rs"]
+mod chromium;
+mod internet;
+mod moves;
+mod namespace;
+#[path = "../browser/sound.rs"]
+mod sound;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use chromium::Page;
+use tempfile::TempDir;
+
+/// A microphone that plays a tone, in a folder that lives as long as it.
+fn microphone() -> (TempDir, PathBuf) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("tone.wav");
+    sound::write_tone(&path, 440.0);
+    (folder, path)
+}
+
+fn start_streaming(page: &Page<'_>) {
+    page.wait_for("document.body.dataset.state === 'ready'");
+    page.click("ecoute-micro >>> #start");
+    page.wait_for("document.body.dataset.state === 'on_air'");
+}
+
+fn start_listening(page: &Page<'_>, id: &str) {
+    page.wait_for("document.body.dataset.audio === 'ready'");
+    page.wait_for(&format!("document.querySelector('[data-commercial=\"{id}\"]')?.dataset.state === 'on_air'"));
+    page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
+    page.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
+    thread::sleep(Duration::from_millis(500));
+}
+
+/// Returns the longest silence that a page plays, in ms, within so many seconds, one second into which something happens
+/// to the network.
+fn silence_ms(page: &Page<'_>, seconds: usize, act: impl FnOnce()) -> usize {
+    let heard = sound::record_while(page, seconds as u32 * 1000, || {
+        thread::sleep(Duration::from_millis(1000));
+        act();
+    });
+    assert!(heard.len() > 48_000 * (seconds - 1), "{} samples", heard.len());
+    assert!(sound::longest_silence_ms(&heard[heard.len() - 48_000..]) < 200, "no sound at the end");
+    sound::longest_silence_ms(&heard)
+}
