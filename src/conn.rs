@@ -1,7 +1,7 @@
 //! One TCP client: what it sent so far, what it must be sent, and how long it may take.
 //!
-//! Speaks HTTP until an upgrade, then WebSocket; or ICE-TCP from its first byte on. Knows neither users nor sessions. Invariant: what waits in either
-//! direction is bounded, and every state but a healthy WebSocket ends by itself.
+//! Speaks HTTP until an upgrade, then WebSocket; or ICE-TCP from its first byte on. Knows neither users nor sessions.
+//! Invariant: what waits in either direction is bounded, and every state but a healthy WebSocket ends by itself.
 
 mod encrypted;
 mod event;
