@@ -63,6 +63,17 @@ export class CommercialOptions {
     this.#listDevices();
   }
 
+  /** The microphone as it was chosen, to ask for it. */
+  get microphone() {
+    return { deviceId: load(MICROPHONE_KEY) ?? "", noiseSuppression: !byId("hear-client").checked };
+  }
+
+  /** Gives up the microphone for somebody else here: phones open one only once. */
+  stopTrial() {
+    this.#trial.stop();
+    this.draw();
+  }
+
   /** Brings everything up to date; call it every second. */
   draw() {
     const isOff = this.#client.streamingState === "off";
@@ -106,14 +117,10 @@ export class CommercialOptions {
     this.draw();
   }
 
-  get #microphone() {
-    return { deviceId: load(MICROPHONE_KEY) ?? "", noiseSuppression: !byId("hear-client").checked };
-  }
-
   /** At once on air, otherwise from the next start. */
   #useMicrophone() {
     this.#trial.stop();
-    this.#client.useMicrophone(this.#microphone).catch((error) => this.#tell(error));
+    this.#client.useMicrophone(this.microphone).catch((error) => this.#tell(error));
     this.draw();
   }
 
@@ -132,7 +139,7 @@ export class CommercialOptions {
 
   #try() {
     if (this.#trial.isOn) this.#trial.stop();
-    else this.#trial.start(this.#microphone, () => this.draw());
+    else this.#trial.start(this.microphone, () => this.draw());
     this.draw();
   }
 

@@ -7,6 +7,7 @@
 
 import { CommercialOptions } from "./commercial-options.js";
 import { PositionShare } from "./commercial-position.js";
+import { ConnectionTest } from "./commercial-test.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import { attachHelp } from "./help.js";
@@ -22,6 +23,7 @@ const diagnostic = new Diagnostic(client);
 const micro = byId("micro");
 const options = new CommercialOptions(client, micro);
 const position = new PositionShare(client);
+const test = new ConnectionTest(client, options, (name, detail) => diagnostic.note(name, detail));
 
 const view = {
   hasToken: token.current !== "",
@@ -96,6 +98,7 @@ function draw() {
   byId("options").hidden = micro.hidden || micro.state === "already_open";
   options.draw();
   position.draw();
+  test.draw(view.hasToken);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
   setText(byId("name"), (view.hasToken && (client.user?.name || client.user?.id || token.name)) || "écoute");

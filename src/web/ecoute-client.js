@@ -94,6 +94,8 @@ export class EcouteClient extends EventTarget {
   #hearers = new Map();
   /** @type {WeakSet<Hearer>} */
   #acknowledged = new WeakSet();
+  /** Takes the answer to the last test that was asked for. @type {(sdp: string|null) => void} */
+  #answerTest = () => {};
 
   /**
    * Prepares a client; nothing is sent before {@link EcouteClient#connect}.
@@ -253,6 +255,20 @@ export class EcouteClient extends EventTarget {
   /** Starts playback, which browsers allow only inside a click. @returns {Promise<boolean>} whether sound may play */
   resumeAudio() { return this.#listener.resume(); }
 
+  /**
+   * Asks for a session beside all others that carries nothing, to find out which way the server is reached. It lives for
+   * 20 s at most, and until the next one.
+   * @param {string} sdp an offer to receive audio
+   * @returns {Promise<string|null>} the answer; null where the connection does not last as long. A refusal is an `error`
+   */
+  testConnection(sdp) {
+    this.#answerTest(null);
+    return new Promise((resolve) => {
+      this.#answerTest = resolve;
+      if (!this.#connection.send("test_connection", { sdp })) resolve(null);
+    });
+  }
+
   /** Stops everything and closes the connection. */
   close() {
     this.stopStreaming();
@@ -266,6 +282,7 @@ export class EcouteClient extends EventTarget {
     if (detail.state !== "registered") {
       // Nobody is heard without a connection, so a list that stayed would be untrue.
       this.#hearers.clear();
+      this.#answerTest(null);
       this.#publisher.handleDisconnected();
       this.#listener.handleDisconnected();
     }
@@ -288,6 +305,7 @@ export class EcouteClient extends EventTarget {
       case "streaming_started": return this.#publisher.handleStarted(data);
       case "streaming_stopped": return this.#publisher.handleStopped();
       case "ice_restarted": return this.#restartable.handleRestarted(data);
+      case "connection_test": return this.#answerTest(data.sdp);
       case "stream_quality": return this.#dispatch("quality", data);
       case "commercial_position": return this.#dispatch("position", data);
       case "listener_joined": return this.#onListenerJoined(data);

@@ -168,7 +168,11 @@ export async function microphones() {
     .map(({ deviceId, label }) => ({ deviceId, label }));
 }
 
-async function openMicrophone({ deviceId, noiseSuppression = true }) {
+/**
+ * Opens a microphone; whoever calls closes it.
+ * @throws {EcouteError}
+ */
+export async function openMicrophone({ deviceId, noiseSuppression = true }) {
   const problem = microphoneProblem();
   if (problem) throw new EcouteError(problem);
   // Plain values are wishes: a microphone that cannot do one of them still works.

@@ -183,6 +183,8 @@ export class EcouteClient extends EventTarget {
   stop(commercialId?: string): void;
   setVolume(volume: number): void;
   setMuted(muted: boolean): void;
+  /** Resolves to the answer to an offer of a session that carries nothing, or null. */
+  testConnection(sdp: string): Promise<string | null>;
   resumeAudio(): Promise<boolean>;
   close(): void;
   addEventListener<Name extends keyof EcouteEvents>(

@@ -102,6 +102,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/admin.js", include_bytes!("admin.js")),
     ("/commercial-options.js", include_bytes!("commercial-options.js")),
     ("/commercial-position.js", include_bytes!("commercial-position.js")),
+    ("/commercial-test.js", include_bytes!("commercial-test.js")),
     ("/commercial.js", include_bytes!("commercial.js")),
     ("/commercial.webmanifest", include_bytes!("commercial.webmanifest")),
     ("/diagnostic.js", include_bytes!("diagnostic.js")),

@@ -29,7 +29,7 @@ const TOO_SMALL: &str =
     .map((e) => e.outerHTML)";
 
 /// Asserts in both languages, light and dark, that the page is accessible, and keeps what it looks like.
-fn assert_accessible(page: &Page<'_>, state: &str) {
+pub fn assert_accessible(page: &Page<'_>, state: &str) {
     if page.evaluate("typeof axe") != "object" {
         page.evaluate(&axe());
     }

@@ -1,6 +1,7 @@
 //! The pages in a real Chromium with a fake microphone, against the real program: what goes in must come out.
 #![allow(clippy::disallowed_methods, reason = "browsers live in real time")]
 
+mod checks;
 mod chromium;
 mod day;
 mod desk;
