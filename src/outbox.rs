@@ -145,9 +145,9 @@ impl Outbox {
         }
     }
 
-    /// Removes and returns the datagrams that leave over TCP, in order.
-    pub fn take_framed(&mut self) -> Vec<Datagram> {
-        mem::take(&mut self.framed)
+    /// Moves the datagrams that leave over TCP to an empty list, in order.
+    pub fn take_framed(&mut self, taken: &mut Vec<Datagram>) {
+        mem::swap(&mut self.framed, taken);
     }
 
     /// Appends an entry for the journal.

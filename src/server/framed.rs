@@ -43,7 +43,9 @@ impl Server {
 
     /// Queues datagrams that leave over TCP at their conns.
     pub(super) fn deliver_framed(&mut self, now: Instant, out: &mut Outbox) {
-        for datagram in out.take_framed() {
+        let mut leaving = std::mem::take(&mut self.leaving);
+        out.take_framed(&mut leaving);
+        for datagram in leaving.drain(..) {
             let conn = self.framed.get(&datagram.path.client()).copied();
             let conn =
                 conn.and_then(|conn| Some((conn, self.conns.get_mut(conn).filter(|client| client.is_framed())?)));
@@ -55,6 +57,7 @@ impl Server {
             self.count_dropped(dropped);
             self.settle_conn(conn, out);
         }
+        self.leaving = leaving;
     }
 
     pub(super) fn count_dropped(&mut self, dropped: Dropped) {

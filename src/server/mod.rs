@@ -35,7 +35,7 @@ use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
-use crate::outbox::{AuditEntry, AuditEvent, Ends, Outbox, Path, Remote};
+use crate::outbox::{AuditEntry, AuditEvent, Datagram, Ends, Outbox, Path, Remote};
 use crate::peer::{Peer, PeerEvent, Template};
 use crate::quota::Quota;
 use crate::rate::Bucket;
@@ -76,6 +76,8 @@ pub struct Server {
     demux: Demux,
     /// TCP clients that speak ICE-TCP.
     framed: HashMap<Remote, ConnKey>,
+    /// Reused from call to call, for what leaves over them.
+    leaving: Vec<Datagram>,
     broadcasts: SlotMap<BroadcastKey, Broadcast>,
     /// The same broadcasts by `commercial_id`.
     broadcast_of: BTreeMap<String, BroadcastKey>,
@@ -165,6 +167,7 @@ impl Server {
             offers_bytes: 0,
             demux: Demux::new(config.limits.addresses_per_peer_max),
             framed: HashMap::new(),
+            leaving: Vec::new(),
             broadcasts: SlotMap::with_key(),
             broadcast_of: BTreeMap::new(),
             deadlines: Deadlines::new(),
