@@ -27,10 +27,13 @@ static ALLOCATOR: Counting = Counting;
 const PACKETS: usize = 200;
 
 /// Returns how often each packet to so many listeners allocates, from its arrival until all is in the outbox.
-fn allocations_per_packet(listeners: usize) -> Vec<usize> {
+fn allocations_per_packet(listeners: usize, over_tcp: bool) -> Vec<usize> {
     let mut world = World::new(1, Quality::PERFECT);
     let lea = world.publisher("lea");
     let hearing: Vec<_> = (0..listeners).map(|n| world.listener(&format!("admin{n}"))).collect();
+    if over_tcp {
+        hearing.iter().for_each(|&who| world.block_udp(who));
+    }
     world.settle();
     for &who in &hearing {
         world.join(who, "lea");
@@ -47,23 +50,42 @@ fn allocations_per_packet(listeners: usize) -> Vec<usize> {
             let before = allocations();
             world.server.handle_datagram(now, path, &bytes, &mut out);
             let made = allocations() - before;
-            let delivered = out.drain().filter(|item| matches!(item, Item::Datagram(_))).count();
+            let delivered = deliver(&mut world, &mut out);
             if is_media(&bytes) {
                 assert_eq!(delivered, listeners);
                 counts.push(made);
             }
         }
         world.server.handle_timeout(now, &mut out);
-        out.drain().for_each(drop);
+        deliver(&mut world, &mut out);
     }
     counts.split_off(PACKETS)
+}
+
+/// Does what the outbox says; returns how many datagrams and conns were in it.
+fn deliver(world: &mut World, out: &mut Outbox) -> usize {
+    let mut delivered = 0;
+    while !out.is_empty() {
+        let items: Vec<Item> = out.drain().collect();
+        delivered += items.len();
+        for item in items {
+            if let Item::Conn(conn) = item {
+                let written = world.server.pending_write(conn).len();
+                world.server.handle_written(world.now, conn, written, out);
+            }
+        }
+    }
+    delivered
 }
 
 #[test]
 fn a_delivered_packet_allocates_its_datagram_and_nothing_else() {
     for listeners in [1, 10, 50] {
         // One more holds the payload as it was received, for all of them.
-        assert_eq!(allocations_per_packet(listeners), [listeners + 1; PACKETS], "with {listeners} listeners");
+        for over_tcp in [false, true] {
+            let counts = allocations_per_packet(listeners, over_tcp);
+            assert_eq!(counts, [listeners + 1; PACKETS], "with {listeners} listeners, over TCP: {over_tcp}");
+        }
     }
 }
 
