@@ -7,6 +7,7 @@ mod day;
 mod desk;
 mod elements;
 mod npm;
+mod proxy;
 mod recovery;
 mod relay;
 mod sound;
