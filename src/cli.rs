@@ -13,6 +13,8 @@ use ecoute::shell::logging::{self, FilterError};
 use ecoute::token::{self, ClaimRules, Pointer, Role, RoleMapping};
 use ipnet::IpNet;
 
+use crate::doctor::Place;
+
 /// The longest life of a token: ten years.
 const TTL_MAX: Duration = Duration::from_secs(3650 * 86_400);
 
@@ -36,6 +38,8 @@ pub enum Command {
     Link(LinkOptions),
     /// Refuse every token that one user has now, and end their connections.
     Revoke(RevokeOptions),
+    /// Say what is wrong with a server or the way to it, and the line that mends it.
+    Doctor(Box<DoctorOptions>),
 }
 
 #[derive(Args)]
@@ -186,6 +190,19 @@ pub struct RevokeOptions {
     pub data: DataOptions,
 }
 
+#[derive(Args)]
+pub struct DoctorOptions {
+    /// Look at the server from here, as a user does [default: at this machine, on which it runs]
+    #[arg(long, value_parser = parse_place)]
+    pub url: Option<Place>,
+    /// A user's token, to test the way of audio [default: one made with the secret, where it can be read]
+    #[arg(long, env = "ECOUTE_TOKEN", hide_env_values = true,
+        value_parser = NonEmptyStringValueParser::new())]
+    pub token: Option<String>,
+    #[command(flatten)]
+    pub serve: ServeOptions,
+}
+
 impl IssuerOptions {
     /// Returns where tokens of the identity provider say what we need.
     pub fn rules(self) -> ClaimRules {
@@ -252,6 +269,11 @@ fn parse_url(text: &str) -> Result<String, &'static str> {
         return Err("write it as https://ecoute.example");
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn parse_place(text: &str) -> Result<Place, &'static str> {
+    let url = parse_url(text)?;
+    Place::parse(&url).ok_or("write it as https://ecoute.example")
 }
 
 /// Reads a network, or one address for itself.

@@ -5,6 +5,7 @@
 //! to a log.
 
 mod cli;
+mod doctor;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +16,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use clap::error::ErrorKind;
 use cli::{
-    Command, CommandLine, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions, TlsOptions, TokenOptions,
+    Command, CommandLine, DoctorOptions, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions, TlsOptions,
+    TokenOptions,
 };
+use doctor::Report;
 use ecoute::config::{Config, ConfigError, Encryption, Limits};
 use ecoute::shell::addresses::advertised;
 use ecoute::shell::logging::{self, FilterError};
@@ -82,6 +85,8 @@ enum ProgramError {
     ListenNotAdmin,
     #[error("--device is for --role commercial: it says that a device streams; leave it out")]
     DeviceNotCommercial,
+    #[error("wrong: {0}; what mends it stands below each")]
+    Unwell(usize),
     #[error("a monitor has no page: use `ecoute token` instead of `ecoute link`")]
     LinkForMonitor,
 }
@@ -93,12 +98,13 @@ fn main() -> ExitCode {
         Ok(CommandLine { command: Some(Command::Token(options)), .. }) => print_token(options),
         Ok(CommandLine { command: Some(Command::Link(options)), .. }) => print_link(options),
         Ok(CommandLine { command: Some(Command::Revoke(options)), .. }) => revoke(&options),
+        Ok(CommandLine { command: Some(Command::Doctor(options)), .. }) => examine(&options),
         Ok(CommandLine { command: None, serve: options }) => serve(options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     print_error(&error.to_string());
     match error {
-        ProgramError::Run(_) | ProgramError::Print(_) => ExitCode::from(1),
+        ProgramError::Run(_) | ProgramError::Print(_) | ProgramError::Unwell(_) => ExitCode::from(1),
         ProgramError::Bind(_)
         | ProgramError::Config(_)
         | ProgramError::Filter(_)
@@ -235,6 +241,28 @@ fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
          second. Tokens made from the next second on work."
     )?;
     Ok(())
+}
+
+/// Says what is wrong with a server, or with the way to it.
+fn examine(options: &DoctorOptions) -> Result<(), ProgramError> {
+    logging::start(LOG_OF_COMMANDS)?;
+    let mut stdout = io::stdout();
+    let mut report = Report::new(&mut stdout);
+    let serve = &options.serve;
+    let secret = serve.secret.path();
+    match &options.url {
+        Some(place) => doctor::examine_way(place, options.token.as_deref(), &secret, &mut report),
+        None => {
+            let (listen, public_addresses) = (serve.listen, serve.public_address.clone());
+            let (data, token) = (serve.secret.data.data.clone(), options.token.clone());
+            let server = doctor::Server { listen, public_addresses, data, secret, token };
+            doctor::examine_server(&server, &mut report);
+        }
+    }
+    match report.finish()? {
+        0 => Ok(()),
+        wrong => Err(ProgramError::Unwell(wrong)),
+    }
 }
 
 /// Prints what a newcomer needs to hear something: one link for each side.

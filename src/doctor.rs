@@ -1,0 +1,170 @@
+//! Finds out what keeps people from being heard: on the server's machine, or on the way to it from a user's.
+//!
+//! No part of the server: it runs as a command, with blocking sockets, and looks at a server from outside. Each check
+//! makes one [`Finding`] in plain words. Invariant: a token is never printed, never sent to who has not proved to be the
+//! server, and every wait ends by [`TIME_MAX`].
+
+mod addresses;
+mod certificate;
+mod firewall;
+mod host;
+mod http;
+mod process;
+mod reach;
+mod report;
+mod stream;
+mod user;
+mod visit;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ecoute::shell::addresses::{PublicAddress, advertised};
+use ecoute::shell::secret;
+use ecoute::token::{self, Claims, Role, Scope};
+
+use host::Found;
+pub use report::Report;
+use report::{Finding, since};
+pub use visit::Place;
+use visit::{Credential, Visit};
+
+/// How long all checks may take.
+const TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a token lasts that is made for the checks.
+const TOKEN_LIFE_S: u64 = 60;
+/// Whom a token names that is made for the checks.
+const OWN_ID: &str = "doctor";
+
+/// What a server on this machine was started with.
+pub struct Server {
+    pub listen: SocketAddr,
+    pub public_addresses: Vec<PublicAddress>,
+    pub data: PathBuf,
+    pub secret: PathBuf,
+    /// For where the secret can't be read.
+    pub token: Option<String>,
+}
+
+/// When the checks must be over.
+#[derive(Clone, Copy)]
+struct Limit {
+    until: Instant,
+}
+
+impl Limit {
+    fn new() -> Limit {
+        Limit { until: instant() + TIME_MAX }
+    }
+
+    /// Returns how long a step may take that wants at most `step`.
+    fn left(self, step: Duration) -> Duration {
+        step.min(since(instant(), self.until)).max(Duration::from_millis(1))
+    }
+}
+
+/// Looks at a server from a user's machine. Without a token one is made where the server's secret is at hand.
+pub fn examine_way(place: &Place, token: Option<&str>, secret: &std::path::Path, report: &mut Report<'_>) {
+    let limit = Limit::new();
+    let minted = if token.is_none() { secret::load(secret).ok().map(|secret| mint(&secret)) } else { None };
+    let credential = match (token, minted.as_deref()) {
+        (Some(token), _) => Some(Credential::Given(token)),
+        (None, Some(token)) => Some(Credential::Made(token)),
+        (None, None) => None,
+    };
+    Visit { place, credential, own_addresses: None, limit }.examine(report);
+}
+
+/// Looks at the machine that a server runs on, or is to run on, and at the server itself.
+pub fn examine_server(server: &Server, report: &mut Report<'_>) {
+    let limit = Limit::new();
+    let secret = host::examine_data(server, report);
+    let found = host::examine_port(server, limit, report);
+    let process = match &found {
+        Found::Ecoute { process, .. } => process.as_ref(),
+        Found::Stranger | Found::Nobody => None,
+    };
+    host::examine_limits(process, report);
+    let own = match host::own_addresses() {
+        Ok(own) => own,
+        Err(error) => {
+            let text = format!("this machine does not list its addresses: {error}");
+            report
+                .add(Finding::wrong(text, "ecoute serve --public-address IP   # the address that clients send to"));
+            Vec::new()
+        }
+    };
+    examine_advertised(server, &own, report);
+    host::examine_clock(limit, report);
+    firewall::examine(server.listen.port(), limit, report);
+    let Found::Ecoute { shown, .. } = found else { return };
+    let place = Place::new(shown.is_some(), &local(server.listen));
+    let token = secret.map(|secret| mint(&secret));
+    let given = server.token.as_deref().map(Credential::Given);
+    let credential = token.as_deref().map(Credential::Made).or(given);
+    Visit { place: &place, credential, own_addresses: Some(&own), limit }.examine(report);
+}
+
+fn examine_advertised(server: &Server, own: &[IpAddr], report: &mut Report<'_>) {
+    match advertised(&server.public_addresses, server.listen) {
+        Ok(advertised) => report.add(addresses::judge(&advertised, own)),
+        // It was said above.
+        Err(_) if own.is_empty() => {}
+        Err(error) => {
+            let text = format!("no address to send media to: {error}");
+            report
+                .add(Finding::wrong(text, "ecoute serve --public-address IP   # the address that clients send to"));
+        }
+    }
+}
+
+/// Returns where a server that listens at `listen` is reached from its own machine.
+fn local(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        ip if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
+        ip => SocketAddr::new(ip, listen.port()),
+    }
+}
+
+/// Makes a token for the checks: a supervisor's who may hear nobody.
+fn mint(secret: &[u8]) -> String {
+    let iat = unix_s();
+    let claims = Claims {
+        sub: OWN_ID.to_owned(),
+        role: Role::Admin,
+        name: None,
+        listen: Some(Scope::new([])),
+        device: false,
+        exp: iat + TOKEN_LIFE_S,
+        iat,
+        nbf: None,
+    };
+    token::mint(secret, &claims)
+}
+
+fn unix_s() -> u64 {
+    wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Says in plain words why something could not be read or reached.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "refused".to_owned(),
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => "cut off".to_owned(),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => "no route to it".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command measures how long answers take")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command compares clocks")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
