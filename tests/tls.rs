@@ -107,14 +107,23 @@ fn a_new_certificate_is_used_without_a_restart() {
     kept.write_all(request("/health", "").as_bytes()).unwrap();
     assert_eq!(read_response(&mut BufReader::new(kept)).0, 200, "who was there stays");
 
+    // By signal, at once, and though nothing changed.
+    ecoute.signal(Signal::SIGHUP);
+    ecoute.wait_for_line("certificate renewed");
+    let third = Certificate::new();
+    third.write(ecoute.data.path());
+    ecoute.signal(Signal::SIGHUP);
+    ecoute.wait_for_line("certificate renewed");
+    assert_eq!(get_tls(ecoute.address, &third.client(TLS13), "/health").1, 200);
+
     // Damaged ones change nothing either, each told once.
     fs::write(ecoute.data.path().join("cert.pem"), "nonsense").unwrap();
     ecoute.wait_for_line("holds no PEM certificate");
-    fs::write(ecoute.data.path().join("cert.pem"), second.pem.replace("MII", "MIX")).unwrap();
+    fs::write(ecoute.data.path().join("cert.pem"), third.pem.replace("MII", "MIX")).unwrap();
     ecoute.wait_for_line("the one from before stays");
     fs::remove_file(ecoute.data.path().join("cert.pem")).unwrap();
     ecoute.wait_for_line("what was read before stays in force");
-    assert_eq!(get_tls(ecoute.address, &second.client(TLS13), "/health").1, 200);
+    assert_eq!(get_tls(ecoute.address, &third.client(TLS13), "/health").1, 200);
 }
 
 #[test]
@@ -255,9 +264,9 @@ fn a_handshake_that_says_nothing_is_cut_early() {
         record.resize(1005, 0);
         client.write_all(&record).unwrap();
         sent += 1000;
-        match client.read(&mut [0]) {
-            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            Ok(_) => break,
+        // An alert comes, or nothing yet.
+        if client.read_exact(&mut [0]).is_ok() {
+            break;
         }
     }
     assert!((20_000..40_000).contains(&sent), "{sent}");
@@ -350,7 +359,6 @@ fn idle_clients_cost_what_the_table_says() {
     let before = resident_bytes(ecoute.child.id());
     let clients = open(400);
     let each = resident_bytes(ecoute.child.id()).saturating_sub(before) / clients.len() as u64;
-    println!("bytes of an idle client: {each}");
     assert!(each < IDLE_BYTES_MAX, "{each}");
 }
 

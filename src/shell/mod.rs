@@ -29,7 +29,7 @@ use crate::config::Config;
 use crate::outbox::{AuditEntry, Datagram, Item, Outbox};
 use crate::server::Server;
 use notify::Notify;
-use shutdown::Signals;
+use shutdown::{Asked, Signals};
 use tcp::Tcp;
 use tls::Tls;
 use udp::{Udp, UdpCounters};
@@ -250,16 +250,16 @@ impl Shell {
 
     fn turn(&mut self, now: Instant, unix: SystemTime, events: &Events) {
         self.server.set_unix(now, unix);
-        let mut signals = 0;
+        let mut asked = Asked::default();
         for event in events {
             match event.token() {
                 UDP => self.udp.is_ready = true,
                 TCP => self.tcp.on_listener_event(),
-                SIGNALS => signals += self.signals.take(),
+                SIGNALS => self.signals.take(&mut asked),
                 _ => self.tcp.on_stream_event(event, &mut self.outbox),
             }
         }
-        self.on_signals(now, signals);
+        self.on_signals(now, asked);
         self.on_changed_files(now);
         self.notify.handle_timeout(now);
 
@@ -280,7 +280,11 @@ impl Shell {
         self.end_when_drained(now);
     }
 
-    fn on_signals(&mut self, now: Instant, mut signals: usize) {
+    fn on_signals(&mut self, now: Instant, asked: Asked) {
+        if asked.reload {
+            self.watch.look_again();
+        }
+        let mut signals = asked.ends;
         if signals > 0 && self.phase == Phase::Serving {
             log::info!("stopping, a second signal ends at once");
             self.notify.on_stopping();
