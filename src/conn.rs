@@ -45,8 +45,8 @@ pub struct Conn {
     heard: Instant,
     /// Whether the shell decrypts what comes and encrypts what goes.
     is_encrypted: bool,
-    /// What the shell holds of records that are not complete, in bytes.
-    undecrypted_bytes: usize,
+    /// What TLS holds in the shell, half records and what the socket did not take, in bytes.
+    tls_bytes: usize,
     ping_interval: Duration,
     /// When the first ping left that was not answered.
     pinged: Option<Instant>,
@@ -67,7 +67,7 @@ impl Conn {
             waiting: None,
             heard: now,
             is_encrypted: false,
-            undecrypted_bytes: 0,
+            tls_bytes: 0,
             ping_interval: limits.ping_interval,
             pinged: None,
             rtt: None,
@@ -373,7 +373,7 @@ impl Conn {
             State::Framed(framed) => framed.held_bytes(),
             State::New { .. } | State::Closing { websocket: None, .. } | State::Dead => 0,
         };
-        let buffered = self.out.held_bytes() + input + self.undecrypted_bytes;
+        let buffered = self.out.held_bytes() + input + self.tls_bytes;
         let before = mem::replace(&mut self.reckoned, buffered);
         self.waiting = (buffered > PASSING_BYTES).then(|| self.waiting.unwrap_or(now));
         (before, buffered)
@@ -388,7 +388,7 @@ impl Conn {
     pub fn abandon(&mut self) {
         self.state = State::Dead;
         self.out = Output::default();
-        self.undecrypted_bytes = 0;
+        self.tls_bytes = 0;
     }
 
     /// Tells whether the shell must close the socket now.

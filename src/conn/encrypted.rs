@@ -16,11 +16,11 @@ impl Conn {
         }
     }
 
-    /// Takes it that the shell holds so many bytes that are not decrypted yet.
-    pub fn set_undecrypted(&mut self, bytes: usize) {
+    /// Takes it that TLS holds so many bytes in the shell, on their way in or out.
+    pub fn set_tls_bytes(&mut self, bytes: usize) {
         // What is dead is closed at once, whatever it holds.
         if !matches!(self.state, State::Dead) {
-            self.undecrypted_bytes = bytes;
+            self.tls_bytes = bytes;
         }
     }
 

@@ -67,12 +67,12 @@ impl Server {
         self.settle_conn(conn, out);
     }
 
-    /// Takes it that the shell holds so many bytes of a TCP client that it can't decrypt yet: they count like what the
+    /// Takes it that TLS holds so many bytes of a client in the shell, on their way in or out: they count like what the
     /// conn itself has buffered.
-    pub fn handle_undecrypted(&mut self, now: Instant, conn: ConnKey, bytes: usize) {
+    pub fn handle_tls_bytes(&mut self, now: Instant, conn: ConnKey, bytes: usize) {
         self.now = now;
         if let Some(client) = self.conns.get_mut(conn) {
-            client.set_undecrypted(bytes);
+            client.set_tls_bytes(bytes);
         }
         self.reckon(conn);
     }

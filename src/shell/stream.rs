@@ -5,6 +5,7 @@
 //! way out, and on its way in so much as one record takes.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::mem;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -56,6 +57,8 @@ struct Encrypted {
     undecrypted_bytes: usize,
     /// How much of what the core has queued is encrypted and waits for the socket, in bytes.
     taken: usize,
+    /// What the core knows of [`Encrypted::held_bytes`].
+    told_bytes: usize,
 }
 
 /// How a read went.
@@ -114,6 +117,14 @@ impl Stream {
     /// # Errors
     /// The socket's, but not that it would block.
     pub(super) fn write_pending(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<()> {
+        let result = self.write_until(turn, conn, until);
+        if let Transport::Encrypted(encrypted) = &mut self.transport {
+            encrypted.tell_held(turn, conn);
+        }
+        result
+    }
+
+    fn write_until(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<()> {
         let mut written = 0;
         while self.is_writable {
             let step = match &mut self.transport {
@@ -156,7 +167,7 @@ impl Encrypted {
     fn new(tls: &Tls) -> Encrypted {
         let mut session = tls.accept();
         session.set_buffer_limit(Some(CHUNK_BYTES));
-        Encrypted { session, is_established: false, undecrypted_bytes: 0, taken: 0 }
+        Encrypted { session, is_established: false, undecrypted_bytes: 0, taken: 0, told_bytes: 0 }
     }
 
     fn read(
@@ -170,7 +181,6 @@ impl Encrypted {
         if length == 0 {
             return Ok(Progress::Ended);
         }
-        let held_before = self.held_bytes();
         self.undecrypted_bytes += length;
         if let Err(error) = self.session.process_new_packets() {
             log::debug!(target: "http", "no TLS of ours conn={conn:?} error={error}");
@@ -195,9 +205,7 @@ impl Encrypted {
                 Err(error) => return Err(error),
             }
         };
-        if self.held_bytes() != held_before {
-            turn.server.handle_undecrypted(turn.now, conn, self.held_bytes());
-        }
+        self.tell_held(turn, conn);
         if self.undecrypted_bytes > UNDECRYPTED_BYTES_MAX {
             log::debug!(target: "http", "too much that says nothing conn={conn:?}");
             return Ok(Progress::Broken);
@@ -207,7 +215,15 @@ impl Encrypted {
 
     /// Returns what TLS holds beyond what it keeps for every client: its buffer doubles where it is too small.
     fn held_bytes(&self) -> usize {
-        (self.undecrypted_bytes + TLS_READ_BYTES).next_power_of_two() - TLS_READ_BYTES
+        let outgoing = if self.taken > 0 { CHUNK_BYTES } else { 0 };
+        (self.undecrypted_bytes + TLS_READ_BYTES).next_power_of_two() - TLS_READ_BYTES + outgoing
+    }
+
+    fn tell_held(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
+        let held = self.held_bytes();
+        if mem::replace(&mut self.told_bytes, held) != held {
+            turn.server.handle_tls_bytes(turn.now, conn, held);
+        }
     }
 
     /// Encrypts and writes one chunk; returns how much of what the core has queued is written by now, 0 when there is
@@ -219,7 +235,7 @@ impl Encrypted {
             self.taken = self.session.writer().write(&bytes[..bytes.len().min(CHUNK_BYTES)])?;
             self.flush(socket)?;
         }
-        Ok(std::mem::take(&mut self.taken))
+        Ok(mem::take(&mut self.taken))
     }
 
     fn flush(&mut self, socket: &mut TcpStream) -> io::Result<()> {
