@@ -44,10 +44,12 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct ServeOptions {
-    /// Address for TCP and UDP; [::] takes IPv4 too, and is 0.0.0.0 where IPv6 is missing
-    #[arg(long, env = "ECOUTE_LISTEN", value_name = "IP:PORT", default_value = "[::]:8080",
+    /// Address for TCP and UDP; may be repeated; [::] takes IPv4 too, and is 0.0.0.0 where IPv6 is missing
+    #[arg(long, env = "ECOUTE_LISTEN", value_name = "IP:PORT", default_value = "[::]:8080", value_delimiter = ',',
         value_parser = parse_listen)]
-    pub listen: SocketAddr,
+    pub listen: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub public_url: PublicUrl,
     /// Address that clients send media to; may be repeated [default: all of this machine]
     #[arg(long, env = "ECOUTE_PUBLIC_ADDRESS", value_name = "IP[:PORT]", value_delimiter = ',')]
     pub public_address: Vec<PublicAddress>,
@@ -70,6 +72,14 @@ pub struct ServeOptions {
     pub secret: SecretOptions,
 }
 
+/// Where users find the server, whatever it knows of itself.
+#[derive(Args)]
+pub struct PublicUrl {
+    /// Where users reach the server, for links [default: localhost and the port]
+    #[arg(long, env = "ECOUTE_PUBLIC_URL", value_name = "https://HOST[:PORT]", value_parser = parse_url)]
+    pub public_url: Option<String>,
+}
+
 /// HTTPS and WSS, on the same port.
 #[derive(Args)]
 pub struct TlsOptions {
@@ -82,6 +92,9 @@ pub struct TlsOptions {
     /// HTTPS with a certificate made here, for a trial: browsers warn of it once
     #[arg(long, env = "ECOUTE_TLS_SELF_SIGNED", conflicts_with = "tls_cert")]
     pub tls_self_signed: bool,
+    /// Address for TCP that sends browsers to HTTPS, and shows certificate authorities what is in webroot in the data directory
+    #[arg(long, env = "ECOUTE_HTTP_REDIRECT", value_name = "IP:PORT", value_parser = parse_listen)]
+    pub http_redirect: Option<SocketAddr>,
 }
 
 /// Tokens of an identity provider, beside the own.
@@ -176,9 +189,11 @@ pub struct TokenOptions {
 pub struct LinkOptions {
     #[command(flatten)]
     pub token: TokenOptions,
-    /// Where users reach the server [default: http://localhost and the port of ECOUTE_LISTEN, or 8080]
-    #[arg(long, env = "ECOUTE_URL", value_parser = parse_url)]
-    pub url: Option<String>,
+    #[command(flatten)]
+    pub public_url: PublicUrl,
+    /// Draw the link for a phone's camera
+    #[arg(long)]
+    pub qr: bool,
 }
 
 #[derive(Args)]

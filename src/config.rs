@@ -36,6 +36,9 @@ use crate::token::{Issuer, Revoked};
 /// How many addresses may be advertised as ICE candidates.
 pub const ADVERTISED_MAX: usize = 8;
 
+/// How many addresses the server may listen on.
+pub const LISTENS_MAX: usize = 8;
+
 /// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
 

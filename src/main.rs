@@ -6,9 +6,11 @@
 
 mod cli;
 mod doctor;
+mod link;
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -21,8 +23,9 @@ use cli::{
 };
 use doctor::Report;
 use ecoute::config::{Config, ConfigError, Encryption, Limits};
-use ecoute::shell::addresses::advertised;
+use ecoute::shell::addresses::advertised_for;
 use ecoute::shell::logging::{self, FilterError};
+use ecoute::shell::redirect::RedirectTo;
 use ecoute::shell::rewrite::{RewriteError, rewrite};
 use ecoute::shell::secret::{self, SecretError};
 use ecoute::shell::self_signed::{self, SelfSignedError};
@@ -33,8 +36,6 @@ use ecoute::token::{
     self, Claims, Issuer, KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked, RevokedError,
     Role, Scope,
 };
-
-const PORT_DEFAULT: u16 = 8080;
 
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -47,6 +48,9 @@ const REVOKED_FILE: &str = "revoked";
 
 /// The certificate of a trial and its key, in the data directory.
 const SELF_SIGNED_FILE: &str = "self-signed.pem";
+
+/// The directory in which a program like certbot proves whose name it is, in the data directory.
+const WEBROOT: &str = "webroot";
 
 /// Why the program ends before its time; each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,12 @@ enum ProgramError {
     NotRevoked(#[from] RewriteError<RevokedError>),
     #[error("can't list this machine's addresses: {0}; give one with --public-address")]
     Addresses(io::Error),
+    #[error(
+        "--http-redirect has nowhere to send browsers: give --tls-cert and --tls-key, or an https --public-url"
+    )]
+    RedirectToNowhere,
+    #[error("can't make {}: {error}; make the data directory writable", path.display())]
+    Webroot { path: PathBuf, error: io::Error },
     #[error("can't print: {0}")]
     Print(#[from] io::Error),
     #[error("--listen is for --role admin: it names whom a supervisor may hear; leave it out")]
@@ -87,6 +97,8 @@ enum ProgramError {
     DeviceNotCommercial,
     #[error("wrong: {0}; what mends it stands below each")]
     Unwell(usize),
+    #[error("the link is too long to be drawn: leave out --qr, or name fewer with --listen")]
+    LinkTooLong,
     #[error("a monitor has no page: use `ecoute token` instead of `ecoute link`")]
     LinkForMonitor,
 }
@@ -118,6 +130,9 @@ fn main() -> ExitCode {
         | ProgramError::Revoked(_)
         | ProgramError::NotRevoked(_)
         | ProgramError::Addresses(_)
+        | ProgramError::RedirectToNowhere
+        | ProgramError::Webroot { .. }
+        | ProgramError::LinkTooLong
         | ProgramError::ListenNotAdmin
         | ProgramError::DeviceNotCommercial
         | ProgramError::LinkForMonitor => ExitCode::from(2),
@@ -152,9 +167,13 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let mut watched = Vec::new();
     let issuer = load_issuer(options.issuer, &mut watched)?;
     let revoked = load_revoked(data, &mut watched)?;
-    let sockets = shell::bind(options.listen)?;
-    let advertised = advertised(&options.public_address, sockets.address()).map_err(ProgramError::Addresses)?;
-    let tls = load_tls(&options.tls, data, &advertised, &mut watched)?;
+    let sockets = shell::bind(&options.listen)?;
+    let bound = sockets.addresses();
+    let advertised = advertised_for(&options.public_address, &bound).map_err(ProgramError::Addresses)?;
+    let public_url = options.public_url.public_url;
+    let ips: Vec<IpAddr> = advertised.iter().map(SocketAddr::ip).collect();
+    let tls = load_tls(&options.tls, data, &ips, public_url.as_deref(), &mut watched)?;
+    let redirect = open_redirect(&options.tls, data, bound[0].port(), public_url.as_deref())?;
     let encryption = match &tls {
         None => Encryption::Optional,
         Some(_) if options.tls.tls_self_signed => Encryption::Required,
@@ -176,9 +195,10 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         log::info!("made a new secret, tokens of another one do not work: path={}", secret_path.display());
     }
     if io::stdout().is_terminal() {
-        print_welcome(&config.token_secret, &page_base(sockets.address(), tls.is_some()))?;
+        let base = public_url.unwrap_or_else(|| link::base(bound[0], tls.is_some()));
+        print_welcome(&config.token_secret, &base, tls.as_ref().filter(|_| options.tls.tls_self_signed))?;
     }
-    shell::run(Setup { sockets, watch: Watch::new(watched), tls }, config, seed)?;
+    shell::run(Setup { sockets, watch: Watch::new(watched), tls, redirect }, config, seed)?;
     Ok(())
 }
 
@@ -199,7 +219,8 @@ fn load_issuer(
 fn load_tls(
     options: &TlsOptions,
     data: &Path,
-    advertised: &[SocketAddr],
+    addresses: &[IpAddr],
+    public_url: Option<&str>,
     watched: &mut Vec<(Purpose, WatchedFile)>,
 ) -> Result<Option<Tls>, ProgramError> {
     let tls = if let (Some(certificate), Some(key)) = (&options.tls_cert, &options.tls_key) {
@@ -210,14 +231,34 @@ fn load_tls(
         };
         Tls::new(read(certificate, Purpose::Certificate)?, read(key, Purpose::CertificateKey)?)?
     } else if options.tls_self_signed {
-        let addresses: Vec<IpAddr> = advertised.iter().map(SocketAddr::ip).collect();
-        let pem = self_signed::load_or_make(&data.join(SELF_SIGNED_FILE), &addresses, None)?;
+        let host = public_url.and_then(link::host);
+        let pem = self_signed::load_or_make(&data.join(SELF_SIGNED_FILE), addresses, host)?;
         Tls::new(pem.clone(), pem)?
     } else {
         return Ok(None);
     };
     log::info!("certificate loaded: sha256={}", tls.fingerprint());
     Ok(Some(tls))
+}
+
+/// Opens the port that sends browsers to HTTPS, and makes the directory that certificate authorities look into.
+fn open_redirect(
+    options: &TlsOptions,
+    data: &Path,
+    port: u16,
+    public_url: Option<&str>,
+) -> Result<Option<(TcpListener, RedirectTo)>, ProgramError> {
+    let Some(listen) = options.http_redirect else { return Ok(None) };
+    let base = public_url.filter(|url| url.starts_with("https://")).map(str::to_owned);
+    let has_tls = options.tls_cert.is_some() || options.tls_self_signed;
+    if !has_tls && base.is_none() {
+        return Err(ProgramError::RedirectToNowhere);
+    }
+    let webroot = data.join(WEBROOT);
+    fs::create_dir_all(&webroot).map_err(|error| ProgramError::Webroot { path: webroot.clone(), error })?;
+    let listener = shell::bind_redirect(listen)?;
+    log::info!("plain HTTP is sent to HTTPS: address={}", listener.local_addr().unwrap_or(listen));
+    Ok(Some((listener, RedirectTo { base, port, webroot })))
 }
 
 /// Reads the list of revoked users; until somebody is revoked there is none.
@@ -253,7 +294,7 @@ fn examine(options: &DoctorOptions) -> Result<(), ProgramError> {
     match &options.url {
         Some(place) => doctor::examine_way(place, options.token.as_deref(), &secret, &mut report),
         None => {
-            let (listen, public_addresses) = (serve.listen, serve.public_address.clone());
+            let (listen, public_addresses) = (serve.listen[0], serve.public_address.clone());
             let (data, token) = (serve.secret.data.data.clone(), options.token.clone());
             let server = doctor::Server { listen, public_addresses, data, secret, token };
             doctor::examine_server(&server, &mut report);
@@ -266,31 +307,29 @@ fn examine(options: &DoctorOptions) -> Result<(), ProgramError> {
 }
 
 /// Prints what a newcomer needs to hear something: one link for each side.
-fn print_welcome(token_secret: &[u8], base: &str) -> io::Result<()> {
-    let link = |role, id: &str, name: &str| {
+fn print_welcome(token_secret: &[u8], base: &str, tls: Option<&Tls>) -> io::Result<()> {
+    let to_page = |role, id: &str, name: &str| {
         let claims = claims(role, id.to_owned(), Some(name.to_owned()), PRINTED_LINK_TTL);
-        link(base, role, &token::mint(token_secret, &claims))
+        link::to_page(base, role, &token::mint(token_secret, &claims))
     };
     let program = std::env::args().next().unwrap_or_else(|| "ecoute".to_owned());
-    let supervisor = link(Role::Admin, "paul", "Paul D.").unwrap_or_default();
-    let salesperson = link(Role::Commercial, "lea", "Léa").unwrap_or_default();
+    let supervisor = to_page(Role::Admin, "paul", "Paul D.").unwrap_or_default();
+    let salesperson = to_page(Role::Commercial, "lea", "Léa").unwrap_or_default();
     writeln!(
         io::stdout(),
         "\nOpen this as Léa, who sells, and press the microphone to go on air:\n  {salesperson}\n\n\
          Open this as Paul, who supervises, and press the headphones beside Léa to hear her:\n  {supervisor}\n\n\
          Both links work for 12 hours; `{program} link --help` tells how to make others. Browsers give a microphone only to pages on \
          localhost or over HTTPS.\n"
-    )
-}
-
-/// Returns where a browser on this machine finds the pages.
-fn page_base(bound: SocketAddr, has_tls: bool) -> String {
-    let scheme = if has_tls { "https" } else { "http" };
-    let ip = bound.ip().to_canonical();
-    if ip.is_unspecified() || ip.is_loopback() {
-        return format!("{scheme}://localhost:{}", bound.port());
+    )?;
+    match tls {
+        Some(tls) => writeln!(
+            io::stdout(),
+            "Where a browser warns of the certificate, accept it if its SHA-256 is\n  {}\n",
+            tls.fingerprint()
+        ),
+        None => Ok(()),
     }
-    format!("{scheme}://{}", SocketAddr::new(ip, bound.port()))
 }
 
 fn print_token(options: TokenOptions) -> Result<(), ProgramError> {
@@ -299,17 +338,20 @@ fn print_token(options: TokenOptions) -> Result<(), ProgramError> {
 }
 
 fn print_link(options: LinkOptions) -> Result<(), ProgramError> {
-    let base = options.url.unwrap_or_else(|| format!("http://localhost:{}", configured_port()));
+    let base = options.public_url.public_url.unwrap_or_else(link::configured_base);
     let role = options.token.role;
-    let link = link(&base, role, &options.token.mint()?).ok_or(ProgramError::LinkForMonitor)?;
+    let link = link::to_page(&base, role, &options.token.mint()?).ok_or(ProgramError::LinkForMonitor)?;
+    if !link::has_microphone(&base) {
+        print_error(
+            "browsers give a microphone only to pages over HTTPS or on localhost: use --public-url https://…",
+        );
+    }
     writeln!(io::stdout(), "{link}")?;
+    if options.qr {
+        let drawn = link::draw(&link).ok_or(ProgramError::LinkTooLong)?;
+        write!(io::stdout(), "{drawn}")?;
+    }
     Ok(())
-}
-
-/// Returns the port that a server started with the same environment listens on.
-fn configured_port() -> u16 {
-    let listen = std::env::var("ECOUTE_LISTEN").ok().and_then(|text| text.parse::<SocketAddr>().ok());
-    listen.map_or(PORT_DEFAULT, |address| address.port())
 }
 
 impl TokenOptions {
@@ -335,38 +377,4 @@ fn claims(role: Role, sub: String, name: Option<String>, ttl: Duration) -> Claim
 #[expect(clippy::disallowed_methods, reason = "tokens and revocations say when they were made")]
 fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Returns the link to the page of `role`; a monitor has none.
-///
-/// The token stands in the fragment, which no browser sends.
-fn link(base: &str, role: Role, token: &str) -> Option<String> {
-    let page = match role {
-        Role::Admin => "admin",
-        Role::Commercial => "commercial",
-        Role::Monitor => return None,
-    };
-    Some(format!("{base}/{page}#t={token}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links() {
-        assert_eq!(link("http://localhost:1", Role::Admin, "x").as_deref(), Some("http://localhost:1/admin#t=x"));
-        assert_eq!(link("https://e", Role::Commercial, "x").as_deref(), Some("https://e/commercial#t=x"));
-        assert_eq!(link("https://e", Role::Monitor, "x"), None);
-        let cases = [
-            ("[::]:1", "http://localhost:1"),
-            ("0.0.0.0:1", "http://localhost:1"),
-            ("127.0.0.1:1", "http://localhost:1"),
-            ("192.0.2.1:1", "http://192.0.2.1:1"),
-            ("[2001:db8::1]:1", "http://[2001:db8::1]:1"),
-        ];
-        for (bound, want) in cases {
-            assert_eq!(page_base(bound.parse().unwrap(), false), want);
-        }
-    }
 }

@@ -181,7 +181,8 @@ fn flags_out_of_range() {
         ("scope of nobody", token(&["--role", "admin", "--id", "a", "--listen", "b,"]), "128 printable"),
         ("device", token(&["--role", "admin", "--id", "a", "--device"]), "--role commercial"),
         ("link", vec!["link", "--role", "monitor", "--id", "a"], "no page"),
-        ("url", vec!["link", "--role", "admin", "--id", "a", "--url", "here"], "https://"),
+        ("url", vec!["link", "--role", "admin", "--id", "a", "--public-url", "here"], "https://"),
+        ("nowhere to redirect to", vec!["--listen", "127.0.0.1:0", "--http-redirect", "127.0.0.1:0"], "nowhere"),
     ];
     for (name, arguments, want) in cases {
         assert_refused(name, &run(program().env("ECOUTE_DATA", data.path()).args(arguments)), want);

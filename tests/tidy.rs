@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// What each module may name of ours, from the outermost to the innermost. What all may name stands in `COMMON`.
 const KNOWS: &[(&str, &[&str])] = &[
-    ("main", &["cli", "doctor", "shell", "token"]),
+    ("main", &["cli", "doctor", "link", "shell", "token"]),
+    ("link", &["token"]),
     ("cli", &["doctor", "shell", "token"]),
     ("doctor", &["shell", "token", "wire"]),
     ("shell", &["server", "wire"]),

@@ -83,6 +83,28 @@ pub fn advertised(given: &[PublicAddress], bound: SocketAddr) -> io::Result<Vec<
     Ok(pick(ips).into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect())
 }
 
+/// Returns the addresses to advertise for several sockets: those given, where the first socket's port is meant without
+/// one, or else as many of each socket's as there is room for.
+///
+/// # Errors
+/// Those of [`advertised`].
+pub fn advertised_for(given: &[PublicAddress], bounds: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+    let sockets = if given.is_empty() { bounds } else { &bounds[..bounds.len().min(1)] };
+    let of_each = sockets.iter().map(|&bound| advertised(given, bound)).collect::<io::Result<Vec<_>>>()?;
+    let longest = of_each.iter().map(Vec::len).max().unwrap_or(0);
+    let in_turn = (0..longest).flat_map(|rank| of_each.iter().filter_map(move |addresses| addresses.get(rank)));
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for &address in in_turn {
+        if !all.contains(&address) {
+            all.push(address);
+        }
+    }
+    if given.is_empty() {
+        all.truncate(ADVERTISED_MAX);
+    }
+    Ok(all)
+}
+
 /// Returns the address without IPv4-mapped IPv6 and without a flow label; link-local replies need its scope.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
@@ -190,6 +212,23 @@ mod tests {
         let v4_only = advertised(&[], "0.0.0.0:4000".parse().unwrap()).unwrap();
         assert!(v4_only.iter().all(SocketAddr::is_ipv4), "{v4_only:?}");
         assert!(v4_only.contains(&"127.0.0.1:4000".parse().unwrap()), "{v4_only:?}");
+    }
+
+    #[test]
+    fn several_sockets_share_the_room() {
+        let bound = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let two = bound(&["127.0.0.1:4000", "127.0.0.1:443"]);
+        assert_eq!(advertised_for(&[], &two).unwrap(), two);
+        let given = [PublicAddress { ip: "203.0.113.7".parse().unwrap(), port: None }];
+        assert_eq!(advertised_for(&given, &two).unwrap(), bound(&["203.0.113.7:4000"]));
+        let all = advertised_for(&[], &bound(&["0.0.0.0:1", "0.0.0.0:2", "0.0.0.0:1"])).unwrap();
+        assert!(
+            all.contains(&"127.0.0.1:1".parse().unwrap()) && all.contains(&"127.0.0.1:2".parse().unwrap()),
+            "{all:?}"
+        );
+        assert!(all.len() <= ADVERTISED_MAX);
+        let ten: Vec<SocketAddr> = (1..=10).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+        assert_eq!(advertised_for(&[], &ten).unwrap(), ten[..ADVERTISED_MAX]);
     }
 
     #[test]

@@ -5,8 +5,11 @@
 //! is logged before anything that follows it in the outbox leaves.
 
 pub mod addresses;
+mod bind;
 pub mod logging;
+mod media;
 mod notify;
+pub mod redirect;
 pub mod rewrite;
 pub mod secret;
 pub mod self_signed;
@@ -17,28 +20,37 @@ pub mod tls;
 mod udp;
 pub mod watch;
 
+pub use bind::{BindError, Sockets, bind, bind_redirect};
+
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::config::Config;
-use crate::outbox::{AuditEntry, Datagram, Item, Outbox};
+use crate::config::{Config, LISTENS_MAX};
+use crate::outbox::{AuditEntry, Item, Outbox};
 use crate::server::Server;
+use media::Media;
 use notify::Notify;
+use redirect::{Redirect, RedirectTo};
 use shutdown::{Asked, Signals};
 use tcp::Tcp;
 use tls::Tls;
-use udp::{Udp, UdpCounters};
+use udp::UdpCounters;
 use watch::{Purpose, Watch};
 
 /// Tokens that are no keys of clients; those start at 2^32.
-const UDP: Token = Token(0);
-const TCP: Token = Token(1);
-const SIGNALS: Token = Token(2);
+const SIGNALS: Token = Token(0);
+/// The first socket's; the others' follow.
+const UDP: Token = Token(100);
+const TCP: Token = Token(200);
+/// The listener's; its clients' follow.
+const REDIRECT: Token = Token(1000);
+
+const _: () = assert!(LISTENS_MAX <= TCP.0 - UDP.0 && TCP.0 + LISTENS_MAX <= REDIRECT.0);
 
 const EVENTS_PER_TURN: usize = 1024;
 
@@ -64,57 +76,20 @@ const DUE_TURNS_MAX: u32 = 100_000;
 /// How many files a process may open where nobody said otherwise.
 const FILES_DEFAULT: usize = 1024;
 
-/// How often another port is tried where the system chooses one and UDP has it in use.
-const ANY_PORT_ATTEMPTS: usize = 16;
-
-/// The open sockets, TCP and UDP on one port.
-pub struct Sockets {
-    tcp: std::net::TcpListener,
-    udp: std::net::UdpSocket,
-    address: SocketAddr,
-}
-
 /// What the loop runs with besides the core's configuration.
 pub struct Setup {
     pub sockets: Sockets,
     pub watch: Watch,
     /// What clients may come encrypted with.
     pub tls: Option<Tls>,
-}
-
-/// Why the sockets could not be opened, and what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error("{protocol} port {port} is in use: stop the program that has it, or choose another with --listen")]
-    InUse { protocol: &'static str, port: u16 },
-    #[error(
-        "{protocol} port {port} is not allowed: choose one above 1023 with --listen, or grant CAP_NET_BIND_SERVICE"
-    )]
-    NotAllowed { protocol: &'static str, port: u16 },
-    #[error("{address} is no address of this machine: choose another with --listen")]
-    NotHere { address: SocketAddr },
-    #[error("can't listen on {protocol} {address}: {error}; choose another address with --listen")]
-    Other { protocol: &'static str, address: SocketAddr, error: io::Error },
+    /// A port that sends clients to HTTPS.
+    pub redirect: Option<(std::net::TcpListener, RedirectTo)>,
 }
 
 /// Why the loop ended by itself.
 #[derive(Debug, thiserror::Error)]
 #[error("the server stopped: {0}")]
 pub struct RunError(#[from] io::Error);
-
-/// Opens TCP and UDP on one port; port 0 is chosen by the system, and `[::]` becomes `0.0.0.0` without IPv6.
-///
-/// # Errors
-/// What the system refused, as [`BindError`].
-pub fn bind(listen: SocketAddr) -> Result<Sockets, BindError> {
-    match bind_once(listen) {
-        Err(BindError::NotHere { .. } | BindError::Other { .. }) if is_any_ipv6(listen) && !has_ipv6() => {
-            log::warn!("no IPv6 on this machine, listening on IPv4 only");
-            bind_once(SocketAddr::from((Ipv4Addr::UNSPECIFIED, listen.port())))
-        }
-        bound => bound,
-    }
-}
 
 /// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s. Changes of the files that are watched take
 /// effect while it runs.
@@ -123,8 +98,9 @@ pub fn bind(listen: SocketAddr) -> Result<Sockets, BindError> {
 /// [`RunError`] where the system's poll fails.
 pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError> {
     let files_max = raise_file_limit();
-    let address = setup.sockets.address;
-    let advertised = config.advertised.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+    let listed =
+        |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
+    let (address, advertised) = (listed(&setup.sockets.addresses()), listed(&config.advertised));
     let mut shell = Shell::new(setup, Server::new(config, seed, monotonic(), wall()), files_max)?;
     log::info!("listening address={address} advertised={advertised}");
     shell.notify.on_ready();
@@ -137,20 +113,13 @@ pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError>
         }
         shell.turn(monotonic(), wall(), &events);
     }
-    let UdpCounters { sent, dropped_full, dropped_no_buffers, dropped_refused } = shell.udp.counters();
+    let UdpCounters { sent, dropped_full, dropped_no_buffers, dropped_refused } = shell.media.counters();
     log::info!(
         "stopped datagrams_sent={sent} dropped_full={dropped_full} dropped_no_buffers={dropped_no_buffers} \
          dropped_refused={dropped_refused}"
     );
     log::debug!("counted: {:?}", shell.server.stats());
     Ok(())
-}
-
-impl Sockets {
-    /// Returns the bound address, with the real port.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
 }
 
 /// What every call of one turn into the core needs.
@@ -174,8 +143,9 @@ enum Phase {
 struct Shell {
     poll: Poll,
     server: Server,
-    udp: Udp,
+    media: Media,
     tcp: Tcp,
+    redirect: Option<Redirect>,
     signals: Signals,
     notify: Notify,
     watch: Watch,
@@ -183,38 +153,38 @@ struct Shell {
     outbox: Outbox,
     /// The outbox that is being emptied while `outbox` takes what that brings about.
     flushing: Outbox,
-    /// Datagrams that follow one another in the outbox.
-    batch: Vec<Datagram>,
     due_turns: u32,
 }
 
 impl Shell {
     fn new(setup: Setup, server: Server, files_max: usize) -> io::Result<Shell> {
-        let Setup { sockets, watch, tls } = setup;
+        let Setup { sockets, watch, tls, redirect } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
-        let tcp = Tcp::new(sockets.tcp, poll.registry(), TCP, files_max, tls)?;
-        let mut udp = Udp::new(sockets.udp)?;
-        poll.registry().register(udp.source(), UDP, Interest::READABLE)?;
+        let registry = poll.registry();
+        let tcp = Tcp::new(sockets.tcp, registry, TCP, files_max, tls)?;
+        let media = Media::new(sockets.udp, registry, UDP)?;
+        let redirect =
+            redirect.map(|(listener, to)| Redirect::new(listener, to, registry, REDIRECT)).transpose()?;
         Ok(Shell {
             poll,
             server,
-            udp,
+            media,
             tcp,
+            redirect,
             signals,
             notify: Notify::new(monotonic()),
             watch,
             phase: Phase::Serving,
             outbox: Outbox::new(),
             flushing: Outbox::new(),
-            batch: Vec::with_capacity(udp::SEND_BATCH),
             due_turns: 0,
         })
     }
 
     /// Returns how long to wait for events; `None` is until there is one.
     fn wait(&mut self, now: Instant) -> Option<Duration> {
-        if self.udp.is_ready || !self.outbox.is_empty() {
+        if self.media.is_ready() || !self.outbox.is_empty() {
             return Some(Duration::ZERO);
         }
         let of_core = self.server.next_deadline();
@@ -229,6 +199,7 @@ impl Shell {
             self.tcp.next_deadline(now),
             self.watch.next_deadline(now),
             self.notify.next_deadline(),
+            self.redirect.as_ref().and_then(Redirect::next_deadline),
             of_phase,
         ];
         deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
@@ -253,10 +224,11 @@ impl Shell {
         let mut asked = Asked::default();
         for event in events {
             match event.token() {
-                UDP => self.udp.is_ready = true,
-                TCP => self.tcp.on_listener_event(),
                 SIGNALS => self.signals.take(&mut asked),
-                _ => self.tcp.on_stream_event(event, &mut self.outbox),
+                token if token < TCP => self.media.on_event(token.0 - UDP.0),
+                token if token < REDIRECT => self.tcp.on_listener_event(),
+                token if tcp::is_of_client(token) => self.tcp.on_stream_event(event, &mut self.outbox),
+                token => self.redirect.iter_mut().for_each(|redirect| redirect.on_event(now, token)),
             }
         }
         self.on_signals(now, asked);
@@ -267,11 +239,12 @@ impl Shell {
         self.tcp.close_lingering(now);
         self.tcp.accept(&mut turn);
         self.tcp.read(&mut turn);
+        self.redirect.iter_mut().for_each(|redirect| redirect.handle_timeout(now));
         for _ in 0..DATAGRAMS_PER_TURN {
             if self.outbox.len() >= OUTBOX_ITEMS_MAX {
                 break;
             }
-            let Some((path, bytes)) = self.udp.receive() else { break };
+            let Some((path, bytes)) = self.media.receive() else { break };
             self.server.handle_datagram(now, path, bytes, &mut self.outbox);
         }
         self.server.handle_timeout(now, &mut self.outbox);
@@ -324,15 +297,10 @@ impl Shell {
                 match item {
                     Item::Audit(_) => {}
                     Item::Conn(conn) => self.tcp.want_flush(conn),
-                    Item::Datagram(datagram) => {
-                        self.batch.push(datagram);
-                        if self.batch.len() == udp::SEND_BATCH {
-                            send_batch(now, &mut self.udp, &mut self.batch);
-                        }
-                    }
+                    Item::Datagram(datagram) => self.media.send(now, datagram),
                 }
             }
-            send_batch(now, &mut self.udp, &mut self.batch);
+            self.media.flush(now);
             let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
             time = self.tcp.flush(&mut turn, time);
             self.tcp.hang_up_ended(&mut turn);
@@ -356,52 +324,10 @@ impl Shell {
     }
 }
 
-fn send_batch(now: Instant, udp: &mut Udp, batch: &mut Vec<Datagram>) {
-    if !batch.is_empty() {
-        udp.send(now, batch);
-        batch.clear();
-    }
-}
-
 fn log_audit(entry: &AuditEntry) {
     let AuditEntry { at, event, actor, commercial_id, detail } = entry;
     let (name, at) = (event.name(), logging::timestamp(*at));
     log::info!(target: "audit", "{name} at={at} actor={actor} commercial_id={commercial_id} detail={detail:?}");
-}
-
-fn bind_once(listen: SocketAddr) -> Result<Sockets, BindError> {
-    let mut attempts = if listen.port() == 0 { ANY_PORT_ATTEMPTS } else { 1 };
-    loop {
-        attempts -= 1;
-        let failed = |protocol| move |error| BindError::new(protocol, listen, error);
-        let tcp = tcp::listen(listen).map_err(failed("TCP"))?;
-        let address = tcp.local_addr().map_err(failed("TCP"))?;
-        match udp::bind(address) {
-            Ok(udp) => return Ok(Sockets { tcp, udp, address }),
-            Err(error) if error.kind() == ErrorKind::AddrInUse && attempts > 0 => {}
-            Err(error) => return Err(BindError::new("UDP", address, error)),
-        }
-    }
-}
-
-impl BindError {
-    fn new(protocol: &'static str, address: SocketAddr, error: io::Error) -> BindError {
-        match error.kind() {
-            ErrorKind::AddrInUse => BindError::InUse { protocol, port: address.port() },
-            ErrorKind::PermissionDenied => BindError::NotAllowed { protocol, port: address.port() },
-            ErrorKind::AddrNotAvailable => BindError::NotHere { address },
-            _ => BindError::Other { protocol, address, error },
-        }
-    }
-}
-
-fn is_any_ipv6(address: SocketAddr) -> bool {
-    address.is_ipv6() && address.ip().is_unspecified()
-}
-
-/// Tells whether IPv6 sockets can be opened and bound: a kernel may lack it, or have it switched off.
-fn has_ipv6() -> bool {
-    tcp::listen(SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0))).is_ok()
 }
 
 /// Asks for as many open files as are allowed: 1024, the usual default, is fewer than the clients we allow. Returns how

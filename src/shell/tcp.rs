@@ -57,9 +57,11 @@ const LINGERING_MAX: usize = 256;
 /// How much a client may have sent that nobody wanted to read, in reads; more is answered with a reset.
 const DISCARDED_READS_MAX: usize = 16;
 
-/// The listener and all clients.
+/// The listeners and all clients.
 pub(super) struct Tcp {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
+    /// Who is asked first: one where always somebody waits must not keep the others waiting.
+    first_listener: usize,
     registry: Registry,
     streams: SecondaryMap<ConnKey, Stream>,
     /// Clients that may have something to read; each stands in it at most once.
@@ -113,19 +115,28 @@ fn token_of(conn: ConnKey) -> Token {
     Token(conn.data().as_ffi() as usize)
 }
 
+/// Tells whether a token is a client's.
+pub(super) fn is_of_client(token: Token) -> bool {
+    token.0 > u32::MAX as usize
+}
+
 impl Tcp {
-    /// Takes over a listener made by [`listen`] and registers it, in a process that may open so many files.
+    /// Takes over listeners made by [`listen`] and registers them, with tokens from `token` on, in a process that may open
+    /// so many files.
     pub(super) fn new(
-        listener: std::net::TcpListener,
+        listeners: Vec<std::net::TcpListener>,
         registry: &Registry,
         token: Token,
         files_max: usize,
         tls: Option<Tls>,
     ) -> io::Result<Tcp> {
-        let mut listener = TcpListener::from_std(listener);
-        registry.register(&mut listener, token, Interest::READABLE)?;
+        let mut listeners: Vec<TcpListener> = listeners.into_iter().map(TcpListener::from_std).collect();
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            registry.register(listener, Token(token.0 + index), Interest::READABLE)?;
+        }
         Ok(Tcp {
-            listener,
+            listeners,
+            first_listener: 0,
             registry: registry.try_clone()?,
             streams: SecondaryMap::new(),
             readable: VecDeque::new(),
@@ -191,25 +202,33 @@ impl Tcp {
             Accepting::Resting { until } if turn.now < until => return,
             Accepting::Ready | Accepting::Resting { .. } => {}
         }
-        for _ in 0..ACCEPTS_PER_TURN {
-            if self.streams.len() + self.lingering.len() >= self.sockets_max {
-                return self.rest_from_accepting(turn.now, &Errno::EMFILE.into());
-            }
-            match self.listener.accept() {
-                Ok((socket, remote)) => {
-                    self.accepting = Accepting::Ready;
-                    // Fails only for a client that is gone already.
-                    let Ok(local) = socket.local_addr() else { continue };
-                    self.admit(turn, socket, Ends { remote: canonical(remote), local: canonical(local) });
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.accepting = Accepting::Idle;
+        let mut accepts_left = ACCEPTS_PER_TURN;
+        for step in 0..self.listeners.len() {
+            let index = (self.first_listener + step) % self.listeners.len();
+            loop {
+                if accepts_left == 0 {
+                    self.first_listener = index + 1;
                     return;
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(error) => return self.rest_from_accepting(turn.now, &error),
+                accepts_left -= 1;
+                if self.streams.len() + self.lingering.len() >= self.sockets_max {
+                    return self.rest_from_accepting(turn.now, &Errno::EMFILE.into());
+                }
+                match self.listeners[index].accept() {
+                    Ok((socket, remote)) => {
+                        self.accepting = Accepting::Ready;
+                        // Fails only for a client that is gone already.
+                        let Ok(local) = socket.local_addr() else { continue };
+                        self.admit(turn, socket, Ends { remote: canonical(remote), local: canonical(local) });
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
+                    }
+                    Err(error) => return self.rest_from_accepting(turn.now, &error),
+                }
             }
         }
+        self.accepting = Accepting::Idle;
     }
 
     /// Reads from clients, as far as one turn goes, each in its turn.

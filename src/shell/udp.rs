@@ -7,6 +7,7 @@
 use std::io::{self, IoSliceMut};
 use std::mem;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Add;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
@@ -47,13 +48,28 @@ pub(super) struct UdpCounters {
     pub(super) dropped_refused: u64,
 }
 
-/// The media socket.
+impl Add for UdpCounters {
+    type Output = UdpCounters;
+
+    fn add(self, other: UdpCounters) -> UdpCounters {
+        UdpCounters {
+            sent: self.sent + other.sent,
+            dropped_full: self.dropped_full + other.dropped_full,
+            dropped_no_buffers: self.dropped_no_buffers + other.dropped_no_buffers,
+            dropped_refused: self.dropped_refused + other.dropped_refused,
+        }
+    }
+}
+
+/// One media socket.
 pub(super) struct Udp {
     socket: UdpSocket,
     bound: SocketAddr,
     /// Readiness is edge-triggered: true until a read would block.
     pub(super) is_ready: bool,
     received: Box<[u8]>,
+    /// Where the last one went, and its length in bytes.
+    fetched: Option<(Path, usize)>,
     control: Vec<u8>,
     batch: Batch,
     counters: UdpCounters,
@@ -97,6 +113,7 @@ impl Udp {
             bound,
             is_ready: false,
             received: vec![0; RECEIVE_BYTES].into(),
+            fetched: None,
             control: nix::cmsg_space!(libc::in6_pktinfo),
             batch: Batch::new(),
             counters: UdpCounters::default(),
@@ -114,19 +131,16 @@ impl Udp {
         self.counters
     }
 
-    /// Returns the next datagram, or `None` where there is none.
-    pub(super) fn receive(&mut self) -> Option<(Path, &[u8])> {
-        while self.is_ready {
+    /// Receives the next datagram; tells whether there was one.
+    pub(super) fn fetch(&mut self) -> bool {
+        self.fetched = None;
+        while self.is_ready && self.fetched.is_none() {
             let mut slices = [IoSliceMut::new(&mut self.received)];
             let control = Some(self.control.as_mut_slice());
             let result =
                 recvmsg::<SockaddrStorage>(self.socket.as_raw_fd(), &mut slices, control, MsgFlags::empty());
             match result {
-                Ok(message) => {
-                    let length = message.bytes;
-                    let Some(path) = path_of(&message, self.bound) else { continue };
-                    return Some((path, &self.received[..length]));
-                }
+                Ok(message) => self.fetched = path_of(&message, self.bound).map(|path| (path, message.bytes)),
                 Err(Errno::EAGAIN) => self.is_ready = false,
                 // Told here, but about something sent before: the error is drained, the socket is fine.
                 Err(Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH) => {}
@@ -136,7 +150,12 @@ impl Udp {
                 }
             }
         }
-        None
+        self.fetched.is_some()
+    }
+
+    /// Returns what [`Udp::fetch`] received.
+    pub(super) fn fetched(&self) -> Option<(Path, &[u8])> {
+        self.fetched.map(|(path, length)| (path, &self.received[..length]))
     }
 
     /// Sends datagrams in order; what the kernel does not take at once is dropped and counted, as a network would.
@@ -508,9 +527,10 @@ mod tests {
             let mut events = Events::with_capacity(8);
             self.poll.poll(&mut events, Some(WAIT)).unwrap();
             self.udp.is_ready = !events.is_empty();
-            let (path, contents) = self.udp.receive().expect("a datagram was sent");
+            assert!(self.udp.fetch(), "a datagram was sent");
+            let (path, contents) = self.udp.fetched().unwrap();
             let received = (path, contents.to_vec());
-            assert!(self.udp.receive().is_none());
+            assert!(!self.udp.fetch());
             received
         }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tls::shared;
 
 /// How long the program may take for anything.
 pub const WAIT: Duration = Duration::from_secs(10);
@@ -55,6 +56,10 @@ impl Ecoute {
     pub fn start_with(data: TempDir, arguments: &[&str]) -> Ecoute {
         let mut command = program();
         command.args(["--listen", "[::]:0", "--data"]).arg(data.path()).args(arguments);
+        if over_tls() {
+            shared().keep_in(data.path());
+            command.arg("--tls-self-signed");
+        }
         Ecoute::start_command(command, data)
     }
 
@@ -65,7 +70,7 @@ impl Ecoute {
         let mut ecoute = Ecoute { child, address, data, lines: Vec::new(), stderr, stdout };
         let line = ecoute.wait_for_line("listening address=");
         let (_, rest) = line.split_once("address=").unwrap();
-        let bound: SocketAddr = rest.split(' ').next().unwrap().parse().unwrap();
+        let bound: SocketAddr = rest.split([' ', ',']).next().unwrap().parse().unwrap();
         ecoute.address.set_port(bound.port());
         ecoute
     }
@@ -82,6 +87,9 @@ impl Ecoute {
         let mut command = program();
         command.args(["--listen", &format!("[::]:{}", self.address.port()), "--data"]).arg(self.data.path());
         command.args(arguments);
+        if over_tls() {
+            command.arg("--tls-self-signed");
+        }
         (self.child, self.stdout, self.stderr) = spawn(&mut command);
         self.lines.clear();
         self.wait_for_line("listening address=");
@@ -104,8 +112,12 @@ impl Ecoute {
 
     /// Returns a link as `ecoute link` prints it, to this server.
     pub fn link(&self, role: &str, id: &str, name: &str) -> String {
-        let url = format!("http://{}", self.address);
-        self.print(&["link", "--role", role, "--id", id, "--name", name, "--url", &url])
+        self.print(&["link", "--role", role, "--id", id, "--name", name, "--public-url", &self.url()])
+    }
+
+    /// Returns where browsers find the pages, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("{}://{}", if over_tls() { "https" } else { "http" }, self.address)
     }
 
     /// Returns the next line on stderr that contains `part`.
@@ -183,6 +195,11 @@ fn spawn(command: &mut Command) -> (Child, Receiver<String>, Receiver<String>) {
     let stdout = lines_of(child.stdout.take().unwrap());
     let stderr = lines_of(child.stderr.take().unwrap());
     (child, stdout, stderr)
+}
+
+/// Tells whether tests that do not say otherwise run over TLS, as the whole suite of the browser does once.
+pub fn over_tls() -> bool {
+    std::env::var_os("ECOUTE_TEST_TLS").is_some()
 }
 
 /// Returns the program, without settings from the environment of the test.

@@ -6,8 +6,12 @@ use std::fs;
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rcgen::PublicKeyData;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -40,6 +44,17 @@ impl Certificate {
         Certificate { der: CertificateDer::from_pem_slice(pem.as_bytes()).unwrap(), key: pem.clone(), pem }
     }
 
+    /// Puts it where a server looks for the one of a trial.
+    pub fn keep_in(&self, data: &Path) {
+        fs::write(data.join("self-signed.pem"), format!("{}{}", self.pem, self.key)).unwrap();
+    }
+
+    /// Returns the hash of its public key, by which Chromium is told to trust it.
+    pub fn key_hash(&self) -> String {
+        let key = rcgen::KeyPair::from_pem(&self.key).unwrap().subject_public_key_info();
+        BASE64_STANDARD.encode(digest(&SHA256, &key))
+    }
+
     /// Writes both files into a directory; returns the arguments that name them.
     pub fn write(&self, folder: &Path) -> [String; 4] {
         let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
@@ -67,6 +82,12 @@ impl Certificate {
         config.resumption = Resumption::in_memory_sessions(16);
         Arc::new(config)
     }
+}
+
+/// Returns the one certificate that all servers and browsers of a test program share.
+pub fn shared() -> &'static Certificate {
+    static SHARED: OnceLock<Certificate> = OnceLock::new();
+    SHARED.get_or_init(Certificate::new)
 }
 
 /// Returns a client's end that has said nothing yet.

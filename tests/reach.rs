@@ -1,0 +1,160 @@
+//! How people get to the real program: several addresses, the way from HTTP to HTTPS, links.
+//!
+//! Invariant: every wait is bounded.
+#![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::ProtocolVersion;
+use support::client::{connect, get, request};
+use support::tls::{Certificate, get_tls};
+use support::{Ecoute, program, run};
+use tempfile::TempDir;
+
+/// Returns the addresses that a line of the log names.
+fn addresses(line: &str) -> Vec<SocketAddr> {
+    let list = line.split_once("address=").unwrap().1.split(' ').next().unwrap();
+    list.split(',').map(|address| address.parse().unwrap()).collect()
+}
+
+/// Starts a server with a certificate for a trial and a port that leads to it.
+fn start_with_redirect(arguments: &[&str]) -> (Ecoute, SocketAddr) {
+    let arguments = [&["--tls-self-signed", "--http-redirect", "127.0.0.1:0"], arguments].concat();
+    let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &arguments);
+    let line = ecoute.lines.iter().find(|line| line.contains("plain HTTP is sent to HTTPS")).unwrap();
+    let address = addresses(line)[0];
+    (ecoute, address)
+}
+
+/// Sends bytes and returns all that comes back.
+fn exchange(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = connect(address).into_inner();
+    stream.write_all(bytes.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn several_addresses_each_for_tcp_and_udp() {
+    let data = TempDir::new().unwrap();
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.2:0", "--tls-self-signed", "--data"]);
+    let ecoute = Ecoute::start_command(
+        {
+            command.arg(data.path());
+            command
+        },
+        data,
+    );
+    let line = ecoute.lines.iter().find(|line| line.contains("listening address=")).unwrap();
+    let bound = addresses(line);
+    assert_eq!(bound.len(), 2, "{line}");
+    for address in &bound {
+        assert!(line.split_once("advertised=").unwrap().1.contains(&address.to_string()), "{line}");
+    }
+    let certificate = Certificate::self_signed(&ecoute).client(ProtocolVersion::TLSv1_3);
+    for &address in &bound {
+        assert_eq!(get(address, "/health", "").0, 200);
+        assert_eq!(get_tls(address, &certificate, "/commercial").1, 200);
+        // A check that names no session has no answer; that the socket is there, a refusal would tell.
+        let udp = UdpSocket::bind((address.ip(), 0)).unwrap();
+        udp.connect(address).unwrap();
+        for _ in 0..2 {
+            udp.send(b"\0\x01\0\0\x21\x12\xa4\x42............").unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let port = bound[0].port();
+    let other = SocketAddr::from(([127, 0, 0, 3], port));
+    assert!(TcpStream::connect(other).is_err(), "only what was asked for");
+
+    let many = ["127.0.0.1:0"; 9].join(",");
+    let output = run(program().env("ECOUTE_LISTEN", many).arg("--data").arg(ecoute.data.path()));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("9 addresses"), "{output:?}");
+}
+
+#[test]
+fn plain_http_is_sent_to_https() {
+    let (ecoute, redirect) = start_with_redirect(&[]);
+    let port = ecoute.address.port();
+    let answer = exchange(redirect, &request("/commercial?lang=fr", ""));
+    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+    assert!(answer.contains(&format!("\r\nLocation: https://localhost:{port}/commercial?lang=fr\r\n")), "{answer}");
+    assert!(exchange(redirect, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
+    assert!(exchange(redirect, &format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(9000))).starts_with("HTTP/1.1 431 "));
+
+    let (_public, redirect) = start_with_redirect(&["--public-url", "https://ecoute.example"]);
+    let answer = exchange(redirect, &request("/admin", ""));
+    assert!(answer.contains("\r\nLocation: https://ecoute.example/admin\r\n"), "{answer}");
+}
+
+#[test]
+fn an_authority_finds_its_challenge_and_nothing_else() {
+    let (ecoute, redirect) = start_with_redirect(&[]);
+    let webroot = ecoute.data.path().join("webroot");
+    assert!(webroot.is_dir(), "certbot wants it to be there");
+    let folder = webroot.join(".well-known/acme-challenge");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("to-ken_1"), "to-ken_1.thumbprint").unwrap();
+    let (status, body) = get(redirect, "/.well-known/acme-challenge/to-ken_1", "");
+    assert_eq!((status, body.as_str()), (200, "to-ken_1.thumbprint"));
+    for path in
+        ["", "missing", "..", "../../../secret", "%2e%2e/%2e%2e/%2e%2e/secret", "../acme-challenge/to-ken_1"]
+    {
+        assert_eq!(get(redirect, &format!("/.well-known/acme-challenge/{path}"), "").0, 404, "{path}");
+    }
+    assert_eq!(get(redirect, "/secret", "").0, 308);
+}
+
+/// Whoever holds the port's places open keeps nobody out, and takes none of the server's.
+#[test]
+fn crowds_and_sleepers_at_the_redirect_end() {
+    let (ecoute, redirect) = start_with_redirect(&[]);
+    let begin = Instant::now();
+    let mut sleepers: Vec<TcpStream> = (0..400).map(|_| connect(redirect).into_inner()).collect();
+    for sleeper in &mut sleepers {
+        // The first ones are gone by now.
+        let _ = sleeper.write_all(b"GET / HT");
+    }
+    assert_eq!(get(redirect, "/", "").0, 308);
+    assert_eq!(get(ecoute.address, "/health", "").0, 200);
+    let mut last = sleepers.pop().unwrap();
+    assert_eq!(last.read(&mut [0]).unwrap_or(0), 0);
+    let elapsed = begin.elapsed();
+    assert!((4..8).contains(&elapsed.as_secs()), "{elapsed:?}");
+}
+
+#[test]
+fn links_are_drawn_and_warn_of_plain_http() {
+    let ecoute = Ecoute::start();
+    let link = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(["link", "--role", "commercial", "--id", "lea", "--data"]).arg(ecoute.data.path());
+        let output = run(command.args(arguments));
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (stdout, stderr) = link(&["--public-url", "https://ecoute.example", "--qr"]);
+    let mut lines = stdout.lines();
+    assert!(lines.next().unwrap().starts_with("https://ecoute.example/commercial#t="), "{stdout}");
+    let drawn: Vec<&str> = lines.collect();
+    assert!(drawn.len() > 20 && drawn.iter().any(|line| line.contains('█')), "{stdout}");
+    assert_eq!(stderr, "");
+    let (_, stderr) = link(&["--public-url", "http://192.0.2.1:8080"]);
+    assert!(stderr.contains("HTTPS") && stderr.lines().count() == 1, "{stderr}");
+    let (stdout, stderr) = link(&[]);
+    assert!(stdout.starts_with("http://localhost:8080/commercial#t="), "{stdout}");
+    assert_eq!(stderr, "");
+    let output = run(program()
+        .env("ECOUTE_PUBLIC_URL", "https://ecoute.example/")
+        .args(["link", "--role", "admin", "--id", "paul", "--data"])
+        .arg(ecoute.data.path()));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("https://ecoute.example/admin#t="), "{output:?}");
+}
