@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tungstenite::{Message, WebSocket};
 
+use crate::support::over_tls;
+use crate::support::tls::shared;
+
 /// How long a browser may take for anything.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -74,6 +77,9 @@ impl Chromium {
         command.arg(format!("--user-data-dir={}", profile.path().display()));
         command.args([format!("--lang={language}"), format!("--accept-lang={language}")]);
         command.args(arguments);
+        if over_tls() {
+            command.arg(format!("--ignore-certificate-errors-spki-list={}", shared().key_hash()));
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("chromium is installed (apt-get install chromium)");
         let tools = RefCell::new(Tools::connect(profile.path()));

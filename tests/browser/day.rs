@@ -119,7 +119,7 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'interrupted'");
     paul.wait_for("loudness() < 0.001");
     paul.screenshot(&screenshots().join("admin-interrupted.png"));
-    let again = phone.open(&format!("http://{}/commercial", ecoute.address));
+    let again = phone.open(&format!("{}/commercial", ecoute.url()));
     start_streaming(&again);
     paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
     again.wait_for("document.title.includes('Paul D.')");
@@ -185,7 +185,7 @@ fn an_application_renews_its_token_and_the_sound_goes_on() {
     start_streaming(&lea);
     let short = ecoute.token_for("8s", "admin", "paul");
     let later = ecoute.token("admin", "paul", "Paul D.");
-    let page = desk.open_prepared(&format!("http://{}/", ecoute.address), sound::TAP);
+    let page = desk.open_prepared(&format!("{}/", ecoute.url()), sound::TAP);
     page.wait_for("document.readyState === 'complete'");
     page.evaluate(&format!(
         "import('/ecoute.js').then(({{ EcouteClient }}) => {{

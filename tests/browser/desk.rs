@@ -62,7 +62,7 @@ fn pages_are_accessible_in_every_state() {
     let karim = phone.open(&ecoute.link("commercial", "karim", "Karim B."));
     start_streaming(&karim);
     let _ines = phone.open(&ecoute.link("commercial", "ines", "Inès R."));
-    let origin = format!("http://{}", ecoute.address);
+    let origin = ecoute.url();
     phone.grant(&origin, &["geolocation", "audioCapture"]);
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SOCKET_KEPT);
     lea.bring_to_front();
@@ -333,7 +333,7 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
-    phone.grant(&format!("http://{}", ecoute.address), &["geolocation", "audioCapture"]);
+    phone.grant(&ecoute.url(), &["geolocation", "audioCapture"]);
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), WATCHES);
     lea.resize(390, 844);
     let place = json!({ "latitude": 48.85837, "longitude": 2.29448, "accuracy": 8 });
@@ -355,7 +355,7 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
         "geo:48.85837,2.29448?q=48.85837,2.29448"
     );
 
-    desk.grant(&format!("http://{}", ecoute.address), &["clipboardReadWrite", "clipboardSanitizedWrite"]);
+    desk.grant(&ecoute.url(), &["clipboardReadWrite", "clipboardSanitizedWrite"]);
     paul.click("#place-copy");
     paul.wait_for("document.querySelector('#place-copy').innerText === 'Coordonnées copiées.'");
 
@@ -377,7 +377,7 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     assert_eq!(lea.evaluate("document.querySelector('#share-position').checked"), false);
 
     // Refused, it says what to do, and is not chosen any more.
-    phone.grant(&format!("http://{}", ecoute.address), &["audioCapture"]);
+    phone.grant(&ecoute.url(), &["audioCapture"]);
     start_streaming(&lea);
     lea.click("#share-position");
     lea.wait_for("document.querySelector('#position-problem').innerText.startsWith('Position refusée')");
@@ -493,7 +493,7 @@ fn a_hidden_page_notifies_of_whom_it_waits_for() {
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-    desk.grant(&format!("http://{}", ecoute.address), &["notifications"]);
+    desk.grant(&ecoute.url(), &["notifications"]);
     let paul = desk.open(&ecoute.link("admin", "paul", "Paul D."));
     paul.click("[data-commercial=lea] ecoute-casque >>> button");
     let shown = "navigator.serviceWorker.ready.then((r) => r.getNotifications())
@@ -521,7 +521,7 @@ fn the_start_page_opens_links_of_its_own_site_only() {
     let (_folder, tone) = microphone(440.0);
     let browser = Chromium::start(&tone, "fr-FR");
     let link = ecoute.link("commercial", "lea", "Léa Martin");
-    let start = browser.open(&format!("http://{}/", ecoute.address));
+    let start = browser.open(&format!("{}/", ecoute.url()));
     start.wait_for("document.querySelector('#gate input')");
     let elsewhere = link.replace("127.0.0.1", "ecoute.example");
     for (pasted, answer) in [("bonjour", "pas un lien écoute complet"), (&elsewhere, "celui d’un autre site")] {

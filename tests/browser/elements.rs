@@ -38,7 +38,7 @@ impl Site {
     }
 
     fn serve(&self, ecoute: &Ecoute, scripts: Vec<(&'static str, String)>) {
-        let app = App { ecoute: ecoute.address.to_string(), scripts };
+        let app = App { ecoute: ecoute.url(), scripts };
         assert!(self.app.set(app).is_ok(), "served once");
     }
 
@@ -63,7 +63,7 @@ impl App {
         let ecoute = &self.ecoute;
         let script = |path: &str| self.scripts.iter().find(|(name, _)| *name == path).map(|(_, script)| script);
         let (kind, body) = match path.strip_suffix(".js").and_then(script) {
-            Some(script) => ("text/javascript", script.replace("ECOUTE", &format!("http://{ecoute}"))),
+            Some(script) => ("text/javascript", script.replace("ECOUTE", ecoute)),
             None => {
                 let page = "<!doctype html><html lang=fr><meta charset=utf-8><link rel=icon href=data:,>\
                     <meta name=viewport content='width=device-width'>";
@@ -71,8 +71,9 @@ impl App {
             }
         };
         let policy = format!(
-            "default-src 'none'; img-src data:; style-src 'self'; script-src 'self' http://{ecoute}; \
-             connect-src http://{ecoute} ws://{ecoute}"
+            "default-src 'none'; img-src data:; style-src 'self'; script-src 'self' {ecoute}; \
+             connect-src {ecoute} {}",
+            ecoute.replacen("http", "ws", 1)
         );
         format!(
             "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nContent-Security-Policy: {policy}\r\n\
@@ -529,7 +530,7 @@ fn a_token_that_the_backend_of_the_readme_signs_is_good() {
     let page = browser.open(&format!("http://{address}/ecoute-token"));
     page.wait_for("document.readyState === 'complete' && document.body.innerText.length > 0");
     let token = page.evaluate("document.body.innerText");
-    let admin = browser.open(&format!("http://{}/admin#t={}", ecoute.address, token.as_str().unwrap()));
+    let admin = browser.open(&format!("{}/admin#t={}", ecoute.url(), token.as_str().unwrap()));
     admin.wait_for("document.body.dataset.connection === 'connected'");
     assert_eq!(admin.evaluate("document.querySelector('#name').textContent"), "Paul D.");
 }

@@ -226,12 +226,12 @@ fn both_links_work_side_by_side_in_one_profile_and_after_a_reload() {
     paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.001");
 
     // The start page offers both, and a link that is no link says what to do.
-    let start = browser.open(&format!("http://{}/", ecoute.address));
+    let start = browser.open(&format!("{}/", ecoute.url()));
     for page in ["/admin", "/commercial"] {
         start.wait_for(&format!("document.querySelector('a[href=\"{page}\"]').checkVisibility()"));
     }
     start.screenshot(&screenshots().join("start-both.png"));
-    let stranger = browser.open(&format!("http://{}/admin#t=not.a.token", ecoute.address));
+    let stranger = browser.open(&format!("{}/admin#t=not.a.token", ecoute.url()));
     stranger.wait_for("document.body.dataset.connection === 'expired'");
     stranger.wait_for("document.body.innerText.includes('Votre accès a expiré')");
     stranger.screenshot(&screenshots().join("admin-expired.png"));
@@ -311,7 +311,7 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
     let without = browser.open_prepared(&ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
     without.wait_for("document.body.dataset.state === 'error'");
     without.wait_for("deep('ecoute-micro >>> #help').innerText.includes('accès au micro')");
-    let pasting = browser.open(&format!("http://{}/admin#t=cut", ecoute.address));
+    let pasting = browser.open(&format!("{}/admin#t=cut", ecoute.url()));
     pasting.wait_for("document.querySelector('#gate input')");
     pasting.evaluate(&format!("document.querySelector('#gate input').value = '{admin}'"));
     pasting.click("#gate button");
@@ -327,7 +327,7 @@ fn an_access_that_expires_says_that_the_broadcast_ended() {
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
     let short_link =
-        |role: &str, id: &str| format!("http://{}/{role}#t={}", ecoute.address, ecoute.token_for("15s", role, id));
+        |role: &str, id: &str| format!("{}/{role}#t={}", ecoute.url(), ecoute.token_for("15s", role, id));
     let lea = phone.open(&short_link("commercial", "lea"));
     let paul = desk.open(&short_link("admin", "paul"));
     start_streaming(&lea);

@@ -104,7 +104,7 @@ fn who_logs_in_does_not_go_on_with_the_broadcast_of_another() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let browser = Chromium::start(&tone, "fr-FR");
-    let page = browser.open_prepared(&format!("http://{}/", ecoute.address), SOCKET_KEPT);
+    let page = browser.open_prepared(&format!("{}/", ecoute.url()), SOCKET_KEPT);
     let [lea, karim] = ["lea", "karim"].map(|id| ecoute.token("commercial", id, id));
     page.evaluate(&format!(
         "window.token = '{lea}';
