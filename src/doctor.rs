@@ -23,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::shell::addresses::{PublicAddress, advertised};
 use ecoute::shell::secret;
+use ecoute::shell::tls::TlsFiles;
 use ecoute::token::{self, Claims, Role, Scope};
 
 use host::Found;
@@ -44,6 +45,7 @@ pub struct Server {
     pub public_addresses: Vec<PublicAddress>,
     pub data: PathBuf,
     pub secret: PathBuf,
+    pub tls: Option<TlsFiles>,
     /// For where the secret can't be read.
     pub token: Option<String>,
 }

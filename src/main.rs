@@ -29,7 +29,7 @@ use ecoute::shell::redirect::RedirectTo;
 use ecoute::shell::rewrite::{RewriteError, rewrite};
 use ecoute::shell::secret::{self, SecretError};
 use ecoute::shell::self_signed::{self, SelfSignedError};
-use ecoute::shell::tls::{PEM_BYTES_MAX, Tls, TlsError};
+use ecoute::shell::tls::{PEM_BYTES_MAX, Tls, TlsError, TlsFiles};
 use ecoute::shell::watch::{FileError, Purpose, Watch, WatchedFile};
 use ecoute::shell::{self, BindError, RunError, Setup};
 use ecoute::token::{
@@ -296,7 +296,9 @@ fn examine(options: &DoctorOptions) -> Result<(), ProgramError> {
         None => {
             let (listen, public_addresses) = (serve.listen[0], serve.public_address.clone());
             let (data, token) = (serve.secret.data.data.clone(), options.token.clone());
-            let server = doctor::Server { listen, public_addresses, data, secret, token };
+            let files = serve.tls.tls_cert.clone().zip(serve.tls.tls_key.clone());
+            let tls = files.map(|(certificate, key)| TlsFiles { certificate, key });
+            let server = doctor::Server { listen, public_addresses, data, secret, tls, token };
             doctor::examine_server(&server, &mut report);
         }
     }

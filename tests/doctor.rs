@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::token::{self, Claims, Role};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use support::{Ecoute, PROGRAM, program, run};
@@ -188,15 +188,29 @@ impl Authority {
         Authority { folder, issuer }
     }
 
-    /// Returns what a server shows: good for `name`, from so long ago to so long from now, or to so long ago.
+    /// Returns what a server shows.
     fn config(&self, name: &str, age: Duration, left: Result<Duration, Duration>) -> Arc<ServerConfig> {
+        let (certificate, key) = self.sign(name, age, left);
+        config(vec![certificate.der().clone()], &key)
+    }
+
+    /// Returns what is good for `name`, from so long ago to so long from now, or to so long ago.
+    fn sign(&self, name: &str, age: Duration, left: Result<Duration, Duration>) -> (Certificate, KeyPair) {
         let now = SystemTime::now();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = (now - age).into();
         params.not_after = left.map_or_else(|ago| now - ago, |left| now + left).into();
         let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        config(vec![certificate.der().clone()], &key)
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// Writes a certificate and its key; returns their paths.
+    fn write(&self, name: &str, (certificate, key): &(Certificate, KeyPair)) -> [String; 2] {
+        let [certificate_path, key_path] =
+            ["crt", "key"].map(|kind| self.folder.path().join(format!("{name}.{kind}")).display().to_string());
+        fs::write(&certificate_path, certificate.pem()).unwrap();
+        fs::write(&key_path, key.serialize_pem()).unwrap();
+        [certificate_path, key_path]
     }
 
     fn doctor_at(&self, url: &str, token: &str) -> Said {
@@ -509,4 +523,37 @@ fn few_files_may_be_open() {
         "the server may open 512 files only, fewer than the 4096 clients that it takes need",
         "LimitNOFILE=8192   # in [Service]: systemctl edit ecoute; in a shell: ulimit -n 8192",
     );
+}
+
+#[test]
+fn certificates_on_the_servers_machine() {
+    let authority = Authority::new("root");
+    let fresh = authority.sign("localhost", DAY, Ok(80 * DAY));
+    let late = authority.sign("localhost", 70 * DAY, Ok(20 * DAY + DAY / 2));
+    let [fresh_path, fresh_key] = authority.write("fresh", &fresh);
+    let [late_path, late_key] = authority.write("late", &late);
+    let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &["--tls-cert", &late_path, "--tls-key", &late_key]);
+    let (listen, data) = (ecoute.address.to_string(), ecoute.data.path().to_str().unwrap());
+    let on = |certificate: &str, key: &str| {
+        let mut command = program();
+        command.args(["doctor", "--listen", &listen, "--data", data, "--tls-cert", certificate, "--tls-key", key]);
+        Said::new(run(command.env("SSL_CERT_FILE", authority.folder.path().join("root.pem"))))
+    };
+    let said = on(&late_path, &late_key);
+    said.says("warning", "the certificate is good for 20 more days", "certbot renew");
+    assert!(said.has("audio by UDP to 127.0.0.1"), "on its own machine a server needs no name");
+    let said = on(&fresh_path, &fresh_key);
+    let text = format!("the server shows another certificate than the one in {fresh_path}");
+    said.says("wrong", &text, "systemctl restart ecoute");
+    let said = on(&fresh_path, &late_key);
+    said.says("wrong", "the certificate and the key do not belong together", "certbot certificates");
+    let said = on(&fresh_path, "/nowhere.key");
+    said.says("wrong", "/nowhere.key can't be read", "--tls-key");
+
+    let trial = Ecoute::start_with(TempDir::new().unwrap(), &["--tls-self-signed"]);
+    let said = doctor_on(trial.address, trial.data.path());
+    let text = "the certificate is signed by itself, so browsers warn";
+    said.says("wrong", text, "ecoute serve --tls-cert FILE --tls-key FILE");
+    let fingerprint = trial.lines.iter().find_map(|line| line.split_once("sha256=")).unwrap().1;
+    assert!(said.has(fingerprint), "{fingerprint}");
 }

@@ -2,10 +2,14 @@
 //!
 //! Invariant: what is said of a certificate is what a browser would find too, or stricter.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
+use ecoute::shell::tls::{Tls, TlsFiles};
 use rustls::client::verify_server_name;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error};
@@ -15,6 +19,7 @@ use x509_parser::prelude::FromDer;
 
 use super::report::Finding;
 use super::stream::Shown;
+use super::words;
 
 const DAY_S: i64 = 86_400;
 /// With fewer days left a renewal is late.
@@ -23,6 +28,40 @@ const LATE_DAYS: i64 = 21;
 const URGENT_DAYS: i64 = 7;
 /// One line for all that a new certificate mends.
 const RENEW: &str = "certbot renew   # on the server; or put a new certificate in the place of the old one";
+
+/// Judges the files that a server takes its certificate from; `shown` is what it shows to clients now.
+pub fn judge_files(files: &TlsFiles, shown: Option<&Shown>, host: Option<&str>, now: SystemTime) -> Vec<Finding> {
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| {
+            let text = format!("{} can't be read: {}", path.display(), words(&error));
+            vec![Finding::wrong(
+                text,
+                "sudo ecoute doctor   # or name the right files with --tls-cert and --tls-key",
+            )]
+        })
+    };
+    let (certificate, key) = match (read(&files.certificate), read(&files.key)) {
+        (Ok(certificate), Ok(key)) => (certificate, key),
+        (Err(findings), _) | (_, Err(findings)) => return findings,
+    };
+    let tls = match Tls::new(certificate.clone(), key) {
+        Ok(tls) => tls,
+        Err(error) => {
+            let mend = "certbot certificates   # says which two files to name with --tls-cert and --tls-key";
+            return vec![Finding::wrong(error.to_string(), mend)];
+        }
+    };
+    let Some(shown) = shown else {
+        let chain = CertificateDer::pem_slice_iter(&certificate).filter_map(Result::ok).collect();
+        return judge(&Shown { chain, verdict: Ok(()) }, host, now);
+    };
+    let is_other = shown.chain.first().is_some_and(|der| fingerprint(der) != tls.fingerprint());
+    let other = is_other.then(|| {
+        let text = format!("the server shows another certificate than the one in {}", files.certificate.display());
+        Finding::wrong(text, "systemctl restart ecoute   # its log says why it did not take the new one")
+    });
+    other.into_iter().collect()
+}
 
 /// Judges what a server showed at `now`; `host` is the name that people use, where it is known.
 pub fn judge(shown: &Shown, host: Option<&str>, now: SystemTime) -> Vec<Finding> {

@@ -34,6 +34,8 @@ const SESSION_BYTES: u64 = 80_000;
 const PROGRAM_BYTES: u64 = 15_000_000;
 /// Room for bursts in the kernel's socket buffers.
 const BUFFER_BYTES: u64 = 4 << 20;
+/// Where the packaged server has its secret.
+const PACKAGED_SECRET: &str = "/var/lib/ecoute/secret";
 /// Where a package puts the unit.
 const UNITS: [&str; 3] = [
     "/etc/systemd/system/ecoute.service",
@@ -67,10 +69,12 @@ pub fn examine_data(server: &Server, report: &mut Report<'_>) -> Option<Vec<u8>>
         }
         Err(SecretError::Missing { .. }) => {
             let text = format!("there is no secret at {path}: no server ran here with this data directory");
-            report.add(Finding::wrong(
-                text,
-                "ecoute doctor --data DIR   # the server's; a server makes it at its first start",
-            ));
+            let mend = if Path::new(PACKAGED_SECRET).exists() {
+                "sudo sh -c 'set -a; . /etc/default/ecoute; ecoute doctor --data /var/lib/ecoute'"
+            } else {
+                "ecoute doctor --data DIR   # the server's; a server makes it at its first start"
+            };
+            report.add(Finding::wrong(text, mend));
             None
         }
         Err(SecretError::Unreadable { error, .. }) => {
@@ -95,6 +99,7 @@ pub fn examine_port(server: &Server, limit: Limit, report: &mut Report<'_>) -> F
     match stream::connect(address, limit) {
         Err(_) => {
             report.add(judge_free(server));
+            examine_files(server, None, report);
             return Found::Nobody;
         }
         Ok(stream) => drop(stream),
@@ -107,11 +112,18 @@ pub fn examine_port(server: &Server, limit: Limit, report: &mut Report<'_>) -> F
         for finding in shown.iter().flat_map(|shown| certificate::judge(shown, None, wall())) {
             report.add(finding);
         }
+        examine_files(server, shown.as_ref(), report);
         return Found::Ecoute { process, shown };
     }
     let text = format!("port {port} is another program's{of_process}: it does not answer as écoute does");
     report.add(Finding::wrong(text, elsewhere(server.listen, process.as_ref())));
     Found::Stranger
+}
+
+/// Looks at the certificate's files, where there are such.
+fn examine_files(server: &Server, shown: Option<&Shown>, report: &mut Report<'_>) {
+    let Some(files) = &server.tls else { return };
+    certificate::judge_files(files, shown, None, wall()).into_iter().for_each(|finding| report.add(finding));
 }
 
 /// Returns what écoute shows of itself, with TLS or without; `None` where somebody else answers.
