@@ -290,9 +290,9 @@ impl Broadcast {
         self.alter(unix_ms, |on_air| on_air.interruption = None)
     }
 
-    /// Returns how long ago the last packet came; `None` where none is to come.
-    pub fn media_age(&self, now: Instant) -> Option<Duration> {
-        self.on_air.as_ref().and_then(|on_air| on_air.media_age(now))
+    /// Returns how many packets came since it is on air; `None` off air.
+    pub fn packets(&self) -> Option<u64> {
+        self.on_air.as_ref().map(|on_air| on_air.packets)
     }
 
     /// Takes where the salesperson is; tells whether supervisors are to know it.

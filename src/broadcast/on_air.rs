@@ -2,7 +2,7 @@
 //!
 //! Knows no listener. Invariant: `position` is absent while paused.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::value::RawValue;
 
@@ -26,6 +26,8 @@ pub(super) struct OnAir {
     waiting_since: Instant,
     /// Whether a packet ever came: who has just begun is not interrupted.
     has_begun: bool,
+    /// How many packets came.
+    pub(super) packets: u64,
     /// Since when the page is not connected.
     pub(super) page_gone: Option<Instant>,
     /// Where the salesperson is, and when that was told.
@@ -44,6 +46,7 @@ impl OnAir {
             interruption: None,
             waiting_since: now,
             has_begun: false,
+            packets: 0,
             page_gone: None,
             position: None,
             arrivals: Arrivals::new(now),
@@ -55,14 +58,8 @@ impl OnAir {
     pub(super) fn hear(&mut self, now: Instant) -> bool {
         self.waiting_since = now;
         self.has_begun = true;
+        self.packets += 1;
         self.interruption == Some(InterruptedBy::Network)
-    }
-
-    /// Returns how long nothing came that should have; `None` where nothing is to come.
-    pub(super) fn media_age(&self, now: Instant) -> Option<Duration> {
-        let is_network = self.interruption.is_none_or(|cause| cause == InterruptedBy::Network);
-        let is_to_come = self.has_begun && is_network && !self.is_paused;
-        is_to_come.then(|| now.saturating_duration_since(self.waiting_since))
     }
 
     /// The page ends what kept its packets away: the next one may take as long as any.

@@ -58,7 +58,7 @@ pub fn signaling(bytes: &[u8]) {
             assert_eq!((&data["reason"], &data["admin"]["name"]), (&reason.into(), &commercial_id.into()));
         }
         ClientMessage::Ping { t } => {
-            let data = relay(&ServerMessage::Pong { t: t.clone(), media_age_ms: None }, "pong");
+            let data = relay(&ServerMessage::Pong { t: t.clone(), media_packets: None }, "pong");
             let (told, said) = (data["t"].as_f64().unwrap(), t.as_f64().unwrap());
             assert!((told - said).abs() <= said.abs() * 1e-12, "{told} {said}");
         }

@@ -29,7 +29,7 @@ impl Server {
         let role = self.sessions.get(conn).map(|session| session.claims.role);
         match (message, role) {
             (ClientMessage::RegisterUser(register), _) => self.on_register(now, conn, register, out),
-            (ClientMessage::Ping { t }, _) => self.on_ping(now, conn, t),
+            (ClientMessage::Ping { t }, _) => self.on_ping(conn, t),
             (_, None) => {
                 self.complain(conn, Complaint::new(ErrorCode::NotRegistered, "send register_user first"));
                 self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out);

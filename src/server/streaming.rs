@@ -20,7 +20,7 @@ use crate::wire::signaling::{
 
 impl Server {
     /// Answers a page that wants to know whether we are there, and whether its audio arrives.
-    pub(super) fn on_ping(&mut self, now: Instant, conn: ConnKey, t: Number) {
+    pub(super) fn on_ping(&mut self, conn: ConnKey, t: Number) {
         let broadcast = match self.sessions.get(conn).map(|session| &session.seat) {
             Some(&Seat::Commercial { broadcast }) => Some(broadcast),
             Some(&Seat::Admin { current, .. }) => {
@@ -28,9 +28,8 @@ impl Server {
             }
             None => None,
         };
-        let age = broadcast.and_then(|key| self.broadcasts.get(key)?.media_age(now));
-        let media_age_ms = age.map(|age| age.as_millis() as u64);
-        self.send(conn, &ServerMessage::Pong { t, media_age_ms });
+        let media_packets = broadcast.and_then(|key| self.broadcasts.get(key)?.packets());
+        self.send(conn, &ServerMessage::Pong { t, media_packets });
     }
 
     pub(super) fn on_start_streaming(

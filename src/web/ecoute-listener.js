@@ -7,12 +7,10 @@
 
 import { EcouteError } from "./ecoute-error.js";
 import { PeerLink } from "./ecoute-peer.js";
-import { Inflow, Watch } from "./ecoute-watch.js";
+import { Watch } from "./ecoute-watch.js";
 
 /** How long a browser may take to start playback before we say that it will not, in ms. */
 const RESUME_WAIT_MS = 300;
-/** How long ago the server got a packet that has reached us by now if it ever will, in ms. */
-const FORWARDED_MS = 400;
 /** Time constant of volume changes, in s: a hard edge would click. */
 const FADE_S = 0.005;
 const VOLUME_MAX = 2;
@@ -29,7 +27,6 @@ export class Listener {
   /** Departures that the server has not confirmed yet, by id: its late word must not end a newer wish. */
   #leavesOwed = new Map();
   #mayJoin = false;
-  #inflow = new Inflow();
   #watch;
 
   constructor({ send, canSend, ask, iceServers, dispatch }) {
@@ -50,8 +47,8 @@ export class Listener {
     });
     this.#watch = new Watch({
       ask,
-      isSuspect: () => this.#link.state === "connected" && this.#inflow.look(this.#link.peer),
-      isStalled: (mediaAgeMs) => this.#inflow.isStalled && mediaAgeMs < FORWARDED_MS,
+      kind: "inbound-rtp",
+      peer: () => this.#link.state === "connected" ? this.#link.peer : null,
       heal: () => this.#link.restart(),
     });
   }
@@ -206,9 +203,8 @@ export class Listener {
   #applyVolume() {
     const isHeard = [...this.#wishes.values()].some((wish) => wish.state === "started");
     this.#output.setOpen(isHeard);
-    if (!isHeard) return this.#watch.stop();
-    this.#inflow.expect();
-    this.#watch.start();
+    if (isHeard) this.#watch.start();
+    else this.#watch.stop();
   }
 }
 

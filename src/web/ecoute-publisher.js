@@ -13,8 +13,6 @@ import { Watch } from "./ecoute-watch.js";
 
 /** How long an interrupted broadcast is still wanted, in ms. */
 const RESUME_MAX_MS = 5 * 60_000;
-/** How long nothing of ours may reach the server while we send, in ms. */
-const ARRIVAL_MAX_MS = 500;
 
 export class Publisher {
   #send;
@@ -63,8 +61,8 @@ export class Publisher {
     });
     this.#watch = new Watch({
       ask,
-      isSuspect: () => this.#link.state === "connected",
-      isStalled: (mediaAgeMs) => this.#link.state === "connected" && mediaAgeMs > ARRIVAL_MAX_MS,
+      kind: "outbound-rtp",
+      peer: () => this.#link.state === "connected" ? this.#link.peer : null,
       heal: () => this.#link.restart(),
     });
   }

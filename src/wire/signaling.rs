@@ -268,9 +268,9 @@ pub enum ServerMessage<'a> {
     },
     Pong {
         t: Number,
-        /// How long ago the last packet came of what this client sends or hears; absent where none is to come.
+        /// How many packets came so far of what this client sends or hears; absent where it does neither.
         #[serde(skip_serializing_if = "Option::is_none")]
-        media_age_ms: Option<u64>,
+        media_packets: Option<u64>,
     },
     /// How loud each salesperson on air is, in dBov.
     Levels(BTreeMap<&'a str, i8>),
