@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::chromium::Chromium;
 use crate::namespace::{Namespace, cable};
 use crate::support::Ecoute;
+use crate::wire::{Quality, Wire};
 
 /// Where the program is.
 pub const SERVER: &str = "203.0.113.2";
@@ -60,18 +61,25 @@ impl Internet {
         home
     }
 
-    /// Connects a router that nobody is behind yet.
-    pub fn router(&self, name: &str, number: u8) -> Router {
-        let router =
-            Router { host: Namespace::new(), name: name.to_owned(), number, first_port: AtomicU16::new(20_000) };
-        router.host.forward();
-        let wan = (format!("198.51.{number}.1/24"), format!("198.51.{number}.2/24"));
-        cable((&self.host, name, &[&wan.0]), (&router.host, "wan", &[&wan.1]));
-        router.host.run(&format!("ip route add default via 198.51.{number}.1"));
-        router.translate();
-        router
+    /// Connects a home over a wire that may be bad.
+    pub fn home_on_wire(&self, name: &str, number: u8) -> (Home, Wire) {
+        let mut wire = None;
+        let router = Router::new(name, number, |router| {
+            let [here, there] = [1, 2].map(|last| format!("198.51.{number}.{last}/24"));
+            wire = Some(Wire::new((&self.host, name, &here), (router, "wan", &there), Quality::default()));
+        });
+        let home = Home { host: Namespace::new(), router };
+        home.router.connect(&home.host, "eth0");
+        (home, wire.expect("it was made with the router"))
     }
 
+    /// Connects a router that nobody is behind yet.
+    pub fn router(&self, name: &str, number: u8) -> Router {
+        Router::new(name, number, |router| {
+            let [here, there] = [1, 2].map(|last| format!("198.51.{number}.{last}/24"));
+            cable((&self.host, name, &[&here]), (router, "wan", &[&there]));
+        })
+    }
     /// Lets no packet of a home through, in neither direction.
     pub fn cut(&self, home: &Home) {
         let name = &home.router.name;
@@ -108,6 +116,16 @@ impl Home {
 }
 
 impl Router {
+    fn new(name: &str, number: u8, connect: impl FnOnce(&Namespace)) -> Router {
+        let router =
+            Router { host: Namespace::new(), name: name.to_owned(), number, first_port: AtomicU16::new(20_000) };
+        router.host.forward();
+        connect(&router.host);
+        router.host.run(&format!("ip route add default via 198.51.{number}.1"));
+        router.translate();
+        router
+    }
+
     fn connect(&self, host: &Namespace, interface: &str) {
         let lan = [1, 2].map(|last| format!("192.168.{}.{last}/24", self.number));
         cable((&self.host, "lan", &[&lan[0]]), (host, interface, &[&lan[1]]));

@@ -7,12 +7,14 @@ mod blackouts;
 #[path = "../browser/chromium.rs"]
 mod chromium;
 mod internet;
+mod losses;
 mod moves;
 mod namespace;
 #[path = "../browser/sound.rs"]
 mod sound;
 #[path = "../support/mod.rs"]
 mod support;
+mod wire;
 
 use std::path::PathBuf;
 use std::thread;

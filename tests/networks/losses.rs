@@ -1,0 +1,66 @@
+//! Networks that lose a part of the packets, and are slow.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::chromium::Page;
+use crate::internet::Internet;
+use crate::namespace::with_networks;
+use crate::sound::{self, listen};
+use crate::wire::Quality;
+use crate::{microphone, start_listening, start_streaming};
+
+const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
+
+/// The share of what is played that the browser may have made up for lack of packets: less than the lost share, because
+/// each packet carries its predecessor too (in-band FEC).
+const CONCEALED_MAX: f64 = 0.19;
+
+/// Runs before a page: keeps its connections, and reads of them what it plays.
+const STATS: &str = "window.peers = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection { constructor(...rest) { super(...rest); peers.push(this); } };
+    window.report = async (type) => [...(await peers.at(-1).getStats()).values()].find((report) => report.type === type);";
+
+#[test]
+fn a_fifth_of_the_packets_lost_is_no_loss_of_the_tone() {
+    with_networks(|| {
+        let internet = Internet::new();
+        let ecoute = internet.start(&[]);
+        let (field, field_wire) = internet.home_on_wire("field", 1);
+        let (office, office_wire) = internet.home_on_wire("office", 2);
+        let (_folder, tone) = microphone();
+        let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
+        let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), STATS);
+        start_streaming(&lea);
+        let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{STATS}{}", sound::TAP));
+        start_listening(&paul, "lea");
+        for (who, wire) in [("publisher", &field_wire), ("listener", &office_wire)] {
+            wire.become_like(BAD);
+            // The browser learns of the loss from reports, and then sends what makes up for it.
+            thread::sleep(Duration::from_secs(12));
+            let before = played(&paul);
+            let heard = listen(&paul, 10_000);
+            let after = played(&paul);
+            let concealed = (after.0 - before.0) / (after.1 - before.1);
+            let reported = lea.evaluate("report('remote-inbound-rtp')");
+            eprintln!(
+                "20 % loss and 60 ms on the {who}'s side: {:.1} % concealed, {heard:?}; told of {} lost",
+                concealed * 100.0,
+                reported["fractionLost"]
+            );
+            assert!((heard.hz / 440.0 - 1.0).abs() < 0.02 && heard.sounding > 0.9, "{who}: {heard:?}");
+            assert!(concealed > 0.005, "nothing was lost");
+            assert!(concealed < CONCEALED_MAX, "{who}: {concealed}");
+            wire.become_like(Quality::default());
+        }
+    });
+}
+
+/// How many samples a page made up, of how many that it played.
+fn played(page: &Page<'_>) -> (f64, f64) {
+    let report: Value = page.evaluate("report('inbound-rtp')");
+    let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
+    (number("concealedSamples") - number("silentConcealedSamples"), number("totalSamplesReceived"))
+}
