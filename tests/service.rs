@@ -6,10 +6,12 @@
 mod support;
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -47,6 +49,29 @@ fn a_loop_that_hangs_says_nothing() {
     assert_eq!(manager.wait(3 * WATCHDOG), None);
     ecoute.signal(Signal::SIGCONT);
     assert_eq!(manager.next(WATCHDOG), "WATCHDOG=1\n");
+}
+
+#[test]
+fn the_journal_keeps_the_time_itself() {
+    let shown = |is_journal: bool| {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let stream = fs::metadata(format!("/proc/self/fd/{}", writer.as_raw_fd())).unwrap();
+        let inode = stream.ino() + u64::from(!is_journal);
+        let data = TempDir::new().unwrap();
+        let mut command = program();
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()).stdin(Stdio::null());
+        command.env("JOURNAL_STREAM", format!("{}:{inode}", stream.dev())).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        // Its last copy of the pipe's end goes with it.
+        drop(command);
+        let mut text = [0; 64];
+        reader.read_exact(&mut text).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        String::from_utf8_lossy(&text).into_owned()
+    };
+    assert!(shown(true).starts_with("<6>INFO  ecoute"), "{}", shown(true));
+    assert!(shown(false).starts_with("20"), "{}", shown(false));
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! Writes log lines to stderr: time, level, a mark for what it is about, the message.
+//! Writes log lines to stderr: time, level, a mark for what it is about, the message. For the journal of systemd the time
+//! is left out, and the level stands in front as it wants it (sd-daemon(3)).
 //!
 //! Marks: `signal` 📡, `gps` 📍, `audio` 🎵, `webrtc` 📞, `http` 🌐, `audit` 🧾, and ❌ for every error. Invariant: a
 //! record is one line, whatever a client put into a value of it, and nothing that clients say is written by libraries.
 
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use env_logger::{Builder, Target};
@@ -42,9 +44,14 @@ pub fn check_filter(filter: &str) -> Result<(), FilterError> {
 pub fn start(filter: &str) -> Result<(), FilterError> {
     check_filter(filter)?;
     let mut builder = Builder::new();
-    builder.parse_filters(&with_fixed(filter)).target(Target::Stderr).format(|out, record| {
-        let message = record.args().to_string();
-        writeln!(out, "{}", line(now(), record.level(), record.target(), &message))
+    let is_journal = is_journal();
+    builder.parse_filters(&with_fixed(filter)).target(Target::Stderr).format(move |out, record| {
+        let (level, message) = (record.level(), record.args().to_string());
+        let line = line(level, record.target(), &message);
+        if is_journal {
+            return writeln!(out, "<{}>{line}", priority(level));
+        }
+        writeln!(out, "{} {line}", timestamp(now()))
     });
     // Fails only where a logger is already set, as in a test: that one stays.
     let _ = builder.try_init();
@@ -84,12 +91,27 @@ fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn line(at: SystemTime, level: Level, target: &str, message: &str) -> String {
-    let time = timestamp(at);
+/// Tells whether stderr leads to the journal, and not to where somebody who started us redirected it.
+fn is_journal() -> bool {
+    let Ok(stderr) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == format!("{}:{}", stderr.dev(), stderr.ino()))
+}
+
+/// The levels of syslog(3).
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+fn line(level: Level, target: &str, message: &str) -> String {
     let message = one_line(message);
     match mark(level, target) {
-        Some(mark) => format!("{time} {level:<5} {mark} {target}: {message}"),
-        None => format!("{time} {level:<5} {target}: {message}"),
+        Some(mark) => format!("{level:<5} {mark} {target}: {message}"),
+        None => format!("{level:<5} {target}: {message}"),
     }
 }
 
@@ -163,10 +185,10 @@ mod tests {
 
     #[test]
     fn a_record_is_one_line() {
-        let got = line(UNIX_EPOCH, Level::Info, "http", "path=/\r\n2025 é \u{1b}[31m\u{9b}");
-        assert_eq!(got, "1970-01-01T00:00:00.000Z INFO  🌐 http: path=/\\r\\n2025 é \\u{1b}[31m\\u{9b}");
-        let got = line(UNIX_EPOCH, Level::Info, "http", "\"o'\\\" \u{202e}\u{200b}\u{2028}\u{feff} 📡");
-        assert_eq!(got, "1970-01-01T00:00:00.000Z INFO  🌐 http: \"o'\\\" \\u{202e}\\u{200b}\\u{2028}\\u{feff} 📡");
+        let got = line(Level::Info, "http", "path=/\r\n2025 é \u{1b}[31m\u{9b}");
+        assert_eq!(got, "INFO  🌐 http: path=/\\r\\n2025 é \\u{1b}[31m\\u{9b}");
+        let got = line(Level::Info, "http", "\"o'\\\" \u{202e}\u{200b}\u{2028}\u{feff} 📡");
+        assert_eq!(got, "INFO  🌐 http: \"o'\\\" \\u{202e}\\u{200b}\\u{2028}\\u{feff} 📡");
     }
 
     #[test]
