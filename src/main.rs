@@ -195,7 +195,9 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         log::info!("made a new secret, tokens of another one do not work: path={}", secret_path.display());
     }
     if io::stdout().is_terminal() {
-        let base = public_url.unwrap_or_else(|| link::base(bound[0], tls.is_some()));
+        // Such a certificate is for a trial with phones around, which find nothing at localhost.
+        let place = if options.tls.tls_self_signed { config.advertised[0] } else { bound[0] };
+        let base = public_url.unwrap_or_else(|| link::base(place, tls.is_some()));
         print_welcome(&config.token_secret, &base, tls.as_ref().filter(|_| options.tls.tls_self_signed))?;
     }
     shell::run(Setup { sockets, watch: Watch::new(watched), tls, redirect }, config, seed)?;

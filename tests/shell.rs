@@ -122,6 +122,17 @@ fn links_are_printed_on_a_terminal() {
     assert_eq!(get(address, "/api/streaming/status", &bearer).0, 200);
 }
 
+/// Phones around find nothing at localhost.
+#[test]
+fn links_of_a_trial_lead_to_an_address_of_the_machine() {
+    let data = TempDir::new().unwrap();
+    let options = "--tls-self-signed --public-address 192.0.2.7:4433 --listen 127.0.0.1:0";
+    let server = format!("exec {} {options} --data {}", path(PROGRAM.as_ref()), path(data.path()));
+    let mut terminal = Terminal::start(Command::new("script").args(["-qec", &server, "/dev/null"]));
+    let salesperson = terminal.wait_for_line("/commercial#t=");
+    assert!(salesperson.trim().starts_with("https://192.0.2.7:4433/commercial#t="), "{salesperson}");
+}
+
 #[test]
 fn port_in_use() {
     let data = TempDir::new().unwrap();
