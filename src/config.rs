@@ -125,6 +125,10 @@ pub struct Limits {
     pub takeover_timeout: Duration,
     /// An ICE-TCP conn on which no check was answered for so long is closed; clients check every 5 s at the least.
     pub unchecked_timeout: Duration,
+    /// Datagrams of one ICE-TCP conn that are served in one turn; one alone where many listen to it.
+    pub frames_per_turn: usize,
+    /// What one ICE-TCP conn may have sent that was not served yet, in bytes.
+    pub frames_unread_bytes_max: usize,
     /// How long a datagram may wait for a slow ICE-TCP conn; older ones are dropped.
     pub frame_age_max: Duration,
     /// How many datagrams may wait for one ICE-TCP conn; the oldest are dropped.
@@ -215,6 +219,8 @@ impl Default for Limits {
             page_silence: Duration::from_secs(10),
             takeover_timeout: Duration::from_secs(300),
             unchecked_timeout: Duration::from_secs(30),
+            frames_per_turn: 16,
+            frames_unread_bytes_max: 64 * 1024,
             frame_age_max: Duration::from_millis(500),
             frames_waiting_max: 128,
             closing_timeout: Duration::from_secs(2),

@@ -79,11 +79,6 @@ impl Conn {
         self.ends
     }
 
-    /// Tells whether it speaks ICE-TCP.
-    pub fn is_framed(&self) -> bool {
-        matches!(self.state, State::Framed(_))
-    }
-
     /// Returns when the client was last heard.
     pub fn heard(&self) -> Instant {
         self.heard
@@ -123,14 +118,7 @@ impl Conn {
     /// Returns the next thing that the client did, or `None` until more bytes come or go.
     pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
         match &mut self.state {
-            State::New { .. } => None,
-            State::Framed(framed) => match framed.poll() {
-                Ok(datagram) => datagram.map(ConnEvent::Datagram),
-                Err(error) => {
-                    self.state = State::Dead;
-                    Some(ConnEvent::FrameBroken(error))
-                }
-            },
+            State::New { .. } | State::Framed(_) => None,
             State::Head { received, .. } => {
                 if received.is_empty() {
                     return None;
@@ -281,23 +269,6 @@ impl Conn {
     /// Tells whether what waits is within the bound, which the largest message in it does not count against.
     fn keeps_up(&self, limits: &Limits) -> bool {
         self.pending_write().len() <= limits.conn_queue_bytes_max + self.largest
-    }
-
-    /// Queues a datagram for a client that speaks ICE-TCP; returns what was dropped instead.
-    pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &Limits) -> Dropped {
-        let State::Framed(framed) = &mut self.state else { return Dropped::default() };
-        let dropped = framed.send(now, datagram, limits);
-        if self.out.pending().is_empty() {
-            framed.fill(now, self.out.end(), limits);
-        }
-        dropped
-    }
-
-    /// Takes it that a check that came this way was answered.
-    pub fn on_checked(&mut self, now: Instant, limits: &Limits) {
-        if let State::Framed(framed) = &mut self.state {
-            framed.until = now + limits.unchecked_timeout;
-        }
     }
 
     /// Sets how often the client is pinged, from now on.

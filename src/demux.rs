@@ -56,6 +56,11 @@ impl Demux {
         Some(forgotten)
     }
 
+    /// Returns the addresses of a peer.
+    pub fn addresses(&self, peer: PeerKey) -> &[Remote] {
+        self.addresses_of.get(peer).map_or(&[], Vec::as_slice)
+    }
+
     /// Forgets one address; returns whose it was.
     pub fn forget(&mut self, remote: Remote) -> Option<PeerKey> {
         let peer = self.by_address.remove(&remote)?;

@@ -177,11 +177,11 @@ impl Outbox {
 
     /// Returns how many things there are to do.
     pub fn len(&self) -> usize {
-        self.items.len()
+        self.items.len() + self.framed.len()
     }
 
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.len() == 0
     }
 }

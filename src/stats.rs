@@ -75,6 +75,10 @@ pub struct Stats {
     pub frames_late: u64,
     /// Datagrams for ICE-TCP conns dropped because too many waited.
     pub frames_excess: u64,
+    /// ICE-TCP conns cut because they sent more than could be served.
+    pub frames_unread: u64,
+    /// Audio for ICE-TCP conns dropped because whoever it was for may not hear it any more.
+    pub frames_withdrawn: u64,
     /// Datagrams for ICE-TCP conns that were gone, or closing.
     pub frames_undeliverable: u64,
     /// HTTP requests and WebSocket messages that could not be read.

@@ -4,7 +4,6 @@
 
 use tungstenite::Utf8Bytes;
 
-use crate::wire::frame::FrameError;
 use crate::wire::http::{HttpError, Request};
 use crate::wire::websocket::WebsocketError;
 
@@ -21,10 +20,6 @@ pub enum ConnEvent {
     Alive,
     WebsocketClosed,
     WebsocketBroken(WebsocketError),
-    /// A datagram over ICE-TCP.
-    Datagram(Vec<u8>),
-    /// What should be ICE-TCP is not; the conn is dead.
-    FrameBroken(FrameError),
     /// The client makes answers that it does not read.
     TooSlow,
     /// The client says too much.

@@ -4,10 +4,14 @@
 //! oldest first, as a router would. Invariant: what waits to be sent is bounded in time and number.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Instant;
 
+use super::{Conn, State};
 use crate::config::Limits;
+use crate::wire::classify::{self, Kind};
 use crate::wire::frame::{self, FrameError};
+use crate::wire::rtp::{self, Media};
 
 /// How much room for half frames is kept, in bytes.
 const RECEIVED_BYTES_KEPT: usize = 256;
@@ -23,6 +27,8 @@ pub(super) struct Framed {
     read: usize,
     /// Datagrams, and when each came.
     waiting: VecDeque<(Instant, Vec<u8>)>,
+    /// Stands in the server's queue of those who may have sent a whole datagram.
+    is_queued: bool,
     /// The client is cut then, unless one of its checks is answered before.
     pub(super) until: Instant,
 }
@@ -39,11 +45,21 @@ pub struct Dropped {
 impl Framed {
     /// Returns a client that must have a check answered in time.
     pub(super) fn new(until: Instant) -> Framed {
-        Framed { received: Vec::new(), read: 0, waiting: VecDeque::new(), until }
+        Framed { received: Vec::new(), read: 0, waiting: VecDeque::new(), is_queued: false, until }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.received.extend(bytes);
+    }
+
+    /// Returns how many bytes came that were not read yet.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.received.len() - self.read
+    }
+
+    /// Takes it that it stands in the server's queue, until nothing more is read; tells whether it did not before.
+    pub(super) fn enqueue(&mut self) -> bool {
+        !mem::replace(&mut self.is_queued, true)
     }
 
     /// Returns the next datagram that came whole.
@@ -55,6 +71,7 @@ impl Framed {
         self.received.drain(..self.read);
         self.received.shrink_to(RECEIVED_BYTES_KEPT);
         self.read = 0;
+        self.is_queued = false;
         Ok(None)
     }
 
@@ -79,8 +96,16 @@ impl Framed {
         Dropped { late, excess: 0 }
     }
 
-    /// Writes all that waits: nothing follows.
-    pub(super) fn finish(self, out: &mut Vec<u8>) {
+    /// Drops the audio that waits: the client may not hear it any more. Returns how much that was.
+    pub(super) fn withdraw(&mut self) -> u64 {
+        let before = self.waiting.len();
+        self.waiting.retain(|(_, datagram)| !is_audio(datagram));
+        (before - self.waiting.len()) as u64
+    }
+
+    /// Writes the last words, without audio: nothing follows.
+    pub(super) fn finish(mut self, out: &mut Vec<u8>) {
+        self.withdraw();
         for (_, datagram) in self.waiting {
             frame::write(&datagram, out);
         }
@@ -97,6 +122,68 @@ impl Framed {
             late += 1;
         }
         late
+    }
+}
+
+/// Tells RTP from all else.
+fn is_audio(datagram: &[u8]) -> bool {
+    classify::classify(datagram) == Ok(Kind::Media) && matches!(rtp::parse_media(datagram), Ok(Media::Rtp { .. }))
+}
+
+impl Conn {
+    /// Tells whether it speaks ICE-TCP.
+    pub fn is_framed(&self) -> bool {
+        matches!(self.state, State::Framed(_))
+    }
+
+    /// Takes it that a client that speaks ICE-TCP stands in the server's queue, until no whole datagram of it is left;
+    /// tells whether it did not before.
+    pub fn enqueue_framed(&mut self) -> bool {
+        if let State::Framed(framed) = &mut self.state { framed.enqueue() } else { false }
+    }
+
+    /// Returns the next datagram of a client that speaks ICE-TCP.
+    ///
+    /// # Errors
+    /// [`FrameError`], after which the conn is dead.
+    pub fn poll_datagram(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
+        let State::Framed(framed) = &mut self.state else { return Ok(None) };
+        framed.poll().inspect_err(|_| self.state = State::Dead)
+    }
+
+    /// Returns how many bytes of datagrams came that were not read yet.
+    pub fn unread_bytes(&self) -> usize {
+        if let State::Framed(framed) = &self.state { framed.unread_bytes() } else { 0 }
+    }
+
+    /// Drops audio that waits for a client that speaks ICE-TCP, but for a packet of which a part was written; returns
+    /// how much that was.
+    pub fn withdraw_audio(&mut self, now: Instant, limits: &Limits) -> u64 {
+        let State::Framed(framed) = &mut self.state else { return 0 };
+        let mut withdrawn = framed.withdraw();
+        let is_audio = matches!(frame::parse(self.out.pending()), Ok(Some(datagram)) if is_audio(datagram));
+        if is_audio && self.out.take_back() {
+            withdrawn += 1;
+            framed.fill(now, self.out.end(), limits);
+        }
+        withdrawn
+    }
+
+    /// Queues a datagram for a client that speaks ICE-TCP; returns what was dropped instead.
+    pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &Limits) -> Dropped {
+        let State::Framed(framed) = &mut self.state else { return Dropped::default() };
+        let dropped = framed.send(now, datagram, limits);
+        if self.out.pending().is_empty() {
+            framed.fill(now, self.out.end(), limits);
+        }
+        dropped
+    }
+
+    /// Takes it that a check that came this way was answered.
+    pub fn on_checked(&mut self, now: Instant, limits: &Limits) {
+        if let State::Framed(framed) = &mut self.state {
+            framed.until = now + limits.unchecked_timeout;
+        }
     }
 }
 
@@ -145,6 +232,20 @@ mod tests {
         }
         assert_eq!(framed.fill(now, &mut out, &limits), Dropped { late: 1, excess: 0 });
         assert_eq!(out, [0, 1, 5]);
+    }
+
+    #[test]
+    fn audio_is_withdrawn_and_last_words_are_not() {
+        let (mut framed, now, limits) = framed();
+        let (audio, report) = (vec![0x80, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3], vec![0x80, 200, 0, 1]);
+        for datagram in [&audio, &report, &vec![21, 254, 253]] {
+            framed.send(now, datagram.clone(), &limits);
+        }
+        assert_eq!(framed.withdraw(), 1);
+        framed.send(now, audio, &limits);
+        let mut out = Vec::new();
+        framed.finish(&mut out);
+        assert_eq!(out, [0, 4, 0x80, 200, 0, 1, 0, 3, 21, 254, 253]);
     }
 
     #[test]

@@ -27,6 +27,15 @@ impl Output {
         &mut self.bytes
     }
 
+    /// Drops what waits, if nothing of it was written yet; tells whether it did.
+    pub(super) fn take_back(&mut self) -> bool {
+        let is_whole = self.written == 0 && !self.bytes.is_empty();
+        if is_whole {
+            self.bytes.clear();
+        }
+        is_whole
+    }
+
     /// Takes it that so many bytes were written; tells whether nothing waits any more.
     pub(super) fn handle_written(&mut self, bytes: usize) -> bool {
         self.written = (self.written + bytes).min(self.bytes.len());

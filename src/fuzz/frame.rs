@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::bytes::{Choices, pieces};
 use super::http::ends;
 use crate::config::Limits;
-use crate::conn::{Conn, ConnEvent};
+use crate::conn::Conn;
 use crate::wire::classify::DATAGRAM_BYTES_MAX;
 use crate::wire::frame;
 
@@ -34,8 +34,7 @@ fn receive(now: Instant, bytes: &[u8]) {
     let mut read = Vec::new();
     for piece in pieces(&stream, 7) {
         conn.push(now, piece, &limits);
-        while let Some(event) = conn.poll(now, &limits) {
-            let ConnEvent::Datagram(datagram) = event else { panic!("{event:?}") };
+        while let Some(datagram) = conn.poll_datagram().unwrap_or_else(|error| panic!("{error}")) {
             read.push(datagram);
         }
     }

@@ -106,11 +106,16 @@ fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Sai
                     conn.respond(now, None, Response::new(error.status()), &limits);
                     said.push(Said::Refused);
                 }
-                ConnEvent::Datagram(datagram) => said.push(Said::Datagram(datagram)),
-                ConnEvent::FrameBroken(error) => said.push(Said::NoFrame(error)),
                 event => panic!("{event:?} before an upgrade"),
             }
             conn.handle_written(now, conn.pending_write().len(), &limits);
+        }
+        loop {
+            match conn.poll_datagram() {
+                Ok(Some(datagram)) => said.push(Said::Datagram(datagram)),
+                Ok(None) => break,
+                Err(error) => said.push(Said::NoFrame(error)),
+            }
         }
     }
     said

@@ -5,15 +5,65 @@
 
 use std::time::Instant;
 
+use log::debug;
+
 use super::Server;
 use crate::conn::Dropped;
-use crate::keys::ConnKey;
+use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{Outbox, Path, Remote};
 use crate::wire::stun;
 
+/// What a datagram asks the shell for at least when it is for many.
+const FOR_MANY: usize = 64;
+
 impl Server {
+    /// Bytes came on an ICE-TCP conn: what they mean has its turn with all others, because the audio of one that comes
+    /// at once, as after a stall, may be for thousands.
+    pub(super) fn await_turn(&mut self, conn: ConnKey, out: &mut Outbox) {
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        if client.unread_bytes() > self.config.limits.frames_unread_bytes_max {
+            self.stats.frames_unread += 1;
+            client.abandon();
+        } else if client.enqueue_framed() {
+            self.framed_ready.push_back(conn);
+        }
+        self.settle_conn(conn, out);
+    }
+
+    /// Serves the ICE-TCP conns that sent something, so much in a turn.
+    pub(super) fn serve_framed(&mut self, now: Instant, out: &mut Outbox) {
+        for _ in 0..self.framed_ready.len() {
+            let Some(conn) = self.framed_ready.pop_front() else { return };
+            if self.serve_one(now, conn, out) {
+                self.framed_ready.push_back(conn);
+            }
+            self.settle_conn(conn, out);
+        }
+    }
+
+    /// Serves one of them; tells whether it may have sent more.
+    fn serve_one(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) -> bool {
+        for _ in 0..self.config.limits.frames_per_turn {
+            let Some(client) = self.conns.get_mut(conn) else { return false };
+            let before = out.len();
+            match client.poll_datagram() {
+                Ok(Some(datagram)) => self.on_framed(now, conn, &datagram, out),
+                Ok(None) => return false,
+                Err(error) => {
+                    debug!(target: "webrtc", "ice-tcp refused conn={conn:?} error={error}");
+                    self.stats.frames_malformed += 1;
+                    return false;
+                }
+            }
+            if out.len() >= before + FOR_MANY {
+                break;
+            }
+        }
+        true
+    }
+
     /// Takes a datagram of an ICE-TCP conn.
-    pub(super) fn on_framed(&mut self, now: Instant, conn: ConnKey, datagram: &[u8], out: &mut Outbox) {
+    fn on_framed(&mut self, now: Instant, conn: ConnKey, datagram: &[u8], out: &mut Outbox) {
         let Some(path) = self.conns.get(conn).map(|client| client.ends().path()) else { return };
         if self.framed.get(&path.client()) != Some(&conn) {
             // Who has nothing to do with any session has nothing to do here.
@@ -74,6 +124,23 @@ impl Server {
             }
             self.settle_conn(conn, out);
         }
+    }
+
+    /// A session may not hear any more what it heard: drops what waits for it over TCP.
+    pub(super) fn withdraw_framed(&mut self, now: Instant, peer: PeerKey, out: &mut Outbox) {
+        self.deliver_framed(now, out);
+        for remote in self.demux.addresses(peer) {
+            let conn = self.framed.get(remote);
+            if let Some(client) = conn.and_then(|&conn| self.conns.get_mut(conn)) {
+                self.stats.frames_withdrawn += client.withdraw_audio(now, &self.config.limits);
+            }
+        }
+    }
+
+    /// Tells whether a conn is a session's.
+    pub(super) fn carries_media(&self, conn: ConnKey) -> bool {
+        let client = self.conns.get(conn).filter(|client| client.is_framed());
+        client.is_some_and(|client| self.demux.owner(client.ends().path().client()).is_some())
     }
 
     /// An ICE-TCP conn is gone, and the path with it.

@@ -59,6 +59,9 @@ impl Server {
     }
 
     fn carry_out_one(&mut self, now: Instant, key: BroadcastKey, change: Change, out: &mut Outbox) -> Vec<Change> {
+        if let Change::Unsettle { listener } | Change::Stop { listener, was_heard: true, .. } = &change {
+            self.withdraw_framed(now, listener.peer, out);
+        }
         let Some(broadcast) = self.broadcasts.get(key) else { return Vec::new() };
         let commercial_id = broadcast.id();
         match change {
@@ -92,13 +95,8 @@ impl Server {
             }
             Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
             Change::Unsettle { listener } => {
-                out.audit(self.audit(
-                    now,
-                    AuditEvent::ListenStopped,
-                    &listener.admin_id,
-                    commercial_id,
-                    "interrupted",
-                ));
+                let event = AuditEvent::ListenStopped;
+                out.audit(self.audit(now, event, &listener.admin_id, commercial_id, "interrupted"));
             }
             Change::Stop { listener, was_heard, cause } => {
                 let is_gone = !self.sessions.contains_key(listener.conn);

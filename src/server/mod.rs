@@ -76,6 +76,8 @@ pub struct Server {
     demux: Demux,
     /// TCP clients that speak ICE-TCP.
     framed: HashMap<Remote, ConnKey>,
+    /// Those who may have sent a whole datagram; each stands in it at most once.
+    framed_ready: VecDeque<ConnKey>,
     /// Reused from call to call, for what leaves over them.
     leaving: Vec<Datagram>,
     broadcasts: SlotMap<BroadcastKey, Broadcast>,
@@ -167,6 +169,7 @@ impl Server {
             offers_bytes: 0,
             demux: Demux::new(config.limits.addresses_per_peer_max),
             framed: HashMap::new(),
+            framed_ready: VecDeque::new(),
             leaving: Vec::new(),
             broadcasts: SlotMap::with_key(),
             broadcast_of: BTreeMap::new(),
@@ -217,6 +220,9 @@ impl Server {
         self.now = now;
         let Some(client) = self.conns.get_mut(conn) else { return };
         client.push(now, bytes, &self.config.limits);
+        if client.is_framed() {
+            return self.await_turn(conn, out);
+        }
         self.on_page_heard(now, conn, out);
         self.poll_conn(now, conn, out);
         self.deliver_framed(now, out);
@@ -257,9 +263,9 @@ impl Server {
             let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
             self.send(conn, &ServerMessage::ServerDraining { reconnect_in_ms });
         }
-        // Those that carry media end with it.
         for conn in conns {
-            if self.conns.get(conn).is_some_and(Conn::is_framed) {
+            // Those that carry media end with it.
+            if self.carries_media(conn) {
                 continue;
             }
             self.close_conn(now, conn, CloseCode::RESTARTING, out);
@@ -276,6 +282,7 @@ impl Server {
     /// the end of every turn.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         self.now = now;
+        self.serve_framed(now, out);
         self.serve_unconnected(now, out);
         // What is armed anew for this very moment waits for the next turn.
         let mut due = Vec::new();
@@ -320,6 +327,9 @@ impl Server {
         if !self.unconnected.is_empty() {
             return Some((self.now, "unconnected"));
         }
+        if !self.framed_ready.is_empty() {
+            return Some((self.now, "framed"));
+        }
         let (at, timer) = self.deadlines.first()?;
         let name = match timer {
             Timer::Conn(_) => "conn",
@@ -346,7 +356,7 @@ impl Server {
             addresses: self.demux.len(),
             broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
             deadlines: self.deadlines.len(),
-            unconnected: self.unconnected.len(),
+            unconnected: self.unconnected.len().max(self.framed_ready.len()),
             wishes: self.wishes_count(),
             quotas: self.strangers.len() + self.users.len(),
             buffered_bytes: self.buffered_bytes,
@@ -366,11 +376,6 @@ impl Server {
                 ConnEvent::Held => self.stats.requests_held += 1,
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
-                ConnEvent::Datagram(datagram) => self.on_framed(now, conn, &datagram, out),
-                ConnEvent::FrameBroken(error) => {
-                    debug!(target: "webrtc", "ice-tcp refused conn={conn:?} error={error}");
-                    self.stats.frames_malformed += 1;
-                }
                 ConnEvent::WebsocketClosed => {
                     self.end_session(now, conn, out);
                     if let Some(client) = self.conns.get_mut(conn) {

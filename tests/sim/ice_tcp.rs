@@ -278,3 +278,92 @@ fn a_drain_closes_connections_for_media_after_their_last_words() {
         assert_eq!(world.server.stats().frames_undeliverable, 0);
     });
 }
+
+/// What a network held back comes at once, in one read.
+#[test]
+fn a_burst_of_a_publisher_is_spread_over_turns_and_heard() {
+    let mut world = World::new(1, Quality::PERFECT);
+    world.block_udp(0);
+    let lea = world.publisher("lea");
+    world.settle();
+    let listeners: Vec<Who> = (0..64).map(|n| world.listener(&format!("paul-{n}"))).collect();
+    world.settle();
+    for &who in &listeners {
+        world.join(who, "lea");
+    }
+    world.run_ms(2000);
+    world.record(lea);
+    world.unplug(lea);
+    world.run_ms(1500);
+    world.plug(lea);
+    let burst: Vec<u8> = world.take_record(lea).iter().flat_map(|datagram| framed(datagram)).collect();
+    let before: Vec<usize> = listeners.iter().map(|&who| world.browsers[who].heard.len()).collect();
+    let most = world.push_to_tunnel(lea, &burst);
+    assert!((64..=4 * 64).contains(&most), "{most} things to do in one turn");
+    world.run_ms(500);
+    for (&who, before) in listeners.iter().zip(before) {
+        let heard = world.browsers[who].heard.len() - before;
+        assert!(heard >= 75 + 24, "{heard}");
+    }
+    world.end();
+}
+
+#[test]
+fn who_sends_more_than_can_be_served_is_cut() {
+    let (mut scene, lea, _) = Scene::with_lea();
+    let check = scene.overhear(lea, 5000).into_iter().find(|bytes| bytes.starts_with(&[0, 1])).unwrap();
+    let max = scene.world.limits.frames_unread_bytes_max;
+    let stranger = Stranger::asking(&mut scene.world, &framed(&check));
+    scene.world.push(stranger.conn, &vec![1; max - check.len() - 2]);
+    assert!(!stranger.is_closed(&scene.world));
+    scene.world.push(stranger.conn, &[1]);
+    assert!(stranger.is_closed(&scene.world));
+    assert_eq!(scene.world.server.stats().frames_unread, 1);
+    scene.world.hang_up(stranger.conn);
+    scene.hears(scene.hearer, scene.speaker);
+    scene.end();
+}
+
+/// Laws 2 and 3: what waited for a slow reader is not sent any more once it may not be heard.
+#[test]
+fn who_reads_slowly_hears_nothing_after_the_end() {
+    let ends: [(&str, fn(&mut World, Who, Who)); 4] = [
+        ("a pause", |world, lea, _| world.browsers[lea].say("pause_streaming", json!({}))),
+        ("the stop", |world, lea, _| world.browsers[lea].say("stop_streaming", json!({}))),
+        ("a revocation", |world, _, _| {
+            let list = format!("paul {}\n", world.unix_s() + 1);
+            world.take_revoked(list.as_bytes());
+        }),
+        ("leaving", |world, _, paul| {
+            world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" }));
+        }),
+    ];
+    for (name, end) in ends {
+        let mut world = World::new(1, Quality::PERFECT);
+        let (lea, paul) = heard_over_tcp(&mut world);
+        world.stop_reading_tunnel(paul);
+        // Half a packet is on its way.
+        world.read_tunnel(paul, 150);
+        world.run_ms(400);
+        end(&mut world, lea, paul);
+        world.run_ms(100);
+        let before = world.browsers[paul].heard.len();
+        if world.has_tunnel(paul) {
+            world.read_tunnel(paul, 1_000_000);
+        }
+        world.run_ms(1000);
+        let heard = world.browsers[paul].heard.len() - before;
+        assert!(heard <= 1, "{heard} packets after {name}");
+        assert!(world.server.stats().frames_withdrawn >= 15, "{name}: {}", world.server.stats().frames_withdrawn);
+        world.end();
+    }
+}
+
+#[test]
+fn a_stranger_in_frames_holds_no_drain_up() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let stranger = Stranger::asking(&mut world, &[0]);
+    world.drain();
+    world.run_ms(10);
+    assert!(stranger.is_closed(&world));
+}

@@ -57,6 +57,19 @@ impl World {
         self.tunnels.contains_key(&who)
     }
 
+    /// Takes bytes on a browser's ICE-TCP connection at once, and serves them; returns how much there was to do in one
+    /// turn at the most.
+    pub fn push_to_tunnel(&mut self, who: Who, bytes: &[u8]) -> usize {
+        self.server.handle_bytes(self.now, self.tunnels[&who].conn, bytes, &mut self.out);
+        let mut most = self.out.len();
+        while self.server.next_deadline().is_some_and(|(at, _)| at <= self.now) {
+            self.server.handle_timeout(self.now, &mut self.out);
+            most = most.max(self.out.len());
+            self.flush();
+        }
+        most
+    }
+
     /// Sends a datagram of a browser over its TCP connection.
     pub(super) fn send_framed(&mut self, who: Who, datagram: &[u8]) {
         if !self.tunnels.contains_key(&who) {
