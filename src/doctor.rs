@@ -61,6 +61,10 @@ impl Limit {
         Limit { until: instant() + TIME_MAX }
     }
 
+    fn is_over(self) -> bool {
+        since(instant(), self.until).is_zero()
+    }
+
     /// Returns how long a step may take that wants at most `step`.
     fn left(self, step: Duration) -> Duration {
         step.min(since(instant(), self.until)).max(Duration::from_millis(1))

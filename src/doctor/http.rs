@@ -68,7 +68,7 @@ pub fn get(stream: &mut Stream, authority: &str, path: &str, headers: &str, limi
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(left)?;
+        stream.set_read_timeout(left);
         let mut bytes = [0; 4096];
         match stream.read(&mut bytes) {
             Ok(0) => break,

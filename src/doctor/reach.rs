@@ -4,7 +4,7 @@
 //! Invariant: only an answer that is signed with the same password counts.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use str0m::ice::{StunMessage, TransId};
 
 use super::addresses::is_public;
 use super::report::Finding;
-use super::{Limit, instant, words};
+use super::{Limit, instant, stream, words};
 
 /// How long an address may take to answer.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -148,10 +148,7 @@ impl<'a> Session<'a> {
     }
 
     fn ask_tcp(&self, address: SocketAddr, limit: Limit) -> io::Result<Outcome> {
-        let mut stream = TcpStream::connect_timeout(&address, limit.left(ANSWER))?;
-        stream.set_read_timeout(Some(limit.left(ANSWER)))?;
-        stream.set_write_timeout(Some(limit.left(ANSWER)))?;
-        stream.set_nodelay(true)?;
+        let mut stream = stream::connect(address, limit)?;
         let id = TransId::new();
         let request = self.request(id)?;
         let length = u16::try_from(request.len()).map_err(io::Error::other)?;

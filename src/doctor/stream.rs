@@ -31,17 +31,24 @@ pub struct Shown {
 
 /// A connection.
 pub enum Stream {
-    Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Plain(Socket),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+/// A TCP connection that ends with the time for all checks, however slowly the other end feeds it.
+pub struct Socket {
+    stream: TcpStream,
+    limit: Limit,
+    /// How long one read may take.
+    step: Duration,
 }
 
 /// Connects without TLS.
-pub fn connect(address: SocketAddr, limit: Limit) -> io::Result<TcpStream> {
+pub fn connect(address: SocketAddr, limit: Limit) -> io::Result<Socket> {
     let stream = TcpStream::connect_timeout(&address, limit.left(STEP))?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(limit.left(STEP)))?;
     stream.set_write_timeout(Some(limit.left(STEP)))?;
-    Ok(stream)
+    Ok(Socket { stream, limit, step: STEP })
 }
 
 /// Goes through with the TLS handshake whatever the certificate, and returns that beside.
@@ -129,11 +136,31 @@ impl ServerCertVerifier for Witness {
 
 impl Stream {
     /// Sets how long a read may take.
-    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+    pub fn set_read_timeout(&mut self, timeout: Duration) {
         match self {
-            Stream::Plain(stream) => stream.set_read_timeout(Some(timeout)),
-            Stream::Tls(stream) => stream.sock.set_read_timeout(Some(timeout)),
+            Stream::Plain(socket) => socket.step = timeout,
+            Stream::Tls(stream) => stream.sock.step = timeout,
         }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.limit.is_over() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(self.limit.left(self.step)))?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 
@@ -159,5 +186,32 @@ impl Write for Stream {
             Stream::Plain(stream) => stream.flush(),
             Stream::Tls(stream) => stream.flush(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::super::{instant, since};
+    use super::*;
+
+    #[test]
+    fn a_server_that_feeds_slowly_holds_nobody_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::Builder::new().spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            while client.write_all(b"a").is_ok() {
+                thread::park_timeout(Duration::from_millis(10));
+            }
+        });
+        let begin = instant();
+        let limit = Limit { until: begin + Duration::from_millis(200) };
+        let read = connect(address, limit).unwrap().read_exact(&mut [0; 10_000]);
+        assert!(matches!(read.unwrap_err().kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock));
+        assert!((Duration::from_millis(200)..Duration::from_secs(2)).contains(&since(begin, instant())));
+        server.unwrap().join().unwrap();
     }
 }

@@ -57,7 +57,6 @@ pub fn examine_upgrade(
         stream::connect(address, visit.limit).map(Stream::Plain)
     };
     let url = format!("{}://{}{}/ws", if place.is_https { "wss" } else { "ws" }, place.authority(), place.prefix);
-    let stream = stream.and_then(|stream| stream.set_read_timeout(visit.limit.left(ANSWER)).map(|()| stream));
     let stream = match stream {
         Ok(stream) => stream,
         Err(error) => {
@@ -235,7 +234,7 @@ fn ask(
     let until = instant() + visit.limit.left(ANSWER);
     for _ in 0..MESSAGES_MAX {
         let left = since(instant(), until).max(Duration::from_millis(1));
-        websocket.get_ref().set_read_timeout(left).map_err(Trouble::Io)?;
+        websocket.get_mut().set_read_timeout(left);
         match websocket.read().map_err(io)? {
             Message::Text(text) => {
                 let mut said: Value = serde_json::from_str(&text).unwrap_or_default();
