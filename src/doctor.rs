@@ -18,15 +18,15 @@ mod visit;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ecoute::shell::addresses::{PublicAddress, advertised};
+use ecoute::shell::addresses::{PublicAddress, advertised_for};
 use ecoute::shell::secret;
 use ecoute::shell::tls::TlsFiles;
 use ecoute::token::{self, Claims, Role, Scope};
 
-use host::Found;
+use firewall::Door;
 pub use report::Report;
 use report::{Finding, since};
 pub use visit::Place;
@@ -36,12 +36,19 @@ use visit::{Credential, Visit};
 const TIME_MAX: Duration = Duration::from_secs(15);
 /// How long a token lasts that is made for the checks.
 const TOKEN_LIFE_S: u64 = 60;
+/// What mends that nobody knows where to send media to.
+const ADVERTISE: &str = "ecoute serve --public-address IP   # the address that clients send to";
 /// Whom a token names that is made for the checks.
 const OWN_ID: &str = "doctor";
 
 /// What a server on this machine was started with.
 pub struct Server {
-    pub listen: SocketAddr,
+    /// At least one.
+    pub listens: Vec<SocketAddr>,
+    /// Where browsers are sent on to HTTPS.
+    pub redirect: Option<SocketAddr>,
+    /// The host of the address that users know, where it is told.
+    pub host: Option<String>,
     pub public_addresses: Vec<PublicAddress>,
     pub data: PathBuf,
     pub secret: PathBuf,
@@ -72,7 +79,7 @@ impl Limit {
 }
 
 /// Looks at a server from a user's machine. Without a token one is made where the server's secret is at hand.
-pub fn examine_way(place: &Place, token: Option<&str>, secret: &std::path::Path, report: &mut Report<'_>) {
+pub fn examine_way(place: &Place, token: Option<&str>, secret: &Path, report: &mut Report<'_>) {
     let limit = Limit::new();
     let minted = if token.is_none() { secret::load(secret).ok().map(|secret| mint(&secret)) } else { None };
     let credential = match (token, minted.as_deref()) {
@@ -87,26 +94,34 @@ pub fn examine_way(place: &Place, token: Option<&str>, secret: &std::path::Path,
 pub fn examine_server(server: &Server, report: &mut Report<'_>) {
     let limit = Limit::new();
     let secret = host::examine_data(server, report);
-    let found = host::examine_port(server, limit, report);
-    let process = match &found {
-        Found::Ecoute { process, .. } => process.as_ref(),
-        Found::Stranger | Found::Nobody => None,
-    };
+    let mut found = None;
+    for &listen in &server.listens {
+        let at_port = host::examine_port(server, listen, limit, report);
+        found = found.or(at_port.map(|found| (listen, found)));
+    }
+    let (process, shown) =
+        found.as_ref().map_or((None, None), |(_, found)| (found.process.as_ref(), found.shown.as_ref()));
+    host::examine_certificate(server, shown, report);
     host::examine_limits(process, report);
     let own = match host::own_addresses() {
         Ok(own) => own,
         Err(error) => {
-            let text = format!("this machine does not list its addresses: {error}");
-            report
-                .add(Finding::wrong(text, "ecoute serve --public-address IP   # the address that clients send to"));
+            report.add(Finding::wrong(format!("this machine does not list its addresses: {error}"), ADVERTISE));
             Vec::new()
         }
     };
     examine_advertised(server, &own, report);
     host::examine_clock(limit, report);
-    firewall::examine(server.listen.port(), limit, report);
-    let Found::Ecoute { shown, .. } = found else { return };
-    let place = Place::new(shown.is_some(), &local(server.listen));
+    let mut doors: Vec<Door> = server.listens.iter().map(|listen| Door::of_server(listen.port())).collect();
+    doors.extend(server.redirect.map(|listen| Door::of_redirect(listen.port())));
+    doors.dedup();
+    firewall::examine(&doors, limit, report);
+    let Some((listen, found)) = found else { return };
+    if let Some(redirect) = server.redirect {
+        let place = Place::new(false, &local(redirect));
+        report.add(visit::judge_redirect(local(redirect), &place, limit));
+    }
+    let place = Place::new(found.shown.is_some(), &local(listen));
     let token = secret.map(|secret| mint(&secret));
     let given = server.token.as_deref().map(Credential::Given);
     let credential = token.as_deref().map(Credential::Made).or(given);
@@ -114,15 +129,11 @@ pub fn examine_server(server: &Server, report: &mut Report<'_>) {
 }
 
 fn examine_advertised(server: &Server, own: &[IpAddr], report: &mut Report<'_>) {
-    match advertised(&server.public_addresses, server.listen) {
+    match advertised_for(&server.public_addresses, &server.listens) {
         Ok(advertised) => report.add(addresses::judge(&advertised, own)),
         // It was said above.
         Err(_) if own.is_empty() => {}
-        Err(error) => {
-            let text = format!("no address to send media to: {error}");
-            report
-                .add(Finding::wrong(text, "ecoute serve --public-address IP   # the address that clients send to"));
-        }
+        Err(error) => report.add(Finding::wrong(format!("no address to send media to: {error}"), ADVERTISE)),
     }
 }
 

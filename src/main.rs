@@ -296,11 +296,13 @@ fn examine(options: &DoctorOptions) -> Result<(), ProgramError> {
     match &options.url {
         Some(place) => doctor::examine_way(place, options.token.as_deref(), &secret, &mut report),
         None => {
-            let (listen, public_addresses) = (serve.listen[0], serve.public_address.clone());
+            let (listens, public_addresses) = (serve.listen.clone(), serve.public_address.clone());
+            let host = serve.public_url.public_url.as_deref().and_then(link::host).map(str::to_owned);
+            let redirect = serve.tls.http_redirect;
             let (data, token) = (serve.secret.data.data.clone(), options.token.clone());
             let files = serve.tls.tls_cert.clone().zip(serve.tls.tls_key.clone());
             let tls = files.map(|(certificate, key)| TlsFiles { certificate, key });
-            let server = doctor::Server { listen, public_addresses, data, secret, tls, token };
+            let server = doctor::Server { listens, redirect, host, public_addresses, data, secret, tls, token };
             doctor::examine_server(&server, &mut report);
         }
     }

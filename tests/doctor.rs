@@ -405,7 +405,7 @@ fn tokens_that_are_not_good() {
         let (sub, role) = ("paul".to_owned(), Role::Admin);
         token::mint(secret, &Claims { sub, role, name: None, listen: None, device: false, exp, iat, nbf: None })
     };
-    let again = format!("ecoute link --role ROLE --id ID --url {}   # on the server", url(&ecoute));
+    let again = format!("ecoute link --role ROLE --id ID --public-url {}   # on the server", url(&ecoute));
     let expired = mint(&secret, now_s - 20_000, now_s - 10_000);
     let said = doctor_at(&url(&ecoute), &expired);
     said.says("wrong", "the token has expired 2 h ago", &again);
@@ -532,7 +532,10 @@ fn certificates_on_the_servers_machine() {
     let late = authority.sign("localhost", 70 * DAY, Ok(20 * DAY + DAY / 2));
     let [fresh_path, fresh_key] = authority.write("fresh", &fresh);
     let [late_path, late_key] = authority.write("late", &late);
-    let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &["--tls-cert", &late_path, "--tls-key", &late_key]);
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (redirect, nobody) = (free(), free());
+    let options = ["--tls-cert", &late_path, "--tls-key", &late_key, "--http-redirect", &redirect];
+    let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &options);
     let (listen, data) = (ecoute.address.to_string(), ecoute.data.path().to_str().unwrap());
     let on = |certificate: &str, key: &str| {
         let mut command = program();
@@ -549,6 +552,19 @@ fn certificates_on_the_servers_machine() {
     said.says("wrong", "the certificate and the key do not belong together", "certbot certificates");
     let said = on(&fresh_path, "/nowhere.key");
     said.says("wrong", "/nowhere.key can't be read", "--tls-key");
+
+    let with = |options: &[&str]| doctor(&[&["--listen", &listen, "--data", data], options].concat());
+    let said = with(&["--public-url", "https://other.example", "--http-redirect", &redirect]);
+    let text = "the certificate is for localhost, not for other.example";
+    said.says("wrong", text, "use https://localhost   # or get a certificate for other.example");
+    assert!(said.has(&format!("http://{redirect} leads to https://")));
+    let port = redirect.rsplit_once(':').unwrap().1;
+    assert!(said.has(&format!(" && ufw allow {port}/tcp")) && !said.has(&format!("ufw allow {port}/udp")));
+    let said = with(&["--http-redirect", &nobody]);
+    said.says("warning", &format!("http://{nobody}: refused"), "ecoute serve --http-redirect [::]:80");
+    let said = with(&["--listen", &nobody]);
+    said.says("wrong", &format!("nobody listens on {nobody}"), "ecoute serve --listen");
+    assert!(said.has(&format!("écoute listens on {listen}")));
 
     let trial = Ecoute::start_with(TempDir::new().unwrap(), &["--tls-self-signed"]);
     let said = doctor_on(trial.address, trial.data.path());

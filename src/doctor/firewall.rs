@@ -6,18 +6,36 @@ use super::Limit;
 use super::process;
 use super::report::{Finding, Report};
 
-/// What a server needs to be let in.
-const WAYS: [&str; 2] = ["tcp", "udp"];
+/// A port that must be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    port: u16,
+    ways: &'static [&'static str],
+}
+
+impl Door {
+    /// Of a port where people are heard.
+    pub fn of_server(port: u16) -> Door {
+        Door { port, ways: &["tcp", "udp"] }
+    }
+
+    /// Of a port that sends browsers on.
+    pub fn of_redirect(port: u16) -> Door {
+        Door { port, ways: &["tcp"] }
+    }
+}
 
 /// Looks at the rules, and says how they must be.
-pub fn examine(port: u16, limit: Limit, report: &mut Report<'_>) {
-    report.add(Finding::ok(format!("a firewall must let in: {}", lines(port, &WAYS))));
+pub fn examine(doors: &[Door], limit: Limit, report: &mut Report<'_>) {
+    let all: Vec<String> = doors.iter().map(|door| lines(door.port, door.ways)).collect();
+    report.add(Finding::ok(format!("a firewall must let in: {}", all.join(" && "))));
     let ufw = process::ask("ufw", &["status", "verbose"], limit);
     if let Some(status) = ufw.filter(|status| status.contains("Status: active")) {
-        return report.add(judge_ufw(&status, port));
+        return doors.iter().for_each(|&door| report.add(judge_ufw(&status, door)));
     }
     if let Some(rules) = process::ask("nft", &["-a", "list", "ruleset"], limit) {
-        judge_nft(&rules, port).into_iter().for_each(|finding| report.add(finding));
+        let findings = doors.iter().flat_map(|&door| judge_nft(&rules, door));
+        findings.for_each(|finding| report.add(finding));
     }
 }
 
@@ -25,19 +43,21 @@ fn lines(port: u16, ways: &[&str]) -> String {
     ways.iter().map(|way| format!("ufw allow {port}/{way}")).collect::<Vec<_>>().join(" && ")
 }
 
-fn judge_ufw(status: &str, port: u16) -> Finding {
+fn judge_ufw(status: &str, Door { port, ways }: Door) -> Finding {
     let is_open = status.contains("Default: allow (incoming)");
     let lets_in = |way: &str| {
         let of_way = |line: &str| line.contains("ALLOW") && names_port(line.split_whitespace().next(), port, way);
         is_open || status.lines().any(of_way)
     };
-    let closed: Vec<&str> = WAYS.into_iter().filter(|way| !lets_in(way)).collect();
+    let closed: Vec<&str> = ways.iter().copied().filter(|way| !lets_in(way)).collect();
     if closed.is_empty() {
-        return Finding::ok(format!("ufw lets {port} in, TCP and UDP"));
+        return Finding::ok(format!("ufw lets {port} in over {}", spoken(ways)));
     }
-    let text =
-        format!("ufw does not let {port} in over {}", closed.join(" and ").to_uppercase().replace("AND", "and"));
-    Finding::wrong(text, lines(port, &closed))
+    Finding::wrong(format!("ufw does not let {port} in over {}", spoken(&closed)), lines(port, &closed))
+}
+
+fn spoken(ways: &[&str]) -> String {
+    ways.iter().map(|way| way.to_uppercase()).collect::<Vec<_>>().join(" and ")
 }
 
 /// Tells whether a column as `80,443/tcp`, `8000:8100/udp` or `443` holds a port.
@@ -61,7 +81,7 @@ struct Chain {
 }
 
 /// Finds rules that drop what we need, and a chain that drops what no rule names.
-fn judge_nft(rules: &str, port: u16) -> Vec<Finding> {
+fn judge_nft(rules: &str, Door { port, ways }: Door) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (mut table, mut chain, mut dropping) = (String::new(), Chain::default(), None);
     let mut open: Vec<&str> = Vec::new();
@@ -77,7 +97,7 @@ fn judge_nft(rules: &str, port: u16) -> Vec<Finding> {
             }
             _ => {}
         }
-        for way in WAYS.into_iter().filter(|way| rule_names(line, way, port)) {
+        for way in ways.iter().copied().filter(|way| rule_names(line, way, port)) {
             if line.contains(" accept") {
                 open.push(way);
             } else if chain.is_input && (line.contains(" drop") || line.contains(" reject")) && !open.contains(&way)
@@ -89,7 +109,7 @@ fn judge_nft(rules: &str, port: u16) -> Vec<Finding> {
         }
     }
     let Some(dropping) = dropping else { return findings };
-    for way in WAYS.into_iter().filter(|way| !open.contains(way)) {
+    for way in ways.iter().copied().filter(|way| !open.contains(way)) {
         let text =
             format!("nftables drops what no rule lets in, and none names {port} over {}", way.to_uppercase());
         findings.push(Finding::warning(text, format!("nft insert rule {dropping} {way} dport {port} accept")));
@@ -126,11 +146,14 @@ mod tests {
             ("another port", "18080 ALLOW IN Anywhere", Some("ufw allow 8080/tcp && ufw allow 8080/udp")),
         ];
         for (name, rules, mend) in cases {
-            let found = judge_ufw(&status(rules), 8080);
+            let found = judge_ufw(&status(rules), Door::of_server(8080));
             assert_eq!(found.mend.as_deref(), mend, "{name}");
         }
-        assert_eq!(judge_ufw(&status("8080/tcp ALLOW IN x"), 8080).text, "ufw does not let 8080 in over UDP");
-        assert_eq!(judge_ufw("Status: active\nDefault: allow (incoming)", 8080).mend, None);
+        assert_eq!(
+            judge_ufw(&status("8080/tcp ALLOW IN x"), Door::of_server(8080)).text,
+            "ufw does not let 8080 in over UDP"
+        );
+        assert_eq!(judge_ufw("Status: active\nDefault: allow (incoming)", Door::of_server(8080)).mend, None);
     }
 
     #[test]
@@ -141,9 +164,11 @@ mod tests {
                  policy {policy};\n{lines}\n\t}}\n}}\n"
             )
         };
-        assert_eq!(judge_nft(&rules("accept", ""), 8080), []);
-        assert_eq!(judge_nft("", 8080), []);
-        let found = judge_nft(&rules("accept", "\t\tudp dport 8080 drop # handle 4"), 8080);
+        assert_eq!(judge_nft(&rules("accept", ""), Door::of_server(8080)), []);
+        let redirect = judge_nft(&rules("drop", ""), Door::of_redirect(80));
+        assert_eq!((redirect.len(), redirect[0].verdict), (1, Verdict::Warning));
+        assert_eq!(judge_nft("", Door::of_server(8080)), []);
+        let found = judge_nft(&rules("accept", "\t\tudp dport 8080 drop # handle 4"), Door::of_server(8080));
         assert_eq!(
             found,
             [Finding::wrong(
@@ -151,10 +176,11 @@ mod tests {
                 "nft delete rule inet filter input handle 4"
             )]
         );
-        let found = judge_nft(&rules("drop", "\t\ttcp dport { 80, 8080 } accept # handle 4"), 8080);
+        let found =
+            judge_nft(&rules("drop", "\t\ttcp dport { 80, 8080 } accept # handle 4"), Door::of_server(8080));
         assert_eq!((found.len(), found[0].verdict), (1, Verdict::Warning));
         assert_eq!(found[0].mend.as_deref(), Some("nft insert rule inet filter input udp dport 8080 accept"));
         let both = "tcp dport 8080 accept\nudp dport 8000-8100 accept\nudp dport 8080 drop";
-        assert_eq!(judge_nft(&rules("drop", both), 8080), []);
+        assert_eq!(judge_nft(&rules("drop", both), Door::of_server(8080)), []);
     }
 }

@@ -43,15 +43,11 @@ const UNITS: [&str; 3] = [
     "/lib/systemd/system/ecoute.service",
 ];
 
-/// Who has the port.
-pub enum Found {
-    /// `shown` is its certificate, where it speaks TLS.
-    Ecoute {
-        process: Option<Process>,
-        shown: Option<Shown>,
-    },
-    Stranger,
-    Nobody,
+/// A server that answers.
+pub struct Found {
+    pub process: Option<Process>,
+    /// Its certificate, where it speaks TLS.
+    pub shown: Option<Shown>,
 }
 
 /// Returns the secret that the server signs with.
@@ -93,37 +89,31 @@ pub fn examine_data(server: &Server, report: &mut Report<'_>) -> Option<Vec<u8>>
     }
 }
 
-/// Looks who has the port.
-pub fn examine_port(server: &Server, limit: Limit, report: &mut Report<'_>) -> Found {
-    let (address, port) = (local(server.listen), server.listen.port());
-    match stream::connect(address, limit) {
-        Err(_) => {
-            report.add(judge_free(server));
-            examine_files(server, None, report);
-            return Found::Nobody;
-        }
-        Ok(stream) => drop(stream),
+/// Looks who has a port; returns the server, if it is ours.
+pub fn examine_port(server: &Server, listen: SocketAddr, limit: Limit, report: &mut Report<'_>) -> Option<Found> {
+    let (address, port) = (local(listen), listen.port());
+    if stream::connect(address, limit).is_err() {
+        report.add(judge_free(server, listen));
+        return None;
     }
     let process = process::of_tcp_port(port);
     let of_process = process.as_ref().map(|process| format!(" ({}, process {})", process.name, process.pid));
     let of_process = of_process.unwrap_or_default();
     if let Some(shown) = ask_health(address, limit) {
-        report.add(Finding::ok(format!("écoute listens on {}{of_process}", server.listen)));
-        for finding in shown.iter().flat_map(|shown| certificate::judge(shown, None, wall())) {
-            report.add(finding);
-        }
-        examine_files(server, shown.as_ref(), report);
-        return Found::Ecoute { process, shown };
+        report.add(Finding::ok(format!("écoute listens on {listen}{of_process}")));
+        return Some(Found { process, shown });
     }
     let text = format!("port {port} is another program's{of_process}: it does not answer as écoute does");
-    report.add(Finding::wrong(text, elsewhere(server.listen, process.as_ref())));
-    Found::Stranger
+    report.add(Finding::wrong(text, elsewhere(listen, process.as_ref())));
+    None
 }
 
-/// Looks at the certificate's files, where there are such.
-fn examine_files(server: &Server, shown: Option<&Shown>, report: &mut Report<'_>) {
-    let Some(files) = &server.tls else { return };
-    certificate::judge_files(files, shown, None, wall()).into_iter().for_each(|finding| report.add(finding));
+/// Looks at the certificate that a server shows, and at the files that it takes it from, where there are such.
+pub fn examine_certificate(server: &Server, shown: Option<&Shown>, report: &mut Report<'_>) {
+    let (host, now) = (server.host.as_deref(), wall());
+    let of_shown = shown.map(|shown| certificate::judge(shown, host, now)).unwrap_or_default();
+    let of_files = server.tls.as_ref().map(|files| certificate::judge_files(files, shown, host, now));
+    of_shown.into_iter().chain(of_files.unwrap_or_default()).for_each(|finding| report.add(finding));
 }
 
 /// Returns what écoute shows of itself, with TLS or without; `None` where somebody else answers.
@@ -143,8 +133,8 @@ fn ask_health(address: SocketAddr, limit: Limit) -> Option<Option<Shown>> {
 }
 
 /// Nobody listens: says whether a server could.
-fn judge_free(server: &Server) -> Finding {
-    let (listen, port) = (server.listen, server.listen.port());
+fn judge_free(server: &Server, listen: SocketAddr) -> Finding {
+    let port = listen.port();
     let tried = TcpListener::bind(listen).map(drop).map_err(|error| ("TCP", error));
     let tried = tried.and_then(|()| UdpSocket::bind(listen).map(drop).map_err(|error| ("UDP", error)));
     let Err((way, error)) = tried else {

@@ -143,7 +143,7 @@ fn examine_refusal(
     report: &mut Report<'_>,
 ) {
     let code = error["code"].as_str().unwrap_or_default();
-    let again = format!("ecoute link --role ROLE --id ID --url {}   # on the server", visit.place.url());
+    let again = format!("ecoute link --role ROLE --id ID --public-url {}   # on the server", visit.place.url());
     report.add(match (code, credential) {
         ("token_refused", Credential::Made(_)) => Finding::wrong(
             "the server refuses a token made with the secret at hand: it runs with another one",

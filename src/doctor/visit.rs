@@ -222,44 +222,37 @@ impl Visit<'_> {
     /// Who types the name alone comes without TLS first.
     fn examine_redirect(&self, address: SocketAddr, report: &mut Report<'_>) {
         let place = self.place;
-        if !place.is_https {
-            return;
+        if place.is_https {
+            let port = if place.port == 443 { 80 } else { place.port };
+            let plain = Place { is_https: false, port, ..place.clone() };
+            report.add(judge_redirect(SocketAddr::new(address.ip(), port), &plain, self.limit));
         }
-        let port = if place.port == 443 { 80 } else { place.port };
-        let plain = Place { is_https: false, port, ..place.clone() };
-        let asked = stream::connect(SocketAddr::new(address.ip(), port), self.limit).and_then(|stream| {
-            http::get(&mut Stream::Plain(stream), &plain.authority(), &plain.prefix_or_root(), "", self.limit)
-        });
-        let url = plain.url();
-        let leads = |answer: &Answer| answer.header("Location").is_some_and(|to| to.starts_with("https://"));
-        report.add(match asked {
-            Ok(answer) if (300..400).contains(&answer.status) && leads(&answer) => {
-                Finding::ok(format!("{url} leads to https://"))
-            }
-            Ok(answer) => {
-                let text = format!(
-                    "{url} answers {} and does not lead to https://: who types the name alone gets no microphone",
-                    answer.status
-                );
-                Finding::warning(
-                    text,
-                    "ecoute serve --http-redirect [::]:80   # on the server, or the proxy's own redirect",
-                )
-            }
-            Err(error) => {
-                let text = format!("{url}: {}, so who types the name alone finds nothing", words(&error));
-                Finding::warning(
-                    text,
-                    "ecoute serve --http-redirect [::]:80   # on the server, or the proxy's own redirect",
-                )
-            }
-        });
     }
 }
 
-impl Place {
-    fn prefix_or_root(&self) -> String {
-        if self.prefix.is_empty() { "/".to_owned() } else { self.prefix.clone() }
+/// Asks for a page without TLS, and says whether that leads to HTTPS.
+pub fn judge_redirect(address: SocketAddr, plain: &Place, limit: Limit) -> Finding {
+    let path = if plain.prefix.is_empty() { "/" } else { plain.prefix.as_str() };
+    let asked = stream::connect(address, limit)
+        .and_then(|stream| http::get(&mut Stream::Plain(stream), &plain.authority(), path, "", limit));
+    let url = plain.url();
+    let mend = "ecoute serve --http-redirect [::]:80   # on the server, or the proxy's own redirect";
+    let leads = |answer: &Answer| answer.header("Location").is_some_and(|to| to.starts_with("https://"));
+    match asked {
+        Ok(answer) if (300..400).contains(&answer.status) && leads(&answer) => {
+            Finding::ok(format!("{url} leads to https://"))
+        }
+        Ok(answer) => {
+            let status = answer.status;
+            let text = format!(
+                "{url} answers {status} and does not lead to https://: who types the name alone gets no microphone"
+            );
+            Finding::warning(text, mend)
+        }
+        Err(error) => {
+            let text = format!("{url}: {}, so who types the name alone finds nothing", words(&error));
+            Finding::warning(text, mend)
+        }
     }
 }
 
