@@ -14,6 +14,7 @@ mod sound;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 use chromium::{Chromium, Page};
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::Ecoute;
+use support::{Ecoute, program};
 use tempfile::TempDir;
 
 /// Where screenshots are kept, to be looked at.
@@ -130,6 +131,27 @@ fn a_tone_goes_in_and_comes_out_over_tcp() {
     }
     lea.click("ecoute-micro >>> #stop");
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
+}
+
+/// The page comes from one address of the server's, audio goes through another: its replies must leave from there.
+#[test]
+fn a_tone_goes_through_the_second_address() {
+    let port = |ip: &str| UdpSocket::bind((ip, 0)).unwrap().local_addr().unwrap();
+    let second = port("127.0.0.2").to_string();
+    let data = TempDir::new().unwrap();
+    let mut command = program();
+    command.args(["--listen", "127.0.0.1:0", "--listen", &second, "--public-address", &second, "--data"]);
+    command.arg(data.path());
+    let ecoute = Ecoute::start_command(command, data);
+    let link = |role: &str, id: &str| format!("http://{}/{role}#t={}", ecoute.address, ecoute.token(role, id, id));
+    let (_folder, tone) = microphone(440.0);
+    let [phone, desk] = [(); 2].map(|()| Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&link("commercial", "lea"));
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&link("admin", "paul"), &format!("{}{}", sound::TAP, sound::CONNECTIONS));
+    start_listening(&paul, "lea");
+    assert_tone(&paul, 440.0);
+    assert_eq!(paul.evaluate("transport()"), "udp");
 }
 
 #[test]
