@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::chromium::Chromium;
-use crate::support::{Ecoute, WAIT};
+use crate::support::{Ecoute, WAIT, over_tls};
 use crate::{assert_tone, microphone, sound, start_listening, start_streaming};
 
 /// Caddy with a certificate of its own making, ended with the test.
@@ -24,11 +24,13 @@ impl Caddy {
         let directory = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = directory.path().join("Caddyfile");
-        // The last three lines are the README's.
+        // What follows the first block is the README's; where the server speaks TLS, too, it is asked over that.
+        let unverified =
+            if over_tls() { " {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}" } else { "" };
         let text = format!(
             "{{\n\tadmin off\n\tskip_install_trust\n\tauto_https disable_redirects\n\tlocal_certs\n}}\n\
-             ecoute.example:{port} {{\n\treverse_proxy {}\n}}\n",
-            ecoute.address
+             ecoute.example:{port} {{\n\treverse_proxy {}{unverified}\n}}\n",
+            ecoute.url()
         );
         fs::write(&file, text).unwrap();
         let mut command = Command::new("caddy");
@@ -60,7 +62,7 @@ fn a_tone_goes_past_a_proxy_that_carries_the_pages() {
     let caddy = Caddy::before(&ecoute);
     let link = |role: &str, id: &str, name: &str| {
         let site = format!("https://ecoute.example:{}", caddy.port);
-        ecoute.link(role, id, name).replace(&format!("http://{}", ecoute.address), &site)
+        ecoute.link(role, id, name).replace(&ecoute.url(), &site)
     };
     let (_folder, tone) = microphone(440.0);
     let flags = ["--ignore-certificate-errors", "--host-resolver-rules=MAP ecoute.example 127.0.0.1"];
