@@ -109,7 +109,7 @@ export class ConnectionTest {
   #show(name, result) {
     this.#results.set(name, result);
     // Whether a blocked way matters depends on the other one.
-    if (name === "tcp") this.#weighRoutes();
+    if (name === "tcp" && result.state !== "running") this.#weighRoutes();
     this.draw(true);
   }
 

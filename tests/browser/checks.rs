@@ -90,11 +90,16 @@ fn a_blocked_way_and_a_refused_microphone_are_told_apart() {
     lea.resize(390, 844);
     lea.wait_for("document.body.dataset.state === 'ready'");
     lea.evaluate("window.refusal = 'NotAllowedError'");
+    let keep = "window.said = ''; new MutationObserver(() => {
+        window.said += document.querySelector('#test-list [data-check=udp]').innerText;
+    }).observe(document.querySelector('#test-list'), { childList: true, subtree: true })";
+    lea.evaluate(&format!("{{ {keep} }}"));
     lea.click("#test-open");
     wait_for_end(&lea);
     let told = json!({ "server": "ok", "udp": "fail", "tcp": "ok", "microphone": "fail", "clock": "ok" });
     assert_eq!(results(&lea), told);
     assert!(said(&lea, "udp").contains("passera par TCP"), "{}", said(&lea, "udp"));
+    assert_eq!(lea.evaluate("said.includes('pare-feu')"), false, "nothing is advised before TCP was tried");
     assert!(said(&lea, "microphone").contains("Micro refusé"), "{}", said(&lea, "microphone"));
     assert_accessible(&lea, "phone-test-blocked");
     lea.evaluate("document.querySelector('#test-all').scrollTop = 1e6");
