@@ -50,8 +50,8 @@ pub struct ServeOptions {
     pub listen: Vec<SocketAddr>,
     #[command(flatten)]
     pub public_url: PublicUrl,
-    /// Address that clients send media to; may be repeated [default: all of this machine]
-    #[arg(long, env = "ECOUTE_PUBLIC_ADDRESS", value_name = "IP[:PORT]", value_delimiter = ',')]
+    /// Address or host name at which clients reach this machine, before its own; may be repeated [default: its own]
+    #[arg(long, env = "ECOUTE_PUBLIC_ADDRESS", value_name = "HOST[:PORT]", value_delimiter = ',')]
     pub public_address: Vec<PublicAddress>,
     /// Web origin that may use this server from its own pages; may be repeated
     #[arg(long, env = "ECOUTE_ALLOW_ORIGIN", value_name = "https://HOST[:PORT]", value_delimiter = ',',

@@ -23,7 +23,7 @@ use cli::{
 };
 use doctor::Report;
 use ecoute::config::{Config, ConfigError, Encryption, Limits};
-use ecoute::shell::addresses::advertised_for;
+use ecoute::shell::addresses::{AddressesError, advertised_for};
 use ecoute::shell::logging::{self, FilterError};
 use ecoute::shell::redirect::RedirectTo;
 use ecoute::shell::rewrite::{RewriteError, rewrite};
@@ -81,8 +81,8 @@ enum ProgramError {
     Revoked(#[from] RevokedError),
     #[error(transparent)]
     NotRevoked(#[from] RewriteError<RevokedError>),
-    #[error("can't list this machine's addresses: {0}; give one with --public-address")]
-    Addresses(io::Error),
+    #[error(transparent)]
+    Addresses(#[from] AddressesError),
     #[error(
         "--http-redirect has nowhere to send browsers: give --tls-cert and --tls-key, or an https --public-url"
     )]
@@ -169,7 +169,7 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let revoked = load_revoked(data, &mut watched)?;
     let sockets = shell::bind(&options.listen)?;
     let bound = sockets.addresses();
-    let advertised = advertised_for(&options.public_address, &bound).map_err(ProgramError::Addresses)?;
+    let advertised = advertised_for(&options.public_address, &bound)?;
     let public_url = options.public_url.public_url;
     let ips: Vec<IpAddr> = advertised.iter().map(SocketAddr::ip).collect();
     let tls = load_tls(&options.tls, data, &ips, public_url.as_deref(), &mut watched)?;

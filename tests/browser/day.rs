@@ -138,8 +138,12 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
 #[test]
 fn a_phone_on_the_road_is_heard_again_by_itself() {
     let relay = Relay::bind();
-    let ecoute =
-        Ecoute::start_with(tempfile::TempDir::new().unwrap(), &["--public-address", &relay.address.to_string()]);
+    // Where it listens on more addresses, those are reached past the relay.
+    let data = tempfile::TempDir::new().unwrap();
+    let mut command = crate::support::program();
+    command.args(["--listen", "127.0.0.1:0", "--public-address", &relay.address.to_string(), "--data"]);
+    command.arg(data.path());
+    let ecoute = Ecoute::start_command(command, data);
     relay.forward_to(ecoute.address);
     let link = |role: &str, id: &str, name: &str| {
         ecoute.link(role, id, name).replace(&ecoute.address.to_string(), &relay.address.to_string())
