@@ -6,6 +6,7 @@
  */
 
 import { EcouteError } from "./ecoute-error.js";
+import { onNetworkChange } from "./ecoute-network.js";
 
 /** How often the server hears from us, in ms; it takes a page that is silent for 10 s on air for gone. */
 const PING_EVERY_MS = 4_000;
@@ -68,8 +69,7 @@ export class Connection {
     this.#onState = onState;
     this.#onMessage = onMessage;
     this.#onError = onError;
-    addEventListener("online", () => this.#onNetwork());
-    navigator.connection?.addEventListener("change", () => this.#onNetwork());
+    onNetworkChange(() => this.#onNetwork());
   }
 
   get state() { return this.#state; }

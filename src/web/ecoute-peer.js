@@ -6,6 +6,8 @@
  * answer is given only to the connection whose offer it answers.
  */
 
+import { onNetworkChange } from "./ecoute-network.js";
+
 /** A pause in connectivity that is no loss yet, in ms: phones change networks. */
 const DISCONNECTED_MAX_MS = 2_000;
 /** How long a restart may take until a new session is tried, in ms. */
@@ -13,6 +15,11 @@ const RESTART_MAX_MS = 5_000;
 /** How long a new connection may take, in ms; doubled after every failure. */
 const CONNECT_MIN_MS = 8_000;
 const CONNECT_MAX_MS = 30_000;
+/** How often a connection looks whether it goes over TCP, in ms. */
+const LOOK_EVERY_MS = 5_000;
+/** How long a connection over TCP waits until it tries UDP again, in ms; doubled after every try. */
+const UDP_RETRY_MIN_MS = 10_000;
+const UDP_RETRY_MAX_MS = 120_000;
 
 export class PeerLink {
   #options;
@@ -25,6 +32,10 @@ export class PeerLink {
   #restartsOwed = 0;
   #failures = 0;
   #timer = 0;
+  #lookTimer = 0;
+  /** Since when it goes over TCP and has not tried UDP, on the clock of `performance.now()`; Infinity over UDP. */
+  #overTcpSince = Infinity;
+  #udpRetryMs = UDP_RETRY_MIN_MS;
 
   /**
    * @param {object} options
@@ -38,7 +49,10 @@ export class PeerLink {
    */
   constructor(options) {
     this.#options = options;
-    addEventListener("online", () => this.#state === "connected" && this.restart());
+    onNetworkChange(() => {
+      this.#udpRetryMs = UDP_RETRY_MIN_MS;
+      if (this.#state === "connected") this.restart();
+    });
   }
 
   get state() { return this.#state; }
@@ -148,7 +162,26 @@ export class PeerLink {
     if (this.#peer.signalingState !== "stable") return;
     clearTimeout(this.#timer);
     this.#failures = 0;
+    this.#lookTimer ||= setInterval(() => this.#look(), LOOK_EVERY_MS);
     if (this.#state !== "connected") this.#become("connected");
+  }
+
+  /** TCP is for networks that block UDP: whatever is lost there holds up all that follows. So it goes back when it can. */
+  async #look() {
+    const peer = this.#peer;
+    const isOverTcp = await goesOverTcp(peer).catch(() => false);
+    if (peer !== this.#peer || this.#state !== "connected") return;
+    const now = performance.now();
+    if (!isOverTcp) {
+      this.#overTcpSince = Infinity;
+      this.#udpRetryMs = UDP_RETRY_MIN_MS;
+    } else if (this.#overTcpSince === Infinity) {
+      this.#overTcpSince = now;
+    } else if (now - this.#overTcpSince >= this.#udpRetryMs) {
+      this.#overTcpSince = now;
+      this.#udpRetryMs = Math.min(UDP_RETRY_MAX_MS, 2 * this.#udpRetryMs);
+      this.restart();
+    }
   }
 
   #onTimeout() {
@@ -169,6 +202,9 @@ export class PeerLink {
 
   #discard() {
     clearTimeout(this.#timer);
+    clearInterval(this.#lookTimer);
+    this.#lookTimer = 0;
+    this.#overTcpSince = Infinity;
     const peer = this.#peer;
     this.#peer = null;
     peer?.close();
@@ -178,6 +214,16 @@ export class PeerLink {
     this.#state = state;
     this.#options.onState(state);
   }
+}
+
+/** Tells whether the path in use is one of TCP. */
+async function goesOverTcp(peer) {
+  const reports = await peer.getStats();
+  const all = [...reports.values()];
+  const transport = all.find((report) => report.type === "transport");
+  // Firefox has no reports of transports.
+  const pair = reports.get(transport?.selectedCandidatePairId) ?? all.find((report) => report.selected);
+  return reports.get(pair?.localCandidateId)?.protocol === "tcp";
 }
 
 /** Makes an offer and takes it as ours; candidates are not waited for, the server learns addresses from our checks. */

@@ -115,6 +115,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/ecoute-listener.js", include_bytes!("ecoute-listener.js")),
     ("/ecoute-micro.js", include_bytes!("ecoute-micro.js")),
     ("/ecoute-microphone.js", include_bytes!("ecoute-microphone.js")),
+    ("/ecoute-network.js", include_bytes!("ecoute-network.js")),
     ("/ecoute-panel.js", include_bytes!("ecoute-panel.js")),
     ("/ecoute-peer.js", include_bytes!("ecoute-peer.js")),
     ("/ecoute-publisher.js", include_bytes!("ecoute-publisher.js")),
