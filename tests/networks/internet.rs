@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 
 use crate::chromium::Chromium;
-use crate::namespace::{Namespace, cable};
+use crate::namespace::{Namespace, cable, set_addresses};
 use crate::support::Ecoute;
 use crate::wire::{Quality, Wire};
 
@@ -88,6 +88,15 @@ impl Internet {
         ));
     }
 
+    /// Lets no UDP of a home through, as many companies do.
+    pub fn block_udp(&self, home: &Home) {
+        let name = &home.router.name;
+        self.host.filter(&format!(
+            "add rule inet cuts forward iifname {name} meta l4proto udp drop\n
+             add rule inet cuts forward oifname {name} meta l4proto udp drop"
+        ));
+    }
+
     /// Lets everything through again.
     pub fn mend(&self) {
         self.host.filter("flush chain inet cuts forward");
@@ -116,6 +125,30 @@ impl Home {
 }
 
 impl Router {
+    /// Connects hosts to one network behind it, each with its address.
+    pub fn connect_many(&self, hosts: &[(&Namespace, &str)]) {
+        self.host.run("ip link add lan type bridge");
+        set_addresses(&self.host, "lan", &[&format!("192.168.{}.1/24", self.number)]);
+        for (index, (host, address)) in hosts.iter().enumerate() {
+            let port = format!("lan{index}");
+            cable((&self.host, &port, &[]), (host, "eth0", &[&format!("{address}/24")]));
+            self.host.run(&format!("ip link set {port} master lan"));
+            host.run(&format!("ip route add default via 192.168.{}.1", self.number));
+        }
+    }
+
+    /// Hands what comes to a port of the public address on to a host behind it.
+    pub fn hand_on(&self, port: u16, to: &str) {
+        self.host.filter(&format!(
+            "table ip nat {{
+                 chain prerouting {{
+                     type nat hook prerouting priority dstnat;
+                     iifname wan meta l4proto {{ tcp, udp }} th dport {port} dnat to {to}
+                 }}
+             }}"
+        ));
+    }
+
     fn new(name: &str, number: u8, connect: impl FnOnce(&Namespace)) -> Router {
         let router =
             Router { host: Namespace::new(), name: name.to_owned(), number, first_port: AtomicU16::new(20_000) };

@@ -10,18 +10,13 @@ use crate::internet::Internet;
 use crate::namespace::with_networks;
 use crate::sound::{self, listen};
 use crate::wire::Quality;
-use crate::{microphone, start_listening, start_streaming};
+use crate::{STATS, microphone, start_listening, start_streaming};
 
 const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
 
 /// The share of what is played that the browser may have made up for lack of packets: less than the lost share, because
 /// each packet carries its predecessor too (in-band FEC).
 const CONCEALED_MAX: f64 = 0.19;
-
-/// Runs before a page: keeps its connections, and reads of them what it plays.
-const STATS: &str = "window.peers = [];
-    window.RTCPeerConnection = class extends RTCPeerConnection { constructor(...rest) { super(...rest); peers.push(this); } };
-    window.report = async (type) => [...(await peers.at(-1).getStats()).values()].find((report) => report.type === type);";
 
 #[test]
 fn a_fifth_of_the_packets_lost_is_no_loss_of_the_tone() {

@@ -10,10 +10,12 @@ mod internet;
 mod losses;
 mod moves;
 mod namespace;
+mod places;
 #[path = "../browser/sound.rs"]
 mod sound;
 #[path = "../support/mod.rs"]
 mod support;
+mod tcp;
 mod wire;
 
 use std::path::PathBuf;
@@ -30,6 +32,21 @@ fn microphone() -> (TempDir, PathBuf) {
     sound::write_tone(&path, 440.0);
     (folder, path)
 }
+
+/// Runs before a page: keeps its connections, and reads of them what they report.
+const STATS: &str = "window.peers = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...rest) { super(...rest); peers.push(this); }
+    };
+    window.reports = async () => [...(await peers.at(-1).getStats()).values()];
+    window.report = async (type) => (await reports()).find((report) => report.type === type);
+    window.end = async (side) => {
+        const all = await reports();
+        const pair = all.find(({ id }) => id === all.find(({ type }) => type === 'transport').selectedCandidatePairId);
+        return all.find(({ id }) => id === pair[side]);
+    };
+    window.protocol = async () => (await end('localCandidateId')).protocol;
+    window.server = async () => (await end('remoteCandidateId')).address;";
 
 fn start_streaming(page: &Page<'_>) {
     page.wait_for("document.body.dataset.state === 'ready'");
