@@ -86,6 +86,8 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     }
     narrowed.push_str(wanted);
     narrowed.push_str("\r\n");
+    // It is kept for long, and most of what it was made from may have been dropped.
+    narrowed.shrink_to_fit();
     Ok(narrowed)
 }
 
@@ -130,6 +132,7 @@ pub fn with_credentials(description: &str, ufrag: &str, pwd: &str) -> String {
         }
         replaced.push_str("\r\n");
     }
+    replaced.shrink_to_fit();
     replaced
 }
 
@@ -158,6 +161,16 @@ mod tests {
             assert_eq!(narrowed.matches('\n').count(), narrowed.matches("\r\n").count());
             assert!(narrow_offer(&narrowed, direction).is_ok(), "what was narrowed is an offer again");
         }
+    }
+
+    #[test]
+    fn what_was_dropped_takes_no_room() {
+        let dropped = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n".repeat(200);
+        let narrowed = narrow_offer(&format!("{OFFER}{dropped}"), Direction::SendOnly).unwrap();
+        assert!(narrowed.capacity() < narrowed.len() + 64, "{} for {}", narrowed.capacity(), narrowed.len());
+        let (ufrag, pwd) = ("u".repeat(256), "p".repeat(256));
+        let restarted = with_credentials(&narrowed, &ufrag, &pwd);
+        assert!(restarted.capacity() < restarted.len() + 64, "{} for {}", restarted.capacity(), restarted.len());
     }
 
     #[test]
