@@ -12,7 +12,7 @@
 //!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`level`] says how loud
 //!   somebody is, [`arrivals`] how well they are received, [`token`] who may.
 //! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`quota`], [`outbox`], [`stats`] and [`keys`] serve all.
-//! - [`web`] is what browsers get; [`shell`] is everything impure.
+//! - [`web`] is what browsers get; [`shell`] is everything impure, TLS too.
 //!
 //! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
 //! one client changes what another hears; everything is bounded, and everything ends.
