@@ -162,6 +162,11 @@ impl Outbox {
         }
     }
 
+    /// Tells whether something is to be written down.
+    pub fn has_audit(&self) -> bool {
+        self.audit_entries().next().is_some()
+    }
+
     /// Yields what is to be written down, in order.
     pub fn audit_entries(&self) -> impl Iterator<Item = &AuditEntry> {
         self.items.iter().filter_map(|item| match item {

@@ -16,6 +16,9 @@ use crate::wire::signaling::{Complaint, ErrorCode};
 /// How often rows are looked for that say nothing any more.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How many that carry media are passed over in the search for a conn to cut.
+const CUT_TRIES: usize = 32;
+
 /// When a client that asked for too many connections should try again.
 const OFFER_RETRY_AFTER_S: u32 = 1;
 
@@ -44,15 +47,24 @@ impl Server {
     }
 
     /// Makes room for a new TCP client: cuts the one without a user that has asked for nothing for the longest time, if it
-    /// had time to. Tells whether there was one.
+    /// had time to, or a session's that carries nothing. Tells whether there was one.
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
         let grace = self.config.limits.stranger_grace;
-        let Some((_, conn)) = self.idle.first().filter(|(heard, _)| *heard + grace <= now) else { return false };
-        self.stats.conns_cut_for_newer += 1;
-        self.handle_hangup(now, conn, out);
-        // The shell finds no such conn and closes the socket.
-        out.touch(conn);
-        true
+        for _ in 0..CUT_TRIES {
+            let Some((_, conn)) = self.idle.first().filter(|(heard, _)| *heard + grace <= now) else {
+                return false;
+            };
+            if self.carries_media_now(now, conn) {
+                self.idle.arm(conn, now);
+                continue;
+            }
+            self.stats.conns_cut_for_newer += 1;
+            self.handle_hangup(now, conn, out);
+            // The shell finds no such conn and closes the socket.
+            out.touch(conn);
+            return true;
+        }
+        false
     }
 
     /// Takes it that a request came: a trusted proxy says for whom.
@@ -96,13 +108,14 @@ impl Server {
         true
     }
 
-    /// Takes it that a session's check was answered on an ICE-TCP conn: it is that session's, which may have so many.
+    /// Takes it that a session's check was answered on an ICE-TCP conn: it is that session's, which may have so many, but
+    /// where there is no room only those that it needs.
     pub(super) fn admit_checked(&mut self, now: Instant, conn: ConnKey) {
         if let Some(Visitor { account: account @ Account::Stranger, network, .. }) = self.visitors.get_mut(conn) {
             *account = Account::Nobody;
             self.strangers.release(now, network);
         }
-        self.idle.cancel(conn);
+        self.idle.arm(conn, now);
     }
 
     /// Tells whether a conn comes from this machine.
@@ -147,7 +160,7 @@ impl Server {
     /// longest, because what an honest client sends and is sent passes through.
     pub(super) fn make_room(&mut self, now: Instant, out: &mut Outbox) {
         while self.buffered_bytes > self.config.limits.buffered_bytes_max {
-            let is_user = |conn| !self.idle.is_armed(conn);
+            let is_user = |conn| !self.idle.is_armed(conn) || self.carries_media(conn);
             let waiting =
                 self.conns.iter().filter_map(|(conn, client)| Some((is_user(conn), client.waiting()?, conn)));
             let Some((_, _, conn)) = waiting.min() else { return };

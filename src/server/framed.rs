@@ -91,6 +91,23 @@ impl Server {
         true
     }
 
+    /// A session has forgotten one of its addresses: if it is one of TCP, its conn is of no use any more.
+    pub(super) fn leave_framed(&mut self, now: Instant, key: PeerKey, remote: Remote, out: &mut Outbox) {
+        let Some(client) = self.framed.get(&remote).and_then(|&conn| self.conns.get(conn)) else { return };
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.forget_path(client.ends().path());
+        }
+        self.close_framed(now, remote, out);
+    }
+
+    /// Tells whether a conn carries the media of a session, or may be about to; others of that session are spare.
+    pub(super) fn carries_media_now(&self, now: Instant, conn: ConnKey) -> bool {
+        let Some(client) = self.conns.get(conn).filter(|client| client.is_framed()) else { return false };
+        let remote = client.ends().path().client();
+        let owner = self.demux.owner(remote).and_then(|key| self.peers.get(key));
+        owner.is_some_and(|peer| !peer.is_connected() || peer.uses(now, remote))
+    }
+
     /// Queues datagrams that leave over TCP at their conns.
     pub(super) fn deliver_framed(&mut self, now: Instant, out: &mut Outbox) {
         let mut leaving = std::mem::take(&mut self.leaving);

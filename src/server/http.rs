@@ -93,7 +93,9 @@ impl Server {
             return self.respond_status(now, conn, Status::BadRequest);
         };
         let location = format!("https://{host}{}{}", request.path, request.query);
-        let response = Response::new(Status::PermanentRedirect).header("Location", &location);
+        // Browsers would keep it for ever, also where HTTPS was tried and given up.
+        let response = Response::new(Status::PermanentRedirect).header("Cache-Control", "no-store");
+        let response = response.header("Location", &location);
         self.respond(now, conn, request, response);
     }
 

@@ -219,7 +219,7 @@ impl Server {
         let in_use = self.peers.get(key).and_then(|peer| peer.settled_path()).map(Path::client);
         if let Some(forgotten) = self.demux.claim(remote, key, in_use) {
             self.stats.addresses_forgotten += 1;
-            self.close_framed(now, forgotten, out);
+            self.leave_framed(now, key, forgotten, out);
         }
         if let Some(peer) = self.peers.get_mut(key) {
             peer.confirm_path(now, path, nomination);

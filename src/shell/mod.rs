@@ -9,6 +9,7 @@ mod bind;
 pub mod logging;
 mod media;
 mod notify;
+mod records;
 pub mod redirect;
 pub mod rewrite;
 pub mod secret;
@@ -162,7 +163,8 @@ impl Shell {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let registry = poll.registry();
-        let tcp = Tcp::new(sockets.tcp, registry, TCP, files_max, tls)?;
+        let redirected = if redirect.is_some() { redirect::CLIENTS_MAX } else { 0 };
+        let tcp = Tcp::new(sockets.tcp, registry, TCP, files_max.saturating_sub(redirected), tls)?;
         let media = Media::new(sockets.udp, registry, UDP)?;
         let redirect =
             redirect.map(|(listener, to)| Redirect::new(listener, to, registry, REDIRECT)).transpose()?;

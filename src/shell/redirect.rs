@@ -16,7 +16,7 @@ use mio::{Interest, Registry, Token};
 use crate::wire::http::{Request, Response, Status, parse_request};
 
 /// How many clients are kept at one time; the one that came first is dropped for another.
-const CLIENTS_MAX: usize = 256;
+pub(super) const CLIENTS_MAX: usize = 256;
 
 /// How many clients are accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 32;
@@ -208,7 +208,9 @@ fn write_answer(request: &Request, to: &RedirectTo, out: &mut Vec<u8>) {
     }
     match location(request, to) {
         Some(location) => {
-            Response::new(Status::PermanentRedirect).header("Location", &location).write(out, head_only, false);
+            // Browsers would keep it for ever, also where HTTPS was tried and given up.
+            let response = Response::new(Status::PermanentRedirect).header("Cache-Control", "no-store");
+            response.header("Location", &location).write(out, head_only, false);
         }
         None => Response::new(Status::BadRequest).write(out, head_only, false),
     }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 
+use super::records::Records;
 use super::tls::Tls;
 use super::{Turn, monotonic};
 use crate::keys::ConnKey;
@@ -55,6 +56,9 @@ struct Encrypted {
     is_established: bool,
     /// What came since there was something to read, in bytes.
     undecrypted_bytes: usize,
+    records: Records,
+    /// The most that waited since a record was complete and nothing else waited, in bytes: TLS gives room back no sooner.
+    waited_bytes: usize,
     /// How much of what the core has queued is encrypted and waits for the socket, in bytes.
     taken: usize,
     /// What the core knows of [`Encrypted::held_bytes`].
@@ -167,7 +171,15 @@ impl Encrypted {
     fn new(tls: &Tls) -> Encrypted {
         let mut session = tls.accept();
         session.set_buffer_limit(Some(CHUNK_BYTES));
-        Encrypted { session, is_established: false, undecrypted_bytes: 0, taken: 0, told_bytes: 0 }
+        Encrypted {
+            session,
+            is_established: false,
+            undecrypted_bytes: 0,
+            records: Records::default(),
+            waited_bytes: 0,
+            taken: 0,
+            told_bytes: 0,
+        }
     }
 
     fn read(
@@ -177,11 +189,35 @@ impl Encrypted {
         conn: ConnKey,
         buffer: &mut [u8],
     ) -> io::Result<Progress> {
-        let length = self.session.read_tls(socket)?;
+        let mut chunk = [0; TLS_READ_BYTES];
+        let length = socket.read(&mut chunk)?;
         if length == 0 {
             return Ok(Progress::Ended);
         }
+        let mut came = &chunk[..length];
         self.undecrypted_bytes += length;
+        self.waited_bytes =
+            self.waited_bytes.max(self.undecrypted_bytes.max(self.records.pending_bytes() + length));
+        self.records.push(came);
+        let mut progress = Progress::More;
+        while !came.is_empty() && progress == Progress::More {
+            // Where a long record comes to its end there is room for a part of this only, until that is read.
+            self.session.read_tls(&mut came)?;
+            progress = self.take_in(turn, conn, buffer)?;
+        }
+        if self.undecrypted_bytes == 0 && self.records.pending_bytes() == 0 {
+            self.waited_bytes = 0;
+        }
+        self.tell_held(turn, conn);
+        if self.undecrypted_bytes > UNDECRYPTED_BYTES_MAX {
+            log::debug!(target: "http", "too much that says nothing conn={conn:?}");
+            return Ok(Progress::Broken);
+        }
+        Ok(progress)
+    }
+
+    /// Decrypts what came, and hands what it says to the core.
+    fn take_in(&mut self, turn: &mut Turn<'_>, conn: ConnKey, buffer: &mut [u8]) -> io::Result<Progress> {
         if let Err(error) = self.session.process_new_packets() {
             log::debug!(target: "http", "no TLS of ours conn={conn:?} error={error}");
             return Ok(Progress::Broken);
@@ -194,29 +230,23 @@ impl Encrypted {
         if self.session.wants_write() {
             turn.out.touch(conn);
         }
-        let progress = loop {
+        loop {
             match self.session.reader().read(buffer) {
-                Ok(0) => break Progress::Ended,
+                Ok(0) => return Ok(Progress::Ended),
                 Ok(length) => {
                     self.undecrypted_bytes = 0;
                     turn.server.handle_bytes(turn.now, conn, &buffer[..length], turn.out);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break Progress::More,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::More),
                 Err(error) => return Err(error),
             }
-        };
-        self.tell_held(turn, conn);
-        if self.undecrypted_bytes > UNDECRYPTED_BYTES_MAX {
-            log::debug!(target: "http", "too much that says nothing conn={conn:?}");
-            return Ok(Progress::Broken);
         }
-        Ok(progress)
     }
 
     /// Returns what TLS holds beyond what it keeps for every client: its buffer doubles where it is too small.
     fn held_bytes(&self) -> usize {
         let outgoing = if self.taken > 0 { CHUNK_BYTES } else { 0 };
-        (self.undecrypted_bytes + TLS_READ_BYTES).next_power_of_two() - TLS_READ_BYTES + outgoing
+        (self.waited_bytes + TLS_READ_BYTES).next_power_of_two() - TLS_READ_BYTES + outgoing
     }
 
     fn tell_held(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {

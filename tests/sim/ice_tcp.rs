@@ -367,3 +367,45 @@ fn a_stranger_in_frames_holds_no_drain_up() {
     world.run_ms(10);
     assert!(stranger.is_closed(&world));
 }
+
+/// A session may have connections that it does not use: nobody is shut out for them.
+#[test]
+fn spare_connections_make_room_and_used_ones_stay() {
+    let limits = ecoute::config::Limits { conns_max: 10, ..ecoute::config::Limits::default() };
+    let mut world = World::with_limits(1, Quality::PERFECT, limits);
+    let (lea, paul) = heard_over_tcp(&mut world);
+    let ana = world.listener("ana");
+    world.settle();
+    world.record(ana);
+    world.unplug(ana);
+    world.run_ms(12_000);
+    let mut checks = world.take_record(ana);
+    checks.retain(|bytes| bytes.starts_with(&[0, 1]));
+    world.plug(ana);
+    world.run_ms(100);
+    assert!(checks.len() >= 4, "{}", checks.len());
+    let spare: Vec<Stranger> =
+        checks.iter().take(4).map(|check| Stranger::asking(&mut world, &framed(check))).collect();
+    world.run_ms(100);
+    for stranger in &spare {
+        assert_eq!(stranger.read(&mut world)[2..4], [1, 1], "it is answered");
+    }
+    // The last of them may have been where ana went.
+    world.run_ms(9000);
+    // Five conns of pages and their media, four that are spare, one of a stranger; then come six more.
+    let waiting: Vec<Stranger> = (0..6)
+        .map(|_| {
+            world.run_ms(1100);
+            Stranger::try_connect(&mut world).expect("somebody makes room")
+        })
+        .collect();
+    assert!(spare.iter().all(|stranger| stranger.is_closed(&world)));
+    assert!(waiting.iter().rev().take(5).all(|stranger| !stranger.is_closed(&world)));
+    assert!(world.has_tunnel(lea) && world.has_tunnel(paul));
+    world.run_ms(1000);
+    assert_hears(&world, paul, lea, 7000, 99);
+    for stranger in spare.iter().chain(&waiting) {
+        world.hang_up(stranger.conn);
+    }
+    world.end();
+}
