@@ -10,10 +10,38 @@ use crate::chromium::Page;
 
 const SAMPLE_HZ: u32 = 48_000;
 
-/// Writes ten seconds of a tone that sounds without a seam when it is repeated, 16 bit, mono.
+/// Writes ten seconds of a tone that sounds without a seam when it is repeated.
 ///
 /// Noise suppression takes it for noise, as it should, and lowers it to about a third within a second.
 pub fn write_tone(path: &Path, hz: f64) {
+    let phase = |sample: u32| f64::from(sample) / f64::from(SAMPLE_HZ) * hz * std::f64::consts::TAU;
+    write_wav(path, |sample| phase(sample).sin() * 0.5);
+}
+
+/// Writes ten seconds of something like speech: four syllables a second, of a voice that rises and falls and speaks
+/// vowels. Opus takes a pure tone for music, which it sends without in-band FEC.
+pub fn write_voice(path: &Path) {
+    const VOWELS: [[f64; 3]; 4] =
+        [[730.0, 1090.0, 2440.0], [270.0, 2290.0, 3010.0], [570.0, 840.0, 2410.0], [530.0, 1840.0, 2480.0]];
+    let mut turns = 0.0;
+    write_wav(path, |sample| {
+        let at = f64::from(sample) / f64::from(SAMPLE_HZ);
+        let hz = 120.0 + 15.0 * (at * 0.7 * std::f64::consts::TAU).sin();
+        turns += hz / f64::from(SAMPLE_HZ);
+        let (syllable, within) = ((at * 4.0) as usize, (at * 4.0).fract());
+        let loudness = (within / 0.9 * std::f64::consts::PI).sin().max(0.0).sqrt();
+        let formants = VOWELS[syllable % VOWELS.len()];
+        let harmonic = |k: u32| {
+            let near = |formant: f64| (-((f64::from(k) * hz - formant) / 120.0).powi(2)).exp();
+            let share = formants.map(near).iter().sum::<f64>() + 0.02;
+            (turns * f64::from(k) * std::f64::consts::TAU).sin() * share / f64::from(k).sqrt()
+        };
+        (1..30).map(harmonic).sum::<f64>() * loudness * 0.3
+    });
+}
+
+/// Writes ten seconds, 16 bit, mono.
+fn write_wav(path: &Path, mut level: impl FnMut(u32) -> f64) {
     let samples = SAMPLE_HZ * 10;
     let mut wav = b"RIFF".to_vec();
     wav.extend((36 + samples * 2).to_le_bytes());
@@ -25,25 +53,10 @@ pub fn write_tone(path: &Path, hz: f64) {
     wav.extend(b"data");
     wav.extend((samples * 2).to_le_bytes());
     for sample in 0..samples {
-        let phase = f64::from(sample) / f64::from(SAMPLE_HZ) * hz * std::f64::consts::TAU;
-        wav.extend(((phase.sin() * 16_000.0) as i16).to_le_bytes());
+        wav.extend(((level(sample).clamp(-1.0, 1.0) * 32_000.0) as i16).to_le_bytes());
     }
     std::fs::write(path, wav).unwrap();
 }
-
-/// Runs before a page: `transport()` is what the newest connection that works sends over, `udp` or `tcp`.
-pub const CONNECTIONS: &str = r"
-    const connections = [];
-    window.RTCPeerConnection = class extends RTCPeerConnection {
-        constructor(...rest) { super(...rest); connections.push(this); }
-    };
-    window.transport = async () => {
-        const connection = connections.findLast(({ connectionState }) => connectionState === 'connected');
-        const stats = [...(await connection?.getStats())?.values() ?? []];
-        const pair = stats.find(({ id }) => id === stats.find(({ type }) => type === 'transport')?.selectedCandidatePairId);
-        return stats.find(({ id }) => id === pair?.remoteCandidateId)?.protocol;
-    };
-";
 
 /// Runs before a page: whatever is connected to the loudspeaker can be recorded and looked at, and still plays.
 pub const TAP: &str = r"

@@ -4,34 +4,41 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::chromium::Page;
 use crate::internet::Internet;
 use crate::namespace::with_networks;
 use crate::sound::{self, listen};
 use crate::wire::Quality;
-use crate::{STATS, microphone, start_listening, start_streaming};
+use crate::{STATS, start_listening, start_streaming};
 
 const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
 
-/// The share of what is played that the browser may have made up for lack of packets: less than the lost share, because
-/// each packet carries its predecessor too (in-band FEC).
-const CONCEALED_MAX: f64 = 0.19;
+/// The share of what is played that the browser may have made up for lack of packets, where the publisher's network is
+/// bad: its browser is told, and sends each packet's predecessor along (in-band FEC). Without that it is the lost share.
+const MENDED_MAX: f64 = 0.12;
+
+/// The same where the listener's network is bad, of which the publisher's browser learns nothing.
+const CONCEALED_MAX: f64 = 0.27;
 
 #[test]
-fn a_fifth_of_the_packets_lost_is_no_loss_of_the_tone() {
+fn speech_stays_where_a_fifth_of_the_packets_is_lost() {
     with_networks(|| {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, field_wire) = internet.home_on_wire("field", 1);
         let (office, office_wire) = internet.home_on_wire("office", 2);
-        let (_folder, tone) = microphone();
-        let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
+        let folder = TempDir::new().unwrap();
+        let voice = folder.path().join("voice.wav");
+        sound::write_voice(&voice);
+        let (phone, desk) = (field.browser(&ecoute, &voice), office.browser(&ecoute, &voice));
         let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), STATS);
         start_streaming(&lea);
         let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{STATS}{}", sound::TAP));
         start_listening(&paul, "lea");
-        for (who, wire) in [("publisher", &field_wire), ("listener", &office_wire)] {
+        let cases = [("listener", &office_wire, CONCEALED_MAX), ("publisher", &field_wire, MENDED_MAX)];
+        for (who, wire, concealed_max) in cases {
             wire.become_like(BAD);
             // The browser learns of the loss from reports, and then sends what makes up for it.
             thread::sleep(Duration::from_secs(12));
@@ -45,9 +52,9 @@ fn a_fifth_of_the_packets_lost_is_no_loss_of_the_tone() {
                 concealed * 100.0,
                 reported["fractionLost"]
             );
-            assert!((heard.hz / 440.0 - 1.0).abs() < 0.02 && heard.sounding > 0.9, "{who}: {heard:?}");
+            assert!(heard.sounding > 0.6, "{who}: {heard:?}");
             assert!(concealed > 0.005, "nothing was lost");
-            assert!(concealed < CONCEALED_MAX, "{who}: {concealed}");
+            assert!(concealed < concealed_max, "{who}: {concealed}");
             wire.become_like(Quality::default());
         }
     });
