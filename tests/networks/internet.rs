@@ -106,6 +106,7 @@ impl Internet {
 impl Home {
     /// Starts a browser there, to which the program's pages are as good as over HTTPS.
     pub fn browser(&self, ecoute: &Ecoute, microphone: &std::path::Path) -> Chromium {
+        self.host.settle();
         let trusted = format!("--unsafely-treat-insecure-origin-as-secure=http://{}", ecoute.address);
         self.host.enter(|| Chromium::start_with(microphone, "fr-FR", &[&trusted]))
     }

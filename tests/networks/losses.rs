@@ -15,6 +15,9 @@ use crate::{STATS, start_listening, start_streaming};
 
 const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
 
+/// What a browser needs to hear of a loss from reports, and to answer it.
+const LEARNING: Duration = Duration::from_secs(8);
+
 /// The share of what is played that the browser may have made up for lack of packets, where the publisher's network is
 /// bad: its browser is told, and sends each packet's predecessor along (in-band FEC). Without that it is the lost share.
 const MENDED_MAX: f64 = 0.12;
@@ -41,7 +44,7 @@ fn speech_stays_where_a_fifth_of_the_packets_is_lost() {
         for (who, wire, concealed_max) in cases {
             wire.become_like(BAD);
             // The browser learns of the loss from reports, and then sends what makes up for it.
-            thread::sleep(Duration::from_secs(12));
+            thread::sleep(LEARNING);
             let before = played(&paul);
             let heard = listen(&paul, 10_000);
             let after = played(&paul);

@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -65,6 +66,18 @@ impl Namespace {
         })
     }
 
+    /// Waits until the kernel has taken all interfaces into use: it takes up to a second, and to a browser that runs
+    /// already it is a change of network.
+    pub fn settle(&self) {
+        let until = Instant::now() + Duration::from_secs(5);
+        let is_coming =
+            |text: &str| [" tentative", "state DOWN", "state LOWERLAYERDOWN"].iter().any(|w| text.contains(w));
+        while is_coming(&self.run_with("ip -o link", "")) || is_coming(&self.run_with("ip -o address", "")) {
+            assert!(Instant::now() < until, "interfaces do not come up");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Runs a command on this host that must succeed; its words are separated by single spaces.
     pub fn run(&self, command: &str) {
         self.run_with(command, "");
@@ -75,7 +88,7 @@ impl Namespace {
         self.run_with("nft -f -", rules);
     }
 
-    fn run_with(&self, command: &str, input: &str) {
+    fn run_with(&self, command: &str, input: &str) -> String {
         let output = self.enter(|| {
             let mut words = command.split(' ');
             let program = words.next().unwrap();
@@ -90,6 +103,7 @@ impl Namespace {
         });
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command}: {said}{input}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Lets this host pass on what is not for itself.

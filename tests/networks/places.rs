@@ -14,6 +14,7 @@ fn assert_heard(host: &Namespace, ecoute: &Ecoute, server: &str) -> String {
     let (_folder, tone) = microphone();
     let base = format!("http://{server}:{}", ecoute.address.port());
     let trusted = format!("--unsafely-treat-insecure-origin-as-secure={base}");
+    host.settle();
     let browser = host.enter(|| Chromium::start_with(&tone, "fr-FR", &[&trusted]));
     let link = |role, id| {
         let link = ecoute.link(role, id, id);

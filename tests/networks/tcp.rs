@@ -14,7 +14,7 @@ const GAP_MAX_MS: usize = 1000;
 const BLOCKED_MAX_MS: usize = 5000;
 
 /// How long UDP is blocked.
-const BLOCKED: Duration = Duration::from_secs(25);
+const BLOCKED: Duration = Duration::from_secs(20);
 
 /// How long the way back may take.
 const BACK_MAX: Duration = Duration::from_secs(30);
