@@ -1,8 +1,8 @@
 //! Drives the server with real sockets, clocks and signals, on one thread.
 //!
-//! Thin: what bytes mean is the core's. A turn is poll → signals → changed files → TCP → datagrams → time → flush; each source has
-//! a budget, and one cut short by it goes on in the next turn, which then does not wait. Invariant: an audit entry
-//! is logged before anything that follows it in the outbox leaves.
+//! Thin: what bytes mean is the core's. A turn is poll → signals → changed files → TCP → datagrams → time → flush; each
+//! source has a budget, and one cut short by it goes on in the next turn, which then does not wait. Invariant: an audit
+//! entry is logged before anything that follows it in the outbox leaves.
 
 pub mod addresses;
 mod bind;
