@@ -25,7 +25,7 @@ fn a_router_that_forgets_is_silence_for_two_seconds_at_the_most() {
         start_listening(&paul, "lea");
         for (who, home) in [("listener", &office), ("publisher", &field)] {
             for _ in 0..2 {
-                let silence = silence_ms(&paul, 5, || home.rebind());
+                let silence = silence_ms(&paul, 7, || home.rebind());
                 eprintln!("the router of the {who} forgot: {silence} ms without sound");
                 assert!(silence > 40, "the router forgot nothing");
                 assert!(silence <= REBINDING_MAX_MS, "{who}: {silence} ms");
