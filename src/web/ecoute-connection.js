@@ -26,7 +26,7 @@ const LATE_MS = 500;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4_000;
 /** A connection that ends sooner after it began is no success that makes the next try quick, in ms. */
-const SETTLED_MS = 10_000;
+const SETTLED_MS = 4_000;
 
 const CLOSE_UNAUTHORIZED = 4401;
 const CLOSE_FORBIDDEN = 4403;
