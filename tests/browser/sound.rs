@@ -58,6 +58,20 @@ fn write_wav(path: &Path, mut level: impl FnMut(u32) -> f64) {
     std::fs::write(path, wav).unwrap();
 }
 
+/// Runs before a page: `transport()` is what the newest connection that works sends over, `udp` or `tcp`.
+pub const CONNECTIONS: &str = r"
+    const connections = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...rest) { super(...rest); connections.push(this); }
+    };
+    window.transport = async () => {
+        const connection = connections.findLast(({ connectionState }) => connectionState === 'connected');
+        const stats = [...(await connection?.getStats())?.values() ?? []];
+        const pair = stats.find(({ id }) => id === stats.find(({ type }) => type === 'transport')?.selectedCandidatePairId);
+        return stats.find(({ id }) => id === pair?.remoteCandidateId)?.protocol;
+    };
+";
+
 /// Runs before a page: whatever is connected to the loudspeaker can be recorded and looked at, and still plays.
 pub const TAP: &str = r"
     const connect = AudioNode.prototype.connect;
