@@ -21,9 +21,10 @@ pub fn judge(advertised: &[SocketAddr], own: &[IpAddr]) -> Finding {
     let public: Vec<IpAddr> = own.iter().copied().filter(|&ip| is_public(ip)).collect();
     match public.first() {
         Some(_) => {
-            let options: Vec<String> = public.iter().map(|ip| format!("--public-address {ip}")).collect();
+            // It would be told of them if it listened there.
+            let port = advertised.first().map_or(0, SocketAddr::port);
             let text = format!("{text}, though this machine has {}", list(public.iter().copied()));
-            Finding::wrong(text, format!("ecoute serve {}", options.join(" ")))
+            Finding::wrong(text, format!("ecoute serve --listen '[::]:{port}'"))
         }
         None => {
             let mend = "ecoute serve --public-address IP   # of the router, which passes the port on, TCP and UDP";
@@ -67,7 +68,7 @@ mod tests {
                 Verdict::Wrong,
                 "to 10.0.0.2, which nobody outside of its own network reaches, though this machine has 203.0.113.7, \
                  2001:db8::7",
-                Some("ecoute serve --public-address 203.0.113.7 --public-address 2001:db8::7"),
+                Some("ecoute serve --listen '[::]:8080'"),
             ),
             (
                 "loopback on a public host",
@@ -75,7 +76,7 @@ mod tests {
                 &["127.0.0.1", "203.0.113.7"],
                 Verdict::Wrong,
                 "to 127.0.0.1, which only programs on this machine reach, though this machine has 203.0.113.7",
-                Some("ecoute serve --public-address 203.0.113.7"),
+                Some("ecoute serve --listen '[::]:8080'"),
             ),
             (
                 "behind a router",
