@@ -139,11 +139,9 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
 fn a_phone_on_the_road_is_heard_again_by_itself() {
     let relay = Relay::bind();
     // Where it listens on more addresses, those are reached past the relay.
+    let public_address = relay.address.to_string();
     let data = tempfile::TempDir::new().unwrap();
-    let mut command = crate::support::program();
-    command.args(["--listen", "127.0.0.1:0", "--public-address", &relay.address.to_string(), "--data"]);
-    command.arg(data.path());
-    let ecoute = Ecoute::start_command(command, data);
+    let ecoute = Ecoute::start_at("127.0.0.1:0", data, &["--public-address", &public_address]);
     relay.forward_to(ecoute.address);
     let link = |role: &str, id: &str, name: &str| {
         ecoute.link(role, id, name).replace(&ecoute.address.to_string(), &relay.address.to_string())

@@ -54,8 +54,13 @@ impl Ecoute {
 
     /// Starts a server with more arguments on a data directory that may have been used before.
     pub fn start_with(data: TempDir, arguments: &[&str]) -> Ecoute {
+        Ecoute::start_at("[::]:0", data, arguments)
+    }
+
+    /// Starts a server that listens at other addresses of this machine.
+    pub fn start_at(listen: &str, data: TempDir, arguments: &[&str]) -> Ecoute {
         let mut command = program();
-        command.args(["--listen", "[::]:0", "--data"]).arg(data.path()).args(arguments);
+        command.args(["--listen", listen, "--data"]).arg(data.path()).args(arguments);
         if over_tls() {
             shared().keep_in(data.path());
             command.arg("--tls-self-signed");
