@@ -32,6 +32,8 @@ pub struct Ecoute {
     pub child: Child,
     /// Where IPv4 clients of this machine reach it.
     pub address: SocketAddr,
+    /// Where it listens.
+    bound: SocketAddr,
     pub data: TempDir,
     /// What it wrote to stderr, as far as [`Ecoute::wait_for_line`] read.
     pub lines: Vec<String>,
@@ -72,10 +74,11 @@ impl Ecoute {
     pub fn start_command(mut command: Command, data: TempDir) -> Ecoute {
         let (child, stdout, stderr) = spawn(&mut command);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut ecoute = Ecoute { child, address, data, lines: Vec::new(), stderr, stdout };
+        let mut ecoute = Ecoute { child, address, bound: address, data, lines: Vec::new(), stderr, stdout };
         let line = ecoute.wait_for_line("listening address=");
         let (_, rest) = line.split_once("address=").unwrap();
         let bound: SocketAddr = rest.split([' ', ',']).next().unwrap().parse().unwrap();
+        ecoute.bound = bound;
         ecoute.address.set_port(bound.port());
         ecoute
     }
@@ -90,7 +93,7 @@ impl Ecoute {
         self.signal(signal);
         self.wait_for_exit(WAIT);
         let mut command = program();
-        command.args(["--listen", &format!("[::]:{}", self.address.port()), "--data"]).arg(self.data.path());
+        command.args(["--listen", &self.bound.to_string(), "--data"]).arg(self.data.path());
         command.args(arguments);
         if over_tls() {
             command.arg("--tls-self-signed");
