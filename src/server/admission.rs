@@ -54,7 +54,7 @@ impl Server {
             let Some((_, conn)) = self.idle.first().filter(|(heard, _)| *heard + grace <= now) else {
                 return false;
             };
-            if self.carries_media_now(now, conn) {
+            if self.carries_media(now, conn) {
                 self.idle.arm(conn, now);
                 continue;
             }
@@ -160,7 +160,7 @@ impl Server {
     /// longest, because what an honest client sends and is sent passes through.
     pub(super) fn make_room(&mut self, now: Instant, out: &mut Outbox) {
         while self.buffered_bytes > self.config.limits.buffered_bytes_max {
-            let is_user = |conn| !self.idle.is_armed(conn) || self.carries_media(conn);
+            let is_user = |conn| !self.idle.is_armed(conn) || self.is_of_session(conn);
             let waiting =
                 self.conns.iter().filter_map(|(conn, client)| Some((is_user(conn), client.waiting()?, conn)));
             let Some((_, _, conn)) = waiting.min() else { return };

@@ -101,7 +101,7 @@ impl Server {
     }
 
     /// Tells whether a conn carries the media of a session, or may be about to; others of that session are spare.
-    pub(super) fn carries_media_now(&self, now: Instant, conn: ConnKey) -> bool {
+    pub(super) fn carries_media(&self, now: Instant, conn: ConnKey) -> bool {
         let Some(client) = self.conns.get(conn).filter(|client| client.is_framed()) else { return false };
         let remote = client.ends().path().client();
         let owner = self.demux.owner(remote).and_then(|key| self.peers.get(key));
@@ -155,7 +155,7 @@ impl Server {
     }
 
     /// Tells whether a conn is a session's.
-    pub(super) fn carries_media(&self, conn: ConnKey) -> bool {
+    pub(super) fn is_of_session(&self, conn: ConnKey) -> bool {
         let client = self.conns.get(conn).filter(|client| client.is_framed());
         client.is_some_and(|client| self.demux.owner(client.ends().path().client()).is_some())
     }

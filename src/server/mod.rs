@@ -59,7 +59,7 @@ pub struct Server {
     now: Instant,
     conns: SlotMap<ConnKey, Conn>,
     visitors: SecondaryMap<ConnKey, Visitor>,
-    /// Those without a user, and when each came or asked for something last.
+    /// Those that no user has registered on, and when each came, asked for something or was checked last.
     idle: Deadlines<ConnKey>,
     /// Conns without a user, and refused tokens, of each network.
     strangers: Quota<IpAddr>,
@@ -265,7 +265,7 @@ impl Server {
         }
         for conn in conns {
             // Those that carry media end with it.
-            if self.carries_media(conn) {
+            if self.is_of_session(conn) {
                 continue;
             }
             self.close_conn(now, conn, CloseCode::RESTARTING, out);
@@ -303,8 +303,8 @@ impl Server {
             self.stats.conns_too_slow += 1;
             self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
         }
-        self.deliver_framed(now, out);
         self.make_room(now, out);
+        self.deliver_framed(now, out);
     }
 
     /// Returns the bytes that wait to be written to a TCP client.

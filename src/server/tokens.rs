@@ -55,6 +55,7 @@ impl Server {
             out.audit(self.audit(now, AuditEvent::AccessRevoked, id, id, Role::Commercial.name()));
             self.go_off_air(now, key, CloseCode::REVOKED.1, out);
         }
+        self.deliver_framed(now, out);
     }
 
     fn end_revoked(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
