@@ -5,6 +5,7 @@
 
 mod bytes;
 mod egress;
+mod fragment;
 mod frame;
 mod http;
 mod media;
@@ -13,6 +14,7 @@ mod said;
 mod token;
 
 pub use egress::egress;
+pub use fragment::sdpfrag;
 pub use frame::frame;
 pub use http::{http, sniff, websocket};
 pub use media::{classify, rtp, stun};
@@ -70,6 +72,11 @@ mod tests {
     }
 
     #[test]
+    fn sdpfrag() {
+        run("sdpfrag", super::sdpfrag);
+    }
+
+    #[test]
     fn http() {
         run("http", |bytes| super::http(Instant::now(), bytes));
     }
@@ -117,6 +124,7 @@ mod tests {
             "http",
             "rtp",
             "sdp",
+            "sdpfrag",
             "server",
             "signaling",
             "sniff",

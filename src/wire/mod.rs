@@ -9,6 +9,7 @@ pub mod http;
 pub mod opus;
 pub mod rtp;
 pub mod sdp;
+pub mod sdpfrag;
 pub mod signaling;
 pub mod sniff;
 pub mod stun;
