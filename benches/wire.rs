@@ -96,6 +96,7 @@ fn commercial() -> Commercial<'static> {
         state: Presence::OnAir,
         interrupted_by: None,
         is_streaming: true,
+        source: None,
         listeners_count: 2,
         listeners: vec![Person { id: "paul", name: "Paul D." }, Person { id: "ana", name: "Ana B." }],
         since: Some(1_795_404_391_955),

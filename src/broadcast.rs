@@ -4,6 +4,7 @@
 //!
 //! Invariant: a listener is `Phase::Forwarding` only while the very page that acknowledged it is open and awake
 //! and the salesperson is on air, not paused and not interrupted. `listener` holds what makes it so and takes it back.
+//! A device is on air without a page, and is heard unacknowledged.
 
 mod change;
 mod listener;
@@ -13,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use crate::arrivals::Arrival;
 use crate::config::Limits;
-use crate::keys::{ConnKey, PeerKey};
+use crate::keys::{ConnKey, ListenerKey, PeerKey};
 use crate::level::Level;
 use crate::wire::signaling::{Commercial, InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality};
-pub use change::{Change, Start, Wish};
+pub use change::{Change, Source, Start, Wish};
 pub use listener::Listener;
 use listener::Phase;
 use on_air::OnAir;
@@ -42,6 +43,10 @@ pub struct Broadcast {
     since_ms: Option<u64>,
     last_seen_ms: Option<u64>,
     level: Level,
+    /// Whether the last update told of an encoder.
+    was_encoders: bool,
+    /// Whether the salesperson paused an encoder that is off air since, and may be back any moment.
+    keeps_pause: bool,
     next_update: Option<Instant>,
     last_update: Option<Instant>,
 }
@@ -58,6 +63,8 @@ impl Broadcast {
             since_ms: None,
             last_seen_ms: None,
             level: Level::silent(),
+            was_encoders: false,
+            keeps_pause: false,
             next_update: None,
             last_update: None,
         }
@@ -81,9 +88,24 @@ impl Broadcast {
         self.on_air.is_some()
     }
 
+    /// Returns where the audio comes from; `None` off air.
+    pub fn source(&self) -> Option<&Source> {
+        self.on_air.as_ref().map(|on_air| &on_air.source)
+    }
+
+    /// Tells whether the microphone of a page is on air.
+    pub fn is_on_air_by_page(&self) -> bool {
+        matches!(self.source(), Some(Source::Page(_)))
+    }
+
     /// Tells whether another page than this one is on air.
     pub fn is_on_air_elsewhere(&self, page_name: &str) -> bool {
-        self.on_air.as_ref().is_some_and(|on_air| on_air.page_name != page_name)
+        matches!(self.source(), Some(Source::Page(name)) if name != page_name)
+    }
+
+    /// Tells whether what is on air is nobody's microphone.
+    pub fn is_device(&self) -> bool {
+        self.source() == Some(&Source::Device)
     }
 
     /// Returns the session that brings the audio; none off air and while the page builds another one.
@@ -96,9 +118,9 @@ impl Broadcast {
         self.heard_by().map(|listener| listener.peer)
     }
 
-    /// Returns the conns that hear.
+    /// Returns the conns of the pages that hear.
     pub fn hearing_conns(&self) -> impl Iterator<Item = ConnKey> + '_ {
-        self.heard_by().map(|listener| listener.conn)
+        self.heard_by().filter_map(|listener| listener.key.conn())
     }
 
     /// Returns how many listening connections hear.
@@ -121,9 +143,9 @@ impl Broadcast {
         matches!(self.page, Page::Silent(_))
     }
 
-    /// Returns the wish of a conn.
-    pub fn listener(&self, conn: ConnKey) -> Option<&Listener> {
-        self.listeners.iter().find(|listener| listener.conn == conn)
+    /// Returns the wish of a listening connection.
+    pub fn listener(&self, key: ListenerKey) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.key == key)
     }
 
     /// Tells whether the salesperson has been seen, and is not only wished for.
@@ -172,11 +194,17 @@ impl Broadcast {
             state,
             interrupted_by: self.interrupted_by().filter(|_| state == Presence::Interrupted),
             is_streaming: self.on_air.is_some(),
+            source: self.source().and_then(Source::name),
             listeners_count: self.listeners_count(),
             listeners: self.heard_by().take(named_listeners_max).map(Listener::person).collect(),
             since: self.since_ms,
             last_seen: self.last_seen_ms,
         }
+    }
+
+    /// Takes the salesperson's name.
+    pub fn set_name(&mut self, name: &str) {
+        self.name = name.to_owned();
     }
 
     /// The salesperson's page registered. What is on air goes on; whoever listened is announced to it anew.
@@ -186,6 +214,9 @@ impl Broadcast {
         self.enter_state(unix_ms);
         if let Some(on_air) = &mut self.on_air {
             on_air.page_gone = None;
+        }
+        if self.is_device() {
+            return self.announce_heard(conn);
         }
         self.settle_all()
     }
@@ -197,6 +228,9 @@ impl Broadcast {
         if let Some(on_air) = &mut self.on_air {
             on_air.page_gone = Some(now);
         }
+        if self.is_device() {
+            return Vec::new();
+        }
         let changes = self.unsettle_all(None);
         changes.into_iter().chain(self.settle_all()).collect()
     }
@@ -205,6 +239,9 @@ impl Broadcast {
     pub fn silence_page(&mut self) -> Vec<Change> {
         let Page::Open(page) = self.page else { return Vec::new() };
         self.page = Page::Silent(page);
+        if self.is_device() {
+            return Vec::new();
+        }
         let changes = self.unsettle_all(Some(page));
         changes.into_iter().chain(self.settle_all()).collect()
     }
@@ -216,20 +253,24 @@ impl Broadcast {
         self.settle_all()
     }
 
-    /// The salesperson goes on air, or replaces the session that brings the audio; returns the replaced one. A new
-    /// session ends what the page said interrupted the old one.
+    /// The salesperson goes on air, or the same source replaces the session that brings the audio; returns the replaced
+    /// one. A new session ends what the page said interrupted the old one. Another source must go off air first: who may
+    /// hear the one may not hear the other.
     pub fn go_on_air(
         &mut self,
         now: Instant,
         unix_ms: u64,
-        start: Start<'_>,
+        start: Start,
         limits: &Limits,
     ) -> (Option<PeerKey>, Vec<Change>) {
         let Some(on_air) = &mut self.on_air else {
-            self.on_air = Some(OnAir::new(now, start, limits));
+            let mut on_air = OnAir::new(now, start, limits);
+            on_air.is_paused = std::mem::take(&mut self.keeps_pause) && on_air.is_encoder();
+            self.on_air = Some(on_air);
             self.enter_state(unix_ms);
             return (None, self.settle_all());
         };
+        debug_assert_eq!(on_air.source, start.source, "another source is on air");
         let replaced = on_air.publisher.replace(start.publisher);
         on_air.commercial_info = start.commercial_info;
         let changes = self.alter(unix_ms, |on_air| on_air.begin_anew(now));
@@ -244,11 +285,11 @@ impl Broadcast {
         })
     }
 
-    /// The salesperson goes off air; wishes stay.
+    /// The salesperson goes off air; wishes stay. The pause of an encoder stays too: it comes back by itself, and must not
+    /// be heard before the salesperson resumes.
     pub fn go_off_air(&mut self, unix_ms: u64) -> Vec<Change> {
-        if self.on_air.take().is_none() {
-            return Vec::new();
-        }
+        let Some(on_air) = self.on_air.take() else { return Vec::new() };
+        self.keeps_pause = on_air.is_paused && on_air.is_encoder();
         self.level = Level::silent();
         self.enter_state(unix_ms);
         let changes = self.unsettle_all(self.page());
@@ -353,7 +394,7 @@ impl Broadcast {
                 && *since + limits.ack_late <= now
             {
                 *late = true;
-                changes.push(Change::Pend { conn: listener.conn, cause: PendingCause::AckLate });
+                changes.push(Change::Pend { listener: listener.key, cause: PendingCause::AckLate });
             }
         }
         changes
@@ -363,6 +404,17 @@ impl Broadcast {
     pub fn want_update(&mut self, now: Instant, interval: Duration) {
         let earliest = self.last_update.map_or(now, |last| (last + interval).max(now));
         self.next_update.get_or_insert(earliest);
+    }
+
+    /// Tells whether an encoder streams or did when this was asked last.
+    pub fn take_is_encoders(&mut self) -> bool {
+        let is_encoders = self.on_air.as_ref().is_some_and(OnAir::is_encoder);
+        std::mem::replace(&mut self.was_encoders, is_encoders) || is_encoders
+    }
+
+    /// Tells whether nothing comes from an encoder, so that another one may take its place.
+    pub fn is_encoder_silent(&self, now: Instant, limits: &Limits) -> bool {
+        self.on_air.as_ref().is_some_and(|on_air| on_air.is_encoder() && on_air.is_silent(now, limits))
     }
 
     /// Tells whether supervisors are still to be told of a change.
@@ -383,7 +435,16 @@ impl Broadcast {
     /// Returns what keeps the microphone from being heard, apart from a pause.
     fn interrupted_by(&self) -> Option<InterruptedBy> {
         let on_air = self.on_air.as_ref()?;
-        on_air.interruption.or_else(|| (self.page == Page::Closed).then_some(InterruptedBy::Network))
+        let is_page_gone = matches!(on_air.source, Source::Page(_)) && self.page == Page::Closed;
+        on_air.interruption.or_else(|| is_page_gone.then_some(InterruptedBy::Network))
+    }
+
+    /// Returns the page, where it is open and awake.
+    fn awake_page(&self) -> Option<ConnKey> {
+        match self.page {
+            Page::Open(page) => Some(page),
+            Page::Closed | Page::Silent(_) => None,
+        }
     }
 
     /// Changes how it is to be on air, and holds or releases the listeners if that makes the difference.
@@ -446,7 +507,7 @@ mod tests {
             scene.broadcast.open_page(0, scene.pages[0], "Léa");
             scene.go_on_air();
             assert_eq!(scene.join(), ["write entry"]);
-            let changes = scene.broadcast.entry_written(scene.now, scene.admin, 1);
+            let changes = scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 1);
             assert_eq!(names(&changes), ["pend Ack", "announce 1"]);
             scene
         }
@@ -460,7 +521,8 @@ mod tests {
         }
 
         fn go_on_air(&mut self) -> Vec<String> {
-            let start = Start { publisher: self.publisher, page_name: "page", commercial_info: None };
+            let source = Source::Page("page".into());
+            let start = Start { publisher: self.publisher, source, commercial_info: None };
             names(&self.broadcast.go_on_air(self.now, 0, start, &self.limits).1)
         }
 
@@ -475,9 +537,9 @@ mod tests {
         }
 
         fn join(&mut self) -> Vec<String> {
-            let (conn, peer) = (self.admin, self.audio);
+            let (key, peer) = (ListenerKey::Conn(self.admin), self.audio);
             let (admin_id, admin_name) = ("paul".to_owned(), "Paul D.".to_owned());
-            names(&self.broadcast.join(Wish { conn, peer, admin_id, admin_name, reason: "formation".into() }))
+            names(&self.broadcast.join(Wish { key, peer, admin_id, admin_name, reason: "formation".into() }))
         }
     }
 
@@ -533,7 +595,7 @@ mod tests {
         let [page, other] = scene.pages;
         assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["unsettle", "pend Interrupted"]);
         assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry"]);
-        scene.broadcast.entry_written(scene.now, scene.admin, 2);
+        scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 2);
         for (name, page, notice_id) in [("old page", page, 2), ("old notice", other, 1)] {
             assert!(scene.broadcast.acknowledge(page, notice_id).is_none(), "{name}");
         }
@@ -547,7 +609,7 @@ mod tests {
         assert_eq!(names(&scene.broadcast.silence_page()), ["unsettle", "withdraw 1", "pend AckLate"]);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none());
         assert_eq!(names(&scene.broadcast.wake_page()), ["write entry"]);
-        scene.broadcast.entry_written(scene.now, scene.admin, 2);
+        scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 2);
         scene.broadcast.acknowledge(scene.pages[0], 2);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), ["unsettle", "withdraw 2", "pend OffAir"]);
         assert_eq!(names(&scene.broadcast.go_off_air(0)), [] as [&str; 0]);
@@ -708,11 +770,14 @@ mod tests {
     #[test]
     fn leaving_tells_both_sides() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.leave(scene.admin, None)), ["stop true None", "withdraw 1"]);
-        assert_eq!(names(&scene.broadcast.leave(scene.admin, None)), [] as [&str; 0]);
+        assert_eq!(
+            names(&scene.broadcast.leave(ListenerKey::Conn(scene.admin), None)),
+            ["stop true None", "withdraw 1"]
+        );
+        assert_eq!(names(&scene.broadcast.leave(ListenerKey::Conn(scene.admin), None)), [] as [&str; 0]);
         let mut scene = Scene::new();
         scene.join();
-        assert_eq!(names(&scene.broadcast.leave(scene.admin, None)), ["stop false None"]);
+        assert_eq!(names(&scene.broadcast.leave(ListenerKey::Conn(scene.admin), None)), ["stop false None"]);
         assert!(scene.broadcast.is_idle());
     }
 

@@ -194,7 +194,8 @@ impl Conn {
     /// Returns the request once its body is there.
     fn end_body(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
         match mem::replace(&mut self.state, State::Dead) {
-            State::Body { request, mut received, .. } if received.len() >= request.body_bytes => {
+            State::Body { mut request, mut received, .. } if received.len() >= request.body_bytes => {
+                request.body = received.get(..request.body_bytes).unwrap_or_default().to_vec();
                 take_front(&mut received, request.body_bytes);
                 self.state = State::Head { received, until: now + limits.head_timeout };
                 Some(ConnEvent::Request(request))

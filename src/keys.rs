@@ -10,4 +10,25 @@ slotmap::new_key_type! {
     pub struct PeerKey;
     /// Names one salesperson's broadcast.
     pub struct BroadcastKey;
+    /// Names what a WHIP or WHEP client made, and ends by its URL.
+    pub struct ResourceKey;
+}
+
+/// Names one listening connection: whose peer hears, and who ends when it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKey {
+    /// The page of this conn.
+    Conn(ConnKey),
+    /// The WHEP client of this resource.
+    Whep(ResourceKey),
+}
+
+impl ListenerKey {
+    /// Returns the conn of a page that listens.
+    pub fn conn(self) -> Option<ConnKey> {
+        match self {
+            ListenerKey::Conn(conn) => Some(conn),
+            ListenerKey::Whep(_) => None,
+        }
+    }
 }

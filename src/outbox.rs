@@ -72,6 +72,8 @@ pub struct AuditEntry {
     pub commercial_id: String,
     /// The reason a supervisor gave, or why something was refused or ended; may be empty.
     pub detail: String,
+    /// Whether what streams is nobody's microphone.
+    pub is_device: bool,
 }
 
 /// What kind of thing is written down.

@@ -9,12 +9,13 @@
 mod crypto;
 mod gate;
 mod offer;
+mod purpose;
 mod route;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rand_core::Rng;
 use str0m::media::{Mid, Pt};
@@ -24,45 +25,18 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::config::Limits;
 use crate::egress::{Egress, Position};
-use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Path, Remote};
 use crate::wire::{sdp, stun};
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
-pub use offer::{OfferError, Template, key_of_ufrag};
+pub use offer::{OfferError, Template, Wanted, key_of_ufrag};
+pub use purpose::Purpose;
 pub use route::Nomination;
 use route::Route;
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
 const TICKS_MAX: usize = 8;
-
-/// What a session is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// A page sends the microphone of this broadcast.
-    Publish(BroadcastKey),
-    /// The client of this conn hears.
-    Listen(ConnKey),
-    /// The client of this conn learns how it reaches the server, and nothing else.
-    Test(ConnKey),
-}
-
-impl Purpose {
-    fn direction(self) -> sdp::Direction {
-        match self {
-            Purpose::Publish(_) => sdp::Direction::SendOnly,
-            Purpose::Listen(_) | Purpose::Test(_) => sdp::Direction::RecvOnly,
-        }
-    }
-
-    /// Returns how long a session may last, where that is not as long as its client wants.
-    fn lifetime(self, limits: &Limits) -> Option<Duration> {
-        match self {
-            Purpose::Publish(_) | Purpose::Listen(_) => None,
-            Purpose::Test(_) => Some(limits.test_lifetime),
-        }
-    }
-}
 
 /// One packet of a publisher, on its way to its listeners.
 #[derive(Clone, Debug)]
@@ -188,6 +162,16 @@ impl Peer {
         self.offer.len()
     }
 
+    /// Returns the session's user fragment, which changes with each restart of ICE.
+    pub fn ufrag(&self) -> &str {
+        &self.ufrag
+    }
+
+    /// Tells whether these are the client's ICE credentials.
+    pub fn has_credentials(&self, ufrag: &str, pwd: &str) -> bool {
+        sdp::credentials(&self.offer) == Some((ufrag, pwd))
+    }
+
     /// Tells whether this is the session's user fragment, whole: the part behind the key can't be guessed.
     pub fn has_ufrag(&self, ufrag: &str) -> bool {
         self.ufrag == ufrag
@@ -298,11 +282,11 @@ impl Peer {
     pub fn restart_ice(
         &mut self,
         now: Instant,
-        offer: &str,
+        wanted: Wanted<'_>,
         chance: &mut impl Rng,
         turn: &mut Turn<'_>,
     ) -> Result<String, OfferError> {
-        let restart = offer::restart(&self.offer, offer, turn.limits, self.owner, chance)?;
+        let restart = offer::restart(&self.offer, wanted, turn.limits, self.owner, chance)?;
         let mut restarted = None;
         self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc));
         let Some((ufrag, answer)) = restarted else {

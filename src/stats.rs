@@ -87,6 +87,10 @@ pub struct Stats {
     pub requests_held: u64,
     /// WebSocket conns closed for too many messages.
     pub conns_over_rate: u64,
+    /// Requests of WHIP and WHEP refused because their user or their address made too many.
+    pub requests_over_rate: u64,
+    /// Requests of WHIP and WHEP refused for any other reason.
+    pub requests_refused: u64,
     /// Tokens that did not verify.
     pub tokens_refused: u64,
     /// Of those, the ones of an address that sent too many.

@@ -5,39 +5,60 @@
 use serde_json::value::RawValue;
 
 use super::Listener;
-use crate::keys::{ConnKey, PeerKey};
-use crate::wire::signaling::{PendingCause, StopCause};
+use crate::keys::{ConnKey, ListenerKey, PeerKey};
+use crate::wire::signaling::{PendingCause, StopCause, StreamSource};
 
 /// Who wishes to listen, how and why.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    pub conn: ConnKey,
+    pub key: ListenerKey,
     pub peer: PeerKey,
     pub admin_id: String,
     pub admin_name: String,
     pub reason: String,
 }
 
-/// A session that a page begins to send its microphone on.
+/// A session that begins to bring audio.
 #[derive(Debug)]
-pub struct Start<'a> {
+pub struct Start {
     pub publisher: PeerKey,
-    /// The `page` whose microphone it is.
-    pub page_name: &'a str,
+    pub source: Source,
     pub commercial_info: Option<Box<RawValue>>,
+}
+
+/// Where a broadcast's audio comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The microphone of the page with this name.
+    Page(String),
+    /// A WHIP client of the salesperson, whose page shows who listens.
+    Encoder,
+    /// A WHIP client that is nobody's microphone: nobody has to see who listens.
+    Device,
+}
+
+impl Source {
+    /// Returns what supervisors are told of it.
+    pub(super) fn name(&self) -> Option<StreamSource> {
+        match self {
+            Source::Page(_) => None,
+            Source::Encoder => Some(StreamSource::Encoder),
+            Source::Device => Some(StreamSource::Device),
+        }
+    }
 }
 
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Change {
     /// Write down that this listener is about to be announced, then call [`Broadcast::entry_written`].
-    WriteEntry { conn: ConnKey },
+    WriteEntry { listener: ListenerKey },
     /// Tell the page that somebody will listen.
     Announce { page: ConnKey, notice_id: u64, listener: Listener },
     /// Tell the page that somebody does not listen any more.
     Withdraw { page: ConnKey, notice_id: u64, listener: Listener },
     /// Tell the supervisor that the wish waits.
-    Pend { conn: ConnKey, cause: PendingCause },
+    Pend { listener: ListenerKey, cause: PendingCause },
     /// The supervisor hears from now on, or is told again that they do.
     Start { listener: Listener, is_new: bool },
     /// The supervisor does not hear any more and does not wish to.

@@ -1,18 +1,19 @@
 //! Wishes to listen: how far each is, and what takes it a step further or back.
 //!
-//! Invariant: a listener becomes `Phase::Forwarding` in [`Broadcast::acknowledge`] or `release_all` and nowhere else,
-//! always on air; `hold_all`, `unsettle` and [`Broadcast::leave`] take it back.
+//! Invariant: a listener becomes `Phase::Forwarding` in [`Broadcast::acknowledge`], `release_all` or, of a device,
+//! [`Broadcast::entry_written`] and nowhere else, always on air; `hold_all`, `unsettle` and [`Broadcast::leave`] take it
+//! back.
 
 use std::time::Instant;
 
 use super::{Broadcast, Change, Page, Wish};
-use crate::keys::{ConnKey, PeerKey};
+use crate::keys::{ConnKey, ListenerKey, PeerKey};
 use crate::wire::signaling::{PendingCause, Person, Presence, StopCause};
 
-/// A supervisor who listens, or wishes to, with one conn.
+/// A supervisor who listens, or wishes to, with one listening connection.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    pub conn: ConnKey,
+    pub key: ListenerKey,
     /// The session that plays it.
     pub peer: PeerKey,
     pub admin_id: String,
@@ -71,35 +72,41 @@ impl Listener {
 impl Broadcast {
     /// A supervisor wishes to listen. Asking again changes nothing and tells again how far the wish is.
     pub fn join(&mut self, wish: Wish) -> Vec<Change> {
-        if let Some(listener) = self.listener(wish.conn) {
+        if let Some(listener) = self.listener(wish.key) {
             return match listener.phase {
                 Phase::Forwarding { .. } => vec![Change::Start { listener: listener.clone(), is_new: false }],
-                _ => vec![Change::Pend { conn: wish.conn, cause: self.pending_cause(listener) }],
+                _ => vec![self.pend(listener)],
             };
         }
         self.listeners.push(Listener {
-            conn: wish.conn,
+            key: wish.key,
             peer: wish.peer,
             admin_id: wish.admin_id,
             admin_name: wish.admin_name,
             reason: wish.reason,
             phase: Phase::Waiting,
         });
-        self.settle(wish.conn)
+        self.settle(wish.key)
     }
 
     /// The entry that [`Change::WriteEntry`] asked for stands in the journal.
-    pub fn entry_written(&mut self, now: Instant, conn: ConnKey, notice_id: u64) -> Vec<Change> {
-        let Page::Open(page) = self.page else { return Vec::new() };
-        let Some(listener) = self.listeners.iter_mut().find(|listener| listener.conn == conn) else {
+    pub fn entry_written(&mut self, now: Instant, key: ListenerKey, notice_id: u64) -> Vec<Change> {
+        let (page, is_device) = (self.awake_page(), self.is_device());
+        let listener = self.listeners.iter_mut().find(|listener| listener.key == key);
+        let Some(listener) = listener.filter(|listener| listener.phase == Phase::AwaitingEntry) else {
             return Vec::new();
         };
-        if listener.phase != Phase::AwaitingEntry {
-            return Vec::new();
+        if is_device {
+            listener.phase = Phase::Forwarding { notice_id };
+            let start = Change::Start { listener: listener.clone(), is_new: true };
+            let listener = listener.clone();
+            let announce = page.map(|page| Change::Announce { page, notice_id, listener });
+            return announce.into_iter().chain([start]).collect();
         }
+        let Some(page) = page else { return Vec::new() };
         listener.phase = Phase::AwaitingAck { notice_id, since: now, late: false };
         let announce = Change::Announce { page, notice_id, listener: listener.clone() };
-        vec![Change::Pend { conn, cause: PendingCause::Ack }, announce]
+        vec![Change::Pend { listener: key, cause: PendingCause::Ack }, announce]
     }
 
     /// Tells whether this page was asked to acknowledge this notice.
@@ -123,8 +130,8 @@ impl Broadcast {
     }
 
     /// A supervisor does not wish to listen any more, or can't.
-    pub fn leave(&mut self, conn: ConnKey, cause: Option<StopCause>) -> Vec<Change> {
-        let Some(index) = self.listeners.iter().position(|listener| listener.conn == conn) else {
+    pub fn leave(&mut self, key: ListenerKey, cause: Option<StopCause>) -> Vec<Change> {
+        let Some(index) = self.listeners.iter().position(|listener| listener.key == key) else {
             return Vec::new();
         };
         let listener = self.listeners.remove(index);
@@ -133,16 +140,25 @@ impl Broadcast {
         [Change::Stop { listener, was_heard, cause }].into_iter().chain(withdraw).collect()
     }
 
-    /// Tells whether a supervisor's conn hears.
+    /// Tells whether a supervisor's page hears.
     pub fn is_heard_by(&self, conn: ConnKey) -> bool {
-        self.heard_by().any(|listener| listener.conn == conn)
+        self.heard_by().any(|listener| listener.key == ListenerKey::Conn(conn))
     }
 
     /// A supervisor's audio comes through another session from now on.
     pub fn replace_listener_peer(&mut self, conn: ConnKey, peer: PeerKey) {
-        for listener in self.listeners.iter_mut().filter(|listener| listener.conn == conn) {
+        for listener in self.listeners.iter_mut().filter(|listener| listener.key == ListenerKey::Conn(conn)) {
             listener.peer = peer;
         }
+    }
+
+    /// Tells a page that opens who hears a device, which nobody had to be asked for.
+    pub(super) fn announce_heard(&self, page: ConnKey) -> Vec<Change> {
+        let notice = |listener: &Listener| {
+            let notice_id = listener.phase.notice_id()?;
+            Some(Change::Announce { page, notice_id, listener: listener.clone() })
+        };
+        self.listeners.iter().filter_map(notice).collect()
     }
 
     pub(super) fn heard_by(&self) -> impl Iterator<Item = &Listener> {
@@ -180,14 +196,14 @@ impl Broadcast {
     }
 
     pub(super) fn settle_all(&mut self) -> Vec<Change> {
-        let conns: Vec<ConnKey> = self.listeners.iter().map(|listener| listener.conn).collect();
-        conns.into_iter().flat_map(|conn| self.settle(conn)).collect()
+        let keys: Vec<ListenerKey> = self.listeners.iter().map(|listener| listener.key).collect();
+        keys.into_iter().flat_map(|key| self.settle(key)).collect()
     }
 
     /// Takes a waiting wish one step further, or tells why it waits.
-    fn settle(&mut self, conn: ConnKey) -> Vec<Change> {
-        let ready = self.presence() == Presence::OnAir && matches!(self.page, Page::Open(_));
-        let Some(index) = self.listeners.iter().position(|listener| listener.conn == conn) else {
+    fn settle(&mut self, key: ListenerKey) -> Vec<Change> {
+        let ready = self.presence() == Presence::OnAir && (self.awake_page().is_some() || self.is_device());
+        let Some(index) = self.listeners.iter().position(|listener| listener.key == key) else {
             return Vec::new();
         };
         if self.listeners[index].phase != Phase::Waiting {
@@ -197,7 +213,7 @@ impl Broadcast {
             return vec![self.pend(&self.listeners[index])];
         }
         self.listeners[index].phase = Phase::AwaitingEntry;
-        vec![Change::WriteEntry { conn }]
+        vec![Change::WriteEntry { listener: key }]
     }
 
     /// Takes every listener back to waiting; `page` is told, unless it is gone.
@@ -218,7 +234,7 @@ impl Broadcast {
     }
 
     fn pend(&self, listener: &Listener) -> Change {
-        Change::Pend { conn: listener.conn, cause: self.pending_cause(listener) }
+        Change::Pend { listener: listener.key, cause: self.pending_cause(listener) }
     }
 
     fn pending_cause(&self, listener: &Listener) -> PendingCause {
@@ -227,9 +243,8 @@ impl Broadcast {
             (Presence::Online, _, _) => PendingCause::OffAir,
             (Presence::Paused, _, _) => PendingCause::Paused,
             (Presence::Interrupted, _, _) => PendingCause::Interrupted,
-            (Presence::OnAir, _, Phase::AwaitingAck { late: true, .. }) | (Presence::OnAir, Page::Silent(_), _) => {
-                PendingCause::AckLate
-            }
+            (Presence::OnAir, _, Phase::AwaitingAck { late: true, .. })
+            | (Presence::OnAir, Page::Silent(_) | Page::Closed, _) => PendingCause::AckLate,
             (Presence::OnAir, _, _) => PendingCause::Ack,
         }
     }

@@ -2,11 +2,11 @@
 //!
 //! Knows no listener. Invariant: `position` is absent while paused.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use super::Start;
+use super::{Source, Start};
 use crate::arrivals::Arrivals;
 use crate::config::Limits;
 use crate::keys::PeerKey;
@@ -17,8 +17,7 @@ use crate::wire::signaling::{InterruptedBy, Place};
 pub(super) struct OnAir {
     /// The session that brings the audio; absent while the page builds another one.
     pub(super) publisher: Option<PeerKey>,
-    /// The `page` whose microphone it is.
-    pub(super) page_name: String,
+    pub(super) source: Source,
     pub(super) commercial_info: Option<Box<RawValue>>,
     pub(super) is_paused: bool,
     pub(super) interruption: Option<InterruptedBy>,
@@ -37,10 +36,10 @@ pub(super) struct OnAir {
 }
 
 impl OnAir {
-    pub(super) fn new(now: Instant, start: Start<'_>, limits: &Limits) -> OnAir {
+    pub(super) fn new(now: Instant, start: Start, limits: &Limits) -> OnAir {
         OnAir {
             publisher: Some(start.publisher),
-            page_name: start.page_name.to_owned(),
+            source: start.source,
             commercial_info: start.commercial_info,
             is_paused: false,
             interruption: None,
@@ -109,13 +108,35 @@ impl OnAir {
         self.position.map(|(place, _)| place)
     }
 
+    /// Tells whether the audio comes from a WHIP client.
+    pub(super) fn is_encoder(&self) -> bool {
+        match self.source {
+            Source::Page(_) => false,
+            Source::Encoder | Source::Device => true,
+        }
+    }
+
+    /// Tells whether nothing comes, paused or not.
+    pub(super) fn is_silent(&self, now: Instant, limits: &Limits) -> bool {
+        self.waiting_since + limits.interrupted_after <= now
+    }
+
     fn missing_at(&self, limits: &Limits) -> Option<Instant> {
         let may_be_missing = self.has_begun && self.interruption.is_none() && !self.is_paused;
         may_be_missing.then(|| self.waiting_since + limits.interrupted_after)
     }
 
     fn over_at(&self, limits: &Limits) -> Instant {
-        let since = self.page_gone.map_or(self.waiting_since, |gone| gone.min(self.waiting_since));
-        since + limits.off_air_after
+        let page_gone = self.page_gone.filter(|_| matches!(self.source, Source::Page(_)));
+        let since = page_gone.map_or(self.waiting_since, |gone| gone.min(self.waiting_since));
+        since + self.patience(limits)
+    }
+
+    /// Returns for how long a packet is waited for: a page says what keeps it, an encoder that has not begun is broken.
+    fn patience(&self, limits: &Limits) -> Duration {
+        match self.source {
+            Source::Encoder | Source::Device if !self.has_begun => limits.whip_silent_start,
+            Source::Page(_) | Source::Encoder | Source::Device => limits.off_air_after,
+        }
     }
 }

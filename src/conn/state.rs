@@ -15,7 +15,7 @@ pub(super) enum State {
     New { until: Instant },
     /// Waiting for a full request head, until the deadline.
     Head { received: Vec<u8>, until: Instant },
-    /// Waiting for a full body, until the deadline; nothing here has a use for one, so it is thrown away.
+    /// Waiting for a full body, until the deadline.
     Body { request: Box<Request>, received: Vec<u8>, until: Instant },
     /// Upgraded; speaks the signaling protocol.
     Signaling { websocket: Box<Websocket>, next_ping: Instant, registration: Registration, messages: Bucket },

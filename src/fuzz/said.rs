@@ -27,6 +27,7 @@ pub fn signaling(bytes: &[u8]) {
                 state: Presence::OnAir,
                 interrupted_by: None,
                 is_streaming: true,
+                source: None,
                 listeners_count: 0,
                 listeners: vec![],
                 since: None,

@@ -169,7 +169,7 @@ impl Gate {
             return self.admit_control(now);
         };
         let is_foreign = self.stream.is_some_and(|heard| heard != ssrc);
-        let publishes = matches!(self.purpose, Purpose::Publish(_));
+        let publishes = self.purpose.publishes().is_some();
         if !publishes || is_foreign {
             return Err(Refusal::ForeignStream);
         }

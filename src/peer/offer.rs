@@ -85,6 +85,7 @@ pub(super) fn accept(
     chance: &mut impl Rng,
 ) -> Result<Answered, OfferError> {
     let source = sdp::only_source(offer);
+    let whole = offer;
     let offer = narrow(offer, limits, owner)?;
     let credentials = credentials(owner.key, chance);
     let ufrag = credentials.ufrag.clone();
@@ -101,6 +102,7 @@ pub(super) fn accept(
         Some((rtc, answer, mid, payload_type))
     });
     let (rtc, answer, mid, payload_type) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
+    let answer = sdp::with_rejected(whole, &answer);
     Ok(Answered { rtc, offer, answer, ufrag, source, mid, payload_type })
 }
 
@@ -111,23 +113,35 @@ pub(super) struct Restart {
     credentials: IceCreds,
 }
 
-/// Checks an offer to restart ICE (RFC 8839 §4.4.1.1): of it only the new credentials count. `accepted` is the offer
+/// What a client asks with for a restart of ICE.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// A whole offer of the same session.
+    Offer(&'a str),
+    /// The user fragment and the password, which were found well-formed.
+    Credentials(&'a str, &'a str),
+}
+
+/// Checks what asks to restart ICE (RFC 8839 §4.4.1.1): of it only the new credentials count. `accepted` is the offer
 /// that the session was made for; accepting it again can't change anything else.
 pub(super) fn restart(
     accepted: &str,
-    offer: &str,
+    wanted: Wanted<'_>,
     limits: &Limits,
     owner: Owner,
     chance: &mut impl Rng,
 ) -> Result<Restart, OfferError> {
-    let offer = narrow(offer, limits, owner)?;
-    let (Some(old), Some(new)) = (sdp::credentials(accepted), sdp::credentials(&offer)) else {
-        return Err(OfferError::NotRestart);
+    let narrowed;
+    let new = match wanted {
+        Wanted::Credentials(ufrag, pwd) => Some((ufrag, pwd)),
+        Wanted::Offer(offer) => {
+            narrowed = narrow(offer, limits, owner)?;
+            let is_same = sdp::fingerprint(accepted) == sdp::fingerprint(&narrowed);
+            sdp::credentials(&narrowed).filter(|_| is_same)
+        }
     };
-    if old == new || sdp::fingerprint(accepted) != sdp::fingerprint(&offer) {
-        return Err(OfferError::NotRestart);
-    }
-    let offer = sdp::with_credentials(accepted, new.0, new.1);
+    let (ufrag, pwd) = new.filter(|&new| sdp::credentials(accepted) != Some(new)).ok_or(OfferError::NotRestart)?;
+    let offer = sdp::with_credentials(accepted, ufrag, pwd);
     Ok(Restart { offer, credentials: credentials(owner.key, chance) })
 }
 
@@ -179,7 +193,7 @@ fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> R
         .set_extension(1, Extension::RtpMid)
         .set_stats_interval(None)
         .set_send_buffer_audio(1);
-    let publishes = matches!(purpose, Purpose::Publish(_));
+    let publishes = purpose.publishes().is_some();
     if publishes {
         config = config.set_extension(2, Extension::AudioLevel);
     }

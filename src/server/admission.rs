@@ -31,6 +31,13 @@ pub(super) struct Visitor {
     account: Account,
 }
 
+/// Who makes requests of WHIP and WHEP.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Requester {
+    User(String),
+    Network(IpAddr),
+}
+
 enum Account {
     /// Of this machine, or a proxy that has not said yet for whom it asks.
     Nobody,
@@ -146,14 +153,55 @@ impl Server {
     /// Tells a user who makes too many offers, or one too many of all, to wait; tells whether there was no need to.
     pub(super) fn may_offer(&mut self, now: Instant, conn: ConnKey) -> bool {
         let id = self.sessions.get(conn).map(|session| session.claims.sub.clone());
-        let is_allowed = id.is_some_and(|id| self.users.take(now, &id)) && self.offers.take(now);
+        let is_allowed = id.is_some_and(|id| self.take_offer(now, &id));
         if !is_allowed {
-            self.stats.offers_over_rate += 1;
             let complaint =
                 Complaint::new(ErrorCode::TooMany, "too many connections at once: try again in a moment");
             self.complain(conn, complaint.retry_after_s(OFFER_RETRY_AFTER_S));
         }
         is_allowed
+    }
+
+    /// Counts an offer of a user; tells whether that user, and all together, may make it.
+    pub(super) fn take_offer(&mut self, now: Instant, id: &str) -> bool {
+        let is_allowed = self.users.take(now, &id.to_owned()) && self.offers.take(now);
+        self.settle_quotas(now);
+        if !is_allowed {
+            self.stats.offers_over_rate += 1;
+        }
+        is_allowed
+    }
+
+    /// Counts a request of WHIP or WHEP under its address; tells whether that may make it.
+    pub(super) fn take_request(&mut self, now: Instant, conn: ConnKey) -> bool {
+        let network = self.visitors.get(conn).map(|visitor| visitor.network);
+        let network = network.filter(|network| !network.is_loopback());
+        network.is_none_or(|network| self.take_request_of(now, Requester::Network(network)))
+    }
+
+    /// Counts a request of WHIP or WHEP under its user or address; tells whether that may make it.
+    pub(super) fn take_request_of(&mut self, now: Instant, requester: Requester) -> bool {
+        let is_allowed = self.requesters.take(now, &requester);
+        self.settle_quotas(now);
+        if !is_allowed {
+            self.stats.requests_over_rate += 1;
+        }
+        is_allowed
+    }
+
+    /// Counts another WHEP session of a user; tells whether that user may have it.
+    pub(super) fn hold_listening(&mut self, now: Instant, id: &str) -> bool {
+        let is_allowed = self.requesters.hold(now, &Requester::User(id.to_owned()));
+        self.settle_quotas(now);
+        if !is_allowed {
+            self.stats.tables_full += 1;
+        }
+        is_allowed
+    }
+
+    /// Takes it that a WHEP session of a user is over.
+    pub(super) fn release_listening(&mut self, now: Instant, id: &str) {
+        self.requesters.release(now, &Requester::User(id.to_owned()));
     }
 
     /// Cuts conns while all together have too much buffered: strangers before users, and those first that have waited
@@ -183,6 +231,7 @@ impl Server {
     pub(super) fn on_sweep_deadline(&mut self, now: Instant) {
         self.strangers.sweep(now);
         self.users.sweep(now);
+        self.requesters.sweep(now);
         self.settle_quotas(now);
     }
 
@@ -217,8 +266,9 @@ impl Server {
 
     /// To be called after rows may have come: they are looked at again until all are gone.
     fn settle_quotas(&mut self, now: Instant) {
-        self.stats.rows_forgotten = self.strangers.forgotten() + self.users.forgotten();
-        let is_empty = self.strangers.is_empty() && self.users.is_empty();
+        let forgotten = [self.strangers.forgotten(), self.users.forgotten(), self.requesters.forgotten()];
+        self.stats.rows_forgotten = forgotten.into_iter().sum();
+        let is_empty = self.strangers.is_empty() && self.users.is_empty() && self.requesters.is_empty();
         if !is_empty && !self.deadlines.is_armed(Timer::Sweep) {
             self.deadlines.arm(Timer::Sweep, now + SWEEP_INTERVAL);
         }

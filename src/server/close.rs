@@ -16,6 +16,7 @@ impl Server {
         debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.0, code.1);
         if code.ends_broadcast()
             && let Some(key) = self.own_broadcast(conn)
+            && self.broadcasts[key].is_on_air_by_page()
         {
             self.go_off_air(now, key, code.1, out);
         }

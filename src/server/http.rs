@@ -5,13 +5,13 @@ use std::time::Instant;
 use log::debug;
 use serde::Serialize;
 
-use super::Server;
 use super::signaling::RETRY_AFTER_S;
+use super::{Server, whip};
 use crate::config::Encryption;
 use crate::conn::Conn;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
-use crate::token::Role;
+use crate::token::{Claims, Role};
 use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::signaling::Presence;
@@ -27,7 +27,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 impl Server {
     /// Answers one request.
-    pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+    pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: &Request, out: &mut Outbox) {
         debug!(target: "http", "request method={:?} path={:?}", request.method, request.path);
         if let Err(status) = self.identify(now, conn, request) {
             self.stats.requests_malformed += u64::from(status == Status::BadRequest);
@@ -35,6 +35,9 @@ impl Server {
         }
         if self.must_encrypt(conn, request) {
             return self.redirect(now, conn, request);
+        }
+        if let Some(target) = whip::target(&request.path) {
+            return self.on_whip_request(now, conn, request, target, out);
         }
         if request.method == "OPTIONS" {
             let preflight = Response::new(Status::NoContent)
@@ -170,17 +173,11 @@ impl Server {
             serializer.collect_map(rows.iter().map(|(id, details)| (id, details)))
         }
 
-        let token = request.bearer.as_deref().unwrap_or_default();
-        let claims = match self.verifier.verify(self.unix_s(now), token) {
+        let claims = match self.authenticate(now, conn, request) {
             Ok(claims) => claims,
-            Err(error) => {
-                debug!(target: "http", "token refused conn={conn:?} error={error}");
-                if !self.on_token_refused(now, conn) {
-                    let text = "too many tokens were refused: wait before the next one";
-                    return self.refuse(now, conn, request, Status::TooManyRequests, "too_many", text);
-                }
-                let text = "send a valid token as Authorization: Bearer";
-                return self.refuse(now, conn, request, Status::Unauthorized, "token_refused", text);
+            Err((status, text)) => {
+                let code = if status == Status::Unauthorized { "token_refused" } else { "too_many" };
+                return self.refuse(now, conn, request, status, code, text);
             }
         };
         if claims.role == Role::Commercial {
@@ -209,6 +206,27 @@ impl Server {
         let body = serde_json::to_vec(&status).expect("our own status is JSON");
         let response = Response::new(Status::Ok).header("Cache-Control", "no-store").body(JSON, &body);
         self.respond(now, conn, request, response);
+    }
+
+    /// Returns what a request's token says.
+    ///
+    /// # Errors
+    /// The status and the words to answer with.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+    ) -> Result<Claims, (Status, &'static str)> {
+        let token = request.bearer.as_deref().unwrap_or_default();
+        self.verifier.verify(self.unix_s(now), token).map_err(|error| {
+            debug!(target: "http", "token refused conn={conn:?} error={error}");
+            if self.on_token_refused(now, conn) {
+                (Status::Unauthorized, "send a valid token as Authorization: Bearer")
+            } else {
+                (Status::TooManyRequests, "too many tokens were refused: wait before the next one")
+            }
+        })
     }
 
     fn respond_page(&mut self, now: Instant, conn: ConnKey, request: &Request, page: &'static Page) {
@@ -257,7 +275,7 @@ impl Server {
     }
 
     /// Adds what every response carries.
-    fn respond(&mut self, now: Instant, conn: ConnKey, request: &Request, response: Response<'_>) {
+    pub(super) fn respond(&mut self, now: Instant, conn: ConnKey, request: &Request, response: Response<'_>) {
         let mut response = response.header("X-Content-Type-Options", "nosniff").header("Vary", "Origin");
         if self.is_lasting(conn, request) {
             response = response.header("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY);
@@ -267,7 +285,8 @@ impl Server {
         {
             response = response
                 .header("Access-Control-Allow-Origin", origin)
-                .header("Access-Control-Allow-Credentials", "true");
+                .header("Access-Control-Allow-Credentials", "true")
+                .header("Access-Control-Expose-Headers", "Location, ETag, Link");
         }
         self.answer(now, conn, Some(request), response);
     }

@@ -9,7 +9,7 @@ use log::debug;
 
 use super::{Seat, Server, Timer};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
-use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::peer::Gone;
 use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage, StopCause};
@@ -32,10 +32,17 @@ impl Server {
     /// A supervisor wishes to hear a salesperson.
     pub(super) fn join(&mut self, now: Instant, key: BroadcastKey, wish: Wish, out: &mut Outbox) {
         let entry = (wish.admin_id.clone(), wish.reason.clone());
-        if let Some(Seat::Admin { wishes, .. }) = self.seat_mut(wish.conn)
-            && !wishes.contains(&key)
-        {
-            wishes.push(key);
+        let is_new = match wish.key {
+            ListenerKey::Conn(conn) => match self.seat_mut(conn) {
+                Some(Seat::Admin { wishes, .. }) if !wishes.contains(&key) => {
+                    wishes.push(key);
+                    true
+                }
+                Some(Seat::Admin { .. } | Seat::Commercial { .. }) | None => false,
+            },
+            ListenerKey::Whep(_) => true,
+        };
+        if is_new {
             let commercial_id = self.broadcasts[key].id();
             out.audit(self.audit(now, AuditEvent::ListenRequested, &entry.0, commercial_id, &entry.1));
         }
@@ -65,8 +72,8 @@ impl Server {
         let Some(broadcast) = self.broadcasts.get(key) else { return Vec::new() };
         let commercial_id = broadcast.id();
         match change {
-            Change::WriteEntry { conn } => {
-                if let Some(listener) = broadcast.listener(conn) {
+            Change::WriteEntry { listener: key_of_listener } => {
+                if let Some(listener) = broadcast.listener(key_of_listener) {
                     let event = AuditEvent::ListenAnnounced;
                     out.audit(self.audit(now, event, &listener.admin_id, commercial_id, &listener.reason));
                 }
@@ -74,7 +81,7 @@ impl Server {
                 self.next_notice_id += 1;
                 let broadcast = self.broadcasts.get_mut(key);
                 return broadcast
-                    .map(|broadcast| broadcast.entry_written(now, conn, notice_id))
+                    .map(|broadcast| broadcast.entry_written(now, key_of_listener, notice_id))
                     .unwrap_or_default();
             }
             Change::Announce { page, notice_id, listener } => {
@@ -89,9 +96,11 @@ impl Server {
                 let notice = ServerMessage::ListenerLeft { notice_id, admin, reason, listeners_count };
                 self.tell(page, &notice.to_json(), out);
             }
-            Change::Pend { conn, cause } => {
-                let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
-                self.tell(conn, &text, out);
+            Change::Pend { listener, cause } => {
+                if let Some(conn) = listener.conn() {
+                    let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
+                    self.tell(conn, &text, out);
+                }
             }
             Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
             Change::Unsettle { listener } => {
@@ -99,7 +108,7 @@ impl Server {
                 out.audit(self.audit(now, event, &listener.admin_id, commercial_id, "interrupted"));
             }
             Change::Stop { listener, was_heard, cause } => {
-                let is_gone = !self.sessions.contains_key(listener.conn);
+                let is_gone = self.is_gone(listener.key);
                 let detail = match cause {
                     None if is_gone => "conn closed",
                     None => "left",
@@ -110,13 +119,14 @@ impl Server {
                 out.audit(self.audit(now, event, &listener.admin_id, commercial_id, detail));
                 let listeners_count = broadcast.listeners_count();
                 let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
-                if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(listener.conn) {
+                let Some(conn) = listener.key.conn() else { return Vec::new() };
+                if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(conn) {
                     wishes.retain(|&wish| wish != key);
                     current.take_if(|current| *current == key);
                 }
                 // Who is gone did not stop listening: the page comes back and wishes for the same again.
                 if !is_gone {
-                    self.tell(listener.conn, &text, out);
+                    self.tell(conn, &text, out);
                 }
             }
         }
@@ -125,15 +135,15 @@ impl Server {
 
     /// A listener hears from now on; what the same conn heard before is left in the same turn.
     fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, is_new: bool, out: &mut Outbox) {
-        let before = match self.seat_mut(listener.conn) {
-            Some(Seat::Admin { current, .. }) => current.replace(key),
-            Some(Seat::Commercial { .. }) | None => return,
+        let page = listener.key.conn();
+        let before = match page.map(|conn| self.seat_mut(conn)) {
+            Some(Some(Seat::Admin { current, .. })) => current.replace(key),
+            Some(Some(Seat::Commercial { .. }) | None) => return,
+            // A WHEP client hears one salesperson, for good.
+            None => None,
         };
-        if let Some(other) = before.filter(|&other| other != key)
-            && let Some(broadcast) = self.broadcasts.get_mut(other)
-        {
-            let changes = broadcast.leave(listener.conn, Some(StopCause::Switched));
-            self.carry_out(now, other, changes, out);
+        if let Some(other) = before.filter(|&other| other != key) {
+            self.leave(now, other, listener.key, Some(StopCause::Switched), out);
         }
         let commercial_id = self.broadcasts[key].id();
         if is_new {
@@ -145,7 +155,9 @@ impl Server {
         }
         let listeners_count = self.broadcasts[key].listeners_count();
         let text = ServerMessage::ListeningStarted { commercial_id, listeners_count }.to_json();
-        self.tell(listener.conn, &text, out);
+        if let Some(conn) = page {
+            self.tell(conn, &text, out);
+        }
     }
 
     /// The session that brought a salesperson's audio is gone. A page that is there builds another one, and one whose
@@ -173,6 +185,13 @@ impl Server {
         }
     }
 
+    /// The session of a WHIP client is gone; if it comes back, it makes another one.
+    pub(super) fn on_encoder_gone(&mut self, now: Instant, key: BroadcastKey, peer: PeerKey, out: &mut Outbox) {
+        if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
+            self.go_off_air(now, key, "connection lost", out);
+        }
+    }
+
     /// The session that played a supervisor's audio is gone: what it heard or wished for is left.
     pub(super) fn on_audio_gone(&mut self, now: Instant, conn: ConnKey, peer: PeerKey, out: &mut Outbox) {
         let Some(Seat::Admin { audio, wishes, .. }) = self.seat_mut(conn) else { return };
@@ -181,21 +200,21 @@ impl Server {
         }
         *audio = None;
         for key in wishes.clone() {
-            self.leave(now, key, conn, Some(StopCause::ConnectionLost), out);
+            self.leave(now, key, ListenerKey::Conn(conn), Some(StopCause::ConnectionLost), out);
         }
     }
 
-    /// A conn does not wish to hear a salesperson any more.
+    /// A listening connection does not wish to hear a salesperson any more.
     pub(super) fn leave(
         &mut self,
         now: Instant,
         key: BroadcastKey,
-        conn: ConnKey,
+        listener: ListenerKey,
         cause: Option<StopCause>,
         out: &mut Outbox,
     ) {
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
-        let changes = broadcast.leave(conn, cause);
+        let changes = broadcast.leave(listener, cause);
         self.carry_out(now, key, changes, out);
     }
 
@@ -269,7 +288,7 @@ impl Server {
             self.tell_quality(now, key, out);
         }
         if self.broadcasts[key].take_update(now) {
-            self.tell_supervisors(key, out);
+            self.tell_update(key, out);
         }
         let broadcast = &self.broadcasts[key];
         let is_wanted = broadcast.is_known() && !self.sessions.is_empty();
@@ -322,6 +341,13 @@ impl Server {
         longest.is_some()
     }
 
+    /// Forgets a row that was made for somebody who then did nothing.
+    pub(super) fn forget_unseen(&mut self, key: BroadcastKey) {
+        if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.is_idle() && !broadcast.is_known()) {
+            self.forget(key);
+        }
+    }
+
     fn forget(&mut self, key: BroadcastKey) {
         if let Some(broadcast) = self.broadcasts.remove(key) {
             self.broadcast_of.remove(broadcast.id());
@@ -359,14 +385,17 @@ impl Server {
         }
     }
 
-    /// Sends `commercial_updated` to every supervisor who may see it.
-    fn tell_supervisors(&mut self, key: BroadcastKey, out: &mut Outbox) {
+    /// Sends `commercial_updated` to every supervisor who may see it, and to the salesperson's page what it does not do
+    /// itself.
+    fn tell_update(&mut self, key: BroadcastKey, out: &mut Outbox) {
+        let concerns_page = self.broadcasts[key].take_is_encoders();
         let broadcast = &self.broadcasts[key];
         if !broadcast.is_known() {
             return;
         }
         let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
-        for conn in self.supervisors_of(key) {
+        let page = broadcast.page().filter(|_| concerns_page);
+        for conn in self.supervisors_of(key).into_iter().chain(page) {
             self.tell(conn, &text, out);
         }
     }

@@ -13,13 +13,14 @@ use super::{Server, Timer};
 use crate::arrivals::Arrival;
 use crate::config::Limits;
 use crate::egress::Position;
-use crate::keys::PeerKey;
+use crate::keys::{ListenerKey, PeerKey};
 use crate::outbox::{Outbox, Path};
 use crate::peer::{
-    Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, key_of_ufrag,
+    Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, Wanted, key_of_ufrag,
 };
 use crate::stats::Stats;
 use crate::wire::classify::{self, DatagramError, Kind};
+use crate::wire::signaling::StopCause;
 use crate::wire::stun;
 
 impl Server {
@@ -112,14 +113,14 @@ impl Server {
         &mut self,
         now: Instant,
         key: PeerKey,
-        offer: &str,
+        wanted: Wanted<'_>,
         out: &mut Outbox,
     ) -> Option<Result<String, OfferError>> {
         let mut events = Vec::new();
         let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
         let peer = self.peers.get_mut(key)?;
         let bytes_before = peer.offer_bytes();
-        let restarted = peer.restart_ice(now, offer, &mut self.chance, &mut turn);
+        let restarted = peer.restart_ice(now, wanted, &mut self.chance, &mut turn);
         self.offers_bytes = self.offers_bytes - bytes_before + peer.offer_bytes();
         match &restarted {
             Ok(_) => info!(target: "webrtc", "ice restarted peer={key:?}"),
@@ -234,7 +235,7 @@ impl Server {
     /// Sends a publisher's packet to all who hear it.
     fn forward(&mut self, now: Instant, publisher: PeerKey, packet: &MediaPacket, out: &mut Outbox) {
         self.stats.packets_received += 1;
-        let Some(Purpose::Publish(key)) = self.peers.get(publisher).map(|peer| peer.purpose()) else { return };
+        let Some(key) = self.peers.get(publisher).and_then(|peer| peer.purpose().publishes()) else { return };
         let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get_mut(key).filter(|b| b.publisher() == Some(publisher)) else {
             return;
@@ -287,6 +288,10 @@ impl Server {
         self.forget_peer(now, key, out);
         match purpose {
             Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, gone, out),
+            Purpose::Whip(broadcast, _) => self.on_encoder_gone(now, broadcast, key, out),
+            Purpose::Whep(broadcast, resource) => {
+                self.leave(now, broadcast, ListenerKey::Whep(resource), Some(StopCause::ConnectionLost), out);
+            }
             Purpose::Listen(conn) => self.on_audio_gone(now, conn, key, out),
             Purpose::Test(conn) => self.on_test_gone(conn, key),
         }
@@ -295,6 +300,9 @@ impl Server {
     fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         if let Some(peer) = self.peers.remove(key) {
             self.offers_bytes -= peer.offer_bytes();
+            if let Some(resource) = peer.purpose().resource() {
+                self.retire(now, resource);
+            }
         }
         self.deadlines.cancel(Timer::Peer(key));
         for remote in self.demux.remove(key) {

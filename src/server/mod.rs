@@ -2,8 +2,9 @@
 //!
 //! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
 //! of those over TCP, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
-//! `listening` carries out what a broadcast decides, `http` answers requests, `tokens` takes new keys and revocations,
-//! `close` ends conns, `clock` tells the wall's time; this file holds the tables and the conns.
+//! `listening` carries out what a broadcast decides, `http` answers requests, `whip` those of WHIP and WHEP clients,
+//! `resources` holds what these made, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
+//! `clock` tells the wall's time; this file holds the tables and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
@@ -14,10 +15,13 @@ mod framed;
 mod http;
 mod listening;
 mod media;
+mod resources;
 mod session;
 mod signaling;
+mod sizes;
 mod streaming;
 mod tokens;
+mod whip;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::mem;
@@ -34,7 +38,7 @@ use crate::config::Config;
 use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
-use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::keys::{BroadcastKey, ConnKey, PeerKey, ResourceKey};
 use crate::outbox::{AuditEntry, AuditEvent, Datagram, Ends, Outbox, Path, Remote};
 use crate::peer::{Peer, PeerEvent, Template};
 use crate::quota::Quota;
@@ -44,9 +48,11 @@ use crate::token::{Claims, Verifier};
 use crate::web;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
-use admission::Visitor;
+use admission::{Requester, Visitor};
 use clock::Clock;
 use close::CloseCode;
+use resources::Resource;
+pub use sizes::TableSizes;
 
 /// The whole server, without a socket, clock, file or thread.
 pub struct Server {
@@ -65,6 +71,8 @@ pub struct Server {
     strangers: Quota<IpAddr>,
     /// Conns and offers of each user.
     users: Quota<String>,
+    /// What each user and address asks for over WHIP and WHEP.
+    requesters: Quota<Requester>,
     /// Offers of all.
     offers: Bucket,
     sessions: SecondaryMap<ConnKey, Session>,
@@ -73,6 +81,8 @@ pub struct Server {
     peers: SlotMap<PeerKey, Box<Peer>>,
     /// What their offers take, in bytes.
     offers_bytes: usize,
+    /// Sessions of WHIP and WHEP clients, and for a while those that are over.
+    resources: SlotMap<ResourceKey, Resource>,
     demux: Demux,
     /// TCP clients that speak ICE-TCP.
     framed: HashMap<Remote, ConnKey>,
@@ -133,6 +143,8 @@ enum Timer {
     Broadcast(BroadcastKey),
     /// The token's expiry, and the silence of a page on air.
     Session(ConnKey),
+    /// The token's expiry, and then the end of the memory of it.
+    Resource(ResourceKey),
     /// Supervisors are told how loud everybody is.
     Levels,
     /// Counts that say nothing any more are forgotten.
@@ -162,11 +174,13 @@ impl Server {
             idle: Deadlines::new(),
             strangers: Quota::new(config.limits.of_stranger),
             users: Quota::new(config.limits.of_user),
+            requesters: Quota::new(config.limits.of_requester),
             offers: Bucket::new(now, config.limits.offer_rate),
             sessions: SecondaryMap::new(),
             admins: BTreeSet::new(),
             peers: SlotMap::with_key(),
             offers_bytes: 0,
+            resources: SlotMap::with_key(),
             demux: Demux::new(config.limits.addresses_per_peer_max),
             framed: HashMap::new(),
             framed_ready: VecDeque::new(),
@@ -194,6 +208,10 @@ impl Server {
             let conns: Vec<ConnKey> = self.sessions.keys().collect();
             for conn in conns {
                 self.arm_session(now, conn);
+            }
+            let resources: Vec<ResourceKey> = self.resources.keys().collect();
+            for resource in resources {
+                self.arm_resource(now, resource);
             }
         }
     }
@@ -275,6 +293,7 @@ impl Server {
         for key in broadcasts {
             self.go_off_air(now, key, CloseCode::RESTARTING.1, out);
         }
+        self.end_resources(now, |_, _| true, CloseCode::RESTARTING.1, out);
         self.deliver_framed(now, out);
     }
 
@@ -295,6 +314,7 @@ impl Server {
                 Timer::Peer(peer) => self.on_peer_deadline(now, peer, out),
                 Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
                 Timer::Session(conn) => self.on_session_deadline(now, conn, out),
+                Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
                 Timer::Levels => self.on_levels_deadline(now, out),
                 Timer::Sweep => self.on_sweep_deadline(now),
             }
@@ -336,6 +356,7 @@ impl Server {
             Timer::Peer(_) => "peer",
             Timer::Broadcast(_) => "broadcast",
             Timer::Session(_) => "session",
+            Timer::Resource(_) => "resource",
             Timer::Levels => "levels",
             Timer::Sweep => "sweep",
         };
@@ -347,28 +368,11 @@ impl Server {
         &self.stats
     }
 
-    /// Returns how many rows each table holds.
-    pub fn table_sizes(&self) -> TableSizes {
-        TableSizes {
-            conns: self.conns.len().max(self.idle.len()).max(self.framed.len()),
-            sessions: self.sessions.len().max(self.admins.len()),
-            peers: self.peers.len(),
-            addresses: self.demux.len(),
-            broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
-            deadlines: self.deadlines.len(),
-            unconnected: self.unconnected.len().max(self.framed_ready.len()),
-            wishes: self.wishes_count(),
-            quotas: self.strangers.len() + self.users.len(),
-            buffered_bytes: self.buffered_bytes,
-            offers_bytes: self.offers_bytes,
-        }
-    }
-
     /// Dispatches all that a conn's bytes mean.
     fn poll_conn(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         while let Some(event) = self.conns.get_mut(conn).and_then(|client| client.poll(now, &self.config.limits)) {
             match event {
-                ConnEvent::Request(request) => self.on_request(now, conn, &request),
+                ConnEvent::Request(request) => self.on_request(now, conn, &request, out),
                 ConnEvent::BadRequest(error) => {
                     self.stats.requests_malformed += 1;
                     self.respond_status(now, conn, error.status());
@@ -456,6 +460,7 @@ impl Server {
             actor: actor.to_owned(),
             commercial_id: commercial_id.to_owned(),
             detail: detail.to_owned(),
+            is_device: self.broadcast_of.get(commercial_id).is_some_and(|&key| self.broadcasts[key].is_device()),
         }
     }
 
@@ -466,22 +471,4 @@ impl Server {
     fn unix_s(&self, now: Instant) -> u64 {
         self.clock.unix(now).as_secs()
     }
-}
-
-/// How many rows each table holds; all are zero when everybody is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TableSizes {
-    pub conns: usize,
-    pub sessions: usize,
-    pub peers: usize,
-    pub addresses: usize,
-    pub broadcasts: usize,
-    pub deadlines: usize,
-    pub unconnected: usize,
-    pub wishes: usize,
-    pub quotas: usize,
-    /// What all conns together have buffered.
-    pub buffered_bytes: usize,
-    /// What the offers of all sessions take.
-    pub offers_bytes: usize,
 }

@@ -10,7 +10,7 @@ use super::signaling::RETRY_AFTER_S;
 use super::streaming::position;
 use super::{CloseCode, Seat, Server, Session, Timer};
 use crate::broadcast::Broadcast;
-use crate::keys::{BroadcastKey, ConnKey};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::Outbox;
 use crate::token::{Claims, Role};
 use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
@@ -74,7 +74,7 @@ impl Server {
                 let may_hear =
                     self.broadcasts.get(key).is_some_and(|b| self.sessions[conn].claims.may_hear(b.id()));
                 if !may_hear {
-                    self.leave(now, key, conn, None, out);
+                    self.leave(now, key, ListenerKey::Conn(conn), None, out);
                 }
             }
         }
@@ -216,7 +216,7 @@ impl Server {
             }
             Seat::Admin { audio, wishes, .. } => {
                 for key in wishes {
-                    self.leave(now, key, conn, None, out);
+                    self.leave(now, key, ListenerKey::Conn(conn), None, out);
                 }
                 if let Some(audio) = audio {
                     self.close_peer(now, audio, out);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{CloseCode, Seat, Server, Session};
 use crate::broadcast::{Broadcast, Wish};
-use crate::keys::{BroadcastKey, ConnKey};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::token::{Role, is_valid_id};
 use crate::wire::signaling::{self, ClientMessage, Complaint, ErrorCode, ServerMessage};
@@ -59,7 +59,7 @@ impl Server {
             }
             (ClientMessage::Leave { commercial_id }, Some(Role::Admin)) => {
                 if let Some(&key) = self.broadcast_of.get(&commercial_id) {
-                    self.leave(now, key, conn, None, out);
+                    self.leave(now, key, ListenerKey::Conn(conn), None, out);
                 }
             }
             (
@@ -131,7 +131,7 @@ impl Server {
             self.stats.tables_full += 1;
             (ErrorCode::TooMany, "too many at once: leave some first")
         })?;
-        Ok((key, Wish { conn, peer, admin_id, admin_name, reason }))
+        Ok((key, Wish { key: ListenerKey::Conn(conn), peer, admin_id, admin_name, reason }))
     }
 
     /// Returns how many wishes there are of all.

@@ -10,10 +10,10 @@ use serde_json::value::RawValue;
 
 use super::signaling::RETRY_AFTER_S;
 use super::{Seat, Server};
-use crate::broadcast::{Broadcast, Start};
+use crate::broadcast::{Broadcast, Source, Start};
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
-use crate::peer::Purpose;
+use crate::peer::{Purpose, Wanted};
 use crate::wire::signaling::{
     self, Complaint, ErrorCode, InterruptedBy, Place, Presence, ServerMessage, StartStreaming,
 };
@@ -48,6 +48,9 @@ impl Server {
             return;
         }
         let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Publish(key), &start.sdp) else { return };
+        if self.broadcasts[key].is_on_air() && !self.broadcasts[key].is_on_air_by_page() {
+            self.go_off_air(now, key, "replaced by the page", out);
+        }
         let broadcast = &self.broadcasts[key];
         if !broadcast.is_on_air() {
             out.audit(self.audit(now, AuditEvent::BroadcastStarted, broadcast.id(), broadcast.id(), ""));
@@ -56,7 +59,8 @@ impl Server {
         self.tell(conn, &text, out);
         let unix_ms = self.unix_ms(now);
         let commercial_info = start.commercial_info.map(ToOwned::to_owned);
-        let start = Start { publisher: peer, page_name: &self.sessions[conn].page, commercial_info };
+        let source = Source::Page(self.sessions[conn].page.clone());
+        let start = Start { publisher: peer, source, commercial_info };
         let (replaced, changes) = self.broadcasts[key].go_on_air(now, unix_ms, start, &self.config.limits);
         if let Some(replaced) = replaced {
             self.close_peer(now, replaced, out);
@@ -111,6 +115,10 @@ impl Server {
         out: &mut Outbox,
     ) {
         let Some(key) = self.own_broadcast(conn) else { return };
+        // A call that takes the page's microphone is nothing to an encoder.
+        if !self.broadcasts[key].is_on_air_by_page() {
+            return;
+        }
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].interrupt(unix_ms, cause);
         self.carry_out(now, key, changes, out);
@@ -134,12 +142,13 @@ impl Server {
         }
         let peer = match self.sessions.get(conn).map(|session| &session.seat) {
             Some(Seat::Commercial { broadcast }) => {
-                self.broadcasts.get(*broadcast).and_then(|broadcast| broadcast.publisher())
+                let own = self.broadcasts.get(*broadcast).filter(|broadcast| broadcast.is_on_air_by_page());
+                own.and_then(|broadcast| broadcast.publisher())
             }
             Some(Seat::Admin { audio, .. }) => *audio,
             None => None,
         };
-        let restarted = peer.and_then(|peer| self.restart_peer(now, peer, offer, out));
+        let restarted = peer.and_then(|peer| self.restart_peer(now, peer, Wanted::Offer(offer), out));
         match restarted {
             Some(Ok(answer)) => self.tell(conn, &ServerMessage::IceRestarted { sdp: &answer }.to_json(), out),
             Some(Err(error)) => self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())),

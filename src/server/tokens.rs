@@ -43,6 +43,7 @@ impl Server {
         for conn in conns {
             self.end_revoked(now, conn, out);
         }
+        self.end_revoked_resources(now, out);
         // A broadcast may wait for its page to come back; what began it was issued before what is new on the list.
         let is_new = |id: &str| self.verifier.revoked().until_s(id) > before.until_s(id);
         let alone = self.broadcast_of.iter().filter(|(id, key)| {

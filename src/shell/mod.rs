@@ -327,9 +327,10 @@ impl Shell {
 }
 
 fn log_audit(entry: &AuditEntry) {
-    let AuditEntry { at, event, actor, commercial_id, detail } = entry;
+    let AuditEntry { at, event, actor, commercial_id, detail, is_device } = entry;
     let (name, at) = (event.name(), logging::timestamp(*at));
-    log::info!(target: "audit", "{name} at={at} actor={actor} commercial_id={commercial_id} detail={detail:?}");
+    let device = if *is_device { " device=true" } else { "" };
+    log::info!(target: "audit", "{name} at={at} actor={actor} commercial_id={commercial_id} detail={detail:?}{device}");
 }
 
 /// Asks for as many open files as are allowed: 1024, the usual default, is fewer than the clients we allow. Returns how

@@ -22,6 +22,9 @@ pub struct Request {
     /// What follows `Bearer ` in `Authorization`.
     pub bearer: Option<String>,
     pub if_none_match: Option<String>,
+    pub if_match: Option<String>,
+    /// What the body is, in lower case and without parameters.
+    pub content_type: Option<String>,
     /// All `Forwarded` lines as one list (RFC 7239), to be believed only of a proxy that is trusted.
     pub forwarded: Option<String>,
     /// All `X-Forwarded-For` lines as one list, to be believed as little.
@@ -34,6 +37,8 @@ pub struct Request {
     pub keep_alive: bool,
     /// How many bytes of a body follow.
     pub body_bytes: usize,
+    /// The body, once it is there.
+    pub body: Vec<u8>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
 }
@@ -199,6 +204,12 @@ fn read_header(
         "host" => request.host = Some(value.to_owned()),
         "origin" if request.origin.is_some() => return Err(HttpError::Malformed),
         "origin" => request.origin = Some(value.to_owned()),
+        "if-match" => append(&mut request.if_match, value),
+        "content-type" if request.content_type.is_some() => return Err(HttpError::Malformed),
+        "content-type" => {
+            let kind = value.split(';').next().unwrap_or_default();
+            request.content_type = Some(kind.trim().to_ascii_lowercase());
+        }
         "if-none-match" => request.if_none_match = Some(value.to_owned()),
         "forwarded" => append(&mut request.forwarded, value),
         "x-forwarded-for" => append(&mut request.x_forwarded_for, value),
@@ -255,6 +266,7 @@ fn accepts(list: &str, coding: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     Ok,
+    Created,
     NoContent,
     NotModified,
     PermanentRedirect,
@@ -264,9 +276,14 @@ pub enum Status {
     NotFound,
     MethodNotAllowed,
     Timeout,
+    Conflict,
     LengthRequired,
+    PreconditionFailed,
     BodyTooLarge,
+    UnsupportedType,
+    Unprocessable,
     UpgradeRequired,
+    PreconditionRequired,
     TooManyRequests,
     HeadTooLarge,
     Unavailable,
@@ -277,6 +294,7 @@ impl Status {
     pub fn line(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
+            Status::Created => "201 Created",
             Status::NoContent => "204 No Content",
             Status::NotModified => "304 Not Modified",
             Status::PermanentRedirect => "308 Permanent Redirect",
@@ -286,9 +304,14 @@ impl Status {
             Status::NotFound => "404 Not Found",
             Status::MethodNotAllowed => "405 Method Not Allowed",
             Status::Timeout => "408 Request Timeout",
+            Status::Conflict => "409 Conflict",
             Status::LengthRequired => "411 Length Required",
+            Status::PreconditionFailed => "412 Precondition Failed",
             Status::BodyTooLarge => "413 Content Too Large",
+            Status::UnsupportedType => "415 Unsupported Media Type",
+            Status::Unprocessable => "422 Unprocessable Content",
             Status::UpgradeRequired => "426 Upgrade Required",
+            Status::PreconditionRequired => "428 Precondition Required",
             Status::TooManyRequests => "429 Too Many Requests",
             Status::HeadTooLarge => "431 Request Header Fields Too Large",
             Status::Unavailable => "503 Service Unavailable",

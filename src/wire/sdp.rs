@@ -1,11 +1,19 @@
 //! Checks and narrows an SDP offer (RFC 8866) before the WebRTC library sees it.
 //!
-//! An offer holds exactly one audio section. The client's candidates are dropped: a lite agent learns addresses
-//! from checks (RFC 8445 §2.5), and a list of a thousand costs nothing this way. Of several sources the first is
-//! kept. The direction is set to the one that the session is for.
+//! Of an offer only its one audio section is kept; sections of other kinds are answered as rejected (RFC 3264 §6). The
+//! client's candidates are dropped: a lite agent learns addresses from checks (RFC 8445 §2.5), and a list of a thousand
+//! costs nothing this way. Of several sources the first is kept. The direction is set to the one that the session is for.
+//!
+//! Invariant: what was narrowed is narrow.
 
 /// The most lines of an offer; browsers write about 60 for one audio section.
 pub const OFFER_LINES_MAX: usize = 400;
+
+/// The most media sections of an offer.
+pub const OFFER_SECTIONS_MAX: usize = 16;
+
+/// The longest name of a media section that the library keeps whole.
+const MID_BYTES_MAX: usize = 16;
 
 /// Which way the media of a session goes, seen from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,78 +25,114 @@ pub enum Direction {
 /// Why an offer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
-    #[error("more than {OFFER_LINES_MAX} lines")]
-    TooManyLines,
+    #[error("more than {OFFER_LINES_MAX} lines or {OFFER_SECTIONS_MAX} media sections")]
+    TooLarge,
     #[error("no SDP: it must begin with v=0")]
     NotSdp,
-    #[error("{found} media sections, where exactly one of audio is expected")]
-    NotOneSection { found: usize },
-    #[error("a media section of another kind than audio")]
-    NotAudio,
+    #[error("{found} sections of audio, where exactly one is expected")]
+    NotOneAudio { found: usize },
     #[error("no Opus among the codecs")]
     NoOpus,
     #[error("ICE user fragment, password or DTLS fingerprint missing or malformed")]
     NoTransport,
+    #[error("the audio section has a name (mid) of more than {MID_BYTES_MAX} bytes")]
+    LongName,
     #[error("the direction of the audio is the wrong one")]
     WrongDirection,
 }
 
-/// Returns `offer` with `\r\n` line ends, without candidates, and with exactly the wanted direction.
+/// Returns `offer` with `\r\n` line ends, with its audio section alone, without candidates, and with exactly the wanted
+/// direction.
 ///
 /// # Errors
-/// [`SdpError`], when it offers anything but one section of Opus that can go in `direction`.
+/// [`SdpError`], when it does not offer one section of Opus that can go in `direction`.
 pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpError> {
-    let lines = || offer.lines().map(str::trim_end).filter(|line| !line.is_empty());
-    if lines().count() > OFFER_LINES_MAX {
-        return Err(SdpError::TooManyLines);
-    }
-    if lines().next() != Some("v=0") {
-        return Err(SdpError::NotSdp);
-    }
-    let found = lines().filter(|line| line.starts_with("m=")).count();
+    let Sections { session, media } = Sections::read(offer)?;
+    let mut audios = media.iter().filter(|section| section.is_audio());
+    let audio = audios.next().ok_or(SdpError::NotOneAudio { found: 0 })?;
+    let found = 1 + audios.count();
     if found != 1 {
-        return Err(SdpError::NotOneSection { found });
+        return Err(SdpError::NotOneAudio { found });
     }
-    if !lines().any(|line| line.starts_with("m=audio ")) {
-        return Err(SdpError::NotAudio);
-    }
-    let has_codec = |line: &str| {
+    let has_codec = |line: &&str| {
         let codec = line.strip_prefix("a=rtpmap:").and_then(|rest| rest.split_once(' '));
         codec.is_some_and(|(_, name)| name.get(..11).is_some_and(|name| name.eq_ignore_ascii_case("opus/48000/")))
     };
-    if !lines().any(has_codec) {
+    if !audio.lines.iter().any(has_codec) {
         return Err(SdpError::NoOpus);
     }
-    if credentials(offer).is_none() || fingerprint(offer).is_none() {
-        return Err(SdpError::NoTransport);
+    if audio.mid().is_some_and(|mid| mid.len() > MID_BYTES_MAX) {
+        return Err(SdpError::LongName);
     }
     let (wanted, refused) = match direction {
         Direction::SendOnly => ("a=sendonly", "a=recvonly"),
         Direction::RecvOnly => ("a=recvonly", "a=sendonly"),
     };
-    if lines().any(|line| line == refused || line == "a=inactive") {
+    let is_direction = |line: &&&str| matches!(**line, "a=sendrecv" | "a=sendonly" | "a=recvonly" | "a=inactive");
+    // What a section says counts more than what is said for all (RFC 8866 §6.7).
+    let said = audio.lines.iter().find(is_direction).or_else(|| session.iter().find(is_direction));
+    if said.is_some_and(|&said| said == refused || said == "a=inactive") {
         return Err(SdpError::WrongDirection);
     }
-    let ssrc_of =
-        |line: &str| line.strip_prefix("a=ssrc:").and_then(|rest| rest.split(' ').next()).map(str::to_owned);
-    let first_ssrc = lines().find_map(ssrc_of);
+    let first_ssrc = audio.lines.iter().find_map(|line| ssrc_of(line));
+    let is_overridden = |line: &str| {
+        [UFRAG, PWD, FINGERPRINT, "a=setup:"]
+            .iter()
+            .any(|name| line.starts_with(name) && audio.lines.iter().any(|line| line.starts_with(name)))
+    };
     let mut narrowed = String::with_capacity(offer.len() + 16);
-    for line in lines() {
-        let dropped = line.starts_with("a=candidate:")
-            || line.starts_with("a=end-of-candidates")
-            || ["a=ssrc-group:", "a=rid:", "a=simulcast:"].iter().any(|prefix| line.starts_with(prefix))
-            || (line.starts_with("a=ssrc:") && ssrc_of(line) != first_ssrc)
-            || matches!(line, "a=sendrecv" | "a=sendonly" | "a=recvonly");
-        if !dropped {
-            narrowed.push_str(line);
-            narrowed.push_str("\r\n");
+    let bundle = session.iter().position(|line| line.starts_with(BUNDLE));
+    for (index, line) in session.iter().enumerate().filter(|(_, line)| !is_overridden(line)) {
+        if line.starts_with(BUNDLE) {
+            let mid = audio.mid().filter(|_| bundle == Some(index)).map(|mid| [BUNDLE, " ", mid]);
+            push_line(&mut narrowed, &mid.unwrap_or_default());
+        } else if !is_direction(&line) && !is_candidate(line) {
+            push_line(&mut narrowed, &[line]);
         }
     }
-    narrowed.push_str(wanted);
-    narrowed.push_str("\r\n");
+    for line in &audio.lines {
+        let dropped = is_direction(&line)
+            || is_candidate(line)
+            || ["a=ssrc-group:", "a=rid:", "a=simulcast:", "a=bundle-only"]
+                .iter()
+                .any(|name| line.starts_with(name))
+            || ssrc_of(line).is_some_and(|ssrc| Some(ssrc) != first_ssrc);
+        if let Some(rest) = line.strip_prefix("m=audio 0 ") {
+            push_line(&mut narrowed, &["m=audio 9 ", rest]);
+        } else if !dropped {
+            push_line(&mut narrowed, &[line]);
+        }
+    }
+    push_line(&mut narrowed, &[wanted]);
+    if credentials(&narrowed).is_none() || fingerprint(&narrowed).is_none() {
+        return Err(SdpError::NoTransport);
+    }
     // It is kept for long, and most of what it was made from may have been dropped.
     narrowed.shrink_to_fit();
     Ok(narrowed)
+}
+
+/// Returns `answer`, which has one section, with those sections of `offer` that were not kept, rejected and in their
+/// places (RFC 3264 §6: an answer has as many as its offer).
+pub fn with_rejected(offer: &str, answer: &str) -> String {
+    let (Ok(offer), Ok(answer)) = (Sections::read(offer), Sections::read(answer)) else { return answer.to_owned() };
+    let mut whole = String::new();
+    answer.session.iter().for_each(|line| push_line(&mut whole, &[line]));
+    for section in &offer.media {
+        if section.is_audio() {
+            answer.media.iter().flat_map(|section| &section.lines).for_each(|line| push_line(&mut whole, &[line]));
+            continue;
+        }
+        let mut fields = section.lines[0].splitn(3, ' ');
+        let (kind, _, rest) = (fields.next(), fields.next(), fields.next());
+        push_line(&mut whole, &[kind.unwrap_or_default(), " 0 ", rest.unwrap_or_default()]);
+        push_line(&mut whole, &["c=IN IP4 0.0.0.0"]);
+        if let Some(mid) = section.mid() {
+            push_line(&mut whole, &[MID, mid]);
+        }
+        push_line(&mut whole, &["a=inactive"]);
+    }
+    whole
 }
 
 /// Returns the ICE user fragment and password of a description, the first of each (RFC 8839 §5.4).
@@ -100,17 +144,18 @@ pub fn credentials(description: &str) -> Option<(&str, &str)> {
     Some((ufrag, pwd))
 }
 
-/// Returns the synchronization source of a description that names exactly one (RFC 5576 §4.1).
-pub fn only_source(description: &str) -> Option<u32> {
-    let named = |line: &str| line.strip_prefix("a=ssrc:")?.split(' ').next()?.trim_end().parse().ok();
-    let mut sources = description.lines().filter_map(named);
+/// Returns the synchronization source of an offer's audio, where it names exactly one (RFC 5576 §4.1).
+pub fn only_source(offer: &str) -> Option<u32> {
+    let sections = Sections::read(offer).ok()?;
+    let audio = sections.media.iter().find(|section| section.is_audio())?;
+    let mut sources = audio.lines.iter().filter_map(|line| ssrc_of(line)?.parse().ok());
     let first = sources.next()?;
     sources.all(|source: u32| source == first).then_some(first)
 }
 
 /// Returns the DTLS fingerprint of a description with its hash function, the first one.
 pub fn fingerprint(description: &str) -> Option<&str> {
-    attribute(description, "a=fingerprint:")
+    attribute(description, FINGERPRINT)
 }
 
 /// Returns `description` with other ICE credentials, those on candidate lines included.
@@ -138,6 +183,69 @@ pub fn with_credentials(description: &str, ufrag: &str, pwd: &str) -> String {
 
 const UFRAG: &str = "a=ice-ufrag:";
 const PWD: &str = "a=ice-pwd:";
+const FINGERPRINT: &str = "a=fingerprint:";
+const MID: &str = "a=mid:";
+const BUNDLE: &str = "a=group:BUNDLE";
+
+/// A description's lines, without their ends and without empty ones.
+struct Sections<'a> {
+    /// Those for all sections.
+    session: Vec<&'a str>,
+    media: Vec<Section<'a>>,
+}
+
+struct Section<'a> {
+    /// The first one is the `m=` line.
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Sections<'a> {
+    fn read(description: &'a str) -> Result<Sections<'a>, SdpError> {
+        let mut lines = description.lines().map(str::trim_end).filter(|line| !line.is_empty()).peekable();
+        if lines.peek() != Some(&"v=0") {
+            return Err(SdpError::NotSdp);
+        }
+        let mut sections = Sections { session: Vec::new(), media: Vec::new() };
+        for (number, line) in lines.enumerate() {
+            match sections.media.last_mut() {
+                _ if line.starts_with("m=") => sections.media.push(Section { lines: vec![line] }),
+                Some(section) => section.lines.push(line),
+                None => sections.session.push(line),
+            }
+            if number >= OFFER_LINES_MAX || sections.media.len() > OFFER_SECTIONS_MAX {
+                return Err(SdpError::TooLarge);
+            }
+        }
+        Ok(sections)
+    }
+}
+
+impl<'a> Section<'a> {
+    /// Tells whether it offers audio; with port 0 that means only that it is bundled (RFC 9143 §6).
+    fn is_audio(&self) -> bool {
+        let is_off = self.lines[0].starts_with("m=audio 0 ") && !self.lines.contains(&"a=bundle-only");
+        self.lines[0].starts_with("m=audio ") && !is_off
+    }
+
+    fn mid(&self) -> Option<&'a str> {
+        self.lines.iter().find_map(|line| line.strip_prefix(MID))
+    }
+}
+
+fn is_candidate(line: &str) -> bool {
+    line.starts_with("a=candidate:") || line.starts_with("a=end-of-candidates")
+}
+
+fn ssrc_of(line: &str) -> Option<&str> {
+    line.strip_prefix("a=ssrc:")?.split(' ').next()
+}
+
+fn push_line(text: &mut String, parts: &[&str]) {
+    if !parts.iter().all(|part| part.is_empty()) {
+        text.extend(parts.iter().copied());
+        text.push_str("\r\n");
+    }
+}
 
 fn attribute<'a>(description: &'a str, prefix: &str) -> Option<&'a str> {
     description.lines().find_map(|line| line.trim_end().strip_prefix(prefix))
@@ -160,6 +268,45 @@ mod tests {
             assert!(!narrowed.contains("candidate") && !narrowed.contains("sendrecv"), "{narrowed}");
             assert_eq!(narrowed.matches('\n').count(), narrowed.matches("\r\n").count());
             assert!(narrow_offer(&narrowed, direction).is_ok(), "what was narrowed is an offer again");
+        }
+    }
+
+    #[test]
+    fn sections_of_other_kinds_are_cut_out_and_rejected_in_their_places() {
+        let (session, audio) = OFFER.split_at(OFFER.find("m=").unwrap());
+        let video = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\na=mid:v\r\na=ssrc:9 cname:x\r\na=recvonly\r\na=ice-ufrag:other\r\n";
+        let data = "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n";
+        let group = "a=group:BUNDLE v 0\r\na=fingerprint:sha-256 BB\r\n";
+        let bundled = audio.replace("m=audio 9", "m=audio 0").replace("a=mid", "a=bundle-only\r\na=mid");
+        let offer = format!("{session}{group}{video}{bundled}a=ssrc:7 cname:x\r\n{data}");
+        let narrowed = narrow_offer(&offer, Direction::SendOnly).unwrap();
+        assert!(narrowed.contains("a=group:BUNDLE 0\r\n") && narrowed.contains("m=audio 9 "), "{narrowed}");
+        assert_eq!(narrowed.matches("m=").count(), 1, "{narrowed}");
+        for gone in ["video", "bundle-only", "a=ssrc:9", "other", "BB", "recvonly"] {
+            assert!(!narrowed.contains(gone), "{gone}: {narrowed}");
+        }
+        assert_eq!(only_source(&offer), Some(7), "the video's source is not the audio's");
+        assert_eq!(narrow_offer(&narrowed, Direction::SendOnly).as_ref(), Ok(&narrowed));
+        let answer = format!("{session}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=candidate:1\r\n");
+        let want = format!(
+            "{session}m=video 0 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=inactive\r\n\
+             m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=candidate:1\r\n\
+             m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\n"
+        );
+        assert_eq!(with_rejected(&offer, &answer), want);
+        assert_eq!(with_rejected(OFFER, &answer), answer, "nothing to reject");
+    }
+
+    #[test]
+    fn a_direction_for_all_counts_where_the_section_says_none() {
+        let (session, audio) = OFFER.split_at(OFFER.find("m=").unwrap());
+        let silent = audio.replace("a=sendrecv\r\n", "");
+        for (name, offer, want) in [
+            ("none", format!("{session}{silent}"), true),
+            ("for all", format!("{session}a=recvonly\r\n{silent}"), false),
+            ("overridden", format!("{session}a=recvonly\r\n{audio}"), true),
+        ] {
+            assert_eq!(narrow_offer(&offer, Direction::SendOnly).is_ok(), want, "{name}");
         }
     }
 
@@ -201,13 +348,14 @@ mod tests {
         let second = format!("{OFFER}m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n");
         let lines = format!("{OFFER}{}", "a=x\r\n".repeat(OFFER_LINES_MAX));
         let cases: &[(&str, String, SdpError)] = &[
-            ("too many lines", lines, SdpError::TooManyLines),
+            ("too many lines", lines, SdpError::TooLarge),
+            ("too many sections", format!("{OFFER}{}", "m=video 9 x 1\r\n".repeat(17)), SdpError::TooLarge),
             ("empty", String::new(), SdpError::NotSdp),
             ("binary", "\u{0}\u{1}".into(), SdpError::NotSdp),
-            ("no section", "v=0\r\n".into(), SdpError::NotOneSection { found: 0 }),
-            ("two sections", second, SdpError::NotOneSection { found: 2 }),
-            ("video", OFFER.replace("m=audio", "m=video"), SdpError::NotAudio),
-            ("application", OFFER.replace("m=audio", "m=application"), SdpError::NotAudio),
+            ("no section", "v=0\r\n".into(), SdpError::NotOneAudio { found: 0 }),
+            ("two tracks", second, SdpError::NotOneAudio { found: 2 }),
+            ("video", OFFER.replace("m=audio", "m=video"), SdpError::NotOneAudio { found: 0 }),
+            ("switched off", OFFER.replace("m=audio 9", "m=audio 0"), SdpError::NotOneAudio { found: 0 }),
             ("no opus", OFFER.replace("opus", "PCMU"), SdpError::NoOpus),
             ("codec name cut", OFFER.replace("opus/48000/2", "opus"), SdpError::NoOpus),
             ("no password", OFFER.replace("ice-pwd", "ice-no"), SdpError::NoTransport),

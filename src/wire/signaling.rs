@@ -341,12 +341,25 @@ pub struct Commercial<'a> {
     /// By what, while `state` is [`Presence::Interrupted`].
     pub interrupted_by: Option<InterruptedBy>,
     pub is_streaming: bool,
+    /// What streams, where it is no page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<StreamSource>,
     pub listeners_count: usize,
     pub listeners: Vec<Person<'a>>,
     /// When the state began, in Unix milliseconds.
     pub since: Option<u64>,
     /// When the salesperson was last connected, in Unix milliseconds.
     pub last_seen: Option<u64>,
+}
+
+/// What streams, where it is no page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamSource {
+    /// An encoder of the salesperson.
+    Encoder,
+    /// Nobody's microphone.
+    Device,
 }
 
 /// What a salesperson is doing.

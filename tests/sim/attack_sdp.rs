@@ -42,7 +42,7 @@ fn cases(good: &str) -> Vec<(&'static str, String, Outcome)> {
     let bytes_max = Limits::default().offer_bytes_max;
     let filled = |bytes: usize| format!("{good}a={}\r\n", "x".repeat(bytes - good.len() - 4));
     let too_long = |bytes| Err(OfferError::TooLong { bytes, bytes_max });
-    let sections = |found| Err(OfferError::Sdp(SdpError::NotOneSection { found }));
+    let audios = |found| Err(OfferError::Sdp(SdpError::NotOneAudio { found }));
     let (session, section) = good.split_at(good.find("m=audio").unwrap());
     let video = section.replace("m=audio", "m=video").replace("opus/48000/2", "VP8/90000");
     let payload_type = |number: &str| {
@@ -56,15 +56,17 @@ fn cases(good: &str) -> Vec<(&'static str, String, Outcome)> {
         ("a byte longer", filled(bytes_max + 1), too_long(bytes_max + 1)),
         ("1 MiB", filled(1 << 20), too_long(1 << 20)),
         ("1 MiB of nothing", "\r\n".repeat(1 << 19), too_long(1 << 20)),
-        ("1000 sections", with_lines(good, &"m=x\r\n".repeat(1000)), Err(SdpError::TooManyLines.into())),
-        ("200 sections", with_lines(good, &"m=audio 9 RTP/AVP 0\r\n".repeat(200)), sections(201)),
-        ("two sections of one name", with_lines(good, section), sections(2)),
-        ("video first", format!("{session}{video}{section}"), sections(2)),
-        ("video alone", format!("{session}{video}"), Err(SdpError::NotAudio.into())),
-        ("data alone", good.replace("m=audio", "m=application"), Err(SdpError::NotAudio.into())),
+        ("1000 sections", with_lines(good, &"m=x\r\n".repeat(1000)), Err(SdpError::TooLarge.into())),
+        ("15 sections more", with_lines(good, &"m=x\r\n".repeat(15)), Ok(())),
+        ("16 sections more", with_lines(good, &"m=x\r\n".repeat(16)), Err(SdpError::TooLarge.into())),
+        ("15 tracks", with_lines(good, &"m=audio 9 RTP/AVP 0\r\n".repeat(14)), audios(15)),
+        ("two sections of one name", with_lines(good, section), audios(2)),
+        ("video first", format!("{session}{video}{section}"), Ok(())),
+        ("video alone", format!("{session}{video}"), audios(0)),
+        ("data alone", good.replace("m=audio", "m=application"), audios(0)),
         ("1000 candidates", candidates(1000), too_long(good.len() + 1000 * candidate.len())),
         ("200 candidates", candidates(200), Ok(())),
-        ("400 short lines", with_lines(good, &"a=x\r\n".repeat(400)), Err(SdpError::TooManyLines.into())),
+        ("400 short lines", with_lines(good, &"a=x\r\n".repeat(400)), Err(SdpError::TooLarge.into())),
         ("payload type 255", payload_type("255"), NOT_ACCEPTABLE),
         ("payload type 256", payload_type("256"), NOT_ACCEPTABLE),
         ("payload type of RTCP", payload_type("72"), Ok(())),
@@ -76,7 +78,13 @@ fn cases(good: &str) -> Vec<(&'static str, String, Outcome)> {
         (
             "a name of 1000 letters",
             with_line(good, "a=mid:", &format!("a=mid:{}", "x".repeat(1000))),
-            NOT_ACCEPTABLE,
+            Err(OfferError::Sdp(SdpError::LongName)),
+        ),
+        ("a name of 16 letters", with_line(good, "a=mid:", &format!("a=mid:{}", "x".repeat(16))), Ok(())),
+        (
+            "a name of 17",
+            with_line(good, "a=mid:", "a=mid:xxxxxxxxxxxxxxxxx"),
+            Err(OfferError::Sdp(SdpError::LongName)),
         ),
         ("a second name", with_lines(good, "a=mid:another\r\n"), NOT_ACCEPTABLE),
         ("a fragment of 3 letters", with_line(good, "a=ice-ufrag:", "a=ice-ufrag:abc"), NO_TRANSPORT),

@@ -603,11 +603,14 @@ impl World {
         assert!(sizes.broadcasts <= self.limits.broadcasts_max, "law 6: {sizes:?}");
         assert!(sizes.wishes <= self.limits.wishes_max, "law 6: {sizes:?}");
         assert!(sizes.buffered_bytes <= self.limits.buffered_bytes_max, "law 6: {sizes:?}");
-        let rows_max = self.limits.of_stranger.rows_max + self.limits.of_user.rows_max;
+        let Limits { of_stranger, of_user, of_requester, .. } = &self.limits;
+        let rows_max = of_stranger.rows_max + of_user.rows_max + of_requester.rows_max;
         assert!(sizes.quotas <= rows_max, "law 6: {sizes:?}");
         // A restart may bring longer credentials.
         let offers_bytes_max = self.limits.offers_bytes_max + sizes.peers * 512;
         assert!(sizes.offers_bytes <= offers_bytes_max, "law 6: {sizes:?}");
+        let resources_max = self.limits.peers_max + self.limits.resources_max;
+        assert!(sizes.resources <= resources_max, "law 6: {sizes:?}");
         assert!(sizes.unconnected <= self.limits.unconnected_queue_max, "law 6: {sizes:?}");
         for listener in &self.browsers {
             if let Some(heard) = listener.heard.last().filter(|heard| heard.at == self.now) {

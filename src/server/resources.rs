@@ -1,0 +1,183 @@
+//! Sessions of WHIP and WHEP clients by their URLs: whose each is, until when, and that it was.
+//!
+//! Knows no HTTP. Invariant: a resource is active exactly as long as its peer is there, and what is not active is
+//! forgotten after a while.
+
+use std::time::Instant;
+
+use rand_core::Rng;
+
+use super::whip::Kind;
+use super::{Server, Timer};
+use crate::keys::{ListenerKey, PeerKey, ResourceKey};
+use crate::outbox::{AuditEvent, Outbox};
+use crate::peer::Purpose;
+use crate::token::{Claims, Role};
+
+/// Hexadecimal digits of a resource's key in its name; as many again, twice, are random.
+const KEY_DIGITS: usize = 16;
+
+/// What a WHIP or WHEP client made.
+pub(super) struct Resource {
+    /// The random half of its name.
+    secret: u128,
+    /// Its user's token, without what is of no use any more.
+    claims: Claims,
+    state: State,
+}
+
+/// How far a resource is.
+#[derive(Clone, Copy)]
+enum State {
+    Active(PeerKey),
+    /// It ended by itself; a `DELETE` that comes late is answered all the same, until this moment.
+    Ended(Instant),
+}
+
+impl Resource {
+    /// Returns its peer, while it has one.
+    pub(super) fn peer(&self) -> Option<PeerKey> {
+        match self.state {
+            State::Active(peer) => Some(peer),
+            State::Ended(_) => None,
+        }
+    }
+
+    /// Returns which of the protocols it was made by: only supervisors hear.
+    pub(super) fn kind(&self) -> Kind {
+        if self.claims.role == Role::Admin { Kind::Whep } else { Kind::Whip }
+    }
+
+    /// Tells whether it is this user's.
+    pub(super) fn is_of(&self, claims: &Claims) -> bool {
+        self.claims.sub == claims.sub && self.claims.role == claims.role
+    }
+}
+
+impl Server {
+    /// Returns a new resource of a user, which is over unless it is activated.
+    pub(super) fn new_resource(&mut self, now: Instant, claims: &Claims) -> ResourceKey {
+        let secret = u128::from(self.chance.next_u64()) << 64 | u128::from(self.chance.next_u64());
+        // The rest was judged, and may be long.
+        let claims = Claims { name: None, listen: None, ..claims.clone() };
+        self.resources.insert(Resource { secret, claims, state: State::Ended(now) })
+    }
+
+    /// Returns the last segment of a resource's URL.
+    pub(super) fn name_of_resource(&self, key: ResourceKey) -> String {
+        let secret = self.resources.get(key).map_or(0, |resource| resource.secret);
+        format!("{:016x}{secret:032x}", slotmap::Key::data(&key).as_ffi())
+    }
+
+    /// Returns the resource of this name.
+    pub(super) fn resource_of_name(&self, name: &str) -> Option<ResourceKey> {
+        let digits = name.get(..KEY_DIGITS)?;
+        let key = ResourceKey::from(slotmap::KeyData::from_ffi(u64::from_str_radix(digits, 16).ok()?));
+        (self.resources.contains_key(key) && self.name_of_resource(key) == name).then_some(key)
+    }
+
+    /// A resource's offer was answered.
+    pub(super) fn activate(&mut self, now: Instant, key: ResourceKey, peer: PeerKey) {
+        if let Some(resource) = self.resources.get_mut(key) {
+            resource.state = State::Active(peer);
+        }
+        self.arm_resource(now, key);
+    }
+
+    /// Takes it that the peer of a resource is gone: its URL is remembered for a while.
+    pub(super) fn retire(&mut self, now: Instant, key: ResourceKey) {
+        let has_room = self.resources.len() <= self.config.limits.resources_max;
+        let Some(resource) = self.resources.get_mut(key) else { return };
+        resource.state = State::Ended(now + self.config.limits.resource_memory);
+        let (id, kind) = (resource.claims.sub.clone(), resource.kind());
+        if kind == Kind::Whep {
+            self.release_listening(now, &id);
+        }
+        if has_room {
+            self.arm_resource(now, key);
+        } else {
+            self.forget_resource(key);
+        }
+    }
+
+    /// Ends a resource: what it sent or heard is over.
+    pub(super) fn end_resource(&mut self, now: Instant, key: ResourceKey, why: &str, out: &mut Outbox) {
+        let Some(peer) = self.resources.get(key).and_then(Resource::peer) else { return };
+        match self.peers.get(peer).map(|peer| peer.purpose()) {
+            Some(Purpose::Whip(broadcast, _)) => {
+                if self.broadcasts.get(broadcast).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
+                    self.go_off_air(now, broadcast, why, out);
+                }
+                self.close_peer(now, peer, out);
+            }
+            Some(Purpose::Whep(broadcast, _)) => {
+                self.close_peer(now, peer, out);
+                self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
+            }
+            Some(Purpose::Publish(_) | Purpose::Listen(_) | Purpose::Test(_)) | None => {}
+        }
+    }
+
+    /// Ends all resources whose token is one of these.
+    pub(super) fn end_resources(
+        &mut self,
+        now: Instant,
+        is_over: impl Fn(&Self, &Claims) -> bool,
+        why: &str,
+        out: &mut Outbox,
+    ) {
+        let over = self.resources.iter().filter(|(_, resource)| is_over(self, &resource.claims));
+        let over: Vec<ResourceKey> = over.map(|(key, _)| key).collect();
+        for key in over {
+            self.end_resource(now, key, why, out);
+        }
+    }
+
+    /// Tells whether a listening connection is not there any more, so that it did not leave by itself.
+    pub(super) fn is_gone(&self, listener: ListenerKey) -> bool {
+        match listener {
+            ListenerKey::Conn(conn) => !self.sessions.contains_key(conn),
+            ListenerKey::Whep(key) => self.resources.get(key).and_then(Resource::peer).is_none(),
+        }
+    }
+
+    /// Forgets a resource and its URL.
+    pub(super) fn forget_resource(&mut self, key: ResourceKey) {
+        self.deadlines.cancel(Timer::Resource(key));
+        self.resources.remove(key);
+    }
+
+    /// Arms the moment at which a resource must be looked at: its token's end, or the end of the memory of it.
+    pub(super) fn arm_resource(&mut self, now: Instant, key: ResourceKey) {
+        let Some(resource) = self.resources.get(key) else { return };
+        let at = match resource.state {
+            State::Active(_) => self.clock.instant_of(now, resource.claims.exp),
+            State::Ended(until) => Some(until),
+        };
+        match at {
+            Some(at) => self.deadlines.arm(Timer::Resource(key), at),
+            None => self.deadlines.cancel(Timer::Resource(key)),
+        }
+    }
+
+    pub(super) fn on_resource_deadline(&mut self, now: Instant, key: ResourceKey, out: &mut Outbox) {
+        let Some(resource) = self.resources.get(key) else { return };
+        match resource.state {
+            State::Ended(_) => self.forget_resource(key),
+            State::Active(_) if resource.claims.is_live(self.unix_s(now)) => self.arm_resource(now, key),
+            State::Active(_) => self.end_resource(now, key, "token expired", out),
+        }
+    }
+
+    /// Ends the resources of users whose token was revoked, and writes it down.
+    pub(super) fn end_revoked_resources(&mut self, now: Instant, out: &mut Outbox) {
+        for resource in self.resources.values().filter(|resource| resource.peer().is_some()) {
+            if self.verifier.is_revoked(&resource.claims) {
+                let Claims { sub, role, .. } = &resource.claims;
+                let commercial_id = if *role == Role::Commercial { sub.as_str() } else { "" };
+                out.audit(self.audit(now, AuditEvent::AccessRevoked, sub, commercial_id, role.name()));
+            }
+        }
+        self.end_resources(now, |server, claims| server.verifier.is_revoked(claims), "token revoked", out);
+    }
+}
