@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
+use ecoute::config::Limits;
 use ecoute::shell::addresses::PublicAddress;
 use ecoute::shell::logging::{self, FilterError};
 use ecoute::token::{self, ClaimRules, Pointer, Role, RoleMapping};
@@ -61,6 +62,10 @@ pub struct ServeOptions {
     #[arg(long, env = "ECOUTE_TRUSTED_PROXY", value_name = "CIDR", value_delimiter = ',',
         value_parser = parse_network)]
     pub trusted_proxy: Vec<IpNet>,
+    /// WHEP sessions that one user may have at one time
+    #[arg(long, env = "ECOUTE_WHEP_SESSIONS", value_name = "N", default_value_t = Limits::default().of_requester.held_max as u16,
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub whep_sessions: u16,
     /// What to log: a level, and levels of parts (signal, gps, audio, webrtc, http, audit)
     #[arg(long, env = "ECOUTE_LOG", value_name = "FILTER", default_value = "info", value_parser = parse_log)]
     pub log: String,

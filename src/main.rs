@@ -179,6 +179,8 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         Some(_) if options.tls.tls_self_signed => Encryption::Required,
         Some(_) => Encryption::Lasting,
     };
+    let mut limits = Limits::default();
+    limits.of_requester.held_max = options.whep_sessions.into();
     let config = Config {
         advertised,
         token_secret,
@@ -187,7 +189,7 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         trusted_proxies: options.trusted_proxy,
         allowed_origins: options.allow_origin,
         encryption,
-        limits: Limits::default(),
+        limits,
     };
     config.check()?;
     let seed = secret::random()?;
