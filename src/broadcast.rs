@@ -521,7 +521,10 @@ mod tests {
         }
 
         fn go_on_air(&mut self) -> Vec<String> {
-            let source = Source::Page("page".into());
+            self.go_on_air_by(Source::Page("page".into()))
+        }
+
+        fn go_on_air_by(&mut self, source: Source) -> Vec<String> {
             let start = Start { publisher: self.publisher, source, commercial_info: None };
             names(&self.broadcast.go_on_air(self.now, 0, start, &self.limits).1)
         }
@@ -765,6 +768,71 @@ mod tests {
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "no page");
         scene.broadcast.go_off_air(0);
         assert_eq!(scene.broadcast.place(), None);
+    }
+
+    #[test]
+    fn an_encoder_is_heard_by_leave_of_the_page_alone() {
+        let mut scene = Scene::new();
+        scene.go_on_air_by(Source::Encoder);
+        assert_eq!(scene.broadcast.presence(), Presence::OnAir, "no page is missing");
+        assert_eq!(scene.join(), ["pend AckLate"]);
+        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["write entry"]);
+        scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 1);
+        assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
+        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["unsettle", "pend AckLate"]);
+        assert_eq!((scene.broadcast.presence(), scene.broadcast.forwarding().count()), (Presence::OnAir, 0));
+    }
+
+    #[test]
+    fn a_device_is_heard_at_once_and_a_page_that_opens_is_told() {
+        let mut scene = Scene::new();
+        scene.go_on_air_by(Source::Device);
+        assert_eq!(scene.join(), ["write entry"]);
+        assert_eq!(scene.broadcast.forwarding().count(), 0, "not before it is written down");
+        let key = ListenerKey::Conn(scene.admin);
+        assert_eq!(names(&scene.broadcast.entry_written(scene.now, key, 1)), ["start"]);
+        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["announce 1"]);
+        assert_eq!(names(&scene.broadcast.pause(0)), ["unsettle", "pend Paused"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), [] as [&str; 0]);
+        assert_eq!(scene.broadcast.forwarding().count(), 1);
+    }
+
+    #[test]
+    fn an_encoder_that_comes_back_is_as_paused_as_it_was() {
+        let mut scene = Scene::new();
+        scene.broadcast.open_page(0, scene.pages[0], "Léa");
+        for (before, after, want) in [
+            (Source::Encoder, Source::Encoder, Presence::Paused),
+            (Source::Encoder, Source::Device, Presence::Paused),
+            (Source::Encoder, Source::Page("page".into()), Presence::OnAir),
+            (Source::Page("page".into()), Source::Encoder, Presence::OnAir),
+        ] {
+            scene.go_on_air_by(before);
+            scene.broadcast.pause(0);
+            scene.broadcast.go_off_air(0);
+            scene.go_on_air_by(after.clone());
+            assert_eq!(scene.broadcast.presence(), want, "{after:?}");
+            scene.broadcast.resume(scene.now, 0);
+            scene.broadcast.go_off_air(0);
+        }
+    }
+
+    #[test]
+    fn an_encoder_that_never_begins_is_over_sooner() {
+        for (source, seconds) in [(Source::Page("page".into()), 20), (Source::Encoder, 10), (Source::Device, 10)] {
+            let mut scene = Scene::new();
+            scene.go_on_air_by(source.clone());
+            let is_over =
+                |scene: &Scene, ms| scene.broadcast.is_over(scene.now + Duration::from_millis(ms), &scene.limits);
+            assert_eq!(
+                (is_over(&scene, seconds * 1000 - 1), is_over(&scene, seconds * 1000)),
+                (false, true),
+                "{source:?}"
+            );
+            scene.hear();
+            assert_eq!((is_over(&scene, 19_999), is_over(&scene, 20_000)), (false, true), "{source:?}");
+        }
     }
 
     #[test]

@@ -313,7 +313,9 @@ impl Server {
     fn tell_quality(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
         let broadcast = &mut self.broadcasts[key];
         let page = broadcast.page();
-        let rtt = page.and_then(|page| self.conns.get(page)).and_then(|client| client.rtt());
+        // An encoder may be anywhere.
+        let near = page.filter(|_| broadcast.is_on_air_by_page());
+        let rtt = near.and_then(|page| self.conns.get(page)).and_then(|client| client.rtt());
         let Some(quality) = broadcast.take_quality(now, rtt, &self.config.limits) else { return };
         let text = ServerMessage::StreamQuality { commercial_id: broadcast.id(), quality }.to_json();
         let conns: Vec<ConnKey> = broadcast.hearing_conns().chain(page).collect();

@@ -55,6 +55,7 @@ pub(super) fn target(path: &str) -> Option<Target<'_>> {
     };
     match rest.split_once('/') {
         Some((_, name)) => Some(Target::Session(kind, name)),
+        None if rest.is_empty() => None,
         None => Some(Target::Endpoint(kind, percent_decode_str(rest).decode_utf8().ok()?)),
     }
 }
