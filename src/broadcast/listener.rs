@@ -19,6 +19,8 @@ pub struct Listener {
     pub admin_id: String,
     pub admin_name: String,
     pub reason: String,
+    /// Whether what is heard, or was last, is nobody's microphone.
+    pub hears_device: bool,
     pub(super) phase: Phase,
 }
 
@@ -84,6 +86,7 @@ impl Broadcast {
             admin_id: wish.admin_id,
             admin_name: wish.admin_name,
             reason: wish.reason,
+            hears_device: false,
             phase: Phase::Waiting,
         });
         self.settle(wish.key)
@@ -96,6 +99,7 @@ impl Broadcast {
         let Some(listener) = listener.filter(|listener| listener.phase == Phase::AwaitingEntry) else {
             return Vec::new();
         };
+        listener.hears_device = is_device;
         if is_device {
             listener.phase = Phase::Forwarding { notice_id };
             let start = Change::Start { listener: listener.clone(), is_new: true };

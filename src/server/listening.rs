@@ -10,7 +10,7 @@ use log::debug;
 use super::{Seat, Server, Timer};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
-use crate::outbox::{AuditEvent, Outbox};
+use crate::outbox::{AuditEntry, AuditEvent, Outbox};
 use crate::peer::Gone;
 use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage, StopCause};
 
@@ -105,7 +105,8 @@ impl Server {
             Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
             Change::Unsettle { listener } => {
                 let event = AuditEvent::ListenStopped;
-                out.audit(self.audit(now, event, &listener.admin_id, commercial_id, "interrupted"));
+                let entry = self.audit(now, event, &listener.admin_id, commercial_id, "interrupted");
+                out.audit(AuditEntry { is_device: listener.hears_device, ..entry });
             }
             Change::Stop { listener, was_heard, cause } => {
                 let is_gone = self.is_gone(listener.key);
@@ -116,7 +117,8 @@ impl Server {
                     Some(StopCause::ConnectionLost) => "connection lost",
                 };
                 let event = if was_heard { AuditEvent::ListenStopped } else { AuditEvent::ListenWithdrawn };
-                out.audit(self.audit(now, event, &listener.admin_id, commercial_id, detail));
+                let entry = self.audit(now, event, &listener.admin_id, commercial_id, detail);
+                out.audit(AuditEntry { is_device: listener.hears_device, ..entry });
                 let listeners_count = broadcast.listeners_count();
                 let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
                 let Some(conn) = listener.key.conn() else { return Vec::new() };
