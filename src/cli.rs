@@ -12,6 +12,7 @@ use ecoute::config::Limits;
 use ecoute::shell::addresses::PublicAddress;
 use ecoute::shell::logging::{self, FilterError};
 use ecoute::token::{self, ClaimRules, Pointer, Role, RoleMapping};
+use ecoute::wire::ice_server::IceServer;
 use ipnet::IpNet;
 
 use crate::doctor::Place;
@@ -72,6 +73,8 @@ pub struct ServeOptions {
     #[command(flatten)]
     pub tls: TlsOptions,
     #[command(flatten)]
+    pub ice: IceOptions,
+    #[command(flatten)]
     pub issuer: IssuerOptions,
     #[command(flatten)]
     pub secret: SecretOptions,
@@ -100,6 +103,17 @@ pub struct TlsOptions {
     /// Address for TCP that sends browsers to HTTPS, and shows certificate authorities what is in webroot in the data directory
     #[arg(long, env = "ECOUTE_HTTP_REDIRECT", value_name = "IP:PORT", value_parser = parse_listen)]
     pub http_redirect: Option<SocketAddr>,
+}
+
+/// STUN and TURN servers of others.
+#[derive(Args)]
+pub struct IceOptions {
+    /// STUN or TURN server (stun:HOST, turn:HOST:PORT) for clients, where a network lets nothing else through; may be repeated
+    #[arg(long, env = "ECOUTE_ICE_SERVER", value_name = "URL", value_delimiter = ',')]
+    pub ice_server: Vec<IceServer>,
+    /// File with the user name for the TURN servers, and below it the password; a new one is noticed
+    #[arg(long, env = "ECOUTE_ICE_CREDENTIALS", value_name = "FILE", requires = "ice_server")]
+    pub ice_credentials: Option<PathBuf>,
 }
 
 /// Tokens of an identity provider, beside the own.

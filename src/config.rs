@@ -34,12 +34,16 @@ use ipnet::IpNet;
 use crate::quota::Allowance;
 use crate::rate::Rate;
 use crate::token::{Issuer, Revoked};
+use crate::wire::ice_server::IceServer;
 
 /// How many addresses may be advertised as ICE candidates.
 pub const ADVERTISED_MAX: usize = 8;
 
 /// How many addresses the server may listen on.
 pub const LISTENS_MAX: usize = 8;
+
+/// How many STUN and TURN servers clients may be told of; browsers ask all of them at every connection.
+pub const ICE_SERVERS_MAX: usize = 8;
 
 /// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -60,6 +64,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Origins besides the server's own that may open a WebSocket, as browsers write them: `https://app.example`.
     pub allowed_origins: Vec<String>,
+    /// STUN and TURN servers of others that clients are told of; the credentials in them may be replaced later.
+    pub ice_servers: Vec<IceServer>,
     pub encryption: Encryption,
     pub limits: Limits,
 }
@@ -278,6 +284,8 @@ pub enum ConfigError {
     TooManyAdvertised { given: usize },
     #[error("{address} can't be advertised: it names no single host or no port")]
     NotAdvertisable { address: SocketAddr },
+    #[error("{given} STUN and TURN servers, more than {ICE_SERVERS_MAX}: give fewer --ice-server")]
+    TooManyIceServers { given: usize },
     #[error("the token secret has {given} bytes, fewer than {SECRET_BYTES_MIN}: make a longer one")]
     SecretTooShort { given: usize },
 }
@@ -299,6 +307,9 @@ impl Config {
             if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
                 return Err(ConfigError::NotAdvertisable { address });
             }
+        }
+        if self.ice_servers.len() > ICE_SERVERS_MAX {
+            return Err(ConfigError::TooManyIceServers { given: self.ice_servers.len() });
         }
         if self.token_secret.len() < SECRET_BYTES_MIN {
             return Err(ConfigError::SecretTooShort { given: self.token_secret.len() });
@@ -370,6 +381,7 @@ mod tests {
                 revoked: Revoked::default(),
                 trusted_proxies: vec![],
                 allowed_origins: vec![],
+                ice_servers: vec![],
                 encryption: Encryption::Optional,
                 limits: Limits::default(),
             };

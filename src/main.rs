@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use clap::error::ErrorKind;
 use cli::{
-    Command, CommandLine, DoctorOptions, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions, TlsOptions,
-    TokenOptions,
+    Command, CommandLine, DoctorOptions, IceOptions, IssuerOptions, LinkOptions, RevokeOptions, ServeOptions,
+    TlsOptions, TokenOptions,
 };
 use doctor::Report;
 use ecoute::config::{Config, ConfigError, Encryption, Limits};
@@ -36,6 +36,7 @@ use ecoute::token::{
     self, Claims, Issuer, KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked, RevokedError,
     Role, Scope,
 };
+use ecoute::wire::ice_server::{CREDENTIALS_BYTES_MAX, Credentials, CredentialsError, IceServer};
 
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -75,6 +76,12 @@ enum ProgramError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     SelfSigned(#[from] SelfSignedError),
+    #[error("{0}; name the file with the TURN servers' user name and password with --ice-credentials")]
+    IceCredentialsUnreadable(FileError),
+    #[error("the credentials in {} can't be used: {error}", path.display())]
+    IceCredentials { path: PathBuf, error: CredentialsError },
+    #[error("{url} lets nobody in without credentials: name a file with --ice-credentials")]
+    IceCredentialsMissing { url: String },
     #[error("{0}: it holds the revoked users, and without it they would be let in again")]
     RevokedUnreadable(FileError),
     #[error(transparent)]
@@ -126,6 +133,9 @@ fn main() -> ExitCode {
         | ProgramError::PemUnreadable(_)
         | ProgramError::Tls(_)
         | ProgramError::SelfSigned(_)
+        | ProgramError::IceCredentialsUnreadable(_)
+        | ProgramError::IceCredentials { .. }
+        | ProgramError::IceCredentialsMissing { .. }
         | ProgramError::RevokedUnreadable(_)
         | ProgramError::Revoked(_)
         | ProgramError::NotRevoked(_)
@@ -167,6 +177,7 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let mut watched = Vec::new();
     let issuer = load_issuer(options.issuer, &mut watched)?;
     let revoked = load_revoked(data, &mut watched)?;
+    let ice_servers = load_ice_servers(options.ice, &mut watched)?;
     let sockets = shell::bind(&options.listen)?;
     let bound = sockets.addresses();
     let advertised = advertised_for(&options.public_address, &bound)?;
@@ -188,6 +199,7 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         revoked,
         trusted_proxies: options.trusted_proxy,
         allowed_origins: options.allow_origin,
+        ice_servers,
         encryption,
         limits,
     };
@@ -263,6 +275,25 @@ fn open_redirect(
     let listener = shell::bind_redirect(listen)?;
     log::info!("plain HTTP is sent to HTTPS: address={}", listener.local_addr().unwrap_or(listen));
     Ok(Some((listener, RedirectTo { base, port, webroot })))
+}
+
+/// Returns the STUN and TURN servers of others, with the credentials for those that ask.
+fn load_ice_servers(
+    options: IceOptions,
+    watched: &mut Vec<(Purpose, WatchedFile)>,
+) -> Result<Vec<IceServer>, ProgramError> {
+    let mut servers = options.ice_server;
+    if let Some(path) = options.ice_credentials {
+        let (file, contents) =
+            WatchedFile::open(&path, CREDENTIALS_BYTES_MAX).map_err(ProgramError::IceCredentialsUnreadable)?;
+        let credentials =
+            Credentials::parse(&contents).map_err(|error| ProgramError::IceCredentials { path, error })?;
+        watched.push((Purpose::IceCredentials, file));
+        servers.iter_mut().for_each(|server| server.set_credentials(&credentials));
+    } else if let Some(server) = servers.iter().find(|server| server.needs_credentials()) {
+        return Err(ProgramError::IceCredentialsMissing { url: server.url().to_owned() });
+    }
+    Ok(servers)
 }
 
 /// Reads the list of revoked users; until somebody is revoked there is none.

@@ -41,6 +41,7 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
         revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec!["https://app.example".into()],
+        ice_servers: vec![],
         encryption,
         limits,
     };

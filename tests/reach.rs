@@ -1,4 +1,4 @@
-//! How people get to the real program: several addresses, the way from HTTP to HTTPS, links.
+//! How people get to the real program: several addresses, the way from HTTP to HTTPS, links, servers of others that help.
 //!
 //! Invariant: every wait is bounded.
 #![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
@@ -11,8 +11,10 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use rustls::ProtocolVersion;
-use support::client::{connect, get, request};
+use serde_json::{Value, json};
+use support::client::{connect, get, register, request};
 use support::tls::{Certificate, get_tls};
 use support::{Ecoute, program, run};
 use tempfile::TempDir;
@@ -157,4 +159,64 @@ fn links_are_drawn_and_warn_of_plain_http() {
         .args(["link", "--role", "admin", "--id", "paul", "--data"])
         .arg(ecoute.data.path()));
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("https://ecoute.example/admin#t="), "{output:?}");
+}
+
+/// What a supervisor who registers now is told of STUN and TURN servers.
+fn ice_servers(ecoute: &Ecoute) -> Value {
+    let (_websocket, mut answer) = register(ecoute.address, &ecoute.token("admin", "paul", "Paul D."));
+    answer["data"]["ice_servers"].take()
+}
+
+#[test]
+fn clients_are_told_of_stun_and_turn_servers() {
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("turn");
+    fs::write(&file, "paul\nfirst \"secret\"\n").unwrap();
+    let (stun, turn) = ("stun:stun.example", "turn:turn.example:3478?transport=udp");
+    let servers = format!("{stun},{turn}");
+    let arguments = ["--ice-server", &servers, "--ice-credentials", file.to_str().unwrap(), "--log=debug"];
+    let mut ecoute = Ecoute::start_with(data, &arguments);
+    let told = |credential: &str| json!([{ "urls": stun }, { "urls": turn, "username": "paul", "credential": credential }]);
+    assert_eq!(ice_servers(&ecoute), told("first \"secret\""));
+
+    fs::write(&file, "paul\nsecond secret\n").unwrap();
+    ecoute.wait_for_line("credentials of the TURN servers replaced");
+    assert_eq!(ice_servers(&ecoute), told("second secret"));
+    fs::write(&file, "third secret\n").unwrap();
+    ecoute.wait_for_line("not two lines but 1");
+    assert_eq!(ice_servers(&ecoute), told("second secret"), "what was good stays");
+    ecoute.signal(Signal::SIGTERM);
+    let (log, _) = ecoute.output();
+    assert!(!log.iter().any(|line| line.contains("secret\"") || line.contains("second") || line.contains("third")));
+}
+
+#[test]
+fn stun_and_turn_servers_that_can_not_be_used() {
+    let data = TempDir::new().unwrap();
+    let file = |name: &str, contents: &str| {
+        let path = data.path().join(name);
+        fs::write(&path, contents).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (good, one_line) = (file("good", "paul\nsecret\n"), file("one", "paul secret\n"));
+    let nine = ["stun:a"; 9].join(",");
+    let cases: &[(&str, &[&str], &str)] = &[
+        ("a web address", &["--ice-server=https://stun.example"], "write it as stun:"),
+        ("nothing", &["--ice-server="], "write it as stun:"),
+        ("two in one", &["--ice-server=stun:a stun:b"], "no host name"),
+        ("no credentials", &["--ice-server=stun:a,turn:b"], "turn:b lets nobody in"),
+        ("no file", &["--ice-server=turn:a", "--ice-credentials=missing"], "can't read missing"),
+        ("one line", &["--ice-server=turn:a", "--ice-credentials", &one_line], "not two lines but 1"),
+        ("nine", &["--ice-server", &nine], "9 STUN and TURN servers, more than 8"),
+    ];
+    for (name, arguments, part) in cases {
+        let output = run(program().args(["--listen=127.0.0.1:0"]).env("ECOUTE_DATA", data.path()).args(*arguments));
+        let error = String::from_utf8_lossy(&output.stderr);
+        let line = error.lines().last().unwrap_or_default();
+        assert_eq!(output.status.code(), Some(2), "{name}: {error}");
+        assert!(line.starts_with("ecoute: ") && line.contains(part), "{name}: {error}");
+        assert!(!error.contains("secret"), "{name}: {error}");
+    }
+    let output = run(program().args(["--listen=127.0.0.1:0", "--ice-credentials", &good]));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--ice-server"), "credentials for nobody: {output:?}");
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 /// What each module may name of ours, from the outermost to the innermost. What all may name stands in `COMMON`.
 const KNOWS: &[(&str, &[&str])] = &[
-    ("main", &["cli", "doctor", "link", "shell", "token"]),
+    ("main", &["cli", "doctor", "link", "shell", "token", "wire"]),
     ("link", &["token"]),
-    ("cli", &["doctor", "shell", "token"]),
+    ("cli", &["doctor", "shell", "token", "wire"]),
     ("doctor", &["shell", "token", "wire"]),
     ("shell", &["server", "wire"]),
     ("server", &["arrivals", "broadcast", "conn", "demux", "egress", "peer", "quota", "token", "web", "wire"]),
@@ -23,7 +23,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("wire", &[]),
     ("outbox", &[]),
-    ("config", &["quota", "token"]),
+    ("config", &["quota", "token", "wire"]),
     ("deadlines", &[]),
     ("stats", &[]),
     ("keys", &[]),

@@ -194,7 +194,7 @@ impl Server {
             role: claims.role.name(),
             name: claims.shown_name(),
             server_version: env!("CARGO_PKG_VERSION"),
-            ice_servers: [],
+            ice_servers: &self.config.ice_servers,
         }
         .to_json();
         self.tell(conn, &text, out);

@@ -1,4 +1,4 @@
-//! Takes new public keys and new revocations while the server runs.
+//! Takes new public keys, revocations and credentials of TURN servers while the server runs.
 //!
 //! Invariant: once a list of revoked users is taken, no conn and no broadcast is left whose token it refuses.
 
@@ -10,6 +10,7 @@ use super::{CloseCode, Server};
 use crate::keys::{BroadcastKey, ConnKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::token::{PublicKeys, Revoked, Role};
+use crate::wire::ice_server::Credentials;
 use crate::wire::signaling::{Complaint, ErrorCode, ServerMessage};
 
 impl Server {
@@ -22,6 +23,20 @@ impl Server {
                 self.verifier.set_keys(keys);
             }
             Err(error) => error!(target: "signal", "the new public keys are refused, the old ones stay: {error}"),
+        }
+    }
+
+    /// Takes the new contents of the file with the TURN servers' credentials; what can't be read leaves the old ones. A
+    /// client is told of them when it registers or posts an offer.
+    pub fn handle_ice_credentials(&mut self, contents: &[u8]) {
+        match Credentials::parse(contents) {
+            Ok(credentials) => {
+                info!(target: "signal", "credentials of the TURN servers replaced");
+                self.config.ice_servers.iter_mut().for_each(|server| server.set_credentials(&credentials));
+            }
+            Err(error) => {
+                error!(target: "signal", "the new credentials for TURN are refused, the old ones stay: {error}");
+            }
         }
     }
 

@@ -53,6 +53,8 @@ pub enum Purpose {
     Certificate,
     /// Its private key.
     CertificateKey,
+    /// The user name and the password of TURN servers.
+    IceCredentials,
 }
 
 /// All files that are watched.
@@ -154,7 +156,7 @@ impl Watch {
         for (purpose, file) in &mut self.files {
             match purpose {
                 Purpose::Certificate | Purpose::CertificateKey => file.seen = None,
-                Purpose::PublicKeys | Purpose::Revoked => {}
+                Purpose::PublicKeys | Purpose::Revoked | Purpose::IceCredentials => {}
             }
         }
     }

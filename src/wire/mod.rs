@@ -6,6 +6,7 @@ pub mod classify;
 pub mod forwarded;
 pub mod frame;
 pub mod http;
+pub mod ice_server;
 pub mod opus;
 pub mod rtp;
 pub mod sdp;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
+use super::ice_server::IceServer;
 use super::text::is_presentable;
 
 /// Silence, in dBov (RFC 6464 §3).
@@ -204,7 +205,7 @@ pub enum ServerMessage<'a> {
         role: &'static str,
         name: &'a str,
         server_version: &'static str,
-        ice_servers: [(); 0],
+        ice_servers: &'a [IceServer],
     },
     AvailableStreams(Vec<Commercial<'a>>),
     CommercialUpdated(Commercial<'a>),

@@ -701,6 +701,7 @@ fn config(limits: &Limits) -> Config {
         revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec![],
+        ice_servers: vec![],
         encryption: Encryption::Optional,
         limits: limits.clone(),
     }
