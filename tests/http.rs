@@ -41,7 +41,7 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
         revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec!["https://app.example".into()],
-        ice_servers: vec![],
+        ice_servers: vec!["stun:stun.example".parse().unwrap()],
         encryption,
         limits,
     };
@@ -123,6 +123,66 @@ fn each_request_has_its_answer() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
         assert!(answer.contains(part), "{name}: {answer}");
     }
+}
+
+/// An offer of one encoder, which would connect nowhere.
+const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n\
+    a=sendonly\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\na=setup:actpass\r\na=fingerprint:sha-256 \
+    00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF\r\n";
+
+#[test]
+fn programs_and_pages_of_allowed_origins_stream_over_whip() {
+    let (mut server, now) = server();
+    let token = token(Role::Commercial, |claims| claims.sub = "lea".into());
+    let mut ask = |method: &str, path: &str, origin: &str, more: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+        );
+        exchange(&mut server, now, &request).0
+    };
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let post = format!("{bearer}Content-Type: application/sdp; charset=utf-8\r\n");
+
+    let preflight =
+        ask("OPTIONS", "/whip/lea", "https://app.example", "Access-Control-Request-Method: POST\r\n", "");
+    for part in [
+        "HTTP/1.1 200 OK\r\n",
+        "\r\nAccept-Post: application/sdp\r\n",
+        "\r\nAccess-Control-Allow-Origin: https://app.example\r\n",
+        "\r\nAccess-Control-Allow-Methods: POST, OPTIONS\r\n",
+        "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, If-Match\r\n",
+    ] {
+        assert!(preflight.contains(part), "{part}: {preflight}");
+    }
+    let foreign = ask("OPTIONS", "/whip/lea", "https://evil.example", "", "");
+    assert!(!foreign.contains("Access-Control-Allow-Origin"), "{foreign}");
+
+    let created = ask("POST", "/whip/lea", "https://app.example", &post, OFFER);
+    for part in [
+        "HTTP/1.1 201 Created\r\n",
+        "\r\nContent-Type: application/sdp\r\n",
+        "\r\nLink: <stun:stun.example>; rel=\"ice-server\"\r\n",
+        "\r\nAccess-Control-Allow-Origin: https://app.example\r\n",
+        "\r\nAccess-Control-Expose-Headers: Location, ETag, Link\r\n",
+    ] {
+        assert!(created.contains(part), "{part}: {created}");
+    }
+    let location = created.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+    let secret = location.strip_prefix("/whip/lea/").unwrap();
+    assert!(secret.len() >= 32 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()), "{secret}");
+
+    let refused = ask("PATCH", location, "https://app.example", &post, "a=ice-ufrag:x\r\n");
+    assert!(
+        refused.starts_with("HTTP/1.1 415") && refused.contains("application/trickle-ice-sdpfrag"),
+        "{refused}"
+    );
+    assert!(refused.contains("\r\nContent-Type: application/problem+json\r\n"), "{refused}");
+    let methods = ask("OPTIONS", location, "https://app.example", "", "");
+    assert!(methods.contains("\r\nAccess-Control-Allow-Methods: PATCH, DELETE, OPTIONS\r\n"), "{methods}");
+    assert!(ask("DELETE", location, "https://app.example", &bearer, "").starts_with("HTTP/1.1 200 "));
+    assert!(ask("DELETE", location, "https://app.example", &bearer, "").starts_with("HTTP/1.1 404 "));
 }
 
 #[test]

@@ -176,7 +176,11 @@ impl Server {
         let location = format!("{}/{}", request.path, self.name_of_resource(created.resource));
         let etag = self.etag(created.peer);
         let response = Response::new(Status::Created).body(SDP, created.answer.as_bytes());
-        self.respond(now, conn, request, response.header("Location", &location).header("ETag", &etag));
+        let mut response = response.header("Location", &location).header("ETag", &etag);
+        for server in &self.config.ice_servers {
+            response = response.header("Link", &server.to_link());
+        }
+        self.respond(now, conn, request, response);
         Ok(())
     }
 
