@@ -174,13 +174,15 @@ export class CommercialList {
     const parts = {
       mark: element("span"),
       state: element("span"),
-      name: cell("p", "name"),
+      nameWords: element("span"),
+      device: element("span", { className: "tag", hidden: true }),
       bars: Array.from({ length: BARS }, () => element("i")),
       time: cell("time", "elapsed"),
       listeners: element("span"),
       age: element("span"),
     };
-    parts.name.setAttribute("role", "rowheader");
+    const shownName = cell("p", "name", parts.device, parts.nameWords);
+    shownName.setAttribute("role", "rowheader");
     const casque = element("ecoute-casque", { className: "listen", client: this.#client, commercial: id, tabIndex: -1 });
     const place = element("button", { type: "button", className: "link", tabIndex: -1 }, icon("pin"), parts.age);
     place.setAttribute("aria-haspopup", "dialog");
@@ -189,7 +191,7 @@ export class CommercialList {
     const audience = cell("p", "audience", icon("headphones"), parts.listeners);
     const row = element("div", { className: "person", tabIndex: -1 },
       cell("p", "mark", parts.mark, parts.state),
-      parts.name,
+      shownName,
       level,
       parts.time,
       audience,
@@ -213,7 +215,7 @@ function cell(tag, className, ...children) {
 
 /** @param {Entry} entry @param {"pending"|"started"|undefined} listening */
 function drawRow({ commercial, row, parts, position }, listening, now) {
-  const { state, name, commercial_id, since, interrupted_by } = commercial;
+  const { state, name, commercial_id, since, interrupted_by, source } = commercial;
   row.dataset.state = state;
   if (listening) row.dataset.listening = listening;
   else delete row.dataset.listening;
@@ -221,7 +223,9 @@ function drawRow({ commercial, row, parts, position }, listening, now) {
   setIcon(parts.mark, STATE_ICONS[state] ?? "ring");
   const words = [`state_${state}_${interrupted_by}`, `state_${state}`].find(hasWords);
   setText(parts.state, words ? t(words) : state);
-  setText(parts.name, name || commercial_id);
+  setText(parts.nameWords, name || commercial_id);
+  parts.device.hidden = source !== "device";
+  setText(parts.device, parts.device.hidden ? "" : t("device"));
   setText(parts.time, timeWords(commercial, now));
   parts.time.title = since ? new Date(since).toLocaleString(language()) : "";
 

@@ -81,13 +81,14 @@ export class CommercialOptions {
     byId("device-try").hidden = !isOff;
     byId("hearing").firstElementChild.hidden = isOff;
     this.#drawTrial();
-    if (this.#client.streamingState === "live") keepOnAir({ id: this.#client.user.id, at: Date.now() });
+    const isOwn = this.#client.microphone !== null;
+    if (isOwn && this.#client.streamingState === "live") keepOnAir({ id: this.#client.user.id, at: Date.now() });
     byId("go-on").hidden = !this.#mayGoOn();
   }
 
   #onStreaming({ state }) {
     // Phones open a microphone only once.
-    if (state === "asking") this.#trial.stop();
+    if (state !== "off") this.#trial.stop();
     if (state === "off" && !this.#isLeaving) keepOnAir(null);
     if (state === "live") this.#listDevices();
     // On air there is room for what matters then; off air the choice stands open.
@@ -97,7 +98,9 @@ export class CommercialOptions {
 
   #vibrate(id) {
     const isRecent = Date.now() - (this.#vibratedAt.get(id) ?? -Infinity) < VIBRATION_EVERY_MS;
-    if (byId("discreet").checked || isRecent || !navigator.vibrate) return;
+    // Browsers refuse it on a page that nobody has touched, which an encoder's may be.
+    const isTouched = navigator.userActivation?.hasBeenActive ?? true;
+    if (byId("discreet").checked || isRecent || !navigator.vibrate || !isTouched) return;
     this.#vibratedAt.set(id, Date.now());
     navigator.vibrate(VIBRATION_MS);
   }

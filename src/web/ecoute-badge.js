@@ -62,7 +62,8 @@ export class Badge {
   #text(state) {
     const code = language(document.documentElement);
     if (state === "paused") return t("paused", {}, code);
-    if (state === "interrupted") return t(`interrupted_${this.#shared.client.streaming.interrupted}`, {}, code);
+    const { interrupted, source } = this.#shared.client.streaming;
+    if (state === "interrupted") return t(source ? "interrupted_source" : `interrupted_${interrupted}`, {}, code);
     if (state === "starting") return t("starting", {}, code);
     const names = this.#shared.client.listeners.map((hearer) => hearer.admin.name);
     if (names.length === 0) return t("badge_alone", {}, code);

@@ -40,6 +40,7 @@ export const EVENTS = Object.freeze([
  * @property {"offline"|"online"|"on_air"|"paused"|"interrupted"} state later servers know more states
  * @property {"call"|"locked"|"network"|null} interrupted_by why, where the state is `interrupted`
  * @property {boolean} is_streaming
+ * @property {"encoder"|"device"} [source] what streams, where it is no page
  * @property {number} listeners_count
  * @property {{id: string, name: string}[]} listeners
  * @property {number|null} since on air since
@@ -69,7 +70,7 @@ export const EVENTS = Object.freeze([
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |
  * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
- * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null |
+ * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null; `source`: `encoder` or `device` where that is on air under this id and not this page, otherwise null |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, title included, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
  * | `listener_left` | `notice_id`, `admin`, `reason`, `listeners_count` |
@@ -200,7 +201,7 @@ export class EcouteClient extends EventTarget {
     await this.#publisher.use(given({ deviceId, noiseSuppression }));
   }
 
-  /** Goes off air at once and releases the microphone, connected or not. */
+  /** Goes off air at once and releases the microphone, connected or not; an encoder, where connected. */
   stopStreaming() { this.#publisher.stop(); }
 
   /** Pauses the own broadcast: nothing is transmitted, and whoever listened waits. */
@@ -269,9 +270,9 @@ export class EcouteClient extends EventTarget {
     });
   }
 
-  /** Stops everything and closes the connection. */
+  /** Stops everything of this page's and closes the connection. What an encoder streams goes on. */
   close() {
-    this.stopStreaming();
+    this.#publisher.leave();
     this.#listener.close();
     this.#connection.close();
   }
@@ -288,7 +289,7 @@ export class EcouteClient extends EventTarget {
     }
     // Another page is in use now, or the access has ended: neither microphone nor wish may come back by itself.
     if (detail.state === "already_open" || detail.state === "expired") {
-      this.stopStreaming();
+      this.#publisher.leave();
       this.stop();
     }
     this.#dispatch("connection", detail);
@@ -324,7 +325,7 @@ export class EcouteClient extends EventTarget {
     this.#user = user;
     // What one person began, another one must not go on with because they have logged in meanwhile.
     if (isAnother) {
-      this.stopStreaming();
+      this.#publisher.leave();
       this.stop();
     }
     this.#iceServers = ice_servers ?? [];
@@ -343,7 +344,7 @@ export class EcouteClient extends EventTarget {
 
   #onCommercial(commercial) {
     this.#commercials.set(commercial.commercial_id, commercial);
-    if (this.#user.role === "commercial") this.#publisher.handleOwnState(commercial.state);
+    if (this.#user.role === "commercial") this.#publisher.handleOwnState(commercial);
     this.#dispatch("commercial", { commercial });
   }
 

@@ -31,7 +31,7 @@ export class EcouteMicro extends EcouteElement {
     super(MICRO);
     const parts = this.#parts;
     this.shadowRoot.append(parts.micro);
-    parts.start.addEventListener("click", () => this.#start());
+    for (const button of [parts.start, parts.useHere]) button.addEventListener("click", () => this.#start());
     parts.stop.addEventListener("click", () => this.client.stopStreaming());
     parts.pause.addEventListener("click", () => {
       const { client } = this;
@@ -114,13 +114,17 @@ export class EcouteMicro extends EcouteElement {
     parts.start.hidden = isWanted || isElsewhere || state === "expired";
     parts.start.disabled = client.connectionState !== "registered";
     setText(parts.start.lastElementChild, this.words("start"));
-    parts.stop.hidden = !isWanted;
+    // An encoder is stopped by the server, where that is reached.
+    const isBeyondReach = streaming.source !== null && client.connectionState !== "registered";
+    parts.useHere.hidden = streaming.source === null || isBeyondReach;
+    setText(parts.useHere.lastElementChild, this.words("use_here"));
+    parts.stop.hidden = !isWanted || isBeyondReach;
     setText(parts.stop.lastElementChild, this.words("stop"));
-    parts.pause.hidden = !["live", "reconnecting"].includes(streaming.state) && !streaming.paused;
+    parts.pause.hidden = !["live", "reconnecting"].includes(streaming.state) && !streaming.paused || isBeyondReach;
     setIcon(parts.pause.firstElementChild, streaming.paused ? "mic" : "pause");
     setText(parts.pause.lastElementChild, this.words(streaming.paused ? "resume_streaming" : "pause"));
     parts.keepOpen.hidden = !isWanted;
-    setText(parts.keepOpen, this.words("keep_open"));
+    setText(parts.keepOpen, this.words(streaming.source ? `keep_open_${streaming.source}` : "keep_open"));
     this.#drawQuality(isLive);
 
     parts.state.parentElement.hidden = isElsewhere;
@@ -136,6 +140,7 @@ export class EcouteMicro extends EcouteElement {
 
   async #start() {
     const { client, shared } = this; // While the browser asks, a route may take the element away.
+    shared.help = null;
     try {
       await client.startStreaming();
     } catch (error) {
@@ -152,6 +157,9 @@ export class EcouteMicro extends EcouteElement {
     const { streaming, listeners, connection } = this.client;
     if (state === "expired") return [this.words("session_over_title"), this.words("session_over")];
     if (state === "paused") return [this.words("paused"), this.#pausedDetail()];
+    if (state === "interrupted" && streaming.source) {
+      return [this.words("interrupted_source"), this.words("interrupted_source_detail")];
+    }
     if (state === "interrupted") return [this.words(`interrupted_${streaming.interrupted}`), this.words("interrupted_detail")];
     if (listeners.length === 1) return [this.words("on_air_heard", { names: listeners[0].admin.name }), ""];
     if (listeners.length > 1) return [this.words("on_air_heard_many", { names: this.#shortNames() }), ""];
@@ -255,6 +263,7 @@ function makeParts() {
     help: element("section", { id: "help", className: "help", role: "alert", hidden: true }),
     start: element("button", { id: "start", type: "button", className: "start" },
       element("span", { className: "disc" }, icon("mic")), element("span")),
+    useHere: element("button", { id: "use-here", type: "button", className: "wide" }, icon("mic"), element("span")),
     pause: element("button", { id: "pause", type: "button", className: "pause wide" }, element("span"), element("span")),
     stop: element("button", { id: "stop", type: "button", className: "stop wide" }, icon("stop"), element("span")),
     quality: element("p", { id: "quality", className: "detail" }),
@@ -268,7 +277,7 @@ function makeParts() {
   parts.micro = element("section", { className: "micro", hidden: true },
     parts.status, parts.elsewhere, parts.heard,
     element("div", { className: "words" }, parts.state, parts.stateDetail),
-    parts.meter, parts.help, parts.start, parts.pause, parts.stop, parts.quality, parts.keepOpen, parts.announce);
+    parts.meter, parts.help, parts.start, parts.pause, parts.stop, parts.useHere, parts.quality, parts.keepOpen, parts.announce);
   return parts;
 }
 

@@ -111,7 +111,8 @@ export class Panel {
     const isTold = isStarted || cause === "ack";
     const me = this.#client.user?.name || this.#client.user?.id || "";
     const words = { name, me, reason: reasonWords(reason, this.#language) };
-    setText(parts.sees, this.#words(isTold ? "sees" : "will_see", words));
+    const isDevice = this.#client.commercial(id)?.source === "device";
+    setText(parts.sees, this.#words(isDevice ? "device_sees" : isTold ? "sees" : "will_see", words));
   }
 
   #startedWords(name) {

@@ -1,5 +1,6 @@
 /**
- * The broadcasting half: one microphone, sent to the server while it is wanted.
+ * The broadcasting half: one microphone, sent to the server while it is wanted; or what an encoder of the same person
+ * sends, which is shown, paused and stopped from here all the same.
  *
  * A broadcast that was interrupted, by the network or because the system took the microphone, goes on by itself for
  * five minutes. Its one invariant: `paused` changes by its user's word alone, and while it is set, or nobody is there to
@@ -32,6 +33,8 @@ export class Publisher {
   #lostTimer = 0;
   #stopsOwed = 0;
   #watch;
+  /** What is on air from elsewhere, as the `detail` of the `streaming` event; null while nothing is. */
+  #encoder = null;
 
   constructor({ send, canSend, ask, iceServers, dispatch }) {
     this.#send = send;
@@ -67,12 +70,17 @@ export class Publisher {
     });
   }
 
-  get state() { return this.#state; }
+  get state() { return this.detail.state; }
   get stream() { return this.#microphone.stream; }
-  get isPaused() { return this.#isPaused; }
+  get isPaused() { return this.detail.paused; }
 
-  /** The `detail` of the `streaming` event. */
+  /** The `detail` of the `streaming` event. An encoder is heard until the server has taken our microphone in its place. */
   get detail() {
+    const { state, since, paused, interrupted } = this.#encoder ?? this.#own;
+    return { state, since, paused, interrupted, source: this.#encoder?.source ?? null };
+  }
+
+  get #own() {
     const interrupted = this.#microphone.cause ?? (this.#state === "reconnecting" ? "network" : null);
     return { state: this.#state, since: this.#since, paused: this.#isPaused, interrupted };
   }
@@ -99,20 +107,42 @@ export class Publisher {
     if (this.stream && Object.keys(options).length > 0) await this.#microphone.open();
   }
 
+  /** Goes off air, whatever streams. */
   stop() {
+    if (this.#encoder !== null) this.#sendStop();
+    this.#stopOwn();
+  }
+
+  /** Lets go of the microphone. What an encoder sends goes on, and is no longer ours to show. */
+  leave() {
+    this.#stopOwn();
+    this.#showEncoder(null);
+  }
+
+  #stopOwn() {
     if (this.#state === "off") return;
+    // What was never offered is not on air; what is may be an encoder's.
+    if (this.#state !== "asking") this.#sendStop();
+    this.#release();
+  }
+
+  #sendStop() {
+    if (this.#send("stop_streaming", {})) this.#stopsOwed += 1;
+  }
+
+  #release() {
     this.#microphone.close();
     this.#since = null;
     this.#isPaused = false;
     this.#isTold = false;
     this.#awaitsOwnState = false;
-    if (this.#send("stop_streaming", {})) this.#stopsOwed += 1;
     this.#become("off");
     this.#link.close();
   }
 
   /** Pausing is the server's; the microphone is silenced here as well, so that nothing even leaves. */
   setPaused(isPaused) {
+    if (this.#encoder !== null) return void this.#send(isPaused ? "pause_streaming" : "resume_streaming", {});
     if (!this.stream || this.#isPaused === isPaused) return;
     this.#isPaused = isPaused;
     this.#silence();
@@ -124,7 +154,8 @@ export class Publisher {
 
   /** Tells where the salesperson is; returns false where it is nobody's business now. */
   sendPosition(position) {
-    const isShared = this.#state === "live" && !this.#isPaused && this.#microphone.cause === null;
+    const { state, paused, interrupted } = this.detail;
+    const isShared = state === "live" && !paused && interrupted === null;
     return isShared && this.#send("gps_update", position);
   }
 
@@ -133,8 +164,11 @@ export class Publisher {
     this.#awaitsOwnState = this.stream !== null;
   }
 
-  /** The server says what it still knows of our broadcast. @param {string} state as in `Commercial` */
-  handleOwnState(state) {
+  /** The server says what it knows of our broadcast. @param {import("./ecoute-client.js").Commercial} commercial */
+  handleOwnState(commercial) {
+    if (commercial.source) return this.#onEncoder(commercial);
+    this.#showEncoder(null);
+    const { state } = commercial;
     if (!this.#awaitsOwnState) return;
     this.#awaitsOwnState = false;
     if (this.#isTooLate()) return;
@@ -152,14 +186,20 @@ export class Publisher {
     this.#silence();
     this.#link.handleDisconnected();
     if (this.#state === "live") this.#become("reconnecting");
+    if (this.#encoder !== null) this.#showEncoder({ ...this.#encoder, state: "reconnecting" });
   }
 
-  handleStarted({ sdp }) { this.#link.handleAnswer(sdp); }
+  handleStarted({ sdp }) {
+    this.#showEncoder(null);
+    this.#link.handleAnswer(sdp);
+  }
+
   handlePong(pong) { this.#watch.handlePong(pong); }
   handleRestarted({ sdp }) { this.#link.handleRestarted(sdp); }
   handleNoSuchPeer() { this.#link.handleNoSuchPeer(); }
 
   handleStopped() {
+    this.#showEncoder(null);
     if (this.#stopsOwed > 0) {
       this.#stopsOwed -= 1;
       return;
@@ -175,6 +215,21 @@ export class Publisher {
    * here.
    */
   #silence() { this.#microphone.setEnabled(!this.#isPaused && this.#canSend()); }
+
+  /** An encoder is on air. A microphone of ours that was lost meanwhile has been replaced; one that starts will replace it. */
+  #onEncoder({ state, since, interrupted_by, source }) {
+    const isReplaced = this.#awaitsOwnState || this.#state === "live" || this.#state === "reconnecting";
+    const paused = state === "paused";
+    const interrupted = state === "interrupted" ? interrupted_by ?? "network" : null;
+    this.#showEncoder({ state: "live", since: this.#encoder?.since ?? since, paused, interrupted, source });
+    if (isReplaced) this.#release();
+  }
+
+  #showEncoder(encoder) {
+    if (JSON.stringify(encoder) === JSON.stringify(this.#encoder)) return;
+    this.#encoder = encoder;
+    this.#dispatch("streaming", this.detail);
+  }
 
   #onLinkState(linkState) {
     if (!this.stream) return;
@@ -237,14 +292,14 @@ export class Publisher {
   }
 
   #end(code) {
-    this.stop();
+    this.#stopOwn();
     this.#dispatch("error", new EcouteError(code).detail);
   }
 
   #become(state) {
     this.#state = state;
     // What its user asked for hours ago must not go on air then, either.
-    const isLost = state === "starting" || (state !== "off" && this.detail.interrupted !== null);
+    const isLost = state === "starting" || (state !== "off" && this.#own.interrupted !== null);
     if (isLost !== (this.#lostAt !== null)) {
       this.#lostAt = isLost ? Date.now() : null;
       clearTimeout(this.#lostTimer);

@@ -12,6 +12,8 @@ export interface Commercial {
   state: "offline" | "online" | "on_air" | "paused" | "interrupted";
   interrupted_by: InterruptedBy | null;
   is_streaming: boolean;
+  /** What streams, where it is no page: an encoder of the person's, or a device that is nobody's microphone. */
+  source?: StreamSource;
   listeners_count: number;
   listeners: Person[];
   /** On air since, in Unix milliseconds. */
@@ -74,6 +76,7 @@ export interface MicrophoneOptions {
   noiseSuppression?: boolean;
 }
 
+export type StreamSource = "encoder" | "device";
 export type InterruptedBy = "call" | "locked" | "network";
 export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "expired" | "closed";
 export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
@@ -94,6 +97,8 @@ export interface Streaming {
   /** Whether its user wants nothing transmitted. */
   paused: boolean;
   interrupted: InterruptedBy | null;
+  /** What is on air under this id instead of this page's microphone. */
+  source: StreamSource | null;
 }
 
 export interface AudioState {
@@ -259,7 +264,7 @@ export interface Ecoute {
   isConnected: boolean;
   /** Whether somebody is heard now. */
   isListening: boolean;
-  /** From the moment the microphone is open until it is stopped, interruptions and pauses included. */
+  /** From the moment the microphone is open, or an encoder is on air, until it is stopped, interruptions and pauses included. */
   isStreaming: boolean;
   /** What went wrong last, until something else is begun. */
   error: Failure | null;

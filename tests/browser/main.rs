@@ -6,6 +6,7 @@ mod chromium;
 mod day;
 mod desk;
 mod elements;
+mod encoder;
 mod ice_servers;
 mod npm;
 mod proxy;

@@ -113,6 +113,11 @@ impl Ecoute {
         self.print(&["token", "--ttl", ttl, "--role", role, "--id", id])
     }
 
+    /// Returns a token for what streams without a page.
+    pub fn device_token(&self, id: &str, name: &str) -> String {
+        self.print(&["token", "--role", "commercial", "--device", "--id", id, "--name", name])
+    }
+
     /// Revokes every token that a user has.
     pub fn revoke(&self, id: &str) {
         self.print(&["revoke", id]);

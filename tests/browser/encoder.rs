@@ -1,0 +1,153 @@
+//! What streams over WHIP, beside the pages: the salesperson's shows an encoder of theirs, the supervisor's marks devices.
+
+use std::time::Duration;
+
+use crate::chromium::{Chromium, Page};
+use crate::desk::assert_accessible;
+use crate::support::Ecoute;
+use crate::{assert_tone, microphone, sound, start_listening};
+
+/// Runs before a page: counts the audio connections that it builds.
+const COUNTED: &str = "
+    window.peers = [];
+    window.RTCPeerConnection = class extends RTCPeerConnection {
+        constructor(...all) { super(...all); window.peers.push(this); }
+    };
+";
+
+/// Makes a page an encoder: it sends its microphone over WHIP, and nothing else of écoute runs in it.
+const ENCODER: &str = "
+    window.stream = async (id, token) => {
+        const authorization = { Authorization: `Bearer ${token}` };
+        window.peer = new RTCPeerConnection();
+        const media = await navigator.mediaDevices.getUserMedia({
+            audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+        peer.addTransceiver(media.getAudioTracks()[0], { direction: 'sendonly', streams: [media] });
+        await peer.setLocalDescription();
+        const headers = { ...authorization, 'Content-Type': 'application/sdp' };
+        const answer = await fetch(`/whip/${id}`, { method: 'POST', headers, body: peer.localDescription.sdp });
+        if (answer.status !== 201) return `${answer.status} ${await answer.text()}`;
+        window.end = () => fetch(answer.headers.get('Location'), { method: 'DELETE', headers: authorization }).then((r) => r.status);
+        await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+        return 'streaming';
+    };
+";
+
+fn stream(encoder: &Page<'_>, id: &str, token: &str) {
+    assert_eq!(encoder.evaluate(&format!("stream('{id}', '{token}')")), "streaming");
+    encoder.wait_for("peer.connectionState === 'connected'");
+}
+
+fn shows(page: &Page<'_>, part: &str) -> bool {
+    page.evaluate(&format!("deep('ecoute-micro >>> #{part}').checkVisibility()")) == true
+}
+
+#[test]
+fn the_salespersons_page_shows_their_encoder() {
+    let ecoute = Ecoute::start();
+    let ((_low, low), (_high, high)) = (microphone(440.0), microphone(880.0));
+    let (phone, desk, studio) =
+        (Chromium::start(&low, "fr-FR"), Chromium::start(&low, "fr-FR"), Chromium::start(&high, "fr-FR"));
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
+    lea.resize(390, 844);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let token = ecoute.token("commercial", "lea", "Léa Martin");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+
+    stream(&encoder, "lea", &token);
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    for (part, is_shown) in [("live", true), ("pause", true), ("stop", true), ("use-here", true), ("start", false)]
+    {
+        assert_eq!(shows(&lea, part), is_shown, "{part}");
+    }
+    lea.wait_for("deep('ecoute-micro >>> #keep-open').innerText.includes('votre encodeur')");
+    start_listening(&paul, "lea");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    lea.wait_for("document.title.includes('Paul D.')");
+    assert_tone(&paul, 880.0);
+    assert_accessible(&lea, "phone-encoder");
+
+    // The page may go and come back; who listens waits for it, and the encoder is left alone.
+    lea.reload();
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
+    assert_eq!(lea.evaluate("document.querySelector('#go-on').checkVisibility()"), false);
+
+    lea.click("ecoute-micro >>> #pause");
+    lea.wait_for("document.body.dataset.state === 'paused'");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(paul.evaluate("loudness() < 0.001"), true);
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
+
+    lea.click("ecoute-micro >>> #stop");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
+    assert_eq!(lea.evaluate("peers.length"), 0, "no microphone was ever opened here");
+
+    // It may stop by itself, too.
+    stream(&encoder, "lea", &token);
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    assert_eq!(encoder.evaluate("end()"), 200);
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_pages_microphone_takes_the_encoders_place() {
+    let ecoute = Ecoute::start();
+    let ((_low, low), (_high, high)) = (microphone(440.0), microphone(880.0));
+    let (phone, desk, studio) =
+        (Chromium::start(&low, "fr-FR"), Chromium::start(&low, "fr-FR"), Chromium::start(&high, "fr-FR"));
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let token = ecoute.token("commercial", "lea", "Léa Martin");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    stream(&encoder, "lea", &token);
+    start_listening(&paul, "lea");
+    assert_tone(&paul, 880.0);
+
+    lea.click("ecoute-micro >>> #use-here");
+    lea.wait_for("peers.at(-1)?.connectionState === 'connected'");
+    lea.wait_for(
+        "!deep('ecoute-micro >>> #use-here').checkVisibility() && document.body.dataset.state === 'on_air'",
+    );
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started'");
+    assert_tone(&paul, 440.0);
+    let refused = encoder.evaluate(&format!("stream('lea', '{token}')"));
+    assert!(refused.as_str().unwrap().starts_with("409 "), "{refused}");
+    lea.click("ecoute-micro >>> #stop");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+}
+
+#[test]
+fn devices_are_marked() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(880.0);
+    let (desk, studio) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let token = ecoute.device_token("hall", "Hall d'entrée");
+    stream(&encoder, "hall", &token);
+    start_listening(&paul, "hall");
+    let tag = "document.querySelector('[data-commercial=hall] .tag').innerText";
+    assert_eq!(paul.evaluate(tag), "Appareil");
+    let sees = "deep('ecoute-panel >>> #panel-sees').innerText";
+    assert!(paul.evaluate(sees).as_str().unwrap().starts_with("Appareil."), "{}", paul.evaluate(sees));
+    assert_tone(&paul, 880.0);
+    assert_accessible(&paul, "desk-device");
+
+    // Whoever looks after it sees the same, and stops it.
+    let hall = desk.open(&format!("{}/commercial#t={token}", ecoute.url()));
+    hall.wait_for("document.body.dataset.state === 'on_air'");
+    hall.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    hall.wait_for("deep('ecoute-micro >>> #keep-open').innerText.includes('appareil')");
+    hall.click("ecoute-micro >>> #stop");
+    hall.wait_for("document.body.dataset.state === 'ready'");
+    paul.wait_for("document.querySelector('[data-commercial=hall]').dataset.state === 'online'");
+    assert_eq!(paul.evaluate("document.querySelector('[data-commercial=hall] .tag').checkVisibility()"), false);
+}
