@@ -193,11 +193,12 @@ impl Peer {
     }
 
     /// Takes it that a path's address is this peer's; a check that nominated makes datagrams leave on it.
-    pub fn confirm_path(&mut self, now: Instant, path: Path, nomination: Nomination) {
+    pub fn confirm_path(&mut self, now: Instant, path: Path, nomination: Nomination, out: &mut Outbox) {
         if let State::Restarted { .. } = self.state {
             self.state = State::Connected;
         }
         self.route.on_check(now, path, nomination);
+        self.route.send_held(out);
     }
 
     /// Counts a datagram into the server's queue, if there is room for another one of this session.

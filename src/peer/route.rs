@@ -11,6 +11,7 @@
 use std::time::{Duration, Instant};
 
 use crate::outbox::{Outbox, Path, Remote};
+use crate::wire::classify::{self, Kind};
 
 /// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
 const PATH_FRESH: Duration = Duration::from_secs(8);
@@ -18,6 +19,9 @@ const PATH_FRESH: Duration = Duration::from_secs(8);
 /// A client that nominates its old path again so long after the last check of another has not moved: by then
 /// nothing is on its way that overtook something else.
 const PATH_REORDERED: Duration = Duration::from_secs(1);
+
+/// How many datagrams wait for the first path: the flight that begins a handshake.
+const HELD_MAX: usize = 4;
 
 /// Whether a check nominates its path (RFC 8445 §7.3.1.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,9 @@ pub(super) struct Route {
     settled: Option<Used>,
     /// The one that was nominated since.
     newcomer: Option<Used>,
+    /// DTLS that is to leave on the first path: the library begins a handshake with the check that nominates, before it
+    /// is known whose address that is.
+    held: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,13 +115,26 @@ impl Route {
         self.settled.map(|used| used.path)
     }
 
-    /// Sends on all paths; where there is none yet the datagram is lost, as a network might lose it.
-    pub(super) fn send(&self, contents: Vec<u8>, out: &mut Outbox) {
-        let Some(settled) = self.settled else { return };
+    /// Sends on all paths. Where there is none, DTLS waits for the first one, and other things are lost: what is heard
+    /// later may be no more to be heard.
+    pub(super) fn send(&mut self, contents: Vec<u8>, out: &mut Outbox) {
+        let Some(settled) = self.settled else {
+            if self.held.len() < HELD_MAX && classify::classify(&contents) == Ok(Kind::Dtls) {
+                self.held.push(contents);
+            }
+            return;
+        };
         if let Some(newcomer) = self.newcomer {
             out.send(newcomer.path, contents.clone());
         }
         out.send(settled.path, contents);
+    }
+
+    /// Sends the DTLS that waited for a path, if there is one now.
+    pub(super) fn send_held(&mut self, out: &mut Outbox) {
+        if let Some(settled) = self.settled {
+            std::mem::take(&mut self.held).into_iter().for_each(|contents| out.send(settled.path, contents));
+        }
     }
 }
 
@@ -149,7 +169,7 @@ mod tests {
             let nomination = if nominates { Nomination::New } else { Nomination::None };
             self.route.on_check(self.now, path(port), nomination);
             let mut out = Outbox::new();
-            self.route.send(vec![22], &mut out);
+            self.route.send(vec![0x80, 111], &mut out);
             let to = |item| match item {
                 Item::Datagram(datagram) => datagram.path.remote.port(),
                 Item::Audit(_) | Item::Conn(_) => unreachable!("only datagrams are sent"),
@@ -164,6 +184,27 @@ mod tests {
         assert!(client.check(0, 1, false).is_empty());
         assert_eq!(client.check(10, 1, true), [1]);
         assert_eq!(client.check(10, 2, false), [1]);
+    }
+
+    #[test]
+    fn of_what_has_no_path_only_dtls_waits() {
+        let (mut route, mut out) = (Route::default(), Outbox::new());
+        for contents in [vec![0x80, 111], vec![22], vec![0x80, 200]] {
+            route.send(contents, &mut out);
+        }
+        for _ in 0..100 {
+            route.send(vec![23], &mut out);
+        }
+        route.send_held(&mut out);
+        assert!(out.is_empty());
+        route.on_check(Instant::now(), path(1), Nomination::New);
+        route.send_held(&mut out);
+        route.send_held(&mut out);
+        let sent = out.drain().map(|item| match item {
+            Item::Datagram(datagram) => datagram.contents[0],
+            Item::Audit(_) | Item::Conn(_) => unreachable!("only datagrams are sent"),
+        });
+        assert_eq!(sent.collect::<Vec<_>>(), [22, 23, 23, 23], "{HELD_MAX} of them");
     }
 
     #[test]

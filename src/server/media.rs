@@ -223,7 +223,7 @@ impl Server {
             self.leave_framed(now, key, forgotten, out);
         }
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.confirm_path(now, path, nomination);
+            peer.confirm_path(now, path, nomination, out);
         }
     }
 
