@@ -271,7 +271,7 @@ impl Broadcast {
             return (None, self.settle_all());
         };
         debug_assert_eq!(on_air.source, start.source, "another source is on air");
-        let replaced = on_air.publisher.replace(start.publisher);
+        let replaced = on_air.replace_publisher(start.publisher);
         on_air.commercial_info = start.commercial_info;
         let changes = self.alter(unix_ms, |on_air| on_air.begin_anew(now));
         (replaced, changes)

@@ -53,6 +53,12 @@ impl OnAir {
         }
     }
 
+    /// Another session brings the audio; returns the one before. Another encoder has to begin by itself.
+    pub(super) fn replace_publisher(&mut self, publisher: PeerKey) -> Option<PeerKey> {
+        self.has_begun &= !self.is_encoder();
+        self.publisher.replace(publisher)
+    }
+
     /// A packet came; tells whether it ends an interruption by the network.
     pub(super) fn hear(&mut self, now: Instant) -> bool {
         self.waiting_since = now;
