@@ -59,11 +59,12 @@ impl Server {
             self.end_revoked(now, conn, out);
         }
         self.end_revoked_resources(now, out);
-        // A broadcast may wait for its page to come back; what began it was issued before what is new on the list.
+        // A broadcast may wait for its page to come back; what began it was issued before what is new on the list. An
+        // encoder's token is known, and was judged above.
         let is_new = |id: &str| self.verifier.revoked().until_s(id) > before.until_s(id);
         let alone = self.broadcast_of.iter().filter(|(id, key)| {
             let broadcast = &self.broadcasts[**key];
-            broadcast.is_on_air() && broadcast.page().is_none() && is_new(id)
+            broadcast.is_on_air_by_page() && broadcast.page().is_none() && is_new(id)
         });
         let alone: Vec<BroadcastKey> = alone.map(|(_, &key)| key).collect();
         for key in alone {
