@@ -94,7 +94,9 @@ impl Broadcast {
 
     /// The entry that [`Change::WriteEntry`] asked for stands in the journal.
     pub fn entry_written(&mut self, now: Instant, key: ListenerKey, notice_id: u64) -> Vec<Change> {
-        let (page, is_device) = (self.awake_page(), self.is_device());
+        let is_device = self.is_device();
+        // Nothing waits for a device's page, which reads the notice when it wakes.
+        let page = if is_device { self.page() } else { self.awake_page() };
         let listener = self.listeners.iter_mut().find(|listener| listener.key == key);
         let Some(listener) = listener.filter(|listener| listener.phase == Phase::AwaitingEntry) else {
             return Vec::new();
