@@ -81,6 +81,8 @@ pub struct Browser {
     websocket: WebSocket<Pipe>,
     /// Another cryptography than the library's own.
     pub crypto: Option<Arc<CryptoProvider>>,
+    /// Whether the microphone makes nothing.
+    pub is_mute: bool,
     /// Whether what is heard may be anything.
     pub is_lenient: bool,
     /// How many packets the microphone has made.
@@ -156,6 +158,7 @@ impl Browser {
             head: Vec::new(),
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
             crypto: None,
+            is_mute: false,
             is_lenient: false,
             made: 0,
             sequence: u64::from(fastrand::u16(..)),
@@ -272,6 +275,26 @@ impl Browser {
         offer.to_sdp_string()
     }
 
+    /// Takes the answer to the offer that was made last.
+    pub fn accept_answer(&mut self, now: Instant, answer: &str) {
+        let Some(session) = self.rtc.as_mut().filter(|session| session.pending.is_some()) else { return };
+        let answer = SdpAnswer::from_sdp_string(answer).expect("the answer is SDP");
+        let pending = session.pending.take().expect("one answer per offer");
+        session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
+        session.is_answered = true;
+        session.timeout = now;
+    }
+
+    /// Ends the session as the library does it, with a close alert.
+    pub fn hang_up(&mut self, now: Instant) {
+        let Some(session) = self.rtc.as_mut() else { return };
+        let _ = session.rtc.close();
+        self.next_packet = None;
+        let mut sent = std::mem::take(&mut self.unsent);
+        self.drain(now, &mut sent);
+        self.unsent = sent;
+    }
+
     /// The network under the page is gone: nothing is sent or heard any more.
     pub fn vanish(&mut self) {
         self.rtc = None;
@@ -356,12 +379,7 @@ impl Browser {
         let data = &message["data"];
         match message["event"].as_str().unwrap() {
             "streaming_started" | "audio_ready" | "ice_restarted" | "connection_test" => {
-                let Some(session) = self.rtc.as_mut().filter(|session| session.pending.is_some()) else { return };
-                let answer = SdpAnswer::from_sdp_string(data["sdp"].as_str().unwrap()).expect("the answer is SDP");
-                let pending = session.pending.take().expect("one answer per offer");
-                session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
-                session.is_answered = true;
-                session.timeout = now;
+                self.accept_answer(now, data["sdp"].as_str().unwrap());
             }
             "user_registered" if self.connection > 1 => self.connected_at = self.connected_at.or(Some(now)),
             "streaming_paused" => self.paused_since = Some(now),
@@ -457,7 +475,8 @@ impl Browser {
                 }
                 Output::Event(Event::Connected) => {
                     self.connected = true;
-                    self.next_packet = session.is_sending.then_some(now + PACKET_INTERVAL);
+                    let is_sending = session.is_sending && !self.is_mute;
+                    self.next_packet = is_sending.then_some(now + PACKET_INTERVAL);
                 }
                 Output::Event(Event::IceConnectionStateChange(IceConnectionState::Disconnected)) => {
                     self.connected = false;

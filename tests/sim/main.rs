@@ -26,6 +26,10 @@ mod scene;
 mod stranger;
 mod test_connection;
 mod tokens;
+mod whep;
+mod whip;
+mod whip_ends;
+mod whip_ice;
 mod world;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The whole server and its clients in virtual time, with the laws checked at every step.
 
+#[path = "programs.rs"]
+pub mod programs;
 #[path = "tunnels.rs"]
 mod tunnels;
 
@@ -16,6 +18,7 @@ use str0m::net::Protocol;
 
 use crate::browser::Browser;
 use crate::link::{Link, Quality};
+use programs::Program;
 use tunnels::Tunnel;
 
 pub const SECRET: &[u8] = b"a secret of at least 32 bytes...";
@@ -86,6 +89,8 @@ pub struct World {
     seed: u64,
     pub server: Server,
     pub browsers: Vec<Browser>,
+    /// Those browsers that are no pages.
+    programs: BTreeMap<Who, Program>,
     pub audit: Vec<AuditEntry>,
     /// The network of browsers that are opened from now on.
     pub quality: Quality,
@@ -105,6 +110,10 @@ pub struct World {
     rights: BTreeMap<Who, Vec<(Instant, Claims)>>,
     /// Whose tokens are refused, and since when.
     revoked: (Revoked, Instant),
+    /// When a page's TCP connection was lost.
+    lost: BTreeMap<Who, Instant>,
+    /// When whose page went on air, where nothing of theirs was before.
+    pages_started: BTreeMap<String, Instant>,
     cut: BTreeSet<Who>,
     udp_blocked: BTreeSet<Who>,
     tunnels: BTreeMap<Who, Tunnel>,
@@ -114,6 +123,8 @@ pub struct World {
     /// Where the network cuts streams.
     cuts: fastrand::Rng,
     muted: BTreeSet<Who>,
+    /// What was sent to some browsers, which get nothing of it but answers to checks.
+    deaf: BTreeMap<Who, Vec<Vec<u8>>>,
     /// What some browsers sent, whether it left or not.
     records: BTreeMap<Who, Vec<Vec<u8>>>,
     /// What waits for the server's process, while that is stopped.
@@ -140,6 +151,7 @@ impl World {
             seed,
             server: server(seed, start, unix(Duration::ZERO), &limits),
             browsers: Vec::new(),
+            programs: BTreeMap::new(),
             audit: Vec::new(),
             quality,
             limits,
@@ -151,6 +163,8 @@ impl World {
             media_sent: BTreeMap::new(),
             rights: BTreeMap::new(),
             revoked: (Revoked::default(), start),
+            lost: BTreeMap::new(),
+            pages_started: BTreeMap::new(),
             cut: BTreeSet::new(),
             udp_blocked: BTreeSet::new(),
             tunnels: BTreeMap::new(),
@@ -158,6 +172,7 @@ impl World {
             slow_readers: BTreeSet::new(),
             cuts: fastrand::Rng::with_seed(seed),
             muted: BTreeSet::new(),
+            deaf: BTreeMap::new(),
             records: BTreeMap::new(),
             backlog: None,
             clock_jump_s: 0,
@@ -190,11 +205,17 @@ impl World {
     }
 
     pub fn open_with(&mut self, id: &str, token: &str) -> Who {
+        let who = self.add(id);
+        self.connect(who, token);
+        who
+    }
+
+    /// Adds somebody who does nothing yet.
+    pub fn add(&mut self, id: &str) -> Who {
         let who = self.browsers.len();
         let address =
             SocketAddr::from(([198, 51, 100 + (who / 200) as u8, 1 + (who % 200) as u8], 10_000 + who as u16));
         self.browsers.push(Browser::new(who as u16, id, address, self.quality));
-        self.connect(who, token);
         who
     }
 
@@ -269,6 +290,16 @@ impl World {
     /// Takes a browser off the network without a word.
     pub fn unplug(&mut self, who: Who) {
         self.cut.insert(who);
+    }
+
+    /// Loses what is sent to a browser from now on, but for answers to its checks.
+    pub fn deafen(&mut self, who: Who) {
+        self.deaf.insert(who, Vec::new());
+    }
+
+    /// Returns what was sent to a deaf browser since.
+    pub fn take_sent_to(&mut self, who: Who) -> Vec<Vec<u8>> {
+        self.deaf.get_mut(&who).map(std::mem::take).unwrap_or_default()
     }
 
     /// Holds back what a page says over its WebSocket; its media goes on.
@@ -516,6 +547,7 @@ impl World {
             Delivery::StreamToClient { who, bytes, .. } => self.browsers[who].handle_bytes(now, &bytes),
             Delivery::Hangup { who, .. } => {
                 if let Some(conn) = self.conns.remove(&who) {
+                    self.lost.insert(who, now);
                     self.server.handle_hangup(now, conn, &mut self.out);
                 }
             }
@@ -530,7 +562,12 @@ impl World {
             let mut out = std::mem::take(&mut self.out);
             for item in out.drain() {
                 match item {
-                    Item::Audit(entry) => self.audit.push(entry),
+                    Item::Audit(entry) => {
+                        if entry.event == AuditEvent::BroadcastStarted && entry.detail.is_empty() {
+                            self.pages_started.insert(entry.commercial_id.clone(), now);
+                        }
+                        self.audit.push(entry);
+                    }
                     Item::Datagram(datagram) => {
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
                         let to = |browser: &Browser| browser.external == datagram.path.remote;
@@ -538,6 +575,12 @@ impl World {
                         self.sent_to_nobody += usize::from(who.is_none());
                         if let Some(who) = who.filter(|_| is_media(&datagram.contents)) {
                             *self.media_sent.entry(who).or_default() += 1;
+                        }
+                        if let Some(kept) = who.and_then(|who| self.deaf.get_mut(&who)) {
+                            kept.push(datagram.contents.clone());
+                            if !datagram.contents.starts_with(&[1]) {
+                                continue;
+                            }
                         }
                         let is_through = |who: &Who| !self.cut.contains(who) && !self.udp_blocked.contains(who);
                         if let Some(who) = who.filter(is_through) {
@@ -563,6 +606,7 @@ impl World {
                 self.server.handle_written(now, conn, bytes.len(), &mut self.out);
             }
             if self.server.should_close(conn) {
+                self.lost.extend(who.map(|who| (who, now)));
                 self.conns.retain(|_, other| *other != conn);
                 self.server.handle_hangup(now, conn, &mut self.out);
             }
@@ -627,24 +671,47 @@ impl World {
         if !is_late {
             self.check_right(listener, publisher);
         }
-        let since = publisher.connected_at.filter(|at| *at + ON_THE_WAY < self.now);
-        let acknowledged = publisher.acknowledged.iter().any(|(admin, _, at)| {
-            *admin == listener.id && *at < self.now && since.is_none_or(|since| *at >= since)
+        let program = self.program_of(publisher);
+        let pages = self.pages_of(publisher);
+        let acknowledges = |page: &&Browser| {
+            let since = page.connected_at.filter(|at| *at + ON_THE_WAY < self.now);
+            page.acknowledged.iter().any(|(admin, _, at)| {
+                *admin == listener.id && *at < self.now && since.is_none_or(|since| *at >= since)
+            })
+        };
+        let started = self.pages_started.get(&publisher.id).filter(|_| program.is_none());
+        let is_paused = pages.iter().any(|page| {
+            let since = page.paused_since.filter(|since| started.is_none_or(|started| started < since));
+            page.closed.is_none() && since.is_some_and(|since| since + ON_THE_WAY < self.now)
         });
-        let is_paused = publisher.paused_since.is_some_and(|since| since + ON_THE_WAY < self.now);
-        assert!(
-            !is_paused || publisher.closed.is_some() || is_late,
-            "law 2: {} hears {} in a pause",
-            listener.id,
-            publisher.id
-        );
-        assert!(acknowledged, "law 1: {} hears {} unacknowledged", listener.id, publisher.id);
+        assert!(!is_paused || is_late, "law 2: {} hears {} in a pause", listener.id, publisher.id);
+        let needs_none = program.is_some_and(|program| program.is_device || is_late);
+        let is_acknowledged = pages.iter().any(acknowledges) || needs_none;
+        assert!(is_acknowledged, "law 1: {} hears {} unacknowledged", listener.id, publisher.id);
         for event in [AuditEvent::ListenRequested, AuditEvent::ListenAnnounced, AuditEvent::ListenStarted] {
             let written = self.audit.iter().any(|entry| {
                 entry.event == event && entry.actor == listener.id && entry.commercial_id == publisher.id
             });
             assert!(written, "law 8: {event:?} of {} is not written down", listener.id);
         }
+    }
+
+    fn program_of(&self, browser: &Browser) -> Option<&Program> {
+        self.programs.get(&usize::from(browser.index))
+    }
+
+    /// Returns those pages whose acknowledgements and pauses count for a microphone: it is the page's own, or an
+    /// encoder's whose person has this page open.
+    fn pages_of<'a>(&'a self, publisher: &'a Browser) -> Vec<&'a Browser> {
+        if self.program_of(publisher).is_none() {
+            return vec![publisher];
+        }
+        let is_open = |who: Who| {
+            self.conns.contains_key(&who) || self.lost.get(&who).is_some_and(|at| *at + ON_THE_WAY >= self.now)
+        };
+        let of_person =
+            self.browsers.iter().filter(|page| page.id == publisher.id && self.program_of(page).is_none());
+        of_person.filter(|page| is_open(usize::from(page.index))).collect()
     }
 
     /// Law 7: each packet at most once, and in the order of its numbers the order in which it was sent.
