@@ -81,14 +81,14 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
             .any(|name| line.starts_with(name) && audio.lines.iter().any(|line| line.starts_with(name)))
     };
     let mut narrowed = String::with_capacity(offer.len() + 16);
-    let bundle = session.iter().position(|line| line.starts_with(BUNDLE));
-    for (index, line) in session.iter().enumerate().filter(|(_, line)| !is_overridden(line)) {
-        if line.starts_with(BUNDLE) {
-            let mid = audio.mid().filter(|_| bundle == Some(index)).map(|mid| [BUNDLE, " ", mid]);
-            push_line(&mut narrowed, &mid.unwrap_or_default());
-        } else if !is_direction(&line) && !is_candidate(line) {
+    for line in session.iter().filter(|line| !is_overridden(line)) {
+        if !line.starts_with(BUNDLE) && !is_direction(&line) && !is_candidate(line) {
             push_line(&mut narrowed, &[line]);
         }
+    }
+    // One section alone is the same bundled or not (RFC 9143 §7.2); the library wants to hear it.
+    if let Some(mid) = audio.mid() {
+        push_line(&mut narrowed, &[BUNDLE, " ", mid]);
     }
     for line in &audio.lines {
         let dropped = is_direction(&line)
@@ -113,11 +113,14 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
 }
 
 /// Returns `answer`, which has one section, with those sections of `offer` that were not kept, rejected and in their
-/// places (RFC 3264 §6: an answer has as many as its offer).
+/// places (RFC 3264 §6: an answer has as many as its offer), and bundled only where that was offered (RFC 9143 §7.3).
 pub fn with_rejected(offer: &str, answer: &str) -> String {
     let (Ok(offer), Ok(answer)) = (Sections::read(offer), Sections::read(answer)) else { return answer.to_owned() };
     let mut whole = String::new();
-    answer.session.iter().for_each(|line| push_line(&mut whole, &[line]));
+    let is_bundled = offer.session.iter().any(|line| line.starts_with(BUNDLE));
+    for line in answer.session.iter().filter(|line| is_bundled || !line.starts_with(BUNDLE)) {
+        push_line(&mut whole, &[line]);
+    }
     for section in &offer.media {
         if section.is_audio() {
             answer.media.iter().flat_map(|section| &section.lines).for_each(|line| push_line(&mut whole, &[line]));
@@ -295,6 +298,18 @@ mod tests {
         );
         assert_eq!(with_rejected(&offer, &answer), want);
         assert_eq!(with_rejected(OFFER, &answer), answer, "nothing to reject");
+    }
+
+    #[test]
+    fn a_section_alone_is_bundled_for_the_library_only() {
+        for (name, group) in [("bundled", "a=group:BUNDLE 0\r\n"), ("not bundled", "")] {
+            let offer = OFFER.replace("m=audio", &format!("{group}m=audio"));
+            let narrowed = narrow_offer(&offer, Direction::SendOnly).unwrap();
+            assert!(narrowed.contains("a=group:BUNDLE 0\r\nm=audio "), "{name}: {narrowed}");
+            assert_eq!(narrow_offer(&narrowed, Direction::SendOnly).as_ref(), Ok(&narrowed), "{name}");
+            let answered = with_rejected(&offer, "v=0\r\na=group:BUNDLE 0\r\nm=audio 9 x 111\r\na=mid:0\r\n");
+            assert_eq!(answered.contains(BUNDLE), !group.is_empty(), "{name}: {answered}");
+        }
     }
 
     #[test]
