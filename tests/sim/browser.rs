@@ -285,6 +285,13 @@ impl Browser {
         session.timeout = now;
     }
 
+    /// Gives up the offer that was made last, whose answer does not come.
+    pub fn forget_offer(&mut self) {
+        if let Some(session) = self.rtc.as_mut() {
+            session.pending = None;
+        }
+    }
+
     /// Ends the session as the library does it, with a close alert.
     pub fn hang_up(&mut self, now: Instant) {
         let Some(session) = self.rtc.as_mut() else { return };

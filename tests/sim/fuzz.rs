@@ -1,8 +1,9 @@
 //! What must hold whatever several clients and strangers do: the body of the fuzz target `server`.
 //!
 //! Bytes are a list of operations on a [`World`], which checks its laws at every step. Pages with valid tokens are of
-//! two kinds: those with a real session say what pages say, those without one say anything. Two bystanders, whom
-//! nobody may disturb, stream and listen all the while.
+//! two kinds: those with a real session say what pages say, those without one say anything. Programs beside them stream
+//! over WHIP and listen over WHEP, with requests good and bad. Two bystanders, whom nobody may disturb, stream and
+//! listen all the while.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use serde_json::json;
 
 use crate::browser::Manners;
 use crate::link::Quality;
+use crate::world::programs::{Ask, Kind, fragment_of};
 use crate::world::{Who, World};
 
 /// Salespeople and supervisors who act; the bystanders are others.
@@ -23,6 +25,7 @@ const ADMINS: [&str; 2] = ["paul", "ana"];
 /// How much one input may do: it is to take milliseconds.
 const OPERATIONS_MAX: usize = 64;
 const PAGES_MAX: usize = 8;
+const PROGRAMS_MAX: usize = 6;
 /// The bystanders' tokens outlive all jumps of the clock.
 const YEAR_S: u64 = 365 * 24 * 3600;
 /// How often a microphone makes a packet: rarely, so that time passes cheaply.
@@ -49,6 +52,7 @@ pub fn server(bytes: &[u8]) {
         addresses_per_peer_life_max: 6,
         wishes_per_conn_max: 3,
         conns_per_admin_max: 2,
+        resources_max: 4,
         ..Limits::default()
     };
     let mut world = World::with_limits(1, Quality::PERFECT, limits);
@@ -64,7 +68,8 @@ pub fn server(bytes: &[u8]) {
     world.join(hearer, "bystander");
     world.run_ms(400);
 
-    let mut crowd = Crowd { world, pages: Vec::new(), strangers: Vec::new(), bystanders: [speaker, hearer] };
+    let bystanders = [speaker, hearer];
+    let mut crowd = Crowd { world, pages: Vec::new(), programs: Vec::new(), strangers: Vec::new(), bystanders };
     let mut choices = Choices(bytes);
     for _ in 0..OPERATIONS_MAX {
         if choices.0.is_empty() {
@@ -117,9 +122,17 @@ struct Page {
     is_real: bool,
 }
 
+/// A program that acts.
+#[derive(Clone, Copy)]
+struct Program {
+    who: Who,
+    kind: Kind,
+}
+
 struct Crowd {
     world: World,
     pages: Vec<Page>,
+    programs: Vec<Program>,
     /// TCP clients that are no page's, and whether they read what they are sent.
     strangers: Vec<(ConnKey, bool)>,
     bystanders: [Who; 2],
@@ -171,6 +184,8 @@ impl Crowd {
             35 | 36 if page.is_real && world.browsers[who].rtc_is_idle() => self.offer(page),
             37 if page.is_real => world.browsers[who].restart_ice(),
             35..=40 if !page.is_real => self.say_offer(who, role, choices),
+            38 => self.open_program(choices),
+            39..=43 if page.is_real => self.act_as_program(operation, choices),
             41..=44 if !page.is_real => {
                 let text = choices.text();
                 let now = world.now;
@@ -194,6 +209,91 @@ impl Crowd {
             63 => self.change_network(who, choices),
             _ => {}
         }
+    }
+
+    /// Begins a session of a program that there was not: an encoder, a device or a player, of some person.
+    fn open_program(&mut self, choices: &mut Choices<'_>) {
+        if self.programs.len() == PROGRAMS_MAX || !self.has_room() {
+            return;
+        }
+        let world = &mut self.world;
+        let (kind, role, id) = match choices.u8() & 3 {
+            0 | 1 => (Kind::Whip, Role::Commercial, choices.one_of(&COMMERCIALS)),
+            2 => (Kind::Whep, Role::Admin, choices.one_of(&ADMINS)),
+            _ => (Kind::Whep, Role::Monitor, "mia"),
+        };
+        let token = match choices.u8() & 3 {
+            0 => world.token(role, id, |claims| claims.device = role == Role::Commercial),
+            _ => choose_token(world, role, id, choices),
+        };
+        let who = world.program(kind, id, &token);
+        world.browsers[who].packet_interval = PACKET_INTERVAL;
+        let program = Program { who, kind };
+        self.programs.push(program);
+        self.post(program, choices);
+    }
+
+    /// Begins a session, mostly where its token allows it.
+    fn post(&mut self, Program { who, kind }: Program, choices: &mut Choices<'_>) {
+        let own = self.world.browsers[who].id.clone();
+        let target = choices.one_of(&COMMERCIALS);
+        let target = if kind == Kind::Whip && choices.u8() < 0xe0 { &own } else { target };
+        self.world.post(who, target);
+    }
+
+    /// Sends a request of a program's, good or bad, or breaks its media.
+    fn act_as_program(&mut self, operation: u8, choices: &mut Choices<'_>) {
+        if self.programs.is_empty() || !self.has_room() {
+            return;
+        }
+        let program = choices.one_of(&self.programs);
+        let other = choices.one_of(&self.programs).who;
+        let who = program.who;
+        let now = self.world.now;
+        let etag = match choices.u8() & 7 {
+            0 => "*".to_owned(),
+            1 => self.world.etag(other),
+            2 => "\"stale\"".to_owned(),
+            3 => choices.text().chars().filter(|char| !char.is_control()).collect(),
+            _ => self.world.etag(who),
+        };
+        let if_match = Some(etag.as_str()).filter(|etag| !etag.is_empty());
+        match operation {
+            39 => match choices.u8() & 3 {
+                0 => self.post(program, choices),
+                1 => self.post_any(program, choices),
+                2 => self.world.browsers[who].hang_up(now),
+                _ => self.world.browsers[who].vanish(),
+            },
+            40 => {
+                let fragment = choices.text();
+                self.world.patch(who, if_match, &fragment);
+            }
+            41 => {
+                let Some(offer) = self.world.browsers[who].restart_offer() else { return };
+                self.world.try_restart(who, if_match, &fragment_of(&offer));
+            }
+            42 => {
+                let location = self.world.location(other);
+                self.world.ask(who, |token, _| Ask::delete(&location, token).to_http());
+            }
+            _ => match choices.u8() & 3 {
+                0 => self.world.unplug(who),
+                1 => self.world.plug(who),
+                2 => self.world.browsers[who].external = ([198, 18, 2, choices.u8()], 4000).into(),
+                _ => {
+                    let forged = self.world.browsers[who].last_check.clone();
+                    self.inject(choices, &forged, 1);
+                }
+            },
+        }
+    }
+
+    /// Posts an offer in which some line was replaced; nobody completes its session.
+    fn post_any(&mut self, Program { who, kind }: Program, choices: &mut Choices<'_>) {
+        let path = kind.path(choices.one_of(&COMMERCIALS));
+        let offer = any_offer(choices);
+        self.world.ask(who, |token, _| Ask::post(&path, token, &offer).to_http());
     }
 
     /// UDP is blocked or works again; what goes over TCP instead breaks, or is read slowly.
@@ -274,9 +374,7 @@ impl Crowd {
 
     /// Says an offer in which some line was replaced, as no library would write it.
     fn say_offer(&mut self, who: Who, role: Role, choices: &mut Choices<'_>) {
-        let (line, replacement) = (usize::from(choices.u8()), choices.text());
-        let lines = OFFER.split_inclusive("\r\n").enumerate();
-        let offer: String = lines.map(|(index, text)| if index == line { &replacement } else { text }).collect();
+        let offer = any_offer(choices);
         let event = match (role, choices.u8() & 7) {
             (_, 0) => "restart_ice",
             (_, 1) => "test_connection",
@@ -351,6 +449,13 @@ impl Crowd {
         let at = self.world.browsers[hearer].heard.last().map(|heard| heard.at);
         assert!(at.is_some_and(|at| self.world.now - at < 2 * PACKET_INTERVAL), "law 4: silence");
     }
+}
+
+/// Returns an offer in which some line was replaced.
+fn any_offer(choices: &mut Choices<'_>) -> String {
+    let (line, replacement) = (usize::from(choices.u8()), choices.text());
+    let lines = OFFER.split_inclusive("\r\n").enumerate();
+    lines.map(|(index, text)| if index == line { replacement.as_str() } else { text }).collect()
 }
 
 /// Returns a token: mostly a good one, else of a scope, short or worthless.

@@ -194,8 +194,18 @@ impl World {
     /// A program restarts ICE.
     pub fn restart(&mut self, who: Who, if_match: &str) -> Answer {
         let offer = self.browsers[who].restart_offer().expect("there is a session");
-        let answer = self.patch(who, Some(if_match), &fragment_of(&offer));
+        let answer = self.try_restart(who, Some(if_match), &fragment_of(&offer));
         assert_eq!(answer.status, 200, "{answer:?}");
+        answer
+    }
+
+    /// The same with any precondition, whatever comes of it.
+    pub fn try_restart(&mut self, who: Who, if_match: Option<&str>, fragment: &str) -> Answer {
+        let answer = self.patch(who, if_match, fragment);
+        if answer.status != 200 {
+            self.browsers[who].forget_offer();
+            return answer;
+        }
         assert_eq!(answer.header("Content-Type"), Some(FRAGMENT));
         let (ufrag, pwd) = sdp::credentials(&answer.body).expect("there are credentials");
         let program = self.programs.get_mut(&who).expect("a program");
