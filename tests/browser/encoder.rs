@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
 use crate::support::Ecoute;
-use crate::{assert_tone, microphone, sound, start_listening};
+use crate::{SOCKET_KEPT, assert_tone, microphone, sound, start_listening, start_streaming};
 
 /// Runs before a page: counts the audio connections that it builds.
 const COUNTED: &str = "
@@ -87,9 +87,14 @@ fn the_salespersons_page_shows_their_encoder() {
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
     assert_eq!(lea.evaluate("peers.length"), 0, "no microphone was ever opened here");
 
-    // It may stop by itself, too.
+    // It may fall silent, and stop by itself, too.
     stream(&encoder, "lea", &token);
     lea.wait_for("document.body.dataset.state === 'on_air'");
+    std::thread::sleep(Duration::from_millis(500));
+    encoder.evaluate("peer.getSenders()[0].replaceTrack(null)");
+    lea.wait_for("document.body.dataset.state === 'interrupted'");
+    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #state').innerText.includes('plus aucun son')"), true);
+    assert_accessible(&lea, "phone-encoder-silent");
     assert_eq!(encoder.evaluate("end()"), 200);
     lea.wait_for("document.body.dataset.state === 'ready'");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
@@ -111,6 +116,18 @@ fn the_pages_microphone_takes_the_encoders_place() {
     start_listening(&paul, "lea");
     assert_tone(&paul, 880.0);
 
+    // A microphone that is refused changes nothing.
+    lea.evaluate(
+        "window.ask = navigator.mediaDevices.getUserMedia; navigator.mediaDevices.getUserMedia =
+        async () => { throw new DOMException('no', 'NotAllowedError'); }",
+    );
+    lea.click("ecoute-micro >>> #use-here");
+    lea.wait_for("deep('ecoute-micro >>> #help').innerText.includes('Micro refusé')");
+    assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air");
+    assert!(shows(&lea, "use-here"));
+    assert_eq!(paul.evaluate("loudness() > 0.01"), true);
+
+    lea.evaluate("navigator.mediaDevices.getUserMedia = ask");
     lea.click("ecoute-micro >>> #use-here");
     lea.wait_for("peers.at(-1)?.connectionState === 'connected'");
     lea.wait_for(
@@ -122,6 +139,28 @@ fn the_pages_microphone_takes_the_encoders_place() {
     assert!(refused.as_str().unwrap().starts_with("409 "), "{refused}");
     lea.click("ecoute-micro >>> #stop");
     lea.wait_for("document.body.dataset.state === 'ready'");
+}
+
+/// A page that was away for so long that its broadcast ended finds an encoder in its place.
+#[test]
+fn a_microphone_that_was_replaced_is_let_go() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let lea =
+        phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &format!("{COUNTED}{SOCKET_KEPT}"));
+    start_streaming(&lea);
+    let told = "{ event: 'commercial_updated', data: { commercial_id: 'lea', state: 'on_air', source: 'encoder', since: 1 } }";
+    let after = "[micro.client.microphone === null, peers.length, peers[0].connectionState,
+        micro.client.streaming.source, document.body.dataset.state]";
+    let script = format!(
+        "(() => {{ const micro = document.querySelector('ecoute-micro'); window.sent = [];
+            const send = lastSocket.send.bind(lastSocket);
+            lastSocket.send = (text) => {{ sent.push(JSON.parse(text).event); send(text); }};
+            lastSocket.onmessage({{ data: JSON.stringify({told}) }}); return {after}; }})()"
+    );
+    assert_eq!(lea.evaluate(&script), serde_json::json!([true, 1, "closed", "encoder", "on_air"]));
+    assert_eq!(lea.evaluate("sent.includes('stop_streaming')"), false, "that would stop the encoder");
 }
 
 #[test]
