@@ -8,7 +8,7 @@
 //!
 //! | what | so many | bytes each | MB |
 //! |---|---|---|---|
-//! | sessions, connected and hearing somebody | 4096 | 73,800 | 302 |
+//! | sessions, connected and hearing somebody; a program's is two of them | 4096 | 73,800 | 302 |
 //! | their offers, kept for restarts, and what restarts add | 16 Mi + 4096 × 512 | 1 | 19 |
 //! | their addresses, beyond the first | 4096 × 15 | 820 | 50 |
 //! | conns with a user whose scope fills the token | 4096 | 10,900 | 45 |
@@ -23,6 +23,7 @@
 //! | clients that are sent to HTTPS | 256 | 9000 | 2 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
 //!
+//! A program's session takes 136,000 bytes, as its DTLS is OpenSSL's, and less while it shakes hands, whatever it sends.
 //! A supervisor who listens costs about 80 KB in all, so 512 MiB hold thousands as they are. What the kernel keeps for
 //! sockets comes on top.
 
@@ -44,6 +45,9 @@ pub const LISTENS_MAX: usize = 8;
 
 /// How many STUN and TURN servers clients may be told of; browsers ask all of them at every connection.
 pub const ICE_SERVERS_MAX: usize = 8;
+
+/// How many sessions the session of a WHIP or WHEP client counts for: what it takes of memory.
+pub const PLACES_OF_PROGRAM: usize = 2;
 
 /// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
@@ -157,7 +161,7 @@ pub struct Limits {
     pub wishes_max: usize,
     /// `commercial_info`, in bytes of JSON.
     pub commercial_info_bytes_max: usize,
-    /// WebRTC sessions at one time.
+    /// WebRTC sessions at one time, where one of a program counts for [`PLACES_OF_PROGRAM`].
     pub peers_max: usize,
     /// A WebRTC offer, in bytes; browsers write about 4000. It is kept as long as its session.
     pub offer_bytes_max: usize,

@@ -7,6 +7,7 @@
 //! addresses that are this peer's own, whatever path the library has in mind.
 
 mod crypto;
+mod dtls;
 mod gate;
 mod offer;
 mod purpose;
@@ -28,6 +29,7 @@ use crate::egress::{Egress, Position};
 use crate::keys::PeerKey;
 use crate::outbox::{Outbox, Path, Remote};
 use crate::wire::{sdp, stun};
+pub use dtls::OpenSsl;
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, Wanted, key_of_ufrag};

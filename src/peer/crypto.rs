@@ -1,6 +1,9 @@
-//! The cryptography of all sessions: the library's own, but for a DTLS configuration that is built once.
+//! The cryptography of all sessions: the library's own, but for DTLS.
 //!
-//! Building one tests the cryptography itself, which is most of a join's cost. Invariant: all sessions share it.
+//! Pages have dimpl's, with a configuration that is built once: building one tests the cryptography itself, which is
+//! most of a join's cost. It takes no certificates but of ECDSA, which all browsers have. Programs may have others, and
+//! get OpenSSL's. For everybody that would be too dear: a handshake takes 450 µs of the server's CPU instead of 250, and
+//! a connected session holds 70 KB for it instead of 8. Invariant: all sessions show the same certificate.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -9,20 +12,41 @@ use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
 
+use super::Purpose;
+use super::dtls::OpenSsl;
+
 /// The first retransmission of a lost DTLS flight; the library's default of a second is felt by people.
-const DTLS_RETRANSMIT: Duration = Duration::from_millis(200);
+pub(super) const DTLS_RETRANSMIT: Duration = Duration::from_millis(200);
 /// Retransmissions of one flight; with doubling they outlast the handshake's own bound.
-const DTLS_RETRANSMITS: usize = 6;
+pub(super) const DTLS_RETRANSMITS: usize = 6;
 
 /// Datagrams of one handshake that wait for those before them, 6.4 KB each in the library. A client's longest flight is
 /// two or three; 8 hold a chain of certificates of 8 KB.
 const DTLS_QUEUE: usize = 8;
 
-/// The cryptography of all sessions, with a DTLS configuration that is built, and tests itself, once.
-pub(super) static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    static DTLS: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
-    Arc::new(CryptoProvider { dtls_provider: &*DTLS, ..str0m::crypto::from_feature_flags() })
+/// What all sessions show.
+static CERTIFICATE: LazyLock<DtlsCert> = LazyLock::new(|| {
+    let made = str0m::crypto::from_feature_flags().dtls_provider.generate_certificate();
+    made.expect("the library makes certificates")
 });
+
+/// Returns the certificate that all sessions show.
+pub(super) fn certificate() -> DtlsCert {
+    CERTIFICATE.clone()
+}
+
+/// Returns the cryptography of sessions with this purpose.
+pub(super) fn of(purpose: Purpose) -> Arc<CryptoProvider> {
+    static PAGES: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
+    static PROGRAMS: LazyLock<OpenSsl> = LazyLock::new(|| OpenSsl::new(certificate()).expect("it is a good one"));
+    static OF_PAGES: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*PAGES));
+    static OF_PROGRAMS: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*PROGRAMS));
+    Arc::clone(if purpose.is_program() { &OF_PROGRAMS } else { &OF_PAGES })
+}
+
+fn with_dtls(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider { dtls_provider, ..str0m::crypto::from_feature_flags() })
+}
 
 /// Makes DTLS sessions from one configuration.
 struct SharedDtls(Arc<dimpl::Config>);
@@ -49,7 +73,7 @@ impl SharedDtls {
 
 impl DtlsProvider for SharedDtls {
     fn generate_certificate(&self) -> Option<DtlsCert> {
-        str0m::crypto::from_feature_flags().dtls_provider.generate_certificate()
+        Some(certificate())
     }
 
     fn new_dtls(

@@ -3,7 +3,6 @@
 //! Invariant: what the library is given was narrowed first, and all credentials are ours.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use log::debug;
@@ -16,8 +15,7 @@ use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
-use super::crypto::CRYPTO;
-use super::{Owner, Purpose, guarded};
+use super::{Owner, Purpose, crypto, guarded};
 use crate::config::Limits;
 use crate::keys::PeerKey;
 use crate::wire::sdp;
@@ -45,10 +43,8 @@ pub struct Template {
 }
 
 impl Template {
-    /// Returns a template that offers `advertised` as candidates, over UDP and then over TCP, with a DTLS certificate
-    /// of its own.
+    /// Returns a template that offers `advertised` as candidates, over UDP and then over TCP.
     pub fn new(advertised: &[SocketAddr]) -> Template {
-        let certificate = CRYPTO.dtls_provider.generate_certificate().expect("the provider makes certificates");
         let checked = "Config::check refused unusable addresses";
         let udp = advertised.iter().map(|&address| Candidate::builder().udp().host(address).build());
         let tcp = advertised
@@ -56,7 +52,7 @@ impl Template {
             .map(|&address| Candidate::builder().tcp().host(address).tcptype(TcpType::Passive).build());
         // Some clients know the first candidate only, and no TCP.
         let candidates = udp.chain(tcp).map(|candidate| candidate.expect(checked)).collect();
-        Template { certificate, candidates }
+        Template { certificate: crypto::certificate(), candidates }
     }
 }
 
@@ -183,7 +179,7 @@ fn credentials(key: PeerKey, chance: &mut impl Rng) -> IceCreds {
 
 fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> RtcConfig {
     let mut config = RtcConfig::new()
-        .set_crypto_provider(Arc::clone(&CRYPTO))
+        .set_crypto_provider(crypto::of(purpose))
         .set_dtls_cert(template.certificate.clone())
         .set_local_ice_credentials(credentials)
         .set_ice_lite(true)

@@ -40,6 +40,11 @@ impl Purpose {
         }
     }
 
+    /// Tells whether the client is a program, which speaks WHIP or WHEP.
+    pub fn is_program(self) -> bool {
+        self.resource().is_some()
+    }
+
     pub(super) fn direction(self) -> sdp::Direction {
         match self.publishes() {
             Some(_) => sdp::Direction::SendOnly,

@@ -11,7 +11,7 @@ use str0m::net::Protocol;
 
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
-use crate::config::Limits;
+use crate::config::{Limits, PLACES_OF_PROGRAM};
 use crate::egress::Position;
 use crate::keys::{ListenerKey, PeerKey};
 use crate::outbox::{Outbox, Path};
@@ -104,6 +104,7 @@ impl Server {
             count_refused(&mut self.stats, error);
         })?;
         self.offers_bytes += self.peers[key].offer_bytes();
+        self.places_taken += places_of(purpose.is_program());
         self.arm_peer(key);
         Ok((key, answer))
     }
@@ -133,10 +134,11 @@ impl Server {
         Some(restarted)
     }
 
-    /// Tells whether there is room for another session with this offer.
-    pub(super) fn has_room_for_peer(&mut self, offer: &str) -> bool {
+    /// Tells whether there is room for another session, of a program or a page, with this offer.
+    pub(super) fn has_room_for_peer(&mut self, is_program: bool, offer: &str) -> bool {
         let Limits { peers_max, offers_bytes_max, .. } = self.config.limits;
-        let has_room = self.peers.len() < peers_max && self.offers_bytes + offer.len() <= offers_bytes_max;
+        let has_room = self.places_taken + places_of(is_program) <= peers_max
+            && self.offers_bytes + offer.len() <= offers_bytes_max;
         if !has_room {
             self.stats.peers_refused += 1;
         }
@@ -300,6 +302,7 @@ impl Server {
     fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         if let Some(peer) = self.peers.remove(key) {
             self.offers_bytes -= peer.offer_bytes();
+            self.places_taken -= places_of(peer.purpose().is_program());
             if let Some(resource) = peer.purpose().resource() {
                 self.retire(now, resource);
             }
@@ -315,6 +318,11 @@ impl Server {
             self.deadlines.arm(Timer::Peer(key), at);
         }
     }
+}
+
+/// Returns how much a session counts in [`Limits::peers_max`].
+fn places_of(is_program: bool) -> usize {
+    if is_program { PLACES_OF_PROGRAM } else { 1 }
 }
 
 fn count_refused(stats: &mut Stats, error: OfferError) {

@@ -81,6 +81,8 @@ pub struct Server {
     peers: SlotMap<PeerKey, Box<Peer>>,
     /// What their offers take, in bytes.
     offers_bytes: usize,
+    /// What they count together in [`Limits::peers_max`](crate::config::Limits::peers_max).
+    places_taken: usize,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
     demux: Demux,
@@ -180,6 +182,7 @@ impl Server {
             admins: BTreeSet::new(),
             peers: SlotMap::with_key(),
             offers_bytes: 0,
+            places_taken: 0,
             resources: SlotMap::with_key(),
             demux: Demux::new(config.limits.addresses_per_peer_max),
             framed: HashMap::new(),

@@ -211,7 +211,7 @@ impl Server {
         if !self.may_offer(now, conn) {
             return None;
         }
-        if !self.has_room_for_peer(offer) {
+        if !self.has_room_for_peer(false, offer) {
             let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
             return None;

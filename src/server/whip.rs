@@ -166,7 +166,7 @@ impl Server {
         if !self.take_offer(now, &claims.sub) {
             return Err(Problem::new(Status::TooManyRequests, "too many sessions at once").retry_after_s(SOON_S));
         }
-        if !self.has_room_for_peer(offer) {
+        if !self.has_room_for_peer(true, offer) {
             return Err(no_room());
         }
         let created = match kind {

@@ -83,6 +83,8 @@ pub struct Browser {
     pub crypto: Option<Arc<CryptoProvider>>,
     /// Whether the microphone makes nothing.
     pub is_mute: bool,
+    /// Whether the server is asked to begin the DTLS handshake (RFC 8842 §5.2 forbids it; some devices do).
+    pub waits_for_dtls: bool,
     /// Whether what is heard may be anything.
     pub is_lenient: bool,
     /// How many packets the microphone has made.
@@ -159,6 +161,7 @@ impl Browser {
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
             crypto: None,
             is_mute: false,
+            waits_for_dtls: false,
             is_lenient: false,
             made: 0,
             sequence: u64::from(fastrand::u16(..)),
@@ -272,7 +275,8 @@ impl Browser {
         self.sessions += 1;
         self.connected = false;
         self.next_packet = None;
-        offer.to_sdp_string()
+        let offer = offer.to_sdp_string();
+        if self.waits_for_dtls { offer.replace("a=setup:actpass", "a=setup:passive") } else { offer }
     }
 
     /// Takes the answer to the offer that was made last.
@@ -306,6 +310,17 @@ impl Browser {
     pub fn vanish(&mut self) {
         self.rtc = None;
         self.next_packet = None;
+    }
+
+    /// Ends the session as the library does it, with a close alert.
+    pub fn hang_up(&mut self, now: Instant) {
+        if let Some(session) = self.rtc.as_mut() {
+            let _ = session.rtc.close();
+        }
+        self.next_packet = None;
+        let mut sent = std::mem::take(&mut self.unsent);
+        self.drain(now, &mut sent);
+        self.unsent = sent;
     }
 
     /// An RTP packet as somebody could forge it who knows all but the keys: the right section, another source.

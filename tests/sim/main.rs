@@ -11,6 +11,7 @@ mod attack_rtp;
 mod attack_sdp;
 mod attack_stun;
 mod browser;
+mod certificates;
 mod chaos;
 mod day;
 mod fuzz;
