@@ -45,8 +45,8 @@ pub struct Broadcast {
     level: Level,
     /// Whether the last update told of an encoder.
     was_encoders: bool,
-    /// Whether the salesperson paused an encoder that is off air since, and may be back any moment.
-    keeps_pause: bool,
+    /// Until when an encoder that went off air paused comes back paused.
+    pause_kept: Option<Instant>,
     next_update: Option<Instant>,
     last_update: Option<Instant>,
 }
@@ -64,7 +64,7 @@ impl Broadcast {
             last_seen_ms: None,
             level: Level::silent(),
             was_encoders: false,
-            keeps_pause: false,
+            pause_kept: None,
             next_update: None,
             last_update: None,
         }
@@ -158,9 +158,20 @@ impl Broadcast {
         self.last_seen_ms
     }
 
-    /// Tells whether nobody is connected and nobody wishes to listen, so that it can be forgotten.
+    /// Tells whether nobody is connected, nobody wishes to listen and nothing is to be remembered, so that it can be
+    /// forgotten.
     pub fn is_idle(&self) -> bool {
+        self.is_away() && !self.keeps_pause()
+    }
+
+    /// Tells whether nobody is connected and nobody wishes to listen.
+    pub fn is_away(&self) -> bool {
         self.page == Page::Closed && self.on_air.is_none() && self.listeners.is_empty()
+    }
+
+    /// Tells whether an encoder that comes back is to be paused.
+    pub fn keeps_pause(&self) -> bool {
+        self.pause_kept.is_some()
     }
 
     /// Returns what the salesperson is doing.
@@ -265,7 +276,7 @@ impl Broadcast {
     ) -> (Option<PeerKey>, Vec<Change>) {
         let Some(on_air) = &mut self.on_air else {
             let mut on_air = OnAir::new(now, start, limits);
-            on_air.is_paused = std::mem::take(&mut self.keeps_pause) && on_air.is_encoder();
+            on_air.is_paused = on_air.is_encoder() && self.pause_kept.take().is_some();
             self.on_air = Some(on_air);
             self.enter_state(unix_ms);
             return (None, self.settle_all());
@@ -285,11 +296,13 @@ impl Broadcast {
         })
     }
 
-    /// The salesperson goes off air; wishes stay. The pause of an encoder stays too: it comes back by itself, and must not
-    /// be heard before the salesperson resumes.
-    pub fn go_off_air(&mut self, unix_ms: u64) -> Vec<Change> {
+    /// The salesperson goes off air; wishes stay. The pause of an encoder stays too, for a while: it comes back by itself,
+    /// and must not be heard before the salesperson resumes.
+    pub fn go_off_air(&mut self, now: Instant, unix_ms: u64, limits: &Limits) -> Vec<Change> {
         let Some(on_air) = self.on_air.take() else { return Vec::new() };
-        self.keeps_pause = on_air.is_paused && on_air.is_encoder();
+        if on_air.is_paused && on_air.is_encoder() {
+            self.pause_kept = Some(now + limits.pause_memory);
+        }
         self.level = Level::silent();
         self.enter_state(unix_ms);
         let changes = self.unsettle_all(self.page());
@@ -371,7 +384,7 @@ impl Broadcast {
             _ => None,
         });
         let on_air = self.on_air.as_ref().map(|on_air| on_air.next_deadline(limits));
-        acks.chain(self.next_update).chain(on_air).min()
+        acks.chain(self.next_update).chain(on_air).chain(self.pause_kept).min()
     }
 
     /// Tells whether nothing came, or nobody looked, for so long that the broadcast is over.
@@ -382,6 +395,7 @@ impl Broadcast {
     /// Lets time pass: packets that do not come interrupt, acknowledgements that do not come are reported once.
     pub fn handle_timeout(&mut self, now: Instant, unix_ms: u64, limits: &Limits) -> Vec<Change> {
         let mut changes = Vec::new();
+        self.pause_kept.take_if(|until| *until <= now);
         if self.on_air.as_ref().is_some_and(|on_air| on_air.is_missing(now, limits)) {
             changes = self.interrupt(unix_ms, InterruptedBy::Network);
         }
@@ -614,8 +628,11 @@ mod tests {
         assert_eq!(names(&scene.broadcast.wake_page()), ["write entry"]);
         scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 2);
         scene.broadcast.acknowledge(scene.pages[0], 2);
-        assert_eq!(names(&scene.broadcast.go_off_air(0)), ["unsettle", "withdraw 2", "pend OffAir"]);
-        assert_eq!(names(&scene.broadcast.go_off_air(0)), [] as [&str; 0]);
+        assert_eq!(
+            names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)),
+            ["unsettle", "withdraw 2", "pend OffAir"]
+        );
+        assert_eq!(names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)), [] as [&str; 0]);
     }
 
     #[test]
@@ -672,7 +689,7 @@ mod tests {
         assert_eq!(scene.join(), ["pend Paused"]);
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["write entry"]);
         scene.broadcast.pause(0);
-        assert_eq!(names(&scene.broadcast.go_off_air(0)), ["pend OffAir"]);
+        assert_eq!(names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)), ["pend OffAir"]);
     }
 
     #[test]
@@ -766,7 +783,7 @@ mod tests {
         scene.broadcast.resume(scene.now, 0);
         scene.broadcast.close_page(scene.now, 0);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "no page");
-        scene.broadcast.go_off_air(0);
+        scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
         assert_eq!(scene.broadcast.place(), None);
     }
 
@@ -805,17 +822,26 @@ mod tests {
         for (before, after, want) in [
             (Source::Encoder, Source::Encoder, Presence::Paused),
             (Source::Encoder, Source::Device, Presence::Paused),
-            (Source::Encoder, Source::Page("page".into()), Presence::OnAir),
             (Source::Page("page".into()), Source::Encoder, Presence::OnAir),
+            (Source::Encoder, Source::Page("page".into()), Presence::OnAir),
+            (Source::Page("page".into()), Source::Encoder, Presence::Paused),
         ] {
             scene.go_on_air_by(before);
             scene.broadcast.pause(0);
-            scene.broadcast.go_off_air(0);
+            scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
             scene.go_on_air_by(after.clone());
             assert_eq!(scene.broadcast.presence(), want, "{after:?}");
             scene.broadcast.resume(scene.now, 0);
-            scene.broadcast.go_off_air(0);
+            scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
         }
+        scene.go_on_air_by(Source::Encoder);
+        scene.broadcast.pause(0);
+        scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
+        scene.broadcast.close_page(scene.now, 0);
+        assert!(scene.broadcast.is_away() && !scene.broadcast.is_idle(), "the pause is to be remembered");
+        assert_eq!(scene.broadcast.next_deadline(&scene.limits), Some(scene.now + scene.limits.pause_memory));
+        scene.wait(scene.limits.pause_memory.as_secs());
+        assert!(scene.broadcast.is_idle(), "but not for ever");
     }
 
     #[test]

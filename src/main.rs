@@ -191,7 +191,7 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         Some(_) => Encryption::Lasting,
     };
     let mut limits = Limits::default();
-    limits.of_requester.held_max = options.whep_sessions.into();
+    limits.of_program.held_max = options.whep_sessions.into();
     let config = Config {
         advertised,
         token_secret,

@@ -304,7 +304,10 @@ impl Peer {
         if self.state == State::Connected {
             self.state = State::Restarted { until: now + turn.limits.handshake_timeout };
         }
-        Ok(answer)
+        Ok(match wanted {
+            Wanted::Offer(offer) => sdp::with_rejected(offer, &answer),
+            Wanted::Credentials(..) => answer,
+        })
     }
 
     fn handle_timeout(&mut self, now: Instant, turn: &mut Turn<'_>) {

@@ -95,6 +95,6 @@ pub struct Stats {
     pub tokens_refused: u64,
     /// Of those, the ones of an address that sent too many.
     pub tokens_over_rate: u64,
-    /// Requests refused because a table was full: wishes, salespeople, conns of one person.
+    /// Requests refused because a table was full: wishes, salespeople, conns or WHEP sessions of one person.
     pub tables_full: u64,
 }

@@ -19,7 +19,7 @@ pub struct Listener {
     pub admin_id: String,
     pub admin_name: String,
     pub reason: String,
-    /// Whether what is heard, or was last, is nobody's microphone.
+    /// Whether what is heard is nobody's microphone.
     pub hears_device: bool,
     pub(super) phase: Phase,
 }
@@ -234,6 +234,7 @@ impl Broadcast {
     fn unsettle(&mut self, index: usize, page: Option<ConnKey>) -> impl Iterator<Item = Change> + use<> {
         let before = self.listeners[index].clone();
         self.listeners[index].phase = Phase::Waiting;
+        self.listeners[index].hears_device = false;
         let was_heard = before.is_heard();
         let withdraw = page.and_then(|page| before.withdrawn_from(page));
         was_heard.then_some(Change::Unsettle { listener: before }).into_iter().chain(withdraw)

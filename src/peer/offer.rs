@@ -141,13 +141,14 @@ pub(super) fn restart(
     Ok(Restart { offer, credentials: credentials(owner.key, chance) })
 }
 
-/// Bounds an offer, which is kept as long as its session, and narrows it.
+/// Narrows an offer, which is kept as long as its session, and bounds what is left of it.
 fn narrow(offer: &str, limits: &Limits, owner: Owner) -> Result<String, OfferError> {
-    let (bytes, bytes_max) = (offer.len(), limits.offer_bytes_max);
+    let narrowed = sdp::narrow_offer(offer, owner.purpose.direction())?;
+    let (bytes, bytes_max) = (narrowed.len(), limits.offer_bytes_max);
     if bytes > bytes_max {
         return Err(OfferError::TooLong { bytes, bytes_max });
     }
-    Ok(sdp::narrow_offer(offer, owner.purpose.direction())?)
+    Ok(narrowed)
 }
 
 impl Restart {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::{Server, Timer};
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
+use crate::quota::Quota;
 use crate::wire::forwarded;
 use crate::wire::http::{Request, Status};
 use crate::wire::signaling::{Complaint, ErrorCode};
@@ -31,11 +32,11 @@ pub(super) struct Visitor {
     account: Account,
 }
 
-/// Who makes requests of WHIP and WHEP.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Requester {
-    User(String),
-    Network(IpAddr),
+impl Visitor {
+    /// Tells whether the client itself is on this machine, and not a proxy that asks for another.
+    fn is_local(&self) -> bool {
+        self.remote.is_loopback() && self.network == network_of(self.remote)
+    }
 }
 
 enum Account {
@@ -172,16 +173,22 @@ impl Server {
         is_allowed
     }
 
-    /// Counts a request of WHIP or WHEP under its address; tells whether that may make it.
-    pub(super) fn take_request(&mut self, now: Instant, conn: ConnKey) -> bool {
-        let network = self.visitors.get(conn).map(|visitor| visitor.network);
-        let network = network.filter(|network| !network.is_loopback());
-        network.is_none_or(|network| self.take_request_of(now, Requester::Network(network)))
+    /// Counts an offer of a program, whose requests are counted already; tells whether all together may make it.
+    pub(super) fn take_offer_of_program(&mut self, now: Instant) -> bool {
+        let is_allowed = self.offers.take(now);
+        if !is_allowed {
+            self.stats.offers_over_rate += 1;
+        }
+        is_allowed
     }
 
-    /// Counts a request of WHIP or WHEP under its user or address; tells whether that may make it.
-    pub(super) fn take_request_of(&mut self, now: Instant, requester: Requester) -> bool {
-        let is_allowed = self.requesters.take(now, &requester);
+    /// Counts a request of WHIP or WHEP under its user, then its address; tells whether both may make it. What a user may
+    /// not is not counted under the address: a whole office may share it.
+    pub(super) fn take_request(&mut self, now: Instant, conn: ConnKey, id: &str) -> bool {
+        let visitor = self.visitors.get(conn);
+        let network = visitor.filter(|visitor| !visitor.is_local()).map(|visitor| visitor.network);
+        let is_allowed = self.programs.take(now, &id.to_owned())
+            && network.is_none_or(|network| self.programs_networks.take(now, &network));
         self.settle_quotas(now);
         if !is_allowed {
             self.stats.requests_over_rate += 1;
@@ -191,7 +198,7 @@ impl Server {
 
     /// Counts another WHEP session of a user; tells whether that user may have it.
     pub(super) fn hold_listening(&mut self, now: Instant, id: &str) -> bool {
-        let is_allowed = self.requesters.hold(now, &Requester::User(id.to_owned()));
+        let is_allowed = self.programs.hold(now, &id.to_owned());
         self.settle_quotas(now);
         if !is_allowed {
             self.stats.tables_full += 1;
@@ -201,7 +208,7 @@ impl Server {
 
     /// Takes it that a WHEP session of a user is over.
     pub(super) fn release_listening(&mut self, now: Instant, id: &str) {
-        self.requesters.release(now, &Requester::User(id.to_owned()));
+        self.programs.release(now, &id.to_owned());
     }
 
     /// Cuts conns while all together have too much buffered: strangers before users, and those first that have waited
@@ -231,7 +238,8 @@ impl Server {
     pub(super) fn on_sweep_deadline(&mut self, now: Instant) {
         self.strangers.sweep(now);
         self.users.sweep(now);
-        self.requesters.sweep(now);
+        self.programs.sweep(now);
+        self.programs_networks.sweep(now);
         self.settle_quotas(now);
     }
 
@@ -266,9 +274,11 @@ impl Server {
 
     /// To be called after rows may have come: they are looked at again until all are gone.
     fn settle_quotas(&mut self, now: Instant) {
-        let forgotten = [self.strangers.forgotten(), self.users.forgotten(), self.requesters.forgotten()];
-        self.stats.rows_forgotten = forgotten.into_iter().sum();
-        let is_empty = self.strangers.is_empty() && self.users.is_empty() && self.requesters.is_empty();
+        let of_networks = [&self.strangers, &self.programs_networks];
+        let of_users = [&self.users, &self.programs];
+        let forgotten = of_networks.map(Quota::forgotten).into_iter().chain(of_users.map(Quota::forgotten));
+        self.stats.rows_forgotten = forgotten.sum();
+        let is_empty = of_networks.into_iter().all(Quota::is_empty) && of_users.into_iter().all(Quota::is_empty);
         if !is_empty && !self.deadlines.is_armed(Timer::Sweep) {
             self.deadlines.arm(Timer::Sweep, now + SWEEP_INTERVAL);
         }

@@ -109,16 +109,16 @@ impl Server {
                 out.audit(AuditEntry { is_device: listener.hears_device, ..entry });
             }
             Change::Stop { listener, was_heard, cause } => {
-                let is_gone = self.is_gone(listener.key);
+                let why_gone = self.why_gone(listener.key);
                 let detail = match cause {
-                    None if is_gone => "conn closed",
-                    None => "left",
+                    None => why_gone.unwrap_or("left"),
                     Some(StopCause::Switched) => "switched",
                     Some(StopCause::ConnectionLost) => "connection lost",
                 };
                 let event = if was_heard { AuditEvent::ListenStopped } else { AuditEvent::ListenWithdrawn };
                 let entry = self.audit(now, event, &listener.admin_id, commercial_id, detail);
-                out.audit(AuditEntry { is_device: listener.hears_device, ..entry });
+                let is_device = if was_heard { listener.hears_device } else { entry.is_device };
+                out.audit(AuditEntry { is_device, ..entry });
                 let listeners_count = broadcast.listeners_count();
                 let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
                 let Some(conn) = listener.key.conn() else { return Vec::new() };
@@ -127,7 +127,7 @@ impl Server {
                     current.take_if(|current| *current == key);
                 }
                 // Who is gone did not stop listening: the page comes back and wishes for the same again.
-                if !is_gone {
+                if why_gone.is_none() {
                     self.tell(conn, &text, out);
                 }
             }
@@ -188,9 +188,21 @@ impl Server {
     }
 
     /// The session of a WHIP client is gone; if it comes back, it makes another one.
-    pub(super) fn on_encoder_gone(&mut self, now: Instant, key: BroadcastKey, peer: PeerKey, out: &mut Outbox) {
+    pub(super) fn on_encoder_gone(
+        &mut self,
+        now: Instant,
+        key: BroadcastKey,
+        peer: PeerKey,
+        gone: Gone,
+        out: &mut Outbox,
+    ) {
+        let why = match gone {
+            Gone::Closed => "closed by the encoder",
+            Gone::Unfinished => "never connected",
+            Gone::Vanished | Gone::Failed => "connection lost",
+        };
         if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
-            self.go_off_air(now, key, "connection lost", out);
+            self.go_off_air(now, key, why, out);
         }
     }
 
@@ -234,7 +246,7 @@ impl Server {
         if let Some(publisher) = publisher {
             self.close_peer(now, publisher, out);
         }
-        let changes = self.broadcasts[key].go_off_air(unix_ms);
+        let changes = self.broadcasts[key].go_off_air(now, unix_ms, &self.config.limits);
         self.carry_out(now, key, changes, out);
     }
 
@@ -303,10 +315,12 @@ impl Server {
 
     /// Nothing came, or nobody looked, for so long that the broadcast is over.
     fn end_broadcast(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+        let was_by_page = self.broadcasts[key].is_on_air_by_page();
         self.go_off_air(now, key, "connection lost", out);
         let broadcast = &self.broadcasts[key];
         let text = ServerMessage::StreamingStopped { commercial_id: broadcast.id() }.to_json();
-        if let Some(page) = broadcast.page() {
+        // What an encoder does, the page learns by its state.
+        if let Some(page) = broadcast.page().filter(|_| was_by_page) {
             self.tell(page, &text, out);
         }
     }
@@ -337,8 +351,9 @@ impl Server {
 
     /// Makes room by forgetting who is away for the longest time; tells whether somebody was.
     fn forget_longest_absent(&mut self) -> bool {
-        let absent = self.broadcasts.iter().filter(|(_, broadcast)| broadcast.is_idle());
-        let longest = absent.min_by_key(|(_, broadcast)| broadcast.last_seen_ms()).map(|(key, _)| key);
+        let absent = self.broadcasts.iter().filter(|(_, broadcast)| broadcast.is_away());
+        let longest = absent.min_by_key(|(_, broadcast)| (broadcast.keeps_pause(), broadcast.last_seen_ms()));
+        let longest = longest.map(|(key, _)| key);
         if let Some(key) = longest {
             self.forget(key);
         }

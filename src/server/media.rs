@@ -290,7 +290,7 @@ impl Server {
         self.forget_peer(now, key, out);
         match purpose {
             Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, gone, out),
-            Purpose::Whip(broadcast, _) => self.on_encoder_gone(now, broadcast, key, out),
+            Purpose::Whip(broadcast, _) => self.on_encoder_gone(now, broadcast, key, gone, out),
             Purpose::Whep(broadcast, resource) => {
                 self.leave(now, broadcast, ListenerKey::Whep(resource), Some(StopCause::ConnectionLost), out);
             }

@@ -48,7 +48,7 @@ use crate::token::{Claims, Verifier};
 use crate::web;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
-use admission::{Requester, Visitor};
+use admission::Visitor;
 use clock::Clock;
 use close::CloseCode;
 use resources::Resource;
@@ -71,8 +71,10 @@ pub struct Server {
     strangers: Quota<IpAddr>,
     /// Conns and offers of each user.
     users: Quota<String>,
-    /// What each user and address asks for over WHIP and WHEP.
-    requesters: Quota<Requester>,
+    /// Requests of WHIP and WHEP and WHEP sessions of each user.
+    programs: Quota<String>,
+    /// Such requests of each network.
+    programs_networks: Quota<IpAddr>,
     /// Offers of all.
     offers: Bucket,
     sessions: SecondaryMap<ConnKey, Session>,
@@ -176,7 +178,8 @@ impl Server {
             idle: Deadlines::new(),
             strangers: Quota::new(config.limits.of_stranger),
             users: Quota::new(config.limits.of_user),
-            requesters: Quota::new(config.limits.of_requester),
+            programs: Quota::new(config.limits.of_program),
+            programs_networks: Quota::new(config.limits.of_programs_network),
             offers: Bucket::new(now, config.limits.offer_rate),
             sessions: SecondaryMap::new(),
             admins: BTreeSet::new(),

@@ -30,8 +30,11 @@ pub(super) struct Resource {
 #[derive(Clone, Copy)]
 enum State {
     Active(PeerKey),
-    /// It ended by itself; a `DELETE` that comes late is answered all the same, until this moment.
-    Ended(Instant),
+    /// It is over, and why; a `DELETE` that comes late is answered all the same, until this moment.
+    Ended {
+        until: Instant,
+        why: &'static str,
+    },
 }
 
 impl Resource {
@@ -39,7 +42,7 @@ impl Resource {
     pub(super) fn peer(&self) -> Option<PeerKey> {
         match self.state {
             State::Active(peer) => Some(peer),
-            State::Ended(_) => None,
+            State::Ended { .. } => None,
         }
     }
 
@@ -60,7 +63,7 @@ impl Server {
         let secret = u128::from(self.chance.next_u64()) << 64 | u128::from(self.chance.next_u64());
         // The rest was judged, and may be long.
         let claims = Claims { name: None, listen: None, ..claims.clone() };
-        self.resources.insert(Resource { secret, claims, state: State::Ended(now) })
+        self.resources.insert(Resource { secret, claims, state: State::Ended { until: now, why: "" } })
     }
 
     /// Returns the last segment of a resource's URL.
@@ -88,7 +91,8 @@ impl Server {
     pub(super) fn retire(&mut self, now: Instant, key: ResourceKey) {
         let has_room = self.resources.len() <= self.config.limits.resources_max;
         let Some(resource) = self.resources.get_mut(key) else { return };
-        resource.state = State::Ended(now + self.config.limits.resource_memory);
+        let until = now + self.config.limits.resource_memory;
+        resource.state = State::Ended { until, why: "connection lost" };
         let (id, kind) = (resource.claims.sub.clone(), resource.kind());
         if kind == Kind::Whep {
             self.release_listening(now, &id);
@@ -101,17 +105,22 @@ impl Server {
     }
 
     /// Ends a resource: what it sent or heard is over.
-    pub(super) fn end_resource(&mut self, now: Instant, key: ResourceKey, why: &str, out: &mut Outbox) {
+    pub(super) fn end_resource(&mut self, now: Instant, key: ResourceKey, reason: &'static str, out: &mut Outbox) {
         let Some(peer) = self.resources.get(key).and_then(Resource::peer) else { return };
         match self.peers.get(peer).map(|peer| peer.purpose()) {
             Some(Purpose::Whip(broadcast, _)) => {
                 if self.broadcasts.get(broadcast).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
-                    self.go_off_air(now, broadcast, why, out);
+                    self.go_off_air(now, broadcast, reason, out);
                 }
                 self.close_peer(now, peer, out);
             }
             Some(Purpose::Whep(broadcast, _)) => {
                 self.close_peer(now, peer, out);
+                if let Some(State::Ended { why, .. }) =
+                    self.resources.get_mut(key).map(|resource| &mut resource.state)
+                {
+                    *why = reason;
+                }
                 self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
             }
             Some(Purpose::Publish(_) | Purpose::Listen(_) | Purpose::Test(_)) | None => {}
@@ -123,21 +132,25 @@ impl Server {
         &mut self,
         now: Instant,
         is_over: impl Fn(&Self, &Claims) -> bool,
-        why: &str,
+        reason: &'static str,
         out: &mut Outbox,
     ) {
         let over = self.resources.iter().filter(|(_, resource)| is_over(self, &resource.claims));
         let over: Vec<ResourceKey> = over.map(|(key, _)| key).collect();
         for key in over {
-            self.end_resource(now, key, why, out);
+            self.end_resource(now, key, reason, out);
         }
     }
 
-    /// Tells whether a listening connection is not there any more, so that it did not leave by itself.
-    pub(super) fn is_gone(&self, listener: ListenerKey) -> bool {
+    /// Returns why a listening connection is not there any more; `None` where it is, and leaves by itself.
+    pub(super) fn why_gone(&self, listener: ListenerKey) -> Option<&'static str> {
         match listener {
-            ListenerKey::Conn(conn) => !self.sessions.contains_key(conn),
-            ListenerKey::Whep(key) => self.resources.get(key).and_then(Resource::peer).is_none(),
+            ListenerKey::Conn(conn) => (!self.sessions.contains_key(conn)).then_some("conn closed"),
+            ListenerKey::Whep(key) => match self.resources.get(key).map(|resource| resource.state) {
+                Some(State::Active(_)) => None,
+                Some(State::Ended { why, .. }) => Some(why),
+                None => Some("connection lost"),
+            },
         }
     }
 
@@ -152,7 +165,7 @@ impl Server {
         let Some(resource) = self.resources.get(key) else { return };
         let at = match resource.state {
             State::Active(_) => self.clock.instant_of(now, resource.claims.exp),
-            State::Ended(until) => Some(until),
+            State::Ended { until, .. } => Some(until),
         };
         match at {
             Some(at) => self.deadlines.arm(Timer::Resource(key), at),
@@ -163,7 +176,7 @@ impl Server {
     pub(super) fn on_resource_deadline(&mut self, now: Instant, key: ResourceKey, out: &mut Outbox) {
         let Some(resource) = self.resources.get(key) else { return };
         match resource.state {
-            State::Ended(_) => self.forget_resource(key),
+            State::Ended { .. } => self.forget_resource(key),
             State::Active(_) if resource.claims.is_live(self.unix_s(now)) => self.arm_resource(now, key),
             State::Active(_) => self.end_resource(now, key, "token expired", out),
         }

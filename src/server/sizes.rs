@@ -16,7 +16,7 @@ impl Server {
             deadlines: self.deadlines.len(),
             unconnected: self.unconnected.len().max(self.framed_ready.len()),
             wishes: self.wishes_count(),
-            quotas: self.strangers.len() + self.users.len() + self.requesters.len(),
+            quotas: self.strangers.len() + self.users.len() + self.programs.len() + self.programs_networks.len(),
             resources: self.resources.len(),
             buffered_bytes: self.buffered_bytes,
             offers_bytes: self.offers_bytes,

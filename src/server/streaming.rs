@@ -1,6 +1,7 @@
 //! What pages say about their audio: on air, paused, interrupted, restarted; and what they share beside it.
 //!
-//! Invariant: only the page that is registered under a salesperson's id changes that salesperson's broadcast.
+//! Invariant: of all pages only the one that is registered under a salesperson's id changes that salesperson's
+//! broadcast.
 
 use std::time::Instant;
 

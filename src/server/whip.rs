@@ -9,8 +9,8 @@ use std::time::Instant;
 use log::info;
 use percent_encoding::percent_decode_str;
 
+use super::Server;
 use super::signaling::RETRY_AFTER_S;
-use super::{Requester, Server};
 use crate::broadcast::{Source, Start, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey};
 use crate::outbox::{AuditEntry, AuditEvent, Outbox};
@@ -67,11 +67,13 @@ struct Problem {
     retry_after_s: Option<u32>,
     /// What would have been the right content type.
     accepted: Option<&'static str>,
+    /// What would have been the right methods.
+    allow: Option<&'static str>,
 }
 
 impl Problem {
     fn new(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { status, detail: detail.into(), retry_after_s: None, accepted: None }
+        Problem { status, detail: detail.into(), retry_after_s: None, accepted: None, allow: None }
     }
 
     fn retry_after_s(self, retry_after_s: u32) -> Problem {
@@ -128,8 +130,8 @@ impl Server {
                     Target::Endpoint(..) => "POST, OPTIONS",
                     Target::Session(..) => "PATCH, DELETE, OPTIONS",
                 };
-                let response = Response::new(Status::MethodNotAllowed).header("Allow", allow);
-                return self.respond(now, conn, request, response);
+                let problem = Problem::new(Status::MethodNotAllowed, "this method is for later versions");
+                Err(Problem { allow: Some(allow), ..problem })
             }
         };
         if let Err(problem) = answered {
@@ -162,12 +164,6 @@ impl Server {
         if self.is_draining {
             let problem = Problem::new(Status::Unavailable, "the server restarts: come back in a moment");
             return Err(problem.retry_after_s(RETRY_AFTER_S));
-        }
-        if !self.take_offer(now, &claims.sub) {
-            return Err(Problem::new(Status::TooManyRequests, "too many sessions at once").retry_after_s(SOON_S));
-        }
-        if !self.has_room_for_peer(true, offer) {
-            return Err(no_room());
         }
         let created = match kind {
             Kind::Whip => self.begin_streaming(now, &claims, offer, out)?,
@@ -209,11 +205,12 @@ impl Server {
             self.go_off_air(now, key, "replaced", out);
         }
         let broadcast = &mut self.broadcasts[key];
-        broadcast.set_name(claims.shown_name());
-        if !broadcast.is_on_air() {
-            let entry = self.audit(now, AuditEvent::BroadcastStarted, &claims.sub, &claims.sub, "whip");
-            out.audit(AuditEntry { is_device: claims.device, ..entry });
+        if let Some(name) = &claims.name {
+            broadcast.set_name(name);
         }
+        let detail = if broadcast.is_on_air() { "whip, in place of another" } else { "whip" };
+        let entry = self.audit(now, AuditEvent::BroadcastStarted, &claims.sub, &claims.sub, detail);
+        out.audit(AuditEntry { is_device: claims.device, ..entry });
         let unix_ms = self.unix_ms(now);
         let start = Start { publisher: created.peer, source, commercial_info: None };
         let (replaced, changes) = self.broadcasts[key].go_on_air(now, unix_ms, start, &self.config.limits);
@@ -263,7 +260,7 @@ impl Server {
         Ok(created)
     }
 
-    /// Makes a session and the URL that ends it.
+    /// Makes a session and the URL that ends it, if there is room.
     fn create(
         &mut self,
         now: Instant,
@@ -271,6 +268,12 @@ impl Server {
         purpose: impl FnOnce(ResourceKey) -> Purpose,
         offer: &str,
     ) -> Result<Created, Problem> {
+        if !self.take_offer_of_program(now) {
+            return Err(Problem::new(Status::TooManyRequests, "too many sessions at once").retry_after_s(SOON_S));
+        }
+        if !self.has_room_for_peer(true, offer) {
+            return Err(no_room());
+        }
         let resource = self.new_resource(now, claims);
         match self.open_peer(now, purpose(resource), offer) {
             Ok((peer, answer)) => {
@@ -303,7 +306,7 @@ impl Server {
         let fragment =
             sdpfrag::parse(fragment).map_err(|error| Problem::new(Status::BadRequest, error.to_string()))?;
         let etag = self.etag(peer);
-        if !if_match.split(',').map(str::trim).any(|tag| tag == "*" || tag == etag) {
+        if !if_match.split(',').map(str::trim).any(|tag| tag == etag || is_any(tag)) {
             return Err(Problem::new(
                 Status::PreconditionFailed,
                 "the session has another ETag: ICE was restarted",
@@ -314,7 +317,7 @@ impl Server {
             self.respond(now, conn, request, Response::new(Status::NoContent));
             return Ok(());
         };
-        if !self.take_offer(now, &claims.sub) {
+        if !self.take_offer_of_program(now) {
             return Err(Problem::new(Status::TooManyRequests, "too many restarts at once").retry_after_s(SOON_S));
         }
         let restarted = self.restart_peer(now, peer, Wanted::Credentials(ufrag, pwd), out);
@@ -348,16 +351,12 @@ impl Server {
 
     /// Returns what the token of a request says that may be made.
     fn requester(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<Claims, Problem> {
-        let too_many = || Problem::new(Status::TooManyRequests, "too many requests: wait").retry_after_s(SOON_S);
-        if !self.take_request(now, conn) {
-            return Err(too_many());
-        }
         let claims = self.authenticate(now, conn, request).map_err(|(status, detail)| {
             let retry_after_s = (status == Status::TooManyRequests).then_some(RETRY_AFTER_S);
             Problem { retry_after_s, ..Problem::new(status, detail) }
         })?;
-        if !self.take_request_of(now, Requester::User(claims.sub.clone())) {
-            return Err(too_many());
+        if !self.take_request(now, conn, &claims.sub) {
+            return Err(Problem::new(Status::TooManyRequests, "too many requests: wait").retry_after_s(SOON_S));
         }
         Ok(claims)
     }
@@ -393,6 +392,9 @@ impl Server {
             let name = if accepted == FRAGMENT { "Accept-Patch" } else { "Accept-Post" };
             response = response.header("Accept", accepted).header(name, accepted);
         }
+        if let Some(allow) = problem.allow {
+            response = response.header("Allow", allow);
+        }
         if let Some(retry_after_s) = problem.retry_after_s {
             response = response.header("Retry-After", &retry_after_s.to_string());
         }
@@ -416,6 +418,11 @@ fn text_of<'a>(request: &'a Request, content_type: &'static str) -> Result<&'a s
         return Err(Problem { accepted: Some(content_type), ..problem });
     }
     std::str::from_utf8(&request.body).map_err(|_| Problem::new(Status::BadRequest, "the body is no text"))
+}
+
+/// Tells whether an entity-tag stands for any, as clients write it who restart ICE; some quote it.
+fn is_any(tag: &str) -> bool {
+    matches!(tag, "*" | "\"*\"")
 }
 
 fn no_room() -> Problem {

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// Header lines in one request, more than any browser sends.
 const HEADERS_MAX: usize = 64;
 
-/// A request's head.
+/// A request: its head, and its body once that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     pub method: String,

@@ -6,8 +6,8 @@
 //!
 //! Invariant: what was narrowed is narrow.
 
-/// The most lines of an offer; browsers write about 60 for one audio section.
-pub const OFFER_LINES_MAX: usize = 400;
+/// The most lines of an offer; browsers write about 60 for one audio section, and hundreds for video.
+pub const OFFER_LINES_MAX: usize = 1000;
 
 /// The most media sections of an offer.
 pub const OFFER_SECTIONS_MAX: usize = 16;
@@ -75,10 +75,16 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
         return Err(SdpError::WrongDirection);
     }
     let first_ssrc = audio.lines.iter().find_map(|line| ssrc_of(line));
+    // A bundled section may leave its transport to the first of its group (RFC 9143 §7.1.3).
+    let first = bundled(&session).find(|mids| mids.contains(&audio.mid().unwrap_or_default()));
+    let first = first.and_then(|mids| media.iter().find(|section| section.mid() == mids.first().copied()));
+    let said_by = |section: &Section<'_>, name: &str| section.lines.iter().any(|line| line.starts_with(name));
+    let inherited = |line: &&&str| TRANSPORT.iter().any(|name| line.starts_with(name) && !said_by(audio, name));
+    let inherited: Vec<&str> =
+        first.into_iter().flat_map(|section| section.lines.iter().filter(inherited)).copied().collect();
     let is_overridden = |line: &str| {
-        [UFRAG, PWD, FINGERPRINT, "a=setup:"]
-            .iter()
-            .any(|name| line.starts_with(name) && audio.lines.iter().any(|line| line.starts_with(name)))
+        let says = |name: &&str| said_by(audio, name) || inherited.iter().any(|line| line.starts_with(*name));
+        TRANSPORT.iter().any(|name| line.starts_with(name) && says(name))
     };
     let mut narrowed = String::with_capacity(offer.len() + 16);
     for line in session.iter().filter(|line| !is_overridden(line)) {
@@ -103,6 +109,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
             push_line(&mut narrowed, &[line]);
         }
     }
+    inherited.iter().for_each(|line| push_line(&mut narrowed, &[line]));
     push_line(&mut narrowed, &[wanted]);
     if credentials(&narrowed).is_none() || fingerprint(&narrowed).is_none() {
         return Err(SdpError::NoTransport);
@@ -117,7 +124,8 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
 pub fn with_rejected(offer: &str, answer: &str) -> String {
     let (Ok(offer), Ok(answer)) = (Sections::read(offer), Sections::read(answer)) else { return answer.to_owned() };
     let mut whole = String::new();
-    let is_bundled = offer.session.iter().any(|line| line.starts_with(BUNDLE));
+    let audio = offer.media.iter().find(|section| section.is_audio()).and_then(Section::mid);
+    let is_bundled = audio.is_some_and(|mid| bundled(&offer.session).any(|mids| mids.contains(&mid)));
     for line in answer.session.iter().filter(|line| is_bundled || !line.starts_with(BUNDLE)) {
         push_line(&mut whole, &[line]);
     }
@@ -190,6 +198,9 @@ const FINGERPRINT: &str = "a=fingerprint:";
 const MID: &str = "a=mid:";
 const BUNDLE: &str = "a=group:BUNDLE";
 
+/// What a section says of its transport.
+const TRANSPORT: [&str; 4] = [UFRAG, PWD, FINGERPRINT, "a=setup:"];
+
 /// A description's lines, without their ends and without empty ones.
 struct Sections<'a> {
     /// Those for all sections.
@@ -233,6 +244,13 @@ impl<'a> Section<'a> {
     fn mid(&self) -> Option<&'a str> {
         self.lines.iter().find_map(|line| line.strip_prefix(MID))
     }
+}
+
+/// Returns the names of the sections in each bundle (RFC 9143 §7).
+fn bundled<'a>(session: &[&'a str]) -> impl Iterator<Item = Vec<&'a str>> {
+    session
+        .iter()
+        .filter_map(|line| Some(line.strip_prefix(BUNDLE)?.split(' ').filter(|mid| !mid.is_empty()).collect()))
 }
 
 fn is_candidate(line: &str) -> bool {
@@ -298,6 +316,24 @@ mod tests {
         );
         assert_eq!(with_rejected(&offer, &answer), want);
         assert_eq!(with_rejected(OFFER, &answer), answer, "nothing to reject");
+    }
+
+    #[test]
+    fn a_bundled_section_may_leave_its_transport_to_the_first() {
+        let (session, audio) = OFFER.split_at(OFFER.find("m=").unwrap());
+        let is_transport = |line: &&str| TRANSPORT.iter().any(|name| line.starts_with(name));
+        let transport: String = audio.lines().filter(is_transport).map(|line| format!("{line}\r\n")).collect();
+        let bare: String =
+            audio.lines().filter(|line| !is_transport(line)).map(|line| format!("{line}\r\n")).collect();
+        let video = format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v\r\n{transport}");
+        let bundled = format!("{session}a=group:BUNDLE v 0\r\n{video}{bare}a=bundle-only\r\n");
+        let narrowed = narrow_offer(&bundled, Direction::SendOnly).unwrap();
+        assert_eq!(credentials(&narrowed), credentials(OFFER));
+        assert_eq!(narrow_offer(&narrowed, Direction::SendOnly).as_ref(), Ok(&narrowed));
+        let apart = format!("{session}a=group:BUNDLE v\r\n{video}{bare}");
+        assert_eq!(narrow_offer(&apart, Direction::SendOnly), Err(SdpError::NoTransport), "another bundle's");
+        let answered = with_rejected(&apart, "v=0\r\na=group:BUNDLE 0\r\nm=audio 9 x 111\r\na=mid:0\r\n");
+        assert!(!answered.contains(BUNDLE), "{answered}");
     }
 
     #[test]

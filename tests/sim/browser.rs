@@ -312,17 +312,6 @@ impl Browser {
         self.next_packet = None;
     }
 
-    /// Ends the session as the library does it, with a close alert.
-    pub fn hang_up(&mut self, now: Instant) {
-        if let Some(session) = self.rtc.as_mut() {
-            let _ = session.rtc.close();
-        }
-        self.next_packet = None;
-        let mut sent = std::mem::take(&mut self.unsent);
-        self.drain(now, &mut sent);
-        self.unsent = sent;
-    }
-
     /// An RTP packet as somebody could forge it who knows all but the keys: the right section, another source.
     pub fn forge_packet(&self, sequence: u16) -> Vec<u8> {
         let mid = self.rtc.as_ref().expect("it has a session").mid;

@@ -647,8 +647,9 @@ impl World {
         assert!(sizes.broadcasts <= self.limits.broadcasts_max, "law 6: {sizes:?}");
         assert!(sizes.wishes <= self.limits.wishes_max, "law 6: {sizes:?}");
         assert!(sizes.buffered_bytes <= self.limits.buffered_bytes_max, "law 6: {sizes:?}");
-        let Limits { of_stranger, of_user, of_requester, .. } = &self.limits;
-        let rows_max = of_stranger.rows_max + of_user.rows_max + of_requester.rows_max;
+        let Limits { of_stranger, of_user, of_program, of_programs_network, .. } = &self.limits;
+        let rows_max =
+            [of_stranger, of_user, of_program, of_programs_network].iter().map(|of| of.rows_max).sum::<usize>();
         assert!(sizes.quotas <= rows_max, "law 6: {sizes:?}");
         // A restart may bring longer credentials.
         let offers_bytes_max = self.limits.offers_bytes_max + sizes.peers * 512;
@@ -744,6 +745,10 @@ impl World {
         // Broadcasts wait for their pages, connections that nobody closed for a sign of life, and whoever was refused
         // for being believed again.
         self.run_ms(75_000);
+        // An encoder that was paused may come back.
+        if self.server.table_sizes().broadcasts > 0 {
+            self.run_ms(self.limits.pause_memory.as_millis() as u64);
+        }
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
     }
