@@ -88,7 +88,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     };
     let mut narrowed = String::with_capacity(offer.len() + 16);
     for line in session.iter().filter(|line| !is_overridden(line)) {
-        if !line.starts_with(BUNDLE) && !is_direction(&line) && !is_candidate(line) {
+        if !line.starts_with(GROUP) && !is_direction(&line) && !is_candidate(line) {
             push_line(&mut narrowed, &[line]);
         }
     }
@@ -196,6 +196,9 @@ const UFRAG: &str = "a=ice-ufrag:";
 const PWD: &str = "a=ice-pwd:";
 const FINGERPRINT: &str = "a=fingerprint:";
 const MID: &str = "a=mid:";
+/// Names sections that belong together (RFC 5888 §5): one alone belongs to nothing.
+const GROUP: &str = "a=group:";
+
 const BUNDLE: &str = "a=group:BUNDLE";
 
 /// What a section says of its transport.
@@ -338,10 +341,15 @@ mod tests {
 
     #[test]
     fn a_section_alone_is_bundled_for_the_library_only() {
-        for (name, group) in [("bundled", "a=group:BUNDLE 0\r\n"), ("not bundled", "")] {
+        for (name, group) in [
+            ("bundled", "a=group:BUNDLE 0\r\n"),
+            ("not bundled", ""),
+            ("also in time with what is cut out", "a=group:BUNDLE 0 1\r\na=group:LS 0 1\r\n"),
+        ] {
             let offer = OFFER.replace("m=audio", &format!("{group}m=audio"));
             let narrowed = narrow_offer(&offer, Direction::SendOnly).unwrap();
             assert!(narrowed.contains("a=group:BUNDLE 0\r\nm=audio "), "{name}: {narrowed}");
+            assert_eq!(narrowed.matches("a=group:").count(), 1, "{name}: {narrowed}");
             assert_eq!(narrow_offer(&narrowed, Direction::SendOnly).as_ref(), Ok(&narrowed), "{name}");
             let answered = with_rejected(&offer, "v=0\r\na=group:BUNDLE 0\r\nm=audio 9 x 111\r\na=mid:0\r\n");
             assert_eq!(answered.contains(BUNDLE), !group.is_empty(), "{name}: {answered}");
