@@ -25,7 +25,9 @@ HEAR = "rtpopusdepay ! opusdec plc=false ! audioconvert ! audioresample ! audio/
 
 
 def say(event, **more):
-    print(json.dumps({"event": event, **more}), flush=True)
+    # In one piece: more than one thread says something.
+    sys.stdout.write(json.dumps({"event": event, **more}) + "\n")
+    sys.stdout.flush()
 
 
 class Client:

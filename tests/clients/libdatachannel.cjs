@@ -73,7 +73,7 @@ async function main() {
   const offer = connection.localDescription().sdp.split("\r\n").filter((line) => !isCandidate(line)).join("\r\n");
   const answer = await request("POST", options.url, options.token, offer, { "Content-Type": "application/sdp" });
   say("answered", answer);
-  if (answer.status !== 201) return;
+  if (answer.status !== 201) process.exit(1);
   connection.setRemoteDescription(options.tcp ? withoutUdp(answer.body) : answer.body, "answer");
 
   for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -22,8 +22,8 @@ use program::{Endpoint, Kind, Program};
 use support::Ecoute;
 use tempfile::TempDir;
 
-/// Those that listen.
-const LISTENERS: [Kind; 3] = [Kind::Aiortc, Kind::Libdatachannel, Kind::Werift];
+/// Those that can do both. GStreamer's certificate is for RSA.
+const BOTH_WAYS: [Kind; 4] = [Kind::Aiortc, Kind::Gstreamer, Kind::Libdatachannel, Kind::Werift];
 
 /// Returns where a salesperson's device publishes, which has no page.
 fn whip(ecoute: &Ecoute, id: &str) -> Endpoint {
@@ -60,7 +60,7 @@ fn listen(kind: Kind, ecoute: &Ecoute, id: &str, options: &[&str]) -> Program {
 fn publish_to_all(publisher: Kind) {
     let mut ecoute = Ecoute::start();
     let publisher = publish(publisher, &ecoute, "cam", &[]);
-    let mut listeners = LISTENERS.map(|kind| kind.listen(&whep(&ecoute, "cam"), &[]));
+    let mut listeners = BOTH_WAYS.map(|kind| kind.listen(&whep(&ecoute, "cam"), &[]));
     for listener in &mut listeners {
         listener.wait_until_connected();
         listener.wait_for("heard");
@@ -86,7 +86,6 @@ fn what_ffmpeg_publishes_all_hear() {
 }
 
 #[test]
-#[ignore = "its certificate is for RSA"]
 fn what_gstreamer_publishes_all_hear() {
     publish_to_all(Kind::Gstreamer);
 }
@@ -107,7 +106,7 @@ fn what_werift_publishes_all_hear() {
 fn either_dtls_role_is_fine() {
     // At one address: what leaves on two paths makes werift's server stumble over the second copy.
     let ecoute = Ecoute::start_at("127.0.0.1:0", TempDir::new().unwrap(), &[]);
-    for kind in [Kind::Aiortc, Kind::Werift] {
+    for kind in [Kind::Aiortc, Kind::Gstreamer, Kind::Werift] {
         for (offered, answered) in [("active", "passive"), ("passive", "active"), ("actpass", "passive")] {
             let options = ["--setup", offered];
             let mut publisher = kind.publish(&whip(&ecoute, "cam"), &options);
@@ -131,13 +130,9 @@ fn either_dtls_role_is_fine() {
 /// Networks of offices often let nothing but TCP through.
 #[test]
 fn a_tone_goes_in_and_comes_out_over_tcp() {
-    for kind in [Kind::Libdatachannel, Kind::Werift] {
+    for kind in [Kind::Gstreamer, Kind::Libdatachannel, Kind::Werift] {
         let ecoute = Ecoute::start();
-        let publisher = publish(kind, &ecoute, "cam", &["--tcp"]);
-        let listener = listen(kind, &ecoute, "cam", &["--tcp"]);
-        thread::sleep(Duration::from_secs(2));
-        listener.stop_after_tone(1.5);
-        publisher.stop();
+        pass_tone(kind, &whip(&ecoute, "cam"), &whep(&ecoute, "cam"), &["--tcp"]);
     }
 }
 
@@ -150,16 +145,21 @@ fn a_tone_goes_in_and_comes_out_over_https() {
         let url = endpoint.url.replace(&ecoute.url(), &format!("https://localhost:{}", ecoute.address.port()));
         Endpoint { url, certificate: Some(certificate.clone()), ..endpoint }
     };
-    for kind in [Kind::Aiortc, Kind::Libdatachannel, Kind::Werift] {
-        let mut publisher = kind.publish(&encrypted(whip(&ecoute, "cam")), &[]);
-        publisher.wait_until_connected();
-        let mut listener = kind.listen(&encrypted(whep(&ecoute, "cam")), &[]);
-        listener.wait_until_connected();
-        listener.wait_for("heard");
-        thread::sleep(Duration::from_secs(2));
-        listener.stop_after_tone(1.5);
-        publisher.stop();
+    for kind in BOTH_WAYS {
+        pass_tone(kind, &encrypted(whip(&ecoute, "cam")), &encrypted(whep(&ecoute, "cam")), &[]);
     }
+}
+
+/// Publishes and listens with the same client.
+fn pass_tone(kind: Kind, whip: &Endpoint, whep: &Endpoint, options: &[&str]) {
+    let mut publisher = kind.publish(whip, options);
+    publisher.wait_until_connected();
+    let mut listener = kind.listen(whep, options);
+    listener.wait_until_connected();
+    listener.wait_for("heard");
+    thread::sleep(Duration::from_secs(2));
+    listener.stop_after_tone(1.5);
+    publisher.stop();
 }
 
 #[test]

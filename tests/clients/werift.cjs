@@ -78,7 +78,7 @@ async function main() {
   const offer = options.trickle ? sdp.split("\r\n").filter((line) => !isCandidate(line)).join("\r\n") : sdp;
   const answer = await request("POST", options.url, options.token, offer, { "Content-Type": "application/sdp" });
   say("answered", answer);
-  if (answer.status !== 201) return;
+  if (answer.status !== 201) process.exit(1);
   const resource = new URL(answer.headers.location, options.url);
   const answered = options.tcp ? withoutUdp(answer.body) : answer.body;
   await connection.setRemoteDescription({ type: "answer", sdp: answered });
