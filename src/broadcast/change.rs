@@ -39,7 +39,7 @@ pub enum Source {
 
 impl Source {
     /// Returns what supervisors are told of it.
-    pub(super) fn name(&self) -> Option<StreamSource> {
+    pub fn name(&self) -> Option<StreamSource> {
         match self {
             Source::Page(_) => None,
             Source::Encoder => Some(StreamSource::Encoder),

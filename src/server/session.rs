@@ -9,7 +9,7 @@ use log::{debug, info};
 use super::signaling::RETRY_AFTER_S;
 use super::streaming::position;
 use super::{CloseCode, Seat, Server, Session, Timer};
-use crate::broadcast::Broadcast;
+use crate::broadcast::{Broadcast, Source};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::Outbox;
 use crate::token::{Claims, Role};
@@ -171,7 +171,8 @@ impl Server {
         let message = "open in another page: register again with takeover to use this one";
         let complaint = Complaint::new(ErrorCode::AlreadyOpen, message);
         let (state, since) = (Some(broadcast.presence()), broadcast.since_ms());
-        self.complain(conn, Complaint { state, since, ..complaint });
+        let source = broadcast.source().and_then(Source::name);
+        self.complain(conn, Complaint { state, since, source, ..complaint });
         if let Some(client) = self.conns.get_mut(conn) {
             client.await_takeover(now, &self.config.limits);
         }

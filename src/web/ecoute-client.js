@@ -64,7 +64,7 @@ export const EVENTS = Object.freeze([
  *
  * | event | detail |
  * |---|---|
- * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`), `expired` (with `close_code`), `closed` |
+ * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`, `source?`), `expired` (with `close_code`), `closed` |
  * | `registered` | `id`, `role`, `name`, `server_version`, `renewed` (true when only the token was renewed) |
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |

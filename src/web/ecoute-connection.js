@@ -173,7 +173,8 @@ export class Connection {
   #onRefusal(data) {
     if (data.code === "already_open") {
       // Not an error to show as one: a question to the user. The socket stays, unregistered.
-      return this.#become({ state: "already_open", since: data.since, broadcast_state: data.state });
+      const { since, state: broadcast_state, source } = data;
+      return this.#become({ state: "already_open", since, broadcast_state, source });
     }
     if (this.#state !== "registered" && data.retry_after_s) this.#nextDelayMs = data.retry_after_s * 1000;
     this.#onMessage("error", data);

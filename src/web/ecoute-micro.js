@@ -212,10 +212,11 @@ export class EcouteMicro extends EcouteElement {
 
   #drawElsewhere(isElsewhere) {
     const { elsewhere, takeOver } = this.#parts;
-    const { since, broadcast_state } = this.client.connection;
+    const { since, broadcast_state, source } = this.client.connection;
     elsewhere.hidden = !isElsewhere;
     if (!isElsewhere) return;
-    const isOnAir = ["on_air", "paused", "interrupted"].includes(broadcast_state) && since;
+    // What an encoder streams goes on, whichever page is open.
+    const isOnAir = ["on_air", "paused", "interrupted"].includes(broadcast_state) && since && !source;
     const [title, where, effect] = elsewhere.children;
     setText(title, this.words("elsewhere"));
     const time = duration(Date.now() - since, this.language);

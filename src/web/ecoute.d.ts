@@ -87,6 +87,7 @@ export interface Connection {
   state: ConnectionState;
   since?: number;
   broadcast_state?: Commercial["state"];
+  source?: StreamSource;
   close_code?: number;
 }
 

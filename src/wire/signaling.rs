@@ -306,12 +306,23 @@ pub struct Complaint<'a> {
     pub state: Option<Presence>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<u64>,
+    /// What streams meanwhile, where it is no page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<StreamSource>,
 }
 
 impl<'a> Complaint<'a> {
     /// Returns a complaint without details.
     pub fn new(code: ErrorCode, message: &'a str) -> Complaint<'a> {
-        Complaint { code, message, commercial_id: None, retry_after_s: None, state: None, since: None }
+        Complaint {
+            code,
+            message,
+            commercial_id: None,
+            retry_after_s: None,
+            state: None,
+            since: None,
+            source: None,
+        }
     }
 
     /// Adds whom a refused wish to listen was for.

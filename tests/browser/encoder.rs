@@ -68,6 +68,13 @@ fn the_salespersons_page_shows_their_encoder() {
     assert_tone(&paul, 880.0);
     assert_accessible(&lea, "phone-encoder");
 
+    // Another page may take over from this one, and stops nothing by that.
+    let other = desk.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    other.wait_for("document.body.dataset.state === 'already_open'");
+    assert_eq!(other.evaluate("deep('ecoute-micro >>> #elsewhere').innerText.includes('arrêtera')"), false);
+    other.close();
+    paul.bring_to_front();
+
     // The page may go and come back; who listens waits for it, and the encoder is left alone.
     lea.reload();
     lea.wait_for("document.body.dataset.state === 'on_air'");
