@@ -18,6 +18,7 @@ mod fuzz;
 mod hostile;
 mod hostile_http;
 mod hostile_websocket;
+mod hostile_whip;
 mod ice_tcp;
 mod insider;
 mod limits;
@@ -31,6 +32,7 @@ mod whep;
 mod whip;
 mod whip_ends;
 mod whip_ice;
+mod whip_offers;
 mod world;
 
 use std::time::Duration;

@@ -242,6 +242,14 @@ impl World {
         Answer::parse(self.send_bytes(conn, request.as_bytes()).as_bytes())
     }
 
+    pub fn is_program(&self, who: Who) -> bool {
+        self.programs.contains_key(&who)
+    }
+
+    pub fn is_whip(&self, who: Who) -> bool {
+        self.programs[&who].kind == Kind::Whip
+    }
+
     pub fn etag(&self, who: Who) -> String {
         self.programs[&who].etag.clone()
     }
@@ -258,12 +266,17 @@ pub fn fragment_of(offer: &str) -> String {
     lines.map(|line| format!("{line}\r\n")).collect()
 }
 
-/// Returns an answer without the sections that it rejects, which the library never offered.
+/// Returns an answer without the sections that it rejects, which the library never offered, and with the group that it
+/// always offers.
 fn audio_of(answer: &str) -> String {
     let mut is_rejected = false;
     let mut kept = String::new();
     for line in answer.lines() {
         if line.starts_with("m=") {
+            if !answer.contains("a=group:BUNDLE") && !kept.contains("m=") {
+                let mid = answer.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("it has a name");
+                kept += &format!("a=group:BUNDLE {mid}\r\n");
+            }
             is_rejected = line.split(' ').nth(1) == Some("0");
         }
         if !is_rejected {
