@@ -197,7 +197,7 @@ fn half_a_body_is_waited_for_and_made_nothing_of() {
 fn requests_of_a_user_and_of_an_address_have_a_rate() {
     let mut world = World::new(1, Quality::PERFECT);
     let session = format!("/whip/lea/{NOBODY}");
-    let burst = world.limits.of_requester.rate.burst;
+    let burst = world.limits.of_program.rate.burst;
     let lea = world.token(Role::Commercial, "lea", |_| {});
     let ask = Ask::delete(&session, &lea).to_http();
     let over = |world: &mut World, from: &dyn Fn(u32) -> SocketAddr, ask: &str| {
@@ -249,8 +249,11 @@ fn a_flood_of_requests_is_felt_by_nobody_else() {
     scene.flood(10_000, 4000, |world, n| {
         let user = (n as usize * 7) % tokens.len();
         let token = tokens[user].as_str();
-        let (kind, to) =
-            if user % 2 == 0 { (Kind::Whip, format!("mallory{user}")) } else { (Kind::Whep, "door".into()) };
+        let (kind, to) = if user.is_multiple_of(2) {
+            (Kind::Whip, format!("mallory{user}"))
+        } else {
+            (Kind::Whep, "door".into())
+        };
         let path = kind.path(&to);
         let fragment = format!("a=ice-ufrag:abcd{n:06}\r\na=ice-pwd:0123456789012345678901\r\n");
         let old = made.get(n as usize % made.len().max(1)).cloned();
