@@ -105,6 +105,8 @@ pub struct Limits {
     pub of_programs_network: Allowance,
     /// URLs of WHIP and WHEP sessions above which those that ended are not remembered; those that did not have sessions.
     pub resources_max: usize,
+    /// A program that sends no checks any more, and nothing else, for so long has vanished.
+    pub program_silence: Duration,
     /// For how long the URL of a WHIP or WHEP session that ended by itself still takes a `DELETE`.
     pub resource_memory: Duration,
     /// A request's head, in bytes (431 above).
@@ -227,6 +229,7 @@ impl Default for Limits {
             of_program: Allowance { held_max: 16, rate: Rate::per_second(20, 60), rows_max: 2048 },
             of_programs_network: Allowance { held_max: 0, rate: Rate::per_second(200, 600), rows_max: 2048 },
             resources_max: 1024,
+            program_silence: Duration::from_secs(15),
             resource_memory: Duration::from_secs(30),
             head_bytes_max: 16 * 1024,
             head_timeout: Duration::from_secs(5),

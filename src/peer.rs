@@ -12,6 +12,7 @@ mod gate;
 mod offer;
 mod purpose;
 mod route;
+mod signs;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,6 +37,7 @@ pub use offer::{OfferError, Template, Wanted, key_of_ufrag};
 pub use purpose::Purpose;
 pub use route::Nomination;
 use route::Route;
+use signs::Signs;
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
 const TICKS_MAX: usize = 8;
@@ -87,6 +89,7 @@ pub struct Peer {
     ufrag: String,
     route: Route,
     gate: Gate,
+    signs: Signs,
     /// Datagrams of this session that wait in the server's queue.
     queued: usize,
     /// The audio section, and Opus in it.
@@ -138,6 +141,7 @@ impl Peer {
             ufrag: chosen.ufrag,
             route: Route::default(),
             gate: Gate::new(now, owner.purpose, chosen.source, limits),
+            signs: Signs::new(now, limits.program_silence),
             queued: 0,
             mid: chosen.mid,
             payload_type: chosen.payload_type,
@@ -199,6 +203,7 @@ impl Peer {
         if let State::Restarted { .. } = self.state {
             self.state = State::Connected;
         }
+        self.signs.on_checked();
         self.route.on_check(now, path, nomination);
         self.route.send_held(out);
     }
@@ -236,7 +241,7 @@ impl Peer {
     }
 
     fn next_deadline(&self) -> Instant {
-        let next = self.ends.map_or(self.timeout, |ends| self.timeout.min(ends));
+        let next = self.ends.into_iter().chain(self.signs.end()).fold(self.timeout, Instant::min);
         match self.state {
             State::Connecting { until } | State::Restarted { until } => next.min(until),
             State::Connected | State::Over => next,
@@ -273,7 +278,13 @@ impl Peer {
         match admitted {
             Admitted::Check(_) if turn.events.len() == events => Err(Refusal::UnsignedCheck),
             Admitted::Packet if turn.events.len() == events => Err(Refusal::UnsignedPacket),
-            Admitted::Check(_) | Admitted::Packet | Admitted::Other => Ok(()),
+            Admitted::Check(_) => Ok(()),
+            Admitted::Packet | Admitted::Other => {
+                if is_settled {
+                    self.signs.on_heard(now);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -315,6 +326,9 @@ impl Peer {
             State::Connecting { until } if until <= now => return self.end(Gone::Unfinished, turn.events),
             State::Restarted { until } if until <= now => return self.end(Gone::Vanished, turn.events),
             State::Connecting { .. } | State::Restarted { .. } | State::Connected | State::Over => {}
+        }
+        if self.signs.end().is_some_and(|end| end <= now) {
+            return self.end(Gone::Vanished, turn.events);
         }
         if self.ends.is_some_and(|ends| ends <= now) {
             self.close(now, turn);
@@ -403,7 +417,10 @@ impl Peer {
                         turn.events.push(PeerEvent::Connected);
                     }
                     Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                        return Some(Gone::Vanished);
+                        if !self.owner.purpose.is_program() {
+                            return Some(Gone::Vanished);
+                        }
+                        self.signs.on_unchecked();
                     }
                     Event::Closed => return Some(Gone::Closed),
                     Event::RtpPacket(packet) => {

@@ -169,6 +169,10 @@ impl Server {
         if let Some(peer) = self.peers.get_mut(key) {
             let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
             match peer.receive(now, path, candidate, bytes, &mut turn) {
+                // What else would close the conn of a program that checks no more.
+                Ok(()) if path.proto == Protocol::Tcp && peer.purpose().is_program() && peer.is_connected() => {
+                    self.on_framed_checked(now, path);
+                }
                 Ok(()) => {}
                 Err(Refusal::TooManyAddresses) => self.stats.addresses_refused += 1,
                 Err(Refusal::Replayed) => self.stats.stun_replayed += 1,

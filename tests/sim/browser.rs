@@ -81,6 +81,8 @@ pub struct Browser {
     websocket: WebSocket<Pipe>,
     /// Another cryptography than the library's own.
     pub crypto: Option<Arc<CryptoProvider>>,
+    /// Whether it checks its connection no more, as some programs do once they are connected.
+    pub checks_no_more: bool,
     /// Whether the microphone makes nothing.
     pub is_mute: bool,
     /// Whether the server is asked to begin the DTLS handshake (RFC 8842 §5.2 forbids it; some devices do).
@@ -160,6 +162,7 @@ impl Browser {
             head: Vec::new(),
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
             crypto: None,
+            checks_no_more: false,
             is_mute: false,
             waits_for_dtls: false,
             is_lenient: false,

@@ -40,6 +40,46 @@ fn an_encoder_whose_media_stops_is_gone_after_20_s() {
     });
 }
 
+/// As programs over libnice do: once they are connected they send no checks (RFC 8445 §11).
+#[test]
+fn who_checks_no_more_is_there_as_long_as_media_or_reports_come() {
+    scenario(|world| {
+        let encoder = world.device("cam");
+        world.settle();
+        let player = world.player("ana", "cam");
+        world.settle();
+        for who in [encoder, player] {
+            world.browsers[who].checks_no_more = true;
+        }
+        world.run_ms(90_000);
+        assert_hears(world, player, encoder, 1000, 80);
+        assert_eq!(sizes(world), (2, 2));
+        world.unplug(player);
+        world.run_ms(20_500);
+        assert_eq!(sizes(world), (1, 2));
+        world.unplug(encoder);
+        world.run_ms(20_500);
+        assert_eq!(sizes(world).0, 0);
+    });
+}
+
+#[test]
+fn over_tcp_too_who_checks_no_more_is_there() {
+    scenario(|world| {
+        let encoder = world.device("cam");
+        world.block_udp(encoder);
+        world.settle();
+        let player = world.player("ana", "cam");
+        world.block_udp(player);
+        world.settle();
+        for who in [encoder, player] {
+            world.browsers[who].checks_no_more = true;
+        }
+        world.run_ms(90_000);
+        assert_hears(world, player, encoder, 1000, 80);
+    });
+}
+
 #[test]
 fn an_encoder_that_loses_its_network_is_gone_after_20_s_and_may_be_back_before() {
     scenario(|world| {

@@ -489,7 +489,9 @@ impl World {
                 if let Some(record) = self.records.get_mut(&who) {
                     record.push(bytes.clone());
                 }
-                match (self.cut.contains(&who), self.udp_blocked.contains(&who)) {
+                let is_check = bytes.first().is_some_and(|&first_byte| first_byte <= 3);
+                let is_unsent = self.cut.contains(&who) || (is_check && self.browsers[who].checks_no_more);
+                match (is_unsent, self.udp_blocked.contains(&who)) {
                     (true, _) => {}
                     (false, true) => self.send_framed(who, &bytes),
                     (false, false) => self.link.send(now, quality, Delivery::ToServer { who, bytes }),
