@@ -210,7 +210,8 @@ fn requests_of_a_user_and_of_an_address_have_a_rate() {
     let loopback = |n: u32| SocketAddr::from(([127, 0, 0, 1], n as u16));
     assert_eq!(over(&mut world, &loopback, &ask), 10, "one user of this machine");
     world.run_ms(10_000);
-    let users: Vec<String> = (0..burst + 10)
+    let burst_of_all = world.limits.of_programs_network.rate.burst;
+    let users: Vec<String> = (0..burst_of_all + 10)
         .map(|n| {
             let token = world.token(Role::Commercial, &format!("user{n}"), |_| {});
             Ask::delete(&session, &token).to_http()
