@@ -35,6 +35,8 @@ const OUTGOING_MAX: usize = 16;
 const MESSAGE_BYTES_MAX: usize = 4096;
 /// The longest record that is kept because it was early, in bytes: an encrypted end has 61.
 const EARLY_BYTES_MAX: usize = 128;
+/// From here on OpenSSL numbers its reasons by the alerts that it got.
+const REASON_OF_ALERTS: i32 = 1000;
 /// A datagram of ours at most, in bytes, where the library does not say.
 const MTU: usize = 1200;
 /// When a session that waits for nothing asks for time.
@@ -291,7 +293,7 @@ impl Session {
         let (kind, is_encrypted) = (record[0], record[3..5] != [0, 0]);
         match self.state {
             State::Handshaking(_) => {}
-            State::Connected => return Fate::Shown,
+            State::Connected => return fate_when_connected(record),
             State::Closed | State::Failed => return Fate::Dropped,
         }
         // As a server and as a client, after the last message before the change; then, after the change itself.
@@ -359,9 +361,11 @@ impl Session {
                     (handshake.repeated, handshake.due) = (0, None);
                 }
             }
-            (Err(error), State::Connected) if error.code() == ErrorCode::ZERO_RETURN => {
+            (Err(error), State::Connected) if error.code() == ErrorCode::ZERO_RETURN || is_alert(&error) => {
                 self.events.push_back(Event::Goodbye);
             }
+            // Its media needs no more of DTLS.
+            (Err(error), State::Connected) => debug!(target: "webrtc", "DTLS record refused error={error}"),
             (Err(error), _) => {
                 debug!(target: "webrtc", "DTLS failed error={error}");
                 self.state = State::Failed;
@@ -386,6 +390,19 @@ impl Session {
         self.events.extend([Event::Certificate(certificate), keys, Event::Connected]);
         Some(())
     }
+}
+
+/// Returns what becomes of a record once all is agreed upon: anybody may have made up what is not encrypted, or too short
+/// to be, and OpenSSL would end the session for it.
+fn fate_when_connected(record: &[u8]) -> Fate {
+    let is_encrypted = record[3..5] == [0, 1] && record.len() > RECORD_HEADER + TAG;
+    if is_encrypted && matches!(record[0], ALERT | HANDSHAKE) { Fate::Shown } else { Fate::Dropped }
+}
+
+/// Tells whether the client ended its session for an error (RFC 5246 §7.2.2).
+fn is_alert(error: &openssl::ssl::Error) -> bool {
+    let errors = error.ssl_error().map(ErrorStack::errors).unwrap_or_default();
+    errors.iter().any(|error| error.reason_code() >= REASON_OF_ALERTS)
 }
 
 /// Empties OpenSSL's queue of errors: one session's would be taken for the next one's.
@@ -424,8 +441,11 @@ impl Write for Memory {
 
 const RECORD_HEADER: usize = 13;
 const MESSAGE_HEADER: usize = 12;
-/// Kinds of records (RFC 5246 §6.2.1): a change of ciphers, and what carries a handshake.
+/// What encryption adds to a record at least, in bytes: without the explicit part of a nonce, which AES alone has.
+const TAG: usize = 16;
+/// Kinds of records (RFC 5246 §6.2.1): a change of ciphers, an alert, and what carries a handshake.
 const CHANGE: u8 = 20;
+const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 
 /// The whole records of a datagram, with their headers (RFC 6347 §4.1).
@@ -668,9 +688,44 @@ mod tests {
         }
         server.state = State::Connected;
         assert_eq!(server.fate(&cases[5].1), Fate::Shown);
+        assert_eq!(server.fate(&cases[8].1), Fate::Dropped, "not encrypted");
         let two = [&cases[0].1[..], &cases[8].1].concat();
         assert_eq!(Records(&two).count(), 2);
         assert_eq!(Records(&two[..two.len() - 1]).count(), 1);
+    }
+
+    /// Some clients repeat what they have said, in new records, and anybody may make up plain ones.
+    #[test]
+    fn no_record_but_a_goodbye_ends_a_connected_session() {
+        let now = Instant::now();
+        let (mut client, mut server) = (Side::new(&*RSA, true, now), Side::new(&*ECDSA, false, now));
+        let mut said = client.drain(now);
+        said.iter().for_each(|packet| server.dtls.handle_packet(packet).expect("it is good"));
+        server.drain(now).iter().for_each(|packet| client.dtls.handle_packet(packet).expect("it is good"));
+        let flight = client.drain(now);
+        flight.iter().for_each(|packet| server.dtls.handle_packet(packet).expect("it is good"));
+        exchange([&mut client, &mut server], now);
+        assert_eq!(server.told.len(), 3);
+        said.extend(flight);
+        for (round, datagram) in said.iter().flat_map(|datagram| [(0, datagram), (1, datagram)]) {
+            for record in Records(datagram) {
+                let mut record = record.to_vec();
+                // The number, and once the epoch too.
+                record[9] = 1;
+                record[4] |= round;
+                assert_eq!(server.dtls.handle_packet(&record), Ok(()), "{record:02x?}");
+            }
+        }
+        for kind in 0..=255 {
+            for epoch in 0..3 {
+                let made_up = [kind, 254, 253, 0, epoch, 0, 0, 0, 2, 0, 9, 0, 2, 2, 40];
+                assert_eq!(server.dtls.handle_packet(&made_up), Ok(()), "kind {kind} epoch {epoch}");
+            }
+        }
+        assert!(!server.failed(now));
+        client.dtls.close().expect("it closes");
+        exchange([&mut client, &mut server], now);
+        assert_eq!(server.told[3..], ["CloseNotify"]);
     }
 
     /// OpenSSL's errors are the thread's: one session's must not end the next one.
