@@ -32,6 +32,7 @@ mod whep;
 mod whip;
 mod whip_ends;
 mod whip_ice;
+mod whip_neighbours;
 mod whip_offers;
 mod world;
 
