@@ -87,8 +87,13 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
         TRANSPORT.iter().any(|name| line.starts_with(name) && says(name))
     };
     let mut narrowed = String::with_capacity(offer.len() + 16);
+    // These are of one section or of several (RFC 8851 §4, 8853 §5, 5576 §4): without a meaning for all of them.
+    let is_of_others = |line: &str| {
+        ["a=ssrc-group:", "a=rid:", "a=simulcast:", "a=bundle-only"].iter().any(|name| line.starts_with(name))
+    };
     for line in session.iter().filter(|line| !is_overridden(line)) {
-        if !line.starts_with(GROUP) && !is_direction(&line) && !is_candidate(line) {
+        let dropped = line.starts_with(GROUP) || is_direction(&line) || is_candidate(line) || is_of_others(line);
+        if !dropped && ssrc_of(line).is_none() {
             push_line(&mut narrowed, &[line]);
         }
     }
@@ -99,9 +104,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     for line in &audio.lines {
         let dropped = is_direction(&line)
             || is_candidate(line)
-            || ["a=ssrc-group:", "a=rid:", "a=simulcast:", "a=bundle-only"]
-                .iter()
-                .any(|name| line.starts_with(name))
+            || is_of_others(line)
             || ssrc_of(line).is_some_and(|ssrc| Some(ssrc) != first_ssrc);
         if let Some(rest) = line.strip_prefix("m=audio 0 ") {
             push_line(&mut narrowed, &["m=audio 9 ", rest]);
@@ -292,6 +295,17 @@ mod tests {
             assert!(!narrowed.contains("candidate") && !narrowed.contains("sendrecv"), "{narrowed}");
             assert_eq!(narrowed.matches('\n').count(), narrowed.matches("\r\n").count());
             assert!(narrow_offer(&narrowed, direction).is_ok(), "what was narrowed is an offer again");
+        }
+    }
+
+    #[test]
+    fn what_is_of_one_section_is_dropped_where_it_is_said_for_all() {
+        let misplaced =
+            ["a=simulcast:send 1", "a=rid:1 send", "a=ssrc-group:FID 1 2", "a=ssrc:1 cname:x", "a=bundle-only"];
+        let before = |line: &str| OFFER.replace("m=audio", &format!("{line}\r\nm=audio"));
+        let narrowed = narrow_offer(OFFER, Direction::SendOnly).unwrap();
+        for line in misplaced {
+            assert_eq!(narrow_offer(&before(line), Direction::SendOnly).as_ref(), Ok(&narrowed), "{line}");
         }
     }
 
