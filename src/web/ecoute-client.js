@@ -230,7 +230,9 @@ export class EcouteClient extends EventTarget {
     onceDrawn(() => {
       // A notice belongs to the connection that brought it; on the next one it comes again under a new id.
       const isCurrent = this.#connection.epoch === epoch && this.#hearers.get(noticeId) === hearer;
-      if (isCurrent) this.#connection.send("listener_ack", { notice_id: noticeId });
+      if (!isCurrent) return;
+      this.#publisher.keepPause();
+      this.#connection.send("listener_ack", { notice_id: noticeId });
     });
   }
 

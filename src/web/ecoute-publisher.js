@@ -35,6 +35,8 @@ export class Publisher {
   #watch;
   /** What is on air from elsewhere, as the `detail` of the `streaming` event; null while nothing is. */
   #encoder = null;
+  /** Whether its user wants nothing of an encoder transmitted, also of one that is not there now. */
+  #isEncoderPaused = false;
 
   constructor({ send, canSend, ask, iceServers, dispatch }) {
     this.#send = send;
@@ -116,7 +118,13 @@ export class Publisher {
   /** Lets go of the microphone. What an encoder sends goes on, and is no longer ours to show. */
   leave() {
     this.#stopOwn();
+    this.#isEncoderPaused = false;
     this.#showEncoder(null);
+  }
+
+  /** A server that restarted knows nothing of a pause, and an encoder comes back by itself: nobody hears it before. */
+  keepPause() {
+    if (this.#isEncoderPaused && !this.#encoder?.paused) this.#send("pause_streaming", {});
   }
 
   #stopOwn() {
@@ -127,6 +135,7 @@ export class Publisher {
   }
 
   #sendStop() {
+    this.#isEncoderPaused = false;
     if (this.#send("stop_streaming", {})) this.#stopsOwed += 1;
   }
 
@@ -142,7 +151,10 @@ export class Publisher {
 
   /** Pausing is the server's; the microphone is silenced here as well, so that nothing even leaves. */
   setPaused(isPaused) {
-    if (this.#encoder !== null) return void this.#send(isPaused ? "pause_streaming" : "resume_streaming", {});
+    if (this.#encoder !== null) {
+      if (this.#send(isPaused ? "pause_streaming" : "resume_streaming", {})) this.#isEncoderPaused = isPaused;
+      return;
+    }
     if (!this.stream || this.#isPaused === isPaused) return;
     this.#isPaused = isPaused;
     this.#silence();
@@ -190,6 +202,7 @@ export class Publisher {
   }
 
   handleStarted({ sdp }) {
+    this.#isEncoderPaused = false;
     this.#showEncoder(null);
     this.#link.handleAnswer(sdp);
   }
@@ -221,8 +234,11 @@ export class Publisher {
     const isReplaced = this.#awaitsOwnState || this.#state === "live" || this.#state === "reconnecting";
     const paused = state === "paused";
     const interrupted = state === "interrupted" ? interrupted_by ?? "network" : null;
+    // A page that has just been opened did not pause it, and keeps the pause all the same.
+    if (this.#encoder === null) this.#isEncoderPaused ||= paused;
     this.#showEncoder({ state: "live", since: this.#encoder?.since ?? since, paused, interrupted, source });
     if (isReplaced) this.#release();
+    this.keepPause();
   }
 
   #showEncoder(encoder) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
 use crate::support::Ecoute;
@@ -168,6 +170,47 @@ fn a_microphone_that_was_replaced_is_let_go() {
     );
     assert_eq!(lea.evaluate(&script), serde_json::json!([true, 1, "closed", "encoder", "on_air"]));
     assert_eq!(lea.evaluate("sent.includes('stop_streaming')"), false, "that would stop the encoder");
+}
+
+/// A server that was killed knows nothing of a pause. The page does, and nobody hears the encoder before it has said so.
+#[test]
+fn a_pause_outlives_a_restart_of_the_server() {
+    let mut ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(880.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    let encoder = desk.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let token = ecoute.token("commercial", "lea", "Léa Martin");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    stream(&encoder, "lea", &token);
+    paul.bring_to_front();
+    start_listening(&paul, "lea");
+    paul.wait_for("loudness() > 0.01");
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'paused'");
+
+    // A page that was opened in the pause keeps it as well.
+    for is_reloaded in [false, true] {
+        if is_reloaded {
+            lea.reload();
+            lea.wait_for("document.body.dataset.state === 'paused'");
+        }
+        paul.evaluate(
+            "window.starts = 0;
+            deep('[data-commercial=lea] ecoute-casque').client.addEventListener('listening_started', () => starts++)",
+        );
+        ecoute.restart(Signal::SIGKILL);
+        lea.wait_for("document.body.dataset.state === 'ready'");
+        paul.wait_for("document.querySelector('[data-commercial=lea]')?.dataset.state === 'online'");
+        stream(&encoder, "lea", &token);
+        lea.wait_for("document.body.dataset.state === 'paused'");
+        paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'paused'");
+        std::thread::sleep(Duration::from_millis(500));
+        assert_eq!(paul.evaluate("[starts, loudness() < 0.001]"), serde_json::json!([0, true]));
+    }
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
 }
 
 #[test]
