@@ -303,7 +303,7 @@ impl Server {
         let if_match = request.if_match.as_deref().ok_or_else(|| {
             Problem::new(Status::PreconditionRequired, "send the session's ETag as If-Match, or * to restart ICE")
         })?;
-        let fragment =
+        let credentials =
             sdpfrag::parse(fragment).map_err(|error| Problem::new(Status::BadRequest, error.to_string()))?;
         let etag = self.etag(peer);
         if !if_match.split(',').map(str::trim).any(|tag| tag == etag || is_any(tag)) {
@@ -313,7 +313,7 @@ impl Server {
             ));
         }
         let is_present = |&(ufrag, pwd): &(&str, &str)| self.peers[peer].has_credentials(ufrag, pwd);
-        let Some((ufrag, pwd)) = fragment.credentials.filter(|new| !is_present(new)) else {
+        let Some((ufrag, pwd)) = credentials.filter(|new| !is_present(new)) else {
             self.respond(now, conn, request, Response::new(Status::NoContent));
             return Ok(());
         };

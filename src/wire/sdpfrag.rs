@@ -10,17 +10,6 @@ use super::sdp;
 /// The most lines of a fragment: a client with many networks tells some ten lines for each.
 pub const FRAGMENT_LINES_MAX: usize = 400;
 
-/// What a fragment says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fragment<'a> {
-    /// The user fragment and the password. New ones restart ICE; without any, the fragment is about the present ones.
-    pub credentials: Option<(&'a str, &'a str)>,
-    /// How many addresses it tells, in all sections.
-    pub candidates: usize,
-    /// Whether it says that no more follow.
-    pub is_last: bool,
-}
-
 /// Why a fragment is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FragmentError {
@@ -38,14 +27,14 @@ pub enum FragmentError {
     Disagreeing,
 }
 
-/// Reads a fragment with `\r\n` or `\n` line ends. Lines of unknown meaning are skipped (RFC 8840 §9.2).
+/// Reads the user fragment and the password that a fragment with `\r\n` or `\n` line ends says: new ones restart ICE;
+/// without any it is about the present ones. Lines of unknown meaning are skipped (RFC 8840 §9.2).
 ///
 /// The audio section's credentials count, then the session's (RFC 8839 §5.4), then what other sections agree on.
 ///
 /// # Errors
 /// [`FragmentError`], when it is no text of SDP lines, or says no single pair of credentials where it says any.
-pub fn parse(fragment: &str) -> Result<Fragment<'_>, FragmentError> {
-    let mut said = Fragment { credentials: None, candidates: 0, is_last: false };
+pub fn parse(fragment: &str) -> Result<Option<(&str, &str)>, FragmentError> {
     let mut is_empty = true;
     for (index, line) in fragment.lines().enumerate() {
         if index == FRAGMENT_LINES_MAX {
@@ -59,8 +48,6 @@ pub fn parse(fragment: &str) -> Result<Fragment<'_>, FragmentError> {
             return Err(FragmentError::NotSdp { line: index + 1 });
         }
         is_empty = false;
-        said.candidates += usize::from(line.starts_with(CANDIDATE));
-        said.is_last |= line == LAST;
     }
     if is_empty {
         return Err(FragmentError::Empty);
@@ -69,8 +56,7 @@ pub fn parse(fragment: &str) -> Result<Fragment<'_>, FragmentError> {
     let is_audio = |section: &&str| word(section, 0) == Some("m=audio");
     let audio = agreed(sections.iter().copied().filter(is_audio))?;
     let nearest = if audio.is_some() { audio } else { agreed([session].into_iter())? };
-    said.credentials = if nearest.is_some() { nearest } else { agreed(sections.iter().copied())? };
-    Ok(said)
+    if nearest.is_some() { Ok(nearest) } else { agreed(sections.into_iter()) }
 }
 
 /// Returns what `answer`, ours to a restart of ICE, says of ICE: the fragment for the client (RFC 9725 §4.3.3).
@@ -88,12 +74,18 @@ pub fn write(answer: &str) -> String {
     fragment
 }
 
-const CANDIDATE: &str = "a=candidate:";
-const LAST: &str = "a=end-of-candidates";
-
 /// The lines that are written.
-const OF_ICE: [&str; 9] =
-    ["a=ice-lite", "a=ice-options:", "a=group:", "m=", "a=mid:", "a=ice-ufrag:", "a=ice-pwd:", CANDIDATE, LAST];
+const OF_ICE: [&str; 9] = [
+    "a=ice-lite",
+    "a=ice-options:",
+    "a=group:",
+    "m=",
+    "a=mid:",
+    "a=ice-ufrag:",
+    "a=ice-pwd:",
+    "a=candidate:",
+    "a=end-of-candidates",
+];
 
 /// Tells whether a line is of the form `x=…` without control characters (RFC 8866 §5).
 fn is_sdp_line(line: &str) -> bool {
@@ -184,16 +176,8 @@ mod tests {
             ("shortest fragment", ufrag("abcd"), Some("abcd")),
         ];
         for (name, fragment, want) in cases {
-            let got = parse(&fragment).map(|fragment| fragment.credentials);
-            assert_eq!(got, Ok(want.map(|ufrag| (ufrag, PWD))), "{name}");
+            assert_eq!(parse(&fragment), Ok(want.map(|ufrag| (ufrag, PWD))), "{name}");
         }
-    }
-
-    #[test]
-    fn addresses_are_counted_and_the_end_is_seen() {
-        assert_eq!(parse(RESTART).map(|said| (said.candidates, said.is_last)), Ok((2, false)));
-        let last = format!("{RESTART}a=end-of-candidates\r\n");
-        assert_eq!(parse(&last).map(|said| (said.candidates, said.is_last)), Ok((2, true)));
     }
 
     #[test]
@@ -241,7 +225,6 @@ mod tests {
             a=end-of-candidates\r\n";
         assert_eq!(write(ANSWER), want);
         assert_eq!(write(want), want);
-        let said = Fragment { credentials: sdp::credentials(ANSWER), candidates: 1, is_last: true };
-        assert_eq!(parse(want), Ok(said));
+        assert_eq!(parse(want), Ok(sdp::credentials(ANSWER)));
     }
 }
