@@ -6,19 +6,14 @@
 //! a connected session holds 70 KB for it instead of 8. Invariant: all sessions show the same certificate.
 
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
 
 use super::Purpose;
-use super::dtls::OpenSsl;
-
-/// The first retransmission of a lost DTLS flight; the library's default of a second is felt by people.
-pub(super) const DTLS_RETRANSMIT: Duration = Duration::from_millis(200);
-/// Retransmissions of one flight; with doubling they outlast the handshake's own bound.
-pub(super) const DTLS_RETRANSMITS: usize = 6;
+use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS};
 
 /// Datagrams of one handshake that wait for those before them, 6.4 KB each in the library. A client's longest flight is
 /// two or three; 8 hold a chain of certificates of 8 KB.
@@ -63,8 +58,8 @@ impl SharedDtls {
             .with_crypto_provider(dimpl::crypto::aws_lc_rs::default_provider())
             // ICE has verified that the client can be reached (RFC 8445 §7.3).
             .use_server_cookie(false)
-            .flight_start_rto(DTLS_RETRANSMIT)
-            .flight_retries(DTLS_RETRANSMITS)
+            .flight_start_rto(RETRANSMIT)
+            .flight_retries(RETRANSMITS)
             .max_queue_rx(DTLS_QUEUE)
             .build();
         SharedDtls(Arc::new(config.expect("the values above are in range")))

@@ -26,8 +26,11 @@ use str0m::crypto::dtls::{
     SrtpProfile,
 };
 
-use super::crypto::{DTLS_RETRANSMIT, DTLS_RETRANSMITS};
-
+/// The first retransmission of a lost flight, pages' sessions included; the libraries' default of a second is felt by
+/// people.
+pub(super) const RETRANSMIT: Duration = Duration::from_millis(200);
+/// Retransmissions of one flight; with doubling they outlast the handshake's own bound.
+pub(super) const RETRANSMITS: usize = 6;
 /// What OpenSSL may leave to send at once: a flight has two or three datagrams.
 const OUTGOING_MAX: usize = 16;
 /// The longest handshake message, in bytes: OpenSSL keeps ten whose predecessors are missing. The certificate is the
@@ -197,10 +200,10 @@ impl DtlsInstance for Session {
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {
         self.now = now;
         let State::Handshaking(handshake) = &mut self.state else { return self.result() };
-        let due = *handshake.due.get_or_insert(now + DTLS_RETRANSMIT);
-        if now >= due && !handshake.flight.is_empty() && handshake.repeated < DTLS_RETRANSMITS {
+        let due = *handshake.due.get_or_insert(now + RETRANSMIT);
+        if now >= due && !handshake.flight.is_empty() && handshake.repeated < RETRANSMITS {
             handshake.repeated += 1;
-            handshake.due = Some(now + DTLS_RETRANSMIT * (1 << handshake.repeated));
+            handshake.due = Some(now + RETRANSMIT * (1 << handshake.repeated));
             let again = handshake.flight.clone();
             // A client that has all of it, whose answer was lost, knows these records already. OpenSSL's new ones say
             // so to it, once its own timer is due.
@@ -262,9 +265,7 @@ impl Session {
 
     fn next_deadline(&self) -> Instant {
         match &self.state {
-            State::Handshaking(handshake)
-                if handshake.flight.is_empty() || handshake.repeated == DTLS_RETRANSMITS =>
-            {
+            State::Handshaking(handshake) if handshake.flight.is_empty() || handshake.repeated == RETRANSMITS => {
                 self.now + IDLE
             }
             // At once, to learn the time.
