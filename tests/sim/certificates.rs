@@ -162,7 +162,7 @@ fn a_handshake_outlasts_a_bad_network() {
     }
     took.sort_unstable();
     // Within 10 s the other side repeats a flight three times; some lose it each time, as pages do.
-    assert!(took.len() >= 18, "{took:?}");
+    assert!(took.len() >= 20, "{took:?}");
     assert!(took[0] < 1000, "the luckiest waits for nothing: {took:?}");
     assert!(took[took.len() - 1] > 400, "somebody had to repeat a flight: {took:?}");
 }
