@@ -33,9 +33,12 @@ pub(super) const RETRANSMIT: Duration = Duration::from_millis(200);
 pub(super) const RETRANSMITS: usize = 6;
 /// What OpenSSL may leave to send at once: a flight has two or three datagrams.
 const OUTGOING_MAX: usize = 16;
-/// The longest handshake message, in bytes: OpenSSL keeps ten whose predecessors are missing. The certificate is the
-/// longest, and the library takes 2000 bytes of it.
-const MESSAGE_BYTES_MAX: usize = 4096;
+/// The longest handshake messages, in bytes, of the [first ones](FIRST_MESSAGES) and of those behind them: OpenSSL keeps
+/// ten whose predecessors are missing. A hello may have long keys; of a certificate the library takes 2000 bytes.
+const FIRST_MESSAGE_BYTES_MAX: usize = 4096;
+const MESSAGE_BYTES_MAX: usize = 1024;
+/// The hello, perhaps repeated with a cookie, and the certificate are among so many.
+const FIRST_MESSAGES: usize = 3;
 /// The longest record that is kept because it was early, in bytes: an encrypted end has 61.
 const EARLY_BYTES_MAX: usize = 128;
 /// From here on OpenSSL numbers its reasons by the alerts that it got.
@@ -470,7 +473,9 @@ fn has_long_message(record: &[u8]) -> bool {
         let number = |at: usize| {
             usize::from(header[at]) << 16 | usize::from(header[at + 1]) << 8 | usize::from(header[at + 2])
         };
-        if number(1) > MESSAGE_BYTES_MAX {
+        let sequence = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        let bytes_max = if sequence < FIRST_MESSAGES { FIRST_MESSAGE_BYTES_MAX } else { MESSAGE_BYTES_MAX };
+        if number(1) > bytes_max {
             return true;
         }
         rest = body.get(number(9)..).unwrap_or(&[]);
@@ -667,30 +672,36 @@ mod tests {
         let record = |kind: u8, epoch: u8, body: &[u8]| {
             [&[kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 9, 0, body.len() as u8], body].concat()
         };
-        let message = |len: [u8; 3], piece: [u8; 3]| [&[11][..], &len, &[0, 3, 0, 0, 0], &piece, &[7; 8]].concat();
+        let message = |number: u16, len: [u8; 3]| {
+            [&[11][..], &len, &number.to_be_bytes(), &[0, 0, 0, 0, 0, 8], &[7; 8]].concat()
+        };
+        let (end, alert) = (record(22, 1, &[7; 40]), record(21, 0, &[1, 0]));
         let cases = [
-            ("a piece of a short one", record(22, 0, &message([0, 16, 0], [0, 0, 8])), Fate::Shown),
-            ("a piece of a long one", record(22, 0, &message([0, 16, 1], [0, 0, 8])), Fate::Dropped),
-            ("a piece of a very long one", record(22, 0, &message([1, 0, 0], [0, 0, 8])), Fate::Dropped),
+            ("a piece of a short one", record(22, 0, &message(3, [0, 4, 0])), Fate::Shown),
+            ("a piece of a long one", record(22, 0, &message(3, [0, 4, 1])), Fate::Dropped),
+            ("a piece of a long first one", record(22, 0, &message(2, [0, 16, 0])), Fate::Shown),
+            ("a piece of a longer first one", record(22, 0, &message(2, [0, 16, 1])), Fate::Dropped),
+            ("a piece of a much later one", record(22, 0, &message(256, [0, 4, 1])), Fate::Dropped),
+            ("a piece of a very long one", record(22, 0, &message(2, [1, 0, 0])), Fate::Dropped),
             (
                 "one behind another",
-                record(22, 0, &[message([0, 0, 8], [0, 0, 8]), message([1, 0, 0], [0, 0, 8])].concat()),
+                record(22, 0, &[message(3, [0, 0, 8]), message(4, [1, 0, 0])].concat()),
                 Fate::Dropped,
             ),
             ("half a header", record(22, 0, &[1, 0, 0]), Fate::Shown),
-            ("an end before its keys", record(22, 1, &[7; 40]), Fate::Early(true)),
+            ("an end before its keys", end.clone(), Fate::Early(true)),
             ("data before its keys", record(23, 1, &[7; 40]), Fate::Dropped),
             ("a change of ciphers", record(20, 0, &[1]), Fate::Early(false)),
-            ("an alert", record(21, 0, &[1, 0]), Fate::Shown),
+            ("an alert", alert.clone(), Fate::Shown),
         ];
         for (name, bytes, want) in &cases {
             assert_eq!(Records(bytes).count(), 1, "{name}");
             assert_eq!(server.fate(bytes), *want, "{name}");
         }
         server.state = State::Connected;
-        assert_eq!(server.fate(&cases[5].1), Fate::Shown);
-        assert_eq!(server.fate(&cases[8].1), Fate::Dropped, "not encrypted");
-        let two = [&cases[0].1[..], &cases[8].1].concat();
+        assert_eq!(server.fate(&end), Fate::Shown);
+        assert_eq!(server.fate(&alert), Fate::Dropped, "not encrypted");
+        let two = [&cases[0].1[..], &alert].concat();
         assert_eq!(Records(&two).count(), 2);
         assert_eq!(Records(&two[..two.len() - 1]).count(), 1);
     }
