@@ -23,8 +23,8 @@
 //! | clients that are sent to HTTPS | 256 | 9000 | 2 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
 //!
-//! A program's session takes up to 136,000 bytes, as its DTLS is OpenSSL's, whatever its client sends in the handshake.
-//! `tests/memory.rs` measures the dearest.
+//! A program's session takes up to 136,000 bytes, as its DTLS is OpenSSL's. A session amid its handshake takes less than a
+//! connected one, or about as much, whatever its client sends: `tests/memory.rs` measures the dearest of each.
 //! A supervisor who listens costs about 80 KB in all, so 512 MiB hold thousands as they are. What the kernel keeps for
 //! sockets comes on top.
 

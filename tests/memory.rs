@@ -16,6 +16,7 @@ mod world;
 use std::time::Duration;
 
 use ecoute::config::PLACES_OF_PROGRAM;
+use ecoute::token::Role;
 
 use crate::link::Quality;
 use crate::world::{Who, World};
@@ -58,7 +59,7 @@ fn taken_by_each(open: impl Fn(&mut World, usize)) -> usize {
         world.restart_server();
         with - in_use()
     };
-    (of_so_many(48) - of_so_many(8)) / 40
+    (of_so_many(40) - of_so_many(8)) / 32
 }
 
 fn listen(world: &mut World, n: usize) {
@@ -82,9 +83,8 @@ fn connect(world: &mut World, n: usize) {
     assert!(world.browsers[who].connected);
 }
 
-/// A program's handshake goes as far as the server's first flight, and then no further.
-fn stop_in_the_handshake(world: &mut World, n: usize) -> Who {
-    let who = post(world, n);
+/// Lets a client's handshake go as far as the server's first flight, and then no further.
+fn stop(world: &mut World, who: Who) {
     world.record(who);
     let is_dtls = |bytes: &Vec<u8>| matches!(bytes[..], [20..=63, ..]);
     let mut sent = Vec::new();
@@ -95,22 +95,23 @@ fn stop_in_the_handshake(world: &mut World, n: usize) -> Who {
     }
     world.run_ms(22);
     world.unplug(who);
-    who
 }
 
-/// Besides, it has sent the beginnings of all messages that OpenSSL keeps, each as long as may be, and what is early.
-fn stop_in_pieces(world: &mut World, n: usize) {
-    let who = stop_in_the_handshake(world, n);
+/// Sends from a client's address the beginnings of all messages that a handshake may have, each as long as may be, what is
+/// early, and repetitions.
+fn send_pieces(world: &mut World, who: Who) {
     let mut number = 100;
     let mut send = |kind: u8, epoch: u8, body: &[u8]| {
         number += 1;
-        let header = [kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, number, 0, body.len() as u8];
+        let len = (body.len() as u16).to_be_bytes();
+        let header = [kind, 254, 253, 0, epoch, 0, 0, 0, 0, 0, number, len[0], len[1]];
         world.inject(who, &[&header[..], body].concat());
     };
     // Where the longest are not taken, shorter ones are.
-    for len in [[0, 16, 0], [0, 4, 0]] {
+    for [long, longer] in [[16, 0], [4, 0]] {
         for sequence in 1..20 {
-            send(22, 0, &[&[11][..], &len, &[0, sequence, 0, 0, 0, 0, 0, 8], &[7; 8]].concat());
+            let piece = [11, 0, long, longer, 0, sequence, 0, 0, 0, 0, 3, 232];
+            send(22, 0, &[&piece[..], &[7; 1000]].concat());
         }
     }
     send(20, 0, &[1; 100]);
@@ -118,15 +119,43 @@ fn stop_in_pieces(world: &mut World, n: usize) {
     assert_eq!(world.server.stats().peers_failed, 0);
 }
 
+fn page_amid_handshake(world: &mut World, n: usize) -> Who {
+    let who = world.open(Role::Admin, &format!("admin{n}"));
+    world.run_ms(100);
+    let now = world.now;
+    world.browsers[who].open_audio(now);
+    stop(world, who);
+    who
+}
+
+fn program_amid_handshake(world: &mut World, n: usize) -> Who {
+    let who = post(world, n);
+    stop(world, who);
+    who
+}
+
+fn page_in_pieces(world: &mut World, n: usize) {
+    let who = page_amid_handshake(world, n);
+    send_pieces(world, who);
+}
+
+fn program_in_pieces(world: &mut World, n: usize) {
+    let who = program_amid_handshake(world, n);
+    send_pieces(world, who);
+}
+
 #[test]
 fn sessions_take_the_places_that_they_count_for() {
     let program = PLACES_OF_PROGRAM * PLACE;
-    let cases: [(&str, &dyn Fn(&mut World, usize), usize); 5] = [
-        ("a page that listens", &listen, PLACE + CONN),
+    let page = PLACE + CONN;
+    let cases: [(&str, &dyn Fn(&mut World, usize), usize); 7] = [
+        ("a page that listens", &listen, page),
+        ("a page amid its handshake", &|world, n| _ = page_amid_handshake(world, n), page),
+        ("a page that sends pieces", &page_in_pieces, page),
         ("a program that has asked", &|world, n| _ = post(world, n), program),
         ("a program that is connected", &connect, program),
-        ("a program amid its handshake", &|world, n| _ = stop_in_the_handshake(world, n), program),
-        ("a program that sends pieces", &stop_in_pieces, program),
+        ("a program amid its handshake", &|world, n| _ = program_amid_handshake(world, n), program),
+        ("a program that sends pieces", &program_in_pieces, program),
     ];
     let taken = cases.map(|(name, open, bytes_max)| (name, taken_by_each(open), bytes_max));
     let is_within = taken.iter().all(|&(_, bytes, bytes_max)| (20_000..=bytes_max).contains(&bytes));

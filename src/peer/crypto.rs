@@ -15,9 +15,9 @@ use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider,
 use super::Purpose;
 use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS};
 
-/// Datagrams of one handshake that wait for those before them, 6.4 KB each in the library. A client's longest flight is
-/// two or three; 8 hold a chain of certificates of 8 KB.
-const DTLS_QUEUE: usize = 8;
+/// Datagrams of one handshake that wait for those before them, or are the missing one, 6.4 KB each in the library: with more
+/// a session would take more amid its handshake than later. Browsers send a flight in one or two.
+const DTLS_QUEUE: usize = 3;
 
 /// What all sessions show.
 static CERTIFICATE: LazyLock<DtlsCert> = LazyLock::new(|| {
