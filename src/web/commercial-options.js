@@ -6,6 +6,7 @@
  * trial that its owner started, and never longer than `TRIAL_MS`.
  */
 
+import { openMicrophone } from "./ecoute-microphone.js";
 import { Meter } from "./meter.js";
 import { byId, element, setText } from "./page.js";
 import { load, save } from "./session.js";
@@ -135,14 +136,18 @@ export class CommercialOptions {
     }
   }
 
+  /** Helps with what went wrong with the microphone; null is nothing. */
   #tell(error) {
-    this.#micro.shared.help = error.code ?? "microphone_failed";
+    this.#micro.shared.help = error && (error.code ?? "microphone_failed");
     this.#micro.shared.draw();
   }
 
   #try() {
     if (this.#trial.isOn) this.#trial.stop();
-    else this.#trial.start(this.microphone, () => this.draw());
+    else {
+      this.#tell(null);
+      this.#trial.start(this.microphone, () => this.draw()).catch((error) => this.#tell(error));
+    }
     this.draw();
   }
 
@@ -188,9 +193,10 @@ class Trial {
 
   get isOn() { return this.#stream !== null; }
 
-  async start({ deviceId, noiseSuppression }, onChange) {
+  /** @throws {import("./ecoute-error.js").EcouteError} */
+  async start(microphone, onChange) {
     const attempt = ++this.#attempt;
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: { deviceId, noiseSuppression } }).catch(() => null);
+    const stream = await openMicrophone(microphone);
     if (attempt !== this.#attempt) return release(stream);
     this.#stream = stream;
     this.#meter.show(stream);

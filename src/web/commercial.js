@@ -93,12 +93,14 @@ function onStreaming({ state }) {
 function draw() {
   const isExpired = client.connectionState === "expired";
   document.body.dataset.state = view.hasToken ? micro.state : "no_token";
+  // What was said of the start is not true any more.
+  if (view.wasToldLive && micro.state !== "on_air") toast("", "streaming");
   if (isExpired && byId("gate").hidden) showGate(client.user || token.isPast ? "expired" : "refused", ROLE);
   micro.hidden = !view.hasToken || isExpired;
   byId("options").hidden = micro.hidden || micro.state === "already_open";
   options.draw();
   position.draw();
-  test.draw(view.hasToken);
+  test.draw(view.hasToken && !isExpired);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
   setText(byId("name"), (view.hasToken && (client.user?.name || client.user?.id || token.name)) || "écoute");

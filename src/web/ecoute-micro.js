@@ -16,6 +16,8 @@ import { Meter } from "./meter.js";
 
 /** Listeners shown before « +2 » opens the rest. */
 const LISTENERS_SHOWN = 3;
+/** Pictures of the states; ready has the large one of its button. */
+const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "warn", connecting: "wait", starting: "wait", error: "warn" };
 /** How long an announcement can be found by a screen reader; the element shows what is true, this only what happened. */
 const ANNOUNCEMENT_MS = 5_000;
 /** Events of the client that go on to the application. */
@@ -102,6 +104,7 @@ export class EcouteMicro extends EcouteElement {
     const isWanted = streaming.state !== "off";
     const isLive = streaming.state === "live" && client.connectionState === "registered";
     const isElsewhere = state === "already_open";
+    const isHeard = state === "on_air" && client.listeners.length > 0;
     parts.micro.hidden = false;
     parts.micro.dataset.state = state;
     parts.micro.setAttribute("aria-label", this.words("micro_label"));
@@ -129,7 +132,9 @@ export class EcouteMicro extends EcouteElement {
 
     parts.state.parentElement.hidden = isElsewhere;
     const [words, detail] = this.#stateWords(state);
-    setText(parts.state, words);
+    parts.state.firstElementChild.hidden = !STATE_ICONS[state];
+    if (STATE_ICONS[state]) setIcon(parts.state.firstElementChild, isHeard ? "headphones" : STATE_ICONS[state]);
+    setText(parts.state.lastElementChild, words);
     setText(parts.stateDetail, detail);
     this.#drawListeners();
     this.#drawHelp();
@@ -217,8 +222,10 @@ export class EcouteMicro extends EcouteElement {
     if (!isElsewhere) return;
     // What an encoder streams goes on, whichever page is open.
     const isOnAir = ["on_air", "paused", "interrupted"].includes(broadcast_state) && since && !source;
-    const [title, where, effect] = elsewhere.children;
+    const [title, tab, where, effect] = elsewhere.children;
     setText(title, this.words("elsewhere"));
+    setText(tab, this.words("elsewhere_tab"));
+    where.hidden = effect.hidden = !isOnAir;
     const time = duration(Date.now() - since, this.language);
     setText(where, isOnAir ? this.words("elsewhere_on_air", { time }) : "");
     setText(effect, isOnAir ? this.words("elsewhere_effect") : "");
@@ -228,7 +235,7 @@ export class EcouteMicro extends EcouteElement {
   #drawQuality(isLive) {
     const quality = isLive ? this.shared?.qualityOf(this.client.user?.id) : null;
     this.#parts.quality.hidden = !quality;
-    if (quality) setText(this.#parts.quality, qualityWords(quality, this.language));
+    if (quality) setText(this.#parts.quality, qualityWords(quality, this.language, "network"));
   }
 
   #drawHelp() {
@@ -258,7 +265,7 @@ function makeParts() {
     takeOver: element("button", { id: "take-over", type: "button", className: "primary" }),
     listeners: element("ul", { id: "listeners", className: "listeners" }),
     more: element("button", { id: "more", type: "button", className: "link" }),
-    state: element("p", { id: "state", className: "state", tabIndex: -1 }),
+    state: element("p", { id: "state", className: "state", tabIndex: -1 }, element("span"), element("span")),
     stateDetail: element("p", { id: "state-detail", className: "detail" }),
     meter: element("div", { id: "meter", className: "meter", ariaHidden: "true", hidden: true }),
     help: element("section", { id: "help", className: "help", role: "alert", hidden: true }),
@@ -273,7 +280,7 @@ function makeParts() {
   };
   parts.status = element("div", { className: "status" }, parts.live, parts.elapsed);
   parts.elsewhere = element("section", { id: "elsewhere", className: "elsewhere" },
-    element("h2"), element("p"), element("p"), parts.takeOver);
+    element("h2"), element("p"), element("p"), element("p"), parts.takeOver);
   parts.heard = element("section", { id: "heard", className: "heard" }, parts.listeners, parts.more);
   parts.micro = element("section", { className: "micro", hidden: true },
     parts.status, parts.elsewhere, parts.heard,

@@ -22,8 +22,8 @@ const BASE = sheet(`
     --heard: var(--ecoute-heard, #4a33b8);
     --on-heard: var(--ecoute-on-heard, #fff);
     --heard-soft: var(--ecoute-heard-soft, #ece8ff);
-    --up: var(--ecoute-up, #1a7f4e);
-    --trying: var(--ecoute-trying, #a35f00);
+    --up: var(--ecoute-up, #177346);
+    --trying: var(--ecoute-trying, #925400);
     --warn: var(--ecoute-warn, #fff1d6);
     --on-warn: var(--ecoute-on-warn, #5a3a00);
     --shadow: 0 6px 28px rgb(20 20 40 / 22%);
@@ -113,7 +113,9 @@ export const MICRO = sheet(`
   .status .elapsed { margin-left: auto; }
   .elsewhere { align-self: stretch; padding: 1.2em; display: flex; flex-direction: column; gap: 0.9em; border: 1px solid var(--line); border-radius: 16px; background: var(--surface); text-align: left; }
   .words { margin-top: 1em; }
-  .state { font-size: 1.35em; font-weight: 750; line-height: 1.25; }
+  .state { font-size: 1.35em; font-weight: 750; line-height: 1.25; text-wrap: balance; }
+  .state span + span { margin-left: 0.35em; }
+  .state [hidden] + span { margin: 0; }
   [data-state="on_air"] .state { color: var(--air); }
   [data-state="paused"] .state, [data-state="interrupted"] .state { color: var(--trying); }
   /* The block above already says it, larger and in its own colour. */
@@ -124,7 +126,8 @@ export const MICRO = sheet(`
   .listeners { display: flex; flex-direction: column; gap: 0.7em; }
   .listeners li { display: grid; grid-template-columns: 2.5em 1fr; align-items: center; }
   .listeners .icon { grid-row: span 2; width: 1.8em; height: 1.8em; }
-  .listeners .name { font-size: 1.2em; font-weight: 750; line-height: 1.2; }
+  /* The longest name and « vous écoute » on a narrow phone. */
+  .listeners .name { -webkit-line-clamp: 6; font-size: 1.2em; font-weight: 750; line-height: 1.2; }
   .meter { width: 100%; height: 56px; display: flex; align-items: center; justify-content: center; gap: 4px; }
   .meter i { flex: 0 1 8px; height: 100%; border-radius: 4px; background: var(--quiet); transform: scaleY(0.06); }
   .start { flex-direction: column; gap: 0.9em; margin: auto; padding: 1.2em 1.6em; border: 0; border-radius: 28px; background: none; font-size: 1.2em; font-weight: 700; }

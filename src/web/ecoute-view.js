@@ -62,12 +62,16 @@ export function lines(key, code) {
   return element("ul", {}, ...t(key, {}, code).split("\n").map((line) => element("li", { textContent: line })));
 }
 
-/** How good a network is, by what gets lost and how long it takes. @param {{loss: number, rtt_ms: number|null}} quality */
-export function qualityWords({ loss, rtt_ms }, code) {
+/**
+ * How good a network is, by what gets lost and how long it takes.
+ * @param {{loss: number, rtt_ms: number|null}} quality
+ * @param {"quality"|"network"} words with the loss, or without
+ */
+export function qualityWords({ loss, rtt_ms }, code, words = "quality") {
   const isPoor = loss > 0.08 || rtt_ms > 600;
   const isFair = loss > 0.02 || rtt_ms > 300;
   const percent = (loss * 100).toLocaleString(code, { maximumFractionDigits: 1 });
-  return t(`quality_${isPoor ? "poor" : isFair ? "fair" : "good"}`, { loss: percent }, code);
+  return t(`${words}_${isPoor ? "poor" : isFair ? "fair" : "good"}`, { loss: percent }, code);
 }
 
 /** Whether a person who looks at the page sees a place, as far as a page can know at once. @param {Element} place */

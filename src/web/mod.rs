@@ -178,15 +178,92 @@ mod tests {
         assert!(bytes < 80_000, "{bytes} bytes gzipped");
     }
 
+    /// The texts of one language, by key.
+    fn texts(language: &str) -> Vec<(&str, &str)> {
+        let text = |line: &'static str| line.strip_prefix("    ")?.trim_end_matches("\",").split_once(": \"");
+        let (_, texts) = include_str!("words.js").split_once(&format!("\n  {language}: {{\n")).unwrap();
+        texts.lines().take_while(|line| *line != "  },").filter_map(text).collect()
+    }
+
     #[test]
     fn every_text_exists_in_both_languages() {
-        let (french, english) = include_str!("words.js").split_once("\n  en: {").unwrap();
-        let keys = |text: &str| -> Vec<String> {
-            let key = |line: &str| Some(line.strip_prefix("    ")?.split_once(": \"")?.0.to_owned());
-            text.lines().filter_map(key).collect()
+        // What the text is made of: its key, the values put in, and the lines of a list.
+        let shape = |&(key, text): &(&'static str, &'static str)| {
+            let values =
+                text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().trim_start_matches("of_"));
+            let mut values: Vec<&str> = values.collect();
+            values.sort_unstable();
+            (key, values, text.matches("\\n").count())
         };
-        assert!(keys(french).len() > 50);
-        assert_eq!(keys(french), keys(english));
+        let french: Vec<_> = texts("fr").iter().map(shape).collect();
+        let english: Vec<_> = texts("en").iter().map(shape).collect();
+        assert!(french.len() > 50);
+        assert_eq!(french, english);
+        assert!(texts("fr").iter().chain(&texts("en")).all(|(_, text)| !text.is_empty()));
+    }
+
+    #[test]
+    fn what_people_were_promised_to_read_is_there_word_by_word() {
+        let promised = [
+            ("state_offline", "Hors ligne"),
+            ("ready", "PRÊT"),
+            ("ready_detail", "Personne ne peut vous entendre."),
+            ("on_air_alone", "EN DIRECT – personne n'écoute"),
+            ("on_air_heard", "EN DIRECT – {names} vous écoute"),
+            ("paused", "En pause – rien n'est transmis"),
+            ("interrupted_call", "Interrompu – appel en cours"),
+            ("reconnecting_in", "Reconnexion dans {s} s"),
+            ("page_listened", "● Écouté par {names}"),
+            ("heard_by", "{name} vous écoute"),
+            ("live", "LIVE"),
+            ("state_on_air", "LIVE"),
+            ("state_interrupted_call", "Interrompu (appel)"),
+            ("toast_start", "Vous êtes en direct : vos responsables peuvent maintenant vous écouter."),
+            ("toast_stop", "Direct arrêté : plus personne ne vous entend."),
+            ("start", "Démarrer le direct"),
+            ("stop", "Arrêter le direct"),
+            ("pause", "PAUSE"),
+            ("share_position", "Partager ma position"),
+            ("position_shared", "Position partagée"),
+            ("hear_client", "Mieux entendre le client"),
+            ("network_good", "Réseau bon"),
+            ("test", "Tester ma connexion"),
+            ("not_me", "Ce n'est pas moi"),
+            ("go_on", "Reprendre le direct"),
+            ("listen_title", "Écouter (micro actif)"),
+            ("listen_wish", "Écouter dès le direct"),
+            ("listen_wish_title", "Micro inactif : l'écoute démarrera dès le direct"),
+            ("resume", "Reprendre l'écoute {of_name}"),
+            ("sees", "{name} voit : « {me} – {reason} »"),
+            ("quality_good", "Connexion : bonne · {loss} % perte"),
+            ("no_sound", "Pas de son ?"),
+            ("pending_ack", "{name} : en attente de son téléphone…"),
+            (
+                "pending_ack_late",
+                "Le téléphone {of_name} ne répond pas (écran verrouillé ?). L'écoute démarrera dès qu'il répond.",
+            ),
+            ("elsewhere", "Déjà ouvert sur un autre appareil"),
+            ("elsewhere_use", "Utiliser ici"),
+            ("help_server_title", "Impossible de se connecter au serveur"),
+            ("help_audio_title", "Erreur lors de l'établissement de la connexion audio"),
+            ("help_sound_title", "Pas de son côté admin"),
+            ("help_howling_title", "Larsen ? Mettez un casque."),
+            ("diagnostic", "Copier le diagnostic"),
+            ("no_token", "Collez votre lien ou scannez le code remis par votre responsable."),
+            ("expired", "Votre accès a expiré. Demandez un nouveau lien à votre responsable."),
+        ];
+        let french = texts("fr");
+        for (key, words) in promised {
+            assert!(french.contains(&(key, words)), "{key} is not {words:?}");
+        }
+        let (_, refused) = french.iter().find(|(key, _)| *key == "refused").unwrap();
+        assert!(refused.starts_with("Votre accès a expiré. Demandez un nouveau lien à votre responsable."));
+        let shown = french.iter().filter(|(_, text)| text.contains("admin"));
+        assert_eq!(
+            shown.map(|(key, _)| *key).collect::<Vec<_>>(),
+            ["help_sound_title"],
+            "people are « responsable »"
+        );
     }
 
     #[test]

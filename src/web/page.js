@@ -55,11 +55,12 @@ export function startLanguages(onChange) {
 
 /**
  * Shows a passing message in `#toasts`; it is read aloud too.
- * @param {string} text
+ * @param {string} text empty shows nothing new
  * @param {string} [topic] an older message of the same topic is not true any more, and goes
  */
 export function toast(text, topic = text) {
   for (const older of [...byId("toasts").children]) if (older.dataset.topic === topic) older.remove();
+  if (!text) return;
   const shown = element("p", { className: "toast", textContent: text });
   shown.dataset.topic = topic;
   byId("toasts").append(shown);

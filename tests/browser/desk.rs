@@ -30,12 +30,17 @@ const TOO_SMALL: &str =
 
 /// Asserts in both languages, light and dark, that the page is accessible, and keeps what it looks like.
 pub fn assert_accessible(page: &Page<'_>, state: &str) {
+    assert_accessible_in(page, state, &["en", "fr"]);
+}
+
+/// Asserts the same in some languages.
+pub fn assert_accessible_in(page: &Page<'_>, state: &str, languages: &[&str]) {
     if page.evaluate("typeof axe") != "object" {
         page.evaluate(&axe());
     }
     assert_eq!(page.evaluate(TOO_SMALL), json!([]), "{state}");
-    for language in ["en", "fr"] {
-        page.evaluate(&format!("document.querySelector('#languages [lang={language}]').click()"));
+    for language in languages {
+        page.evaluate(&format!("document.querySelector('#languages [lang={language}]')?.click()"));
         for scheme in ["dark", "light"] {
             page.prefer(scheme);
             let run = "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations.map((v) =>
@@ -48,7 +53,7 @@ pub fn assert_accessible(page: &Page<'_>, state: &str) {
 }
 
 /// Lets a page believe that the server said something.
-fn say(page: &Page<'_>, event: &str, data: Value) {
+pub fn say(page: &Page<'_>, event: &str, data: Value) {
     let message = json!({ "event": event, "data": data }).to_string();
     page.evaluate(&format!("lastSocket.onmessage({{ data: {} }})", json!(message)));
 }
@@ -387,8 +392,21 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     assert_eq!(phone.complaints(), [] as [&str; 0]);
 }
 
-/// Runs before a page: counts how often it vibrates, and keeps how it asked for a microphone.
+/// Runs before a page: counts how often it vibrates and holds the screen on, and keeps how it asked for a microphone.
 const PHONE: &str = "
+    window.locks = [];
+    const request = async () => {
+        const lock = { released: false, release() { this.released = true; } };
+        window.locks.push(lock);
+        return lock;
+    };
+    Object.defineProperty(navigator, 'wakeLock', { value: { request } });
+    window.held = () => locks.filter((lock) => !lock.released).length;
+    window.setHidden = (hidden) => {
+        Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+        if (hidden) for (const lock of locks) lock.released = true; // As browsers do.
+        document.dispatchEvent(new Event('visibilitychange'));
+    };
     window.vibrations = 0;
     navigator.vibrate = () => { window.vibrations += 1; return true; };
     const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
@@ -406,14 +424,37 @@ fn a_phone_vibrates_once_for_each_supervisor_and_not_when_discreet() {
     let hear = |id: &str| {
         let page = desk.open(&ecoute.link("admin", id, id));
         start_listening(&page, "lea");
+        lea.wait_for(&format!("document.title === '● Écouté par {id}'"));
         page.click("ecoute-panel >>> #panel-stop");
         page.wait_for("deep('ecoute-panel >>> #panel').hidden");
         page.close();
         lea.evaluate("vibrations")
     };
     assert_eq!([hear("paul"), hear("paul"), hear("ana")], [1, 1, 2]);
+    lea.evaluate("(() => { const now = Date.now; Date.now = () => now() + 301_000; })()");
+    assert_eq!(hear("paul"), 3, "five minutes later it is news again");
     lea.click("#discreet");
-    assert_eq!(hear("tom"), 2);
+    assert_eq!(hear("tom"), 3);
+}
+
+#[test]
+fn the_screen_stays_on_while_on_air() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), PHONE);
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(lea.evaluate("locks.length"), 0);
+    start_streaming(&lea);
+    lea.wait_for("held() === 1");
+    // The browser takes it back with the page out of sight, and it is taken again when that is seen.
+    lea.evaluate("setHidden(true)");
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(lea.evaluate("[held(), locks.length]"), json!([0, 1]));
+    lea.evaluate("setHidden(false)");
+    lea.wait_for("held() === 1 && locks.length === 2");
+    lea.click("ecoute-micro >>> #stop");
+    lea.wait_for("held() === 0");
 }
 
 #[test]

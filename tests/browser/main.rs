@@ -15,6 +15,7 @@ mod relay;
 mod sound;
 #[path = "../support/mod.rs"]
 mod support;
+mod trouble;
 
 use std::net::UdpSocket;
 use std::path::PathBuf;
