@@ -9,7 +9,7 @@ use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -653,6 +653,24 @@ fn lists_that_can_not_be_used() {
     fs::remove_file(&path).unwrap();
     ecoute.wait_for_line("what was read before stays in force");
     assert_eq!(status(&ecoute, &tokens[0]), 401);
+}
+
+/// A file that may not grow stands for a disk that is full: half of the new list is written, then no more.
+#[test]
+fn a_full_disk_leaves_the_list_as_it_was() {
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("revoked");
+    let before: String = (0..4000).map(|index| format!("user{index} 1\n")).collect();
+    fs::write(&path, &before).unwrap();
+    let mut limited = Command::new("sh");
+    // The signal would end the process; ignored, the call fails as it does on a full disk.
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" revoke lea --data \"$1\""]);
+    limited.arg(program().get_program()).arg(data.path());
+    assert_refused("full", &run(&mut limited), "can't change");
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1, "nothing half is left");
+    assert!(revoke(data.path(), "lea").status.success());
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 4001);
 }
 
 fn assert_refused(name: &str, output: &Output, part: &str) {

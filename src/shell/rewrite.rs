@@ -51,6 +51,15 @@ fn replace(directory: &File, temporary: &Path, path: &Path, contents: &[u8]) -> 
     {
         return Err(error);
     }
+    let written = write_and_rename(directory, temporary, path, contents);
+    if written.is_err() {
+        // Half a list on a full disk helps nobody.
+        let _ = fs::remove_file(temporary);
+    }
+    written
+}
+
+fn write_and_rename(directory: &File, temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     // Root changes a file that the server, which has a user of its own, must be able to read.
     let (own, wanted) = (file.metadata()?, directory.metadata()?);
