@@ -220,9 +220,10 @@ impl Broadcast {
 
     /// The salesperson's page registered. What is on air goes on; whoever listened is announced to it anew.
     pub fn open_page(&mut self, unix_ms: u64, conn: ConnKey, name: &str) -> Vec<Change> {
+        let before = self.presence();
         self.page = Page::Open(conn);
         self.name = name.to_owned();
-        self.enter_state(unix_ms);
+        self.note_page(unix_ms, before);
         if let Some(on_air) = &mut self.on_air {
             on_air.page_gone = None;
         }
@@ -234,8 +235,9 @@ impl Broadcast {
 
     /// The salesperson's page is gone. What is on air stays so for a while, unheard: the page may come back.
     pub fn close_page(&mut self, now: Instant, unix_ms: u64) -> Vec<Change> {
+        let before = self.presence();
         self.page = Page::Closed;
-        self.enter_state(unix_ms);
+        self.note_page(unix_ms, before);
         if let Some(on_air) = &mut self.on_air {
             on_air.page_gone = Some(now);
         }
@@ -474,6 +476,14 @@ impl Broadcast {
             self.enter_state(unix_ms);
         }
         if after.0 == Presence::OnAir { self.release_all() } else { self.hold_all() }
+    }
+
+    /// The page came or went, which changes the state or not: an encoder goes on, and so does a pause.
+    fn note_page(&mut self, unix_ms: u64, before: Presence) {
+        self.last_seen_ms = Some(unix_ms);
+        if self.presence() != before {
+            self.enter_state(unix_ms);
+        }
     }
 
     fn enter_state(&mut self, unix_ms: u64) {
@@ -842,6 +852,28 @@ mod tests {
         assert_eq!(scene.broadcast.next_deadline(&scene.limits), Some(scene.now + scene.limits.pause_memory));
         scene.wait(scene.limits.pause_memory.as_secs());
         assert!(scene.broadcast.is_idle(), "but not for ever");
+    }
+
+    #[test]
+    fn a_page_that_comes_and_goes_begins_no_state_anew_that_goes_on() {
+        let cases: [(&str, Source, bool, Presence); 3] = [
+            ("an encoder", Source::Encoder, false, Presence::OnAir),
+            ("an encoder in a pause", Source::Encoder, true, Presence::Paused),
+            ("a page in a pause", Source::Page("page".into()), true, Presence::Paused),
+        ];
+        for (name, source, is_paused, want) in cases {
+            let mut scene = Scene::new();
+            scene.broadcast.open_page(1, scene.pages[0], "Léa");
+            scene.go_on_air_by(source);
+            if is_paused {
+                scene.broadcast.pause(2);
+            }
+            let since = scene.broadcast.since_ms();
+            scene.broadcast.close_page(scene.now, 3);
+            scene.broadcast.open_page(4, scene.pages[1], "Léa");
+            assert_eq!((scene.broadcast.presence(), scene.broadcast.since_ms()), (want, since), "{name}");
+            assert_eq!(scene.broadcast.last_seen_ms(), Some(4), "{name}");
+        }
     }
 
     #[test]
