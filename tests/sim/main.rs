@@ -24,6 +24,7 @@ mod insider;
 mod limits;
 mod link;
 mod orders;
+mod promises;
 mod scene;
 mod stranger;
 mod test_connection;
