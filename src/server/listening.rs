@@ -114,6 +114,7 @@ impl Server {
                     None => why_gone.unwrap_or("left"),
                     Some(StopCause::Switched) => "switched",
                     Some(StopCause::ConnectionLost) => "connection lost",
+                    Some(StopCause::NotAllowed) => "not allowed any more",
                 };
                 let event = if was_heard { AuditEvent::ListenStopped } else { AuditEvent::ListenWithdrawn };
                 let entry = self.audit(now, event, &listener.admin_id, commercial_id, detail);

@@ -13,7 +13,7 @@ use crate::broadcast::{Broadcast, Source};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::Outbox;
 use crate::token::{Claims, Role};
-use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
+use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage, StopCause};
 
 impl Server {
     pub(super) fn on_register(&mut self, now: Instant, conn: ConnKey, register: RegisterUser, out: &mut Outbox) {
@@ -74,7 +74,7 @@ impl Server {
                 let may_hear =
                     self.broadcasts.get(key).is_some_and(|b| self.sessions[conn].claims.may_hear(b.id()));
                 if !may_hear {
-                    self.leave(now, key, ListenerKey::Conn(conn), None, out);
+                    self.leave(now, key, ListenerKey::Conn(conn), Some(StopCause::NotAllowed), out);
                 }
             }
         }

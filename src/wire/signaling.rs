@@ -434,6 +434,8 @@ pub enum StopCause {
     Switched,
     /// The supervisor's audio connection was lost.
     ConnectionLost,
+    /// The supervisor's new token does not allow it.
+    NotAllowed,
 }
 
 /// What went wrong, for programs.

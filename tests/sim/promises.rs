@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::browser::Manners;
 use crate::day::{count, heard, last};
 use crate::world::{Who, World};
-use crate::{assert_hears, scenario};
+use crate::{assert_hears, hears_nothing, scenario};
 
 fn place(lat: f64) -> Value {
     json!({ "lat": lat, "lon": 2.35, "accuracy_m": 12.5, "at": 1_800_000_000_000u64 })
@@ -67,6 +67,25 @@ fn a_supervisor_has_eight_pages_and_each_is_a_listener() {
         let again = world.open(Role::Admin, "paul");
         world.run_ms(1000);
         assert!(world.browsers[again].has("user_registered"), "one has gone");
+    });
+}
+
+#[test]
+fn a_supervisor_who_may_hear_less_is_told_what_ended_and_why() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        let narrow = world.token(Role::Admin, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));
+        world.browsers[paul].say("register_user", json!({ "token": narrow, "page": "page-1" }));
+        world.run_ms(1000);
+        let stopped = last(world, paul, "listening_stopped");
+        assert_eq!((&stopped["commercial_id"], &stopped["cause"]), (&json!("lea"), &json!("not_allowed")));
+        assert!(hears_nothing(world, paul, 500), "law 3");
+        assert_eq!(last(world, lea, "listener_left")["admin"]["id"], "paul");
+        let entry = world.audit.iter().rfind(|entry| entry.event == AuditEvent::ListenStopped).unwrap();
+        assert_eq!(entry.detail, "not allowed any more");
+        world.join(paul, "lea");
+        world.run_ms(500);
+        assert_eq!(last(world, paul, "error")["code"], "not_allowed");
     });
 }
 
