@@ -321,12 +321,22 @@ fn a_listener_that_vanishes_is_gone_within_20_s() {
         world.settle();
         world.join(paul, "lea");
         world.join(ana, "lea");
+        let marc = world.open(Role::Admin, "marc");
         world.run_ms(2000);
         world.unplug(paul);
         world.run_ms(20_000);
         let left = world.browsers[lea].messages_of("listener_left").last().unwrap();
         assert_eq!(left["admin"]["id"], "paul");
         assert_eq!(left["listeners_count"], 1);
+        for who in [ana, marc] {
+            let told = world.browsers[who].messages_of("commercial_updated").last().unwrap();
+            let left = serde_json::json!([{ "id": "ana", "name": "ana X." }]);
+            assert_eq!((&told["listeners_count"], &told["listeners"]), (&1.into(), &left));
+        }
+        world.plug(paul);
+        world.run_ms(2000);
+        let stopped = world.browsers[paul].messages_of("listening_stopped").last().unwrap();
+        assert_eq!(stopped["cause"], "connection_lost", "also who vanished, once it is back");
         assert_hears(world, ana, lea, 1000, 80);
     });
 }

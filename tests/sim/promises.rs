@@ -299,3 +299,72 @@ fn the_status_names_who_is_on_air_and_in_scope() {
         assert_hears(world, 1, lea, 500, 70);
     });
 }
+
+#[test]
+fn a_state_has_its_beginning_and_a_place_only_on_air() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        let steps = [
+            ("pause_streaming", json!({}), "paused", Value::Null),
+            ("resume_streaming", json!({}), "on_air", Value::Null),
+            ("stream_interrupted", json!({ "cause": "call" }), "interrupted", json!("call")),
+            ("stream_interrupted", json!({ "cause": "locked" }), "interrupted", json!("locked")),
+            ("resume_streaming", json!({}), "on_air", Value::Null),
+            ("stop_streaming", json!({}), "online", Value::Null),
+        ];
+        let (mut state_before, mut since_before) = ("on_air", 0);
+        for (event, data, state, interrupted_by) in steps {
+            world.browsers[lea].say(event, data);
+            world.run_ms(1500);
+            let told = last(world, paul, "commercial_updated");
+            assert_eq!((&told["state"], &told["interrupted_by"]), (&json!(state), &interrupted_by), "{event}");
+            let since = told["since"].as_u64().unwrap();
+            let age = world.unix_s() * 1000 - since;
+            match state == state_before {
+                true => assert_eq!(since, since_before, "{event}: the state goes on"),
+                false => assert!((500..=1500).contains(&age), "{event}: {state} for {age} ms"),
+            }
+            (state_before, since_before) = (state, since);
+            let places = count(world, paul, "commercial_position");
+            world.browsers[lea].say("gps_update", place(48.0));
+            world.run_ms(500);
+            let told = count(world, paul, "commercial_position") - places;
+            assert_eq!(told, usize::from(state == "on_air"), "{event}: where somebody is");
+        }
+    });
+}
+
+#[test]
+fn words_about_oneself_have_their_form() {
+    scenario(|world| {
+        let lea = world.open(Role::Commercial, "lea");
+        let [paul, ana] = ["paul", "ana"].map(|id| world.listener(id));
+        world.settle();
+        for (chars, is_taken) in [(1023, false), (1022, true)] {
+            let now = world.now;
+            let sdp = world.browsers[lea].make_offer(now, str0m::media::Direction::SendOnly);
+            let info = "x".repeat(chars);
+            world.browsers[lea].say("start_streaming", json!({ "sdp": sdp, "commercial_info": info }));
+            world.run_ms(1000);
+            assert_eq!(world.browsers[lea].closed, None, "a mistake, no attack");
+            assert_eq!(world.browsers[lea].has("streaming_started"), is_taken, "{chars}");
+        }
+        assert_eq!(last(world, lea, "error")["code"], "malformed");
+        let info = &last(world, paul, "commercial_updated")["commercial_info"];
+        assert_eq!(info.as_str().map(str::len), Some(1022));
+        for (who, reason) in [(paul, "autre: première visite"), (ana, "sécurité")] {
+            let wish = json!({ "commercial_id": "lea", "reason": reason });
+            world.browsers[who].say("join_commercial_stream", wish);
+            world.run_ms(1000);
+            assert_eq!(last(world, lea, "listener_joined")["reason"], reason);
+            let entry = world.audit.iter().rfind(|entry| entry.event == AuditEvent::ListenAnnounced).unwrap();
+            assert_eq!((entry.detail.as_str(), entry.commercial_id.as_str()), (reason, "lea"));
+        }
+        assert_eq!(last(world, ana, "listening_started")["listeners_count"], 2);
+        world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" }));
+        world.run_ms(1000);
+        let want = json!({ "commercial_id": "lea", "listeners_count": 1 });
+        assert_eq!(*last(world, paul, "listening_stopped"), want, "no cause: it was asked for");
+        assert_eq!(last(world, lea, "listener_left")["listeners_count"], 1);
+    });
+}
