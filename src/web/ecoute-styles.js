@@ -102,6 +102,11 @@ const BASE = sheet(`
   .help ul, .hints ul { list-style: disc; padding-left: 1.2em; margin-top: 0.4em; font-size: 0.95em; }
   /* A long name leaves room for what stands beside it. */
   .name { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; min-width: 0; }
+  /* Colours that the person chose take the place of grounds, which then need an edge. */
+  @media (forced-colors: active) {
+    .meter i, .level i { background: CanvasText !important; }
+    .live, .heard, .help { border: 2px solid; }
+  }
 `);
 
 /** `<ecoute-micro>`: made for a phone held in one hand. */
@@ -185,7 +190,7 @@ export const PANEL = sheet(`
   summary { display: flex; align-items: center; color: var(--quiet); text-decoration: underline; cursor: pointer; }
   @media (max-width: 699px) {
     :host { right: 0; bottom: 0; left: 0; }
-    .panel { width: 100%; border-width: 2px 0 0; border-radius: 20px 20px 0 0; padding-bottom: max(1em, env(safe-area-inset-bottom)); }
+    .panel { width: 100%; max-height: 70vh; border-width: 2px 0 0; border-radius: 20px 20px 0 0; padding-bottom: max(1em, env(safe-area-inset-bottom)); }
     .volume { flex-wrap: wrap; }
     .volume input { order: 1; flex-basis: 100%; }
     output { text-align: left; }

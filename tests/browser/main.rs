@@ -403,6 +403,20 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
         paul.screenshot(&screenshots().join(format!("admin-{width}.png")));
         paul.wait_for(is_whole);
     }
+    // However short the window, the list is there, and the keyboard stops at nothing that the panel covers.
+    for (width, height) in [(390, 700), (640, 400)] {
+        paul.resize(width, height);
+        paul.evaluate("(scrollTo(0, 0), document.querySelector('.person').focus())");
+        for _ in 0..5 {
+            paul.press("ArrowDown");
+            let is_seen = "(() => { const name = document.activeElement.querySelector('.name');
+                const { x, y, height } = name.getBoundingClientRect();
+                return name.contains(document.elementFromPoint(x + 20, y + height / 2)); })()";
+            paul.wait_for(is_seen);
+        }
+        paul.screenshot(&screenshots().join(format!("admin-{width}x{height}.png")));
+    }
+    paul.resize(1280, 800);
     paul.evaluate("deep('ecoute-panel >>> #volume').value = 0");
     paul.evaluate("deep('ecoute-panel >>> #volume').dispatchEvent(new Event('input'))");
     paul.wait_for("deep('ecoute-panel >>> #volume-icon [data-name=muted]')");
