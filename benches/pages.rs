@@ -79,12 +79,43 @@ fn main() {
     };
     let phones = [("lea", tone("low.wav", 440.0)), ("tom", tone("high.wav", 880.0))];
     let desk = Chromium::start(&phones[0].1, "fr-FR");
+    weigh_pages(&ecoute, &desk);
     measure_joins("UDP", &ecoute, &desk);
     let arguments = ["--webrtc-ip-handling-policy=disable_non_proxied_udp"];
     measure_joins("TCP", &ecoute, &Chromium::start_with(&phones[0].1, "fr-FR", &arguments));
 
     measure_listening("on this machine", &ecoute, &phones, &desk);
     measure_the_road(&phones, &desk);
+}
+
+/// Prints what a browser fetches to show each page, as it comes: gzipped.
+fn weigh_pages(ecoute: &Ecoute, desk: &Chromium) {
+    let fetched =
+        "performance.getEntries().filter(({ entryType }) => ['navigation', 'resource'].includes(entryType))";
+    for (path, link, is_there) in [
+        ("/commercial", ecoute.link("commercial", "lea", "Léa Martin"), "document.body.dataset.state === 'ready'"),
+        ("/admin", ecoute.link("admin", "paul", "Paul D."), "document.body.dataset.audio === 'ready'"),
+        ("/", format!("{}/", ecoute.url()), "document.querySelector('#gate')"),
+        ("/ecoute.js of another application", format!("{}/health", ecoute.url()), "true"),
+    ] {
+        let page = desk.open(&link);
+        page.wait_for(is_there);
+        if path.starts_with("/ecoute.js") {
+            page.wait_for("document.readyState === 'complete'");
+            page.evaluate("performance.clearResourceTimings(); import('/ecoute.js').then(() => true)");
+        }
+        let of_page =
+            if path.starts_with("/ecoute.js") { fetched.replace("'navigation', ", "") } else { fetched.into() };
+        let bytes =
+            page.evaluate(&format!("{of_page}.reduce((sum, {{ encodedBodySize }}) => sum + encodedBodySize, 0)"));
+        let files = page.evaluate(&format!("{of_page}.length"));
+        println!(
+            "{:<42} {:.1} kB gzipped, in {files} files",
+            format!("{path} weighs"),
+            bytes.as_f64().unwrap() / 1e3
+        );
+        page.close();
+    }
 }
 
 /// Clicks until tones are heard, of one salesperson and of the other in turn.
