@@ -153,13 +153,19 @@ pub fn measure(samples: &[f64]) -> Sound {
 }
 
 /// Returns the strongest frequency by correlating a second of sound with tones one hertz apart (Goertzel).
+///
+/// Averages of eight samples hold all that is below 2 kHz, and cost an eighth, beside browsers that want the processor.
 fn strongest(samples: &[f64]) -> f64 {
+    const STEP: usize = 8;
     let second = &samples[..samples.len().min(SAMPLE_HZ as usize)];
+    let second: Vec<f64> = second.chunks_exact(STEP).map(|chunk| chunk.iter().sum()).collect();
+    let rate_hz = f64::from(SAMPLE_HZ) / STEP as f64;
     let power = |hz: u32| {
-        let turn = 2.0 * (f64::from(hz) / f64::from(SAMPLE_HZ) * std::f64::consts::TAU).cos();
+        let turn = 2.0 * (f64::from(hz) / rate_hz * std::f64::consts::TAU).cos();
         let (last, before) = second.iter().fold((0.0, 0.0), |(last, before), s| (s + turn * last - before, last));
         last * last + before * before - turn * last * before
     };
-    let strongest = (100..2000).max_by(|&a, &b| power(a).total_cmp(&power(b)));
-    f64::from(strongest.unwrap())
+    let powers = (100..2000).map(|hz| (hz, power(hz)));
+    let (hz, _) = powers.max_by(|(_, a), (_, b)| a.total_cmp(b)).expect("the range is not empty");
+    f64::from(hz)
 }
