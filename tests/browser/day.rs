@@ -9,7 +9,7 @@ use crate::chromium::{Chromium, Page};
 use crate::elements::COUNTED;
 use crate::relay::Relay;
 use crate::support::Ecoute;
-use crate::{assert_tone, microphone, screenshots, sound, start_listening, start_streaming};
+use crate::{assert_hz, assert_tone, microphone, screenshots, sound, start_listening, start_streaming};
 
 const STARTED: &str = "deep('ecoute-panel >>> #panel').dataset.listening === 'started'";
 
@@ -41,19 +41,33 @@ fn each_of_two_supervisors_hears_the_right_one_of_two_salespeople() {
     assert_tone(&ana, 880.0);
     assert_tone(&paul, 440.0);
 
-    // A switch: at most 300 ms of silence between the two.
-    let samples = sound::record_while(&paul, 5000, || {
-        thread::sleep(Duration::from_millis(1500));
-        click_headphones(&paul, "tom");
-    });
-    let silence_ms = sound::longest_silence_ms(&samples);
-    assert!(silence_ms <= 300, "{silence_ms} ms of silence at the switch");
-    let (before, after) = (&samples[..48_000], &samples[samples.len() - 72_000..]);
-    assert!((sound::measure(before).hz / 440.0 - 1.0).abs() < 0.02, "{:?}", sound::measure(before));
-    assert!((sound::measure(after).hz / 880.0 - 1.0).abs() < 0.02, "{:?}", sound::measure(after));
+    // Each switches there, back and there again: the tones are right, and the silence between two is at most 300 ms,
+    // in the median, because a busy machine makes holes of its own.
+    let switches = |page: &Page<'_>, from: (&str, f64), to: (&str, f64)| {
+        let samples = sound::record_while(page, 8000, || {
+            for (id, _) in [to, from, to] {
+                thread::sleep(Duration::from_millis(1800));
+                click_headphones(page, id);
+            }
+            thread::sleep(Duration::from_millis(1800));
+        });
+        let mut silences_ms = [1, 2, 3].map(|turn| {
+            // From a little before the click up to what leads to the next one.
+            let begin = turn * 1800 * 48 - 300 * 48;
+            sound::longest_silence_ms(&samples[begin..begin + 1700 * 48])
+        });
+        silences_ms.sort_unstable();
+        assert!(silences_ms[1] <= 300, "{silences_ms:?} ms of silence at switches to {}", to.0);
+        let is_near = |samples: &[f64], hz: f64| (sound::measure(samples).hz / hz - 1.0).abs() < 0.02;
+        assert!(is_near(&samples[..48_000], from.1) && is_near(&samples[samples.len() - 48_000..], to.1));
+    };
+    switches(&paul, ("lea", 440.0), ("tom", 880.0));
     tom.wait_for("document.title.includes('+1')");
     lea.wait_for("!document.title.includes('Paul D.')");
     paul.wait_for("document.querySelector('[data-commercial=tom]').innerText.includes('Ana')");
+    switches(&ana, ("tom", 880.0), ("lea", 440.0));
+    lea.wait_for("document.title.includes('Ana R.')");
+    assert_hz(&paul, 880.0); // Another's switch is hers alone.
 
     // Each has a volume of their own, from nothing to double.
     set_volume(&paul, 100);
@@ -123,15 +137,19 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     start_streaming(&again);
     paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
     again.wait_for("document.title.includes('Paul D.')");
+    assert_hz(&paul, 440.0);
 
-    // Another device takes over, and the wish follows.
-    let other = Chromium::start(&tone, "fr-FR");
+    // Another device takes over: the wish follows, and the first one's microphone is let go.
+    let (_high, high) = microphone(880.0);
+    let other = Chromium::start(&high, "fr-FR");
     let other_page = other.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     other_page.click("ecoute-micro >>> #take-over");
     again.wait_for("document.body.dataset.state === 'already_open'");
+    assert_eq!(again.evaluate("deep('ecoute-micro').client.microphone"), Value::Null);
     start_streaming(&other_page);
     paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
     other_page.wait_for("document.title.includes('Paul D.')");
+    assert_hz(&paul, 880.0);
     assert_eq!(again.evaluate("document.title.includes('Paul D.')"), false);
 }
 
@@ -205,8 +223,10 @@ fn an_application_renews_its_token_and_the_sound_goes_on() {
     page.click("body");
     page.wait_for("loudness() > 0.01");
     page.wait_for("asked === 2 && renewed === true");
-    thread::sleep(Duration::from_secs(9));
-    assert_tone(&page, 440.0);
+    // Longer than the first one is good for.
+    let samples = sound::record_while(&page, 9000, || {});
+    assert!(sound::longest_silence_ms(&samples) <= 300, "{} ms", sound::longest_silence_ms(&samples));
+    assert!((sound::measure(&samples[samples.len() - 48_000..]).hz / 440.0 - 1.0).abs() < 0.02);
     assert_eq!(page.evaluate("states.filter((state) => state !== 'connecting').join()"), "registered");
 }
 
@@ -221,8 +241,8 @@ fn who_is_revoked_is_cut_within_a_second() {
     start_listening(&paul, "lea");
     paul.wait_for("loudness() > 0.01");
 
-    ecoute.revoke("paul");
     let revoked = Instant::now();
+    ecoute.revoke("paul");
     paul.wait_for("loudness() < 0.001");
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     paul.wait_for("document.querySelector('#gate').checkVisibility()");
@@ -231,8 +251,8 @@ fn who_is_revoked_is_cut_within_a_second() {
     paul.reload();
     paul.wait_for("document.querySelector('#gate').checkVisibility()");
 
-    ecoute.revoke("lea");
     let revoked = Instant::now();
+    ecoute.revoke("lea");
     lea.wait_for("document.querySelector('#gate').checkVisibility()");
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     lea.screenshot(&screenshots().join("commercial-revoked.png"));
