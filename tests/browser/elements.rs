@@ -1,91 +1,13 @@
 //! The elements in pages of another origin, under a strict policy, and how a broadcast heals.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::Command;
-use std::sync::{Arc, OnceLock};
-
 use super::*;
-use crate::npm::installed;
+use crate::npm::react;
+use crate::site::Site;
 
-/// A tiny application on an origin of its own, which is open until the test ends.
-struct Site {
-    origin: String,
-    /// Path to script: every path is a page that runs its script and nothing else.
-    app: Arc<OnceLock<App>>,
-}
-
-struct App {
-    ecoute: String,
-    scripts: Vec<(&'static str, String)>,
-}
-
-impl Site {
-    /// Binds a port and answers from then on; the pages come with [`Site::serve`].
-    fn start() -> Site {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let app = Arc::new(OnceLock::<App>::new());
-        let served = Arc::clone(&app);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let app = Arc::clone(&served);
-                // Browsers open connections that they may not use: none may wait for another.
-                thread::spawn(move || answer(&stream, &app));
-            }
-        });
-        Site { origin, app }
-    }
-
-    fn serve(&self, ecoute: &Ecoute, scripts: Vec<(&'static str, String)>) {
-        let app = App { ecoute: ecoute.url(), scripts };
-        assert!(self.app.set(app).is_ok(), "served once");
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
-    }
-}
-
-fn answer(mut stream: &TcpStream, app: &OnceLock<App>) {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
-    let Some(request) = lines.next() else { return };
-    // The rest of the head is read, so that closing is no reset.
-    lines.take_while(|line| !line.is_empty()).for_each(drop);
-    let path = request.split(' ').nth(1).unwrap_or("/");
-    let answer = app.get().map(|app| app.answer(path)).unwrap_or_default();
-    // The browser may have left.
-    let _ = stream.write_all(answer.as_bytes());
-}
-
-impl App {
-    fn answer(&self, path: &str) -> String {
-        let ecoute = &self.ecoute;
-        let script = |path: &str| self.scripts.iter().find(|(name, _)| *name == path).map(|(_, script)| script);
-        let (kind, body) = match path.strip_suffix(".js").and_then(script) {
-            Some(script) => ("text/javascript", script.replace("ECOUTE", ecoute)),
-            None => {
-                let page = "<!doctype html><html lang=fr><meta charset=utf-8><link rel=icon href=data:,>\
-                    <meta name=viewport content='width=device-width'>";
-                ("text/html", format!("{page}<title>CRM</title><body><script type=module src={path}.js></script>"))
-            }
-        };
-        let policy = format!(
-            "default-src 'none'; img-src data:; style-src 'self'; script-src 'self' {ecoute}; \
-             connect-src {ecoute} {}",
-            ecoute.replacen("http", "ws", 1)
-        );
-        format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nContent-Security-Policy: {policy}\r\n\
-             Connection: close\r\n\r\n{body}",
-            body.len()
-        )
-    }
-}
-
-/// A server that the site's origin may use.
-fn start_for(site: &Site) -> Ecoute {
-    Ecoute::start_with(TempDir::new().unwrap(), &["--allow-origin", &site.origin])
+/// A server that the sites' origins may use.
+pub fn start_for(sites: &[&Site]) -> Ecoute {
+    let arguments: Vec<&str> = sites.iter().flat_map(|site| ["--allow-origin", &site.origin]).collect();
+    Ecoute::start_with(TempDir::new().unwrap(), &arguments)
 }
 
 fn micro_script(ecoute: &Ecoute) -> String {
@@ -123,9 +45,9 @@ pub const COUNTED: &str = "window.counts = { sockets: 0, peers: 0, microphones: 
     const open = MediaDevices.prototype.getUserMedia;
     MediaDevices.prototype.getUserMedia = function (...all) { counts.microphones += 1; return open.apply(this, all); };";
 
-const LISTENING: &str = "deep('ecoute-panel >>> #panel')?.dataset.listening";
+pub const LISTENING: &str = "deep('ecoute-panel >>> #panel')?.dataset.listening";
 
-fn go_on_air(page: &Page<'_>) {
+pub fn go_on_air(page: &Page<'_>) {
     page.wait_for("deep('ecoute-micro').state === 'ready'");
     page.click("ecoute-micro >>> #start");
     page.wait_for("deep('ecoute-micro').state === 'on_air'");
@@ -141,7 +63,7 @@ fn listen_to_lea(page: &Page<'_>) {
 #[test]
 fn an_allowed_origin_embeds_both_elements_and_they_survive_its_routes() {
     let site = Site::start();
-    let ecoute = start_for(&site);
+    let ecoute = start_for(&[&site]);
     site.serve(&ecoute, vec![("/lea", micro_script(&ecoute)), ("/paul", casque_script(&ecoute))]);
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
@@ -216,7 +138,7 @@ fn an_origin_that_is_not_allowed_gets_neither_the_library_nor_a_connection() {
 #[test]
 fn a_page_that_shows_no_listener_is_not_listened_to() {
     let site = Site::start();
-    let ecoute = start_for(&site);
+    let ecoute = start_for(&[&site]);
     let token = ecoute.token("commercial", "lea", "Léa Martin");
     let script = format!(
         "import {{ EcouteClient }} from 'ECOUTE/ecoute.js';
@@ -407,31 +329,6 @@ fn a_call_interrupts_and_a_pause_stays_a_pause() {
     assert_eq!(lea.evaluate("deep('ecoute-micro').client.microphone"), Value::Null);
 }
 
-/// React as it is published, as one module that exports it: its files are CommonJS, so each gets what that needs.
-fn react() -> String {
-    let modules = installed(&["react@19.2.0", "react-dom@19.2.0"]);
-    let module = |name: &str, file: &str| {
-        let text = std::fs::read_to_string(modules.join(file)).unwrap();
-        format!("'{name}': (module, exports, require) => {{ {text} }},\n")
-    };
-    let modules = [
-        module("react", "react/cjs/react.production.js"),
-        module("react-dom", "react-dom/cjs/react-dom.production.js"),
-        module("react-dom/client", "react-dom/cjs/react-dom-client.production.js"),
-        module("scheduler", "scheduler/cjs/scheduler.production.js"),
-    ];
-    format!(
-        "const modules = {{ {} }}, loaded = {{}};
-         const require = (name) => {{
-             if (!loaded[name]) modules[name](loaded[name] = {{ exports: {{}} }}, loaded[name].exports, require);
-             return loaded[name].exports;
-         }};
-         export const React = require('react');
-         export const {{ createRoot }} = require('react-dom/client');",
-        modules.concat()
-    )
-}
-
 /// An application whose only component shows what the hook returns, with a new `getToken` at every render.
 fn react_script(token: &str) -> String {
     format!(
@@ -447,17 +344,20 @@ fn react_script(token: &str) -> String {
              const start = React.createElement('button', {{ id: 'start', onClick: () => ecoute.startStreaming() }}, 'start');
              return React.createElement('main', null, start, ...streams, JSON.stringify(ecoute, null, 1));
          }}
-         createRoot(document.body).render(React.createElement(React.StrictMode, null, React.createElement(Application)));"
+         const root = createRoot(document.body);
+         window.show = (isShown) => root.render(
+             React.createElement(React.StrictMode, null, isShown && React.createElement(Application)));
+         show(true);"
     )
 }
 
 #[test]
 fn the_hook_streams_and_listens_in_a_real_react() {
     let site = Site::start();
-    let ecoute = start_for(&site);
+    let ecoute = start_for(&[&site]);
     let lea = react_script(&ecoute.token("commercial", "lea", "Léa Martin"));
     let paul = react_script(&ecoute.token("admin", "paul", "Paul D."));
-    site.serve(&ecoute, vec![("/lea", lea), ("/paul", paul), ("/react", react())]);
+    site.serve(&ecoute, vec![("/lea", lea), ("/paul", paul), ("/react", react("development"))]);
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
@@ -494,43 +394,4 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     lea.wait_for("ecoute.error?.code === 'microphone_missing'");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
     assert_eq!(desk.complaints(), [] as [&str; 0]);
-}
-
-/// The backend of the README, running until the test ends.
-struct Backend(std::process::Child);
-
-impl Drop for Backend {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-#[test]
-fn a_token_that_the_backend_of_the_readme_signs_is_good() {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("```js\nimport { createHmac }").unwrap();
-    let (script, _) = rest.split_once("```").unwrap();
-    let ecoute = Ecoute::start();
-    let file = ecoute.data.path().join("backend.mjs");
-    std::fs::write(&file, format!("import {{ createHmac }}{script}")).unwrap();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut node = Command::new("node");
-    node.arg(&file).env("PORT", address.port().to_string());
-    node.env("ECOUTE_SECRET_FILE", ecoute.data.path().join("secret"));
-    let _backend = Backend(node.spawn().expect("node is installed (apt-get install nodejs)"));
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
-    let until = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < until, "the backend does not start");
-        thread::sleep(Duration::from_millis(20));
-    }
-    let page = browser.open(&format!("http://{address}/ecoute-token"));
-    page.wait_for("document.readyState === 'complete' && document.body.innerText.length > 0");
-    let token = page.evaluate("document.body.innerText");
-    let admin = browser.open(&format!("{}/admin#t={}", ecoute.url(), token.as_str().unwrap()));
-    admin.wait_for("document.body.dataset.connection === 'connected'");
-    assert_eq!(admin.evaluate("document.querySelector('#name').textContent"), "Paul D.");
 }

@@ -10,8 +10,10 @@ mod encoder;
 mod ice_servers;
 mod npm;
 mod proxy;
+mod readme;
 mod recovery;
 mod relay;
+mod site;
 mod sound;
 #[path = "../support/mod.rs"]
 mod support;
