@@ -2,8 +2,8 @@
  * A React hook over the client library, for the React that an application already has.
  *
  * It keeps no connection of its own: components with the same server and the same `getToken` share one client, also with
- * the elements, and it outlives them all until `disconnect()`. Who listens is always shown: by an `<ecoute-micro>` in
- * view, or else by a badge.
+ * the elements, and it outlives them all until `disconnect()`. A component that comes back with a `getToken` made anew
+ * goes on with the client that it left. Who listens is always shown: by an `<ecoute-micro>` in view, or else by a badge.
  *
  * ```js
  * import * as React from "react";
@@ -23,14 +23,16 @@ const stores = new WeakMap();
  * @param {{useEffect: Function, useRef: Function, useSyncExternalStore: Function}} React
  */
 export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
+  const places = new Places();
   return function useEcoute({ getToken, server = HOME, autoConnect = true }) {
     const source = useRef(null);
     // A function that is made anew at every render is the same question to the same client.
     if (source.current?.server === server) source.current.getToken = getToken;
-    else source.current = sourceOf(server, getToken, null);
+    else source.current = sourceOf(server, getToken, places.left(server, getToken));
     const { client } = source.current;
     if (!stores.has(client)) stores.set(client, new Store(client));
     const store = stores.get(client);
+    useEffect(() => places.enter(source.current), [client]);
     useEffect(() => {
       showListeners(client);
       if (autoConnect) client.connect();
@@ -38,6 +40,33 @@ export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
     const state = useSyncExternalStore(store.subscribe, store.read, store.read);
     return { ...state, ...store.actions };
   };
+}
+
+/**
+ * Which clients components have left, by the code of their `getToken`: a function made anew is known by nothing else.
+ *
+ * Where functions of one code asked for several clients at once, it says nothing, and nobody is taken for another.
+ */
+class Places {
+  /** @type {Map<string, {source: object, components: number, isAmbiguous: boolean}>} */
+  #places = new Map();
+
+  /** The source that a component which mounts may go on with, or null. */
+  left(server, getToken) {
+    const place = this.#places.get(`${server} ${getToken}`);
+    return place && place.components === 0 && !place.isAmbiguous ? place.source : null;
+  }
+
+  /** A component is mounted; returns what to do once it is not. */
+  enter(source) {
+    const key = `${source.server} ${source.getToken}`;
+    const place = this.#places.get(key) ?? { source, components: 0, isAmbiguous: false };
+    if (place.components > 0 && place.source !== source) place.isAmbiguous = true;
+    place.source = source;
+    place.components += 1;
+    this.#places.set(key, place);
+    return () => { place.components -= 1; };
+  }
 }
 
 /** What React may ask for at any time: one object, which is another one exactly when something in it is. */

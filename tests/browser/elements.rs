@@ -372,6 +372,13 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     paul.wait_for("ecoute.isListening && ecoute.currentListeningTo === 'lea' && ecoute.error === null");
     lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('Paul D. vous écoute')");
     assert_tone(&paul, 440.0);
+    // Routes come and go, each with a function of its own: the same client goes on.
+    for is_shown in [false, true].repeat(3) {
+        paul.evaluate(&format!("show({is_shown})"));
+        paul.wait_for(&format!("Boolean(document.querySelector('main')) === {is_shown}"));
+    }
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(paul.evaluate("[counts.sockets, counts.peers, ecoute.currentListeningTo].join()"), "1,1,lea");
     paul.evaluate("ecoute.setVolume(0)");
     paul.wait_for("ecoute.audioVolume === 0 && loudness() < 0.001");
     let renders = paul.evaluate("renders");
