@@ -4,6 +4,9 @@
  * Copy it into an application, and name it under `paths` in tsconfig.json for the addresses that are imported.
  */
 
+// What is not exported here is a name of this file only; without this line all of it could be imported.
+export {};
+
 export interface Commercial {
   commercial_id: string;
   /** Equals the id where the token had no name. */
@@ -213,29 +216,50 @@ export class EcouteError extends Error {
   readonly detail: Failure;
 }
 
-/** What both elements have. */
-declare class EcouteElement extends HTMLElement {
+/** What both elements have. Their events bubble. */
+declare class EcouteElement<Events> extends HTMLElement {
   /** Origin of the server; by default the one that the library came from. */
   server: string;
   getToken: (() => Promise<string>) | null;
   /** The client that the element shows; set it to share one. */
   client: EcouteClient | null;
+  addEventListener<Name extends keyof Events>(
+    name: Name,
+    listener: (event: CustomEvent<Events[Name]>) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(...all: Parameters<HTMLElement["addEventListener"]>): void;
 }
 
-/**
- * `<ecoute-micro>`. Tells `ecoute-streaming` ({@link Streaming}), `ecoute-listener-joined`, `ecoute-listener-left` and
- * `ecoute-error` ({@link Failure}); all bubble.
- */
-export class EcouteMicro extends EcouteElement {
+/** `detail` of every event of {@link EcouteMicro}. */
+export interface EcouteMicroEvents {
+  "ecoute-streaming": Streaming;
+  "ecoute-listener-joined": EcouteEvents["listener_joined"];
+  "ecoute-listener-left": EcouteEvents["listener_left"];
+  "ecoute-error": Failure;
+}
+
+/** `<ecoute-micro>`. */
+export class EcouteMicro extends EcouteElement<EcouteMicroEvents> {
   readonly state:
     | "connecting" | "ready" | "error" | "starting" | "on_air" | "paused" | "interrupted" | "already_open" | "expired";
 }
 
-/**
- * `<ecoute-casque>`. Tells `ecoute-listen` (`commercial_id`) before a wish, which may be prevented, `ecoute-listening`
- * (`commercial_id`, `state`: {@link EcouteCasque.listening}) and `ecoute-error`; all bubble.
- */
-export class EcouteCasque extends EcouteElement {
+/** `detail` of every event of {@link EcouteCasque}. */
+export interface EcouteCasqueEvents {
+  /** Before a wish, which may be prevented. */
+  "ecoute-listen": { commercial_id: string };
+  "ecoute-listening": {
+    commercial_id: string;
+    state: EcouteCasque["listening"];
+    cause?: string;
+    listeners_count?: number;
+  };
+  "ecoute-error": Failure;
+}
+
+/** `<ecoute-casque>`. */
+export class EcouteCasque extends EcouteElement<EcouteCasqueEvents> {
   commercial: string;
   /** What the other person is told; absent is « accompagnement ». */
   reason: Reason | undefined;

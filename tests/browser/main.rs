@@ -18,6 +18,7 @@ mod sound;
 #[path = "../support/mod.rs"]
 mod support;
 mod trouble;
+mod types;
 
 use std::net::UdpSocket;
 use std::path::PathBuf;
