@@ -48,7 +48,7 @@ export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
  * Where functions of one code asked for several clients at once, it says nothing, and nobody is taken for another.
  */
 class Places {
-  /** @type {Map<string, {source: object, components: number, isAmbiguous: boolean}>} */
+  /** @type {Map<string, {source: object, getToken: Function, components: number, isAmbiguous: boolean}>} */
   #places = new Map();
 
   /** The source that a component which mounts may go on with, or null. */
@@ -59,10 +59,13 @@ class Places {
 
   /** A component is mounted; returns what to do once it is not. */
   enter(source) {
-    const key = `${source.server} ${source.getToken}`;
-    const place = this.#places.get(key) ?? { source, components: 0, isAmbiguous: false };
+    const { server, getToken } = source;
+    const key = `${server} ${getToken}`;
+    const place = this.#places.get(key) ?? { source, getToken, components: 0, isAmbiguous: false };
     if (place.components > 0 && place.source !== source) place.isAmbiguous = true;
-    place.source = source;
+    // The same code, but perhaps another person's token.
+    if (place.source === source && place.getToken !== getToken) source.client.askToken();
+    Object.assign(place, { source, getToken });
     place.components += 1;
     this.#places.set(key, place);
     return () => { place.components -= 1; };

@@ -336,7 +336,7 @@ fn react_script(token: &str) -> String {
          import {{ React, createRoot }} from '/react.js';
          const useEcoute = createUseEcoute(React);
          function Application() {{
-             const ecoute = useEcoute({{ getToken: async () => '{token}' }});
+             const ecoute = useEcoute({{ getToken: async () => window.token ?? '{token}' }});
              window.ecoute = ecoute;
              window.renders = (window.renders ?? 0) + 1;
              const streams = ecoute.availableStreams.map(({{ commercial_id: id }}) => React.createElement('button',
@@ -391,6 +391,17 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     assert_eq!(paul.evaluate("counts.sockets"), 1, "one client in spite of every render's own function");
     paul.evaluate("ecoute.connect()");
     paul.wait_for("ecoute.isConnected");
+    // Who logs in meanwhile does not go on with what the other began, nor under the other's name.
+    paul.click("#lea");
+    paul.wait_for("ecoute.isListening");
+    let ana = ecoute.token("admin", "ana", "Ana R.");
+    paul.evaluate(&format!("window.token = '{ana}'; show(false)"));
+    paul.wait_for("!document.querySelector('main')");
+    paul.evaluate("show(true)");
+    lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('personne')");
+    paul.wait_for("ecoute.isConnected && ecoute.currentListeningTo === null && ecoute.error === null");
+    paul.click("#lea");
+    lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('Ana R. vous écoute')");
     lea.evaluate("ecoute.stopStreaming()");
     lea.wait_for("!ecoute.isStreaming && !deep('ecoute-badge')");
     // What goes wrong is told.
