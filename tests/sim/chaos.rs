@@ -4,6 +4,7 @@
 mod programs;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use ecoute::token::{Role, Scope};
 use serde_json::json;
@@ -12,18 +13,14 @@ use crate::browser::Manners;
 use crate::link::Quality;
 use crate::world::{Who, World};
 
-const SEEDS: std::ops::Range<u64> = 100..124;
+const SEEDS: Range<u64> = 100..124;
 const STEPS: usize = 150;
 const COMMERCIALS: [&str; 4] = ["lea", "tom", "zoe", "ines"];
 const ADMINS: [&str; 3] = ["paul", "ana", "marc"];
 
 #[test]
 fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
-    // To look further by hand: CHAOS_SEEDS=1000..1300.
-    let asked = std::env::var("CHAOS_SEEDS").ok();
-    let asked = asked.as_deref().and_then(|range| range.split_once(".."));
-    let asked = asked.map(|(from, to)| from.parse().unwrap()..to.parse().unwrap());
-    for seed in asked.unwrap_or(SEEDS) {
+    for seed in seeds("CHAOS_SEEDS", SEEDS) {
         let mut world = World::new(seed, Quality::PERFECT);
         let speaker = world.publisher("bystander");
         let hearer = world.listener("hearer");
@@ -54,6 +51,13 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
         }
         world.end();
     }
+}
+
+/// Returns the seeds of a random scenario; to look further by hand: `CHAOS_SEEDS=1000..1300`.
+pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
+    let asked = std::env::var(variable).ok();
+    let asked = asked.as_deref().and_then(|range| range.split_once(".."));
+    asked.map_or(usual, |(from, to)| from.parse().unwrap()..to.parse().unwrap())
 }
 
 fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {

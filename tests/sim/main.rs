@@ -26,6 +26,7 @@ mod link;
 mod orders;
 mod promises;
 mod scene;
+mod shift;
 mod stranger;
 mod test_connection;
 mod tokens;

@@ -256,6 +256,11 @@ impl World {
         self.drop_tunnel(who);
     }
 
+    /// Tells whether a page has a TCP connection.
+    pub fn is_open(&self, who: Who) -> bool {
+        self.conns.contains_key(&who)
+    }
+
     /// Ends the TCP connection of a page; its media goes on.
     pub fn drop_stream(&mut self, who: Who) {
         let Browser { quality, connection, .. } = self.browsers[who];
@@ -273,7 +278,7 @@ impl World {
     /// The process ends without a word and another one begins.
     pub fn restart_server(&mut self) {
         self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
-        self.conns.clear();
+        self.lost.extend(std::mem::take(&mut self.conns).into_keys().map(|who| (who, self.now)));
         self.tunnels.clear();
     }
 
@@ -706,12 +711,12 @@ impl World {
     /// Returns those pages whose acknowledgements and pauses count for a microphone: it is the page's own, or an
     /// encoder's whose person has this page open.
     fn pages_of<'a>(&'a self, publisher: &'a Browser) -> Vec<&'a Browser> {
+        let is_open =
+            |who: Who| self.is_open(who) || self.lost.get(&who).is_some_and(|at| *at + ON_THE_WAY >= self.now);
         if self.program_of(publisher).is_none() {
-            return vec![publisher];
+            // Nobody looks at a page that is not connected: its acknowledgements are over.
+            return Vec::from_iter(Some(publisher).filter(|page| is_open(usize::from(page.index))));
         }
-        let is_open = |who: Who| {
-            self.conns.contains_key(&who) || self.lost.get(&who).is_some_and(|at| *at + ON_THE_WAY >= self.now)
-        };
         let of_person =
             self.browsers.iter().filter(|page| page.id == publisher.id && self.program_of(page).is_none());
         of_person.filter(|page| is_open(usize::from(page.index))).collect()
