@@ -352,7 +352,7 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     assert_eq!(paul.evaluate(&format!("{row}.checkVisibility()")), false, "not before it is chosen");
     lea.click("#share-position");
     lea.wait_for("document.querySelector('#position').innerText.includes('Position partagée')");
-    lea.screenshot(&screenshots().join("phone-position.png"));
+    assert_accessible_in(&lea, "phone-position", &["fr"]);
     paul.wait_for(&format!("{row}.checkVisibility()"));
     paul.click("[data-commercial=lea] .place button");
     paul.wait_for("document.querySelector('#place').innerText.includes('48.85837, 2.29448')");
@@ -479,7 +479,7 @@ fn a_reload_on_air_offers_to_go_on() {
     lea.reload();
     lea.wait_for("document.querySelector('#go-on').innerText.includes('Reprendre le direct')");
     lea.wait_for("document.querySelector('#go-on').checkVisibility()");
-    lea.screenshot(&screenshots().join("phone-go-on.png"));
+    assert_accessible_in(&lea, "phone-go-on", &["fr"]);
     assert_eq!(lea.evaluate("document.querySelector('#hear-client').checked"), true, "choices are kept");
     lea.click("#go-on-air");
     lea.wait_for("document.body.dataset.state === 'on_air'");
@@ -525,7 +525,7 @@ fn the_app_is_installable_and_its_worker_answers_for_nothing_but_a_missing_netwo
         "document.body.innerText.includes('Pas de réseau') && document.body.innerText.includes('No network')",
     );
     lea.resize(390, 844);
-    lea.screenshot(&screenshots().join("offline.png"));
+    assert_accessible_in(&lea, "offline", &["fr"]);
 }
 
 #[test]

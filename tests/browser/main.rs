@@ -391,10 +391,10 @@ fn an_access_that_expires_says_that_the_broadcast_ended() {
     let lea = phone.open(&short_link("commercial", "lea"));
     let paul = desk.open(&short_link("admin", "paul"));
     start_streaming(&lea);
-    for (page, name) in [(&lea, "commercial"), (&paul, "admin")] {
+    lea.resize(390, 844);
+    for page in [&lea, &paul] {
         page.wait_for("document.querySelector('#gate').checkVisibility()");
         assert_eq!(page.evaluate("document.body.innerText.includes('token_refused')"), false);
-        page.screenshot(&screenshots().join(format!("{name}-expired-live.png")));
     }
     // One message, of what is true now; the one of the start is gone.
     assert_eq!(
@@ -404,6 +404,10 @@ fn an_access_that_expires_says_that_the_broadcast_ended() {
     assert_eq!(lea.evaluate("document.querySelector('.toast').innerText.startsWith('Direct arrêté')"), true);
     assert_eq!(lea.evaluate("deep('ecoute-micro >>> #announce').textContent"), "");
     assert_eq!(paul.evaluate("document.querySelectorAll('.toast').length"), 0);
+    for (page, name) in [(&lea, "phone"), (&paul, "desk")] {
+        assert_eq!(page.evaluate("document.querySelector('#test-open')?.checkVisibility() ?? false"), false);
+        desk::assert_accessible_in(page, &format!("{name}-expired"), &["fr"]);
+    }
 }
 
 #[test]
