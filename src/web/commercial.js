@@ -100,7 +100,7 @@ function draw() {
   byId("options").hidden = micro.hidden || micro.state === "already_open";
   options.draw();
   position.draw();
-  test.draw(view.hasToken && !isExpired);
+  test.draw(!byId("options").hidden);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
   setText(byId("name"), (view.hasToken && (client.user?.name || client.user?.id || token.name)) || "écoute");

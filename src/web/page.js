@@ -155,7 +155,7 @@ export function age(ms) {
 /** « à 18:02 », « hier 18:02 », « 3 mars 18:02 ». @param {number} at unix ms */
 export function whenWords(at) {
   const then = new Date(at);
-  const time = then.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit" });
+  const time = then.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const midnight = new Date().setHours(0, 0, 0, 0);
   if (at >= midnight) return t("today", { time });
   const yesterday = new Date(midnight);

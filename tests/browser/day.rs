@@ -18,9 +18,12 @@ fn click_headphones(page: &Page<'_>, id: &str) {
     page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
 }
 
-fn set_volume(page: &Page<'_>, percent: u32) {
-    page.evaluate(&format!("deep('ecoute-panel >>> #volume').value = {percent}"));
-    page.evaluate("deep('ecoute-panel >>> #volume').dispatchEvent(new Event('input'))");
+/// Moves the volume in one go: drawn in between, it would be where it was.
+pub fn set_volume(page: &Page<'_>, percent: u32) {
+    page.evaluate(&format!(
+        "(() => {{ const volume = deep('ecoute-panel >>> #volume');
+          volume.value = {percent}; volume.dispatchEvent(new Event('input')); }})()"
+    ));
 }
 
 #[test]

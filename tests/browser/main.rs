@@ -456,8 +456,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
         paul.screenshot(&screenshots().join(format!("admin-{width}x{height}.png")));
     }
     paul.resize(1280, 800);
-    paul.evaluate("deep('ecoute-panel >>> #volume').value = 0");
-    paul.evaluate("deep('ecoute-panel >>> #volume').dispatchEvent(new Event('input'))");
+    day::set_volume(&paul, 0);
     paul.wait_for("deep('ecoute-panel >>> #volume-icon [data-name=muted]')");
     // What is not known to be true any more neither counts on nor looks live.
     drop(ecoute);
@@ -468,5 +467,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
     assert_eq!(paul.evaluate(clock), frozen);
     paul.wait_for("deep('ecoute-panel >>> .level i').style.transform === 'scaleX(0)'");
     paul.wait_for("/^Connexion perdue à [0-9:]+\\u00a0:/.test(document.querySelector('#lost').innerText)");
+    paul.click("#languages [lang=en]");
+    paul.wait_for("/^Connection lost at [0-9]{2}:[0-9]{2}:/.test(document.querySelector('#lost').innerText)");
     paul.screenshot(&screenshots().join("admin-disconnected.png"));
 }
