@@ -18,7 +18,10 @@ const TAKES_LETTERS = "select, textarea, input:not([type=range], [type=checkbox]
 export const areLettersOn = () => load(OFF_KEY) === null;
 
 /** Turns letters as shortcuts on or off, and remembers it. @param {boolean} isOn */
-export function setLetters(isOn) { save(OFF_KEY, isOn ? null : "1"); }
+export function setLetters(isOn) {
+  save(OFF_KEY, isOn ? null : "1");
+  showLetters();
+}
 
 /**
  * Attaches the keyboard to the page.
@@ -31,6 +34,7 @@ export function setLetters(isOn) { save(OFF_KEY, isOn ? null : "1"); }
 export function attachKeys({ list, mute, stop, help }) {
   const letters = { m: mute, "/": () => byId("search").select(), "?": help };
 
+  showLetters();
   addEventListener("keydown", (event) => {
     const { key } = event;
     const [target] = event.composedPath(); // The headphones' own button, not the element around it.
@@ -65,6 +69,9 @@ export function attachKeys({ list, mute, stop, help }) {
     list.move(1);
   });
 }
+
+/** The panel, which applications have too, shows a letter only where it is told of one. */
+function showLetters() { document.documentElement.classList.toggle("letters", areLettersOn()); }
 
 /** What lies over the page closes with Esc first. */
 function isOverlayOpen() { return document.querySelector("dialog[open]") !== null; }

@@ -180,6 +180,8 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
     assert_eq!(paul.evaluate("document.querySelector('#announce').innerText"), "");
 
     // Mute and unmute; what is a letter in a text field is one.
+    let shown = "getComputedStyle(deep('ecoute-panel >>> #mute'), '::before').content";
+    assert_eq!(paul.evaluate(shown), "\"M\"");
     paul.press("m");
     paul.wait_for("loudness() < 0.001");
     paul.press("/");
@@ -233,8 +235,14 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
 
     paul.press("?");
     paul.wait_for("document.querySelector('#help-all').open");
+    // Who speaks to the computer turns the letters off, and is shown none.
+    paul.evaluate("document.querySelector('#help-all input').focus()");
+    paul.press(" ");
+    assert_eq!(paul.evaluate(shown), "none");
     paul.press("Escape");
     paul.wait_for("!document.querySelector('#help-all').open");
+    paul.press("m");
+    assert_eq!(paul.evaluate("deep('ecoute-panel >>> #mute').getAttribute('aria-pressed')"), "false");
     assert_eq!(paul.evaluate("deep('ecoute-panel >>> #panel').dataset.listening"), "started");
     paul.press("Escape");
     paul.wait_for("deep('ecoute-panel >>> #panel').hidden && loudness() < 0.001");
