@@ -48,6 +48,17 @@ fn a_phone_in_trouble_says_what_is_so() {
     lea.wait_for("document.body.dataset.state === 'on_air'");
     lea.wait_for("document.querySelector('.toast').innerText.startsWith('Vous êtes en direct')");
     assert_accessible_in(&lea, "phone-alone", &["fr"]);
+    // It lies over no listener and moves nothing under a finger when it goes.
+    let moved = "(() => {
+        const toast = document.querySelector('.toast'), micro = deep('ecoute-micro');
+        const top = () => deep('ecoute-micro >>> #stop').getBoundingClientRect().top;
+        const covered = toast.getBoundingClientRect().bottom - micro.getBoundingClientRect().top, before = top();
+        toast.hidden = true;
+        const moved = top() - before;
+        toast.hidden = false;
+        return [covered <= 0, moved];
+    })()";
+    assert_eq!(lea.evaluate(moved), json!([true, 0]));
     let longest = "Maximilienne-Alexandrine de La Rochefoucauld-Montmorency-Sainte-Croix d'Aubigny";
     for (index, name) in ["Paul D.", "Ana R.", longest, "Tom L.", "Inès R."].into_iter().enumerate() {
         let admin = json!({ "id": format!("a{index}"), "name": name });
