@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use ecoute::token::{Role, Scope};
+use ecoute::token::{Claims, Role, Scope};
 use serde_json::json;
 
 use crate::browser::Manners;
@@ -14,6 +14,7 @@ use crate::world::{Who, World};
 const SEEDS: Range<u64> = 0..8;
 const EVENTS: usize = 70;
 const SALESPEOPLE: [&str; 2] = ["lea", "tom"];
+/// The last one never may hear but the first salesperson.
 const SUPERVISORS: [&str; 3] = ["paul", "ana", "marc"];
 
 struct Shift {
@@ -46,7 +47,13 @@ impl Shift {
         let quality = if seed.is_multiple_of(2) { Quality::PERFECT } else { Quality::MOBILE };
         let mut world = World::new(seed, quality);
         let salespeople = SALESPEOPLE.map(|id| world.publisher(id));
-        let supervisors = SUPERVISORS.map(|id| world.listener(id));
+        let supervisors = SUPERVISORS.map(|id| {
+            let token = token_of(&world, id, |_| {});
+            let who = world.open_with(id, &token);
+            let now = world.now;
+            world.browsers[who].open_audio(now);
+            who
+        });
         world.settle();
         let mut shift = Shift { world, chance: fastrand::Rng::with_seed(seed), salespeople, supervisors };
         for who in supervisors {
@@ -71,7 +78,9 @@ impl Shift {
             }
             5 => {
                 let scope = Scope::new([SALESPEOPLE[chance.usize(..2)]]);
-                self.renew(m, |claims| claims.listen = Some(scope));
+                if m < 2 {
+                    self.renew(m, |claims| claims.listen = Some(scope));
+                }
             }
             6 => self.renew(m, |_| {}),
             7 => {
@@ -122,6 +131,8 @@ impl Shift {
             if self.chance.bool() {
                 self.world.browsers[who].say("resume_streaming", json!({}));
             }
+            let place = json!({ "lat": 48.85, "lon": 2.35, "accuracy_m": 12, "at": 1 });
+            self.world.browsers[who].say("gps_update", place);
         }
         for who in self.supervisors {
             if self.chance.u8(..4) == 0 {
@@ -138,8 +149,10 @@ impl Shift {
             let id = self.world.browsers[who].id.clone();
             // After a revocation a token of the same second is none.
             self.world.run_ms(1000);
-            let role = if is_salesperson { Role::Commercial } else { Role::Admin };
-            let token = self.world.token(role, &id, |_| {});
+            let token = match is_salesperson {
+                true => self.world.token(Role::Commercial, &id, |_| {}),
+                false => token_of(&self.world, &id, |_| {}),
+            };
             self.world.connect(who, &token);
             self.world.run_ms(500);
             let now = self.world.now;
@@ -174,9 +187,9 @@ impl Shift {
         self.salespeople[n] = other;
     }
 
-    fn renew(&mut self, m: usize, edit: impl FnOnce(&mut ecoute::token::Claims)) {
+    fn renew(&mut self, m: usize, edit: impl FnOnce(&mut Claims)) {
         let who = self.supervisors[m];
-        let token = self.world.token(Role::Admin, SUPERVISORS[m], edit);
+        let token = token_of(&self.world, SUPERVISORS[m], edit);
         self.world.browsers[who].say("register_user", json!({ "token": token, "page": format!("page-{who}") }));
     }
 
@@ -184,4 +197,11 @@ impl Shift {
         let id = SALESPEOPLE[self.chance.usize(..2)];
         self.world.join(who, id);
     }
+}
+
+fn token_of(world: &World, id: &str, edit: impl FnOnce(&mut Claims)) -> String {
+    world.token(Role::Admin, id, |claims| {
+        claims.listen = (id == SUPERVISORS[2]).then(|| Scope::new([SALESPEOPLE[0]]));
+        edit(claims);
+    })
 }

@@ -14,6 +14,7 @@ use ecoute::keys::ConnKey;
 use ecoute::outbox::{AuditEntry, AuditEvent, Ends, Item, Outbox, Path};
 use ecoute::server::{Server, TableSizes};
 use ecoute::token::{self, Claims, Revoked, Role, Verifier};
+use serde_json::Value;
 use str0m::net::Protocol;
 
 use crate::browser::Browser;
@@ -743,9 +744,25 @@ impl World {
         }
     }
 
+    /// Law 3: nobody is told of whom no token of theirs ever named. Finer is not possible here: what is told waits with
+    /// a page's network.
+    fn check_told(&self) {
+        for (&who, rights) in &self.rights {
+            let may_know = |id: &str| {
+                let is_own = |claims: &Claims| claims.role == Role::Commercial && claims.sub == id;
+                rights.iter().any(|(_, claims)| claims.may_hear(id) || is_own(claims))
+            };
+            for message in &self.browsers[who].messages {
+                let stranger = told_of(message).into_iter().find(|id| !may_know(id));
+                assert_eq!(stranger, None, "law 3: {} is told {message}", self.browsers[who].id);
+            }
+        }
+    }
+
     /// Law 5: everybody leaves, and nothing is left.
     pub fn end(mut self) {
         self.check_faithful();
+        self.check_told();
         for who in 0..self.browsers.len() {
             self.close(who);
         }
@@ -759,6 +776,25 @@ impl World {
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
     }
+}
+
+/// Returns of whom a message tells.
+fn told_of(message: &Value) -> Vec<&str> {
+    let data = &message["data"];
+    match message["event"].as_str() {
+        Some("available_streams") => data.as_array().into_iter().flatten().filter_map(id_of).collect(),
+        Some("levels") => {
+            data.as_object().into_iter().flat_map(|levels| levels.keys()).map(String::as_str).collect()
+        }
+        Some("commercial_updated" | "commercial_position" | "stream_quality" | "listening_started") => {
+            id_of(data).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn id_of(commercial: &Value) -> Option<&str> {
+    commercial["commercial_id"].as_str()
 }
 
 /// Tells whether a datagram is RTP: neither STUN, DTLS nor RTCP (RFC 7983, RFC 5761 §4).
