@@ -111,6 +111,8 @@ pub struct World {
     rights: BTreeMap<Who, Vec<(Instant, Claims)>>,
     /// Whose tokens are refused, and since when.
     revoked: (Revoked, Instant),
+    /// Whose older TCP connection nobody saw die, when they opened another one.
+    undead: BTreeSet<Who>,
     /// When a page's TCP connection was lost.
     lost: BTreeMap<Who, Instant>,
     /// When whose page went on air, where nothing of theirs was before.
@@ -164,6 +166,7 @@ impl World {
             media_sent: BTreeMap::new(),
             rights: BTreeMap::new(),
             revoked: (Revoked::default(), start),
+            undead: BTreeSet::new(),
             lost: BTreeMap::new(),
             pages_started: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -226,7 +229,9 @@ impl World {
         browser.register(token, &format!("page-{who}"));
         let remote = self.office.unwrap_or(browser.address);
         let conn = self.server.handle_accept(self.now, ends(remote), &mut self.out).expect("there is room");
-        self.conns.insert(who, conn);
+        if self.conns.insert(who, conn).is_some() {
+            self.undead.insert(who);
+        }
         self.cut.remove(&who);
     }
 
@@ -393,6 +398,8 @@ impl World {
         for browser in &mut self.browsers {
             browser.wake(slept);
         }
+        // What was on its way when a connection was lost still is.
+        self.lost.values_mut().for_each(|at| *at += slept);
     }
 
     /// Sets the wall clock forward or back.
@@ -716,7 +723,11 @@ impl World {
             |who: Who| self.is_open(who) || self.lost.get(&who).is_some_and(|at| *at + ON_THE_WAY >= self.now);
         if self.program_of(publisher).is_none() {
             // Nobody looks at a page that is not connected: its acknowledgements are over.
-            return Vec::from_iter(Some(publisher).filter(|page| is_open(usize::from(page.index))));
+            let may_be_seen = |page: &&Browser| {
+                let who = usize::from(page.index);
+                is_open(who) || self.undead.contains(&who)
+            };
+            return Vec::from_iter(Some(publisher).filter(may_be_seen));
         }
         let of_person =
             self.browsers.iter().filter(|page| page.id == publisher.id && self.program_of(page).is_none());
