@@ -344,7 +344,7 @@ fn react_script(token: &str) -> String {
              const start = React.createElement('button', {{ id: 'start', onClick: () => ecoute.startStreaming() }}, 'start');
              return React.createElement('main', null, start, ...streams, JSON.stringify(ecoute, null, 1));
          }}
-         const root = createRoot(document.body);
+         const root = createRoot(document.body.appendChild(document.createElement('div')));
          window.show = (isShown) => root.render(
              React.createElement(React.StrictMode, null, isShown && React.createElement(Application)));
          show(true);"
@@ -357,7 +357,7 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     let ecoute = start_for(&[&site]);
     let lea = react_script(&ecoute.token("commercial", "lea", "Léa Martin"));
     let paul = react_script(&ecoute.token("admin", "paul", "Paul D."));
-    site.serve(&ecoute, vec![("/lea", lea), ("/paul", paul), ("/react", react("development"))]);
+    site.serve(&ecoute, vec![("/lea", lea), ("/paul", paul), ("/react", react("18.3.1"))]);
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
@@ -412,4 +412,40 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     lea.wait_for("ecoute.error?.code === 'microphone_missing'");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
     assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn components_of_one_code_that_ask_at_once_are_not_taken_for_each_other() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let page = browser.open(&format!("{}/", ecoute.url()));
+    page.wait_for("document.readyState === 'complete'");
+    // A React of one render: what a component begins is ended by what `mount` returns beside the hook's answer.
+    let answer = page.evaluate(
+        "import('/useEcoute.js').then(({ createUseEcoute }) => {
+            let effects = [];
+            const useEcoute = createUseEcoute({
+                useEffect: (effect) => effects.push(effect),
+                useRef: (current) => ({ current }),
+                useSyncExternalStore: (_, read) => read(),
+            });
+            const mount = (token) => {
+                effects = [];
+                const { connect } = useEcoute({ getToken: async () => token, autoConnect: false });
+                const ends = effects.map((effect) => effect());
+                return { connect, unmount: () => ends.forEach((end) => end?.()) };
+            };
+            const paul = mount('paul');
+            paul.unmount();
+            const again = mount('paul');
+            const ana = mount('ana');
+            again.unmount();
+            ana.unmount();
+            const later = mount('paul');
+            return [again.connect === paul.connect, ana.connect === paul.connect,
+                later.connect === paul.connect || later.connect === ana.connect].join();
+        })",
+    );
+    assert_eq!(answer, "true,false,false");
 }

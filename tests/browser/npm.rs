@@ -25,14 +25,16 @@ pub fn installed(packages: &[&str]) -> PathBuf {
     folder.join("node_modules")
 }
 
-/// Returns React as it is published, for `"development"` or `"production"`, as one module: its files are CommonJS, so
-/// each gets what that needs.
+/// Returns a React as it is published, as in development, as one module: its files are CommonJS, so each gets what that
+/// needs.
 ///
-/// Only the former mounts every component twice under `StrictMode`.
-pub fn react(kind: &str) -> String {
-    let modules = installed(&["react@19.2.0", "react-dom@19.2.0"]);
+/// Only in development `StrictMode` mounts every component twice; React 18 draws it anew for that, 19 does not.
+pub fn react(version: &str) -> String {
+    let modules = installed(&[&format!("react@{version}"), &format!("react-dom@{version}")]);
+    let read = |file: &str| std::fs::read_to_string(modules.join(file));
     let module = |name: &str, file: &str| {
-        let text = std::fs::read_to_string(modules.join(format!("{file}.{kind}.js"))).unwrap();
+        // Before 19 the client had no code of its own.
+        let text = read(&format!("{file}.development.js")).or_else(|_| read("react-dom/client.js")).unwrap();
         format!("'{name}': (module, exports, require) => {{ {text} }},\n")
     };
     let modules = [
@@ -42,10 +44,14 @@ pub fn react(kind: &str) -> String {
         module("scheduler", "scheduler/cjs/scheduler"),
     ];
     format!(
-        "const process = {{ env: {{ NODE_ENV: '{kind}' }} }};
+        "const process = {{ env: {{ NODE_ENV: 'development' }} }};
          const modules = {{ {} }}, loaded = {{}};
          const require = (name) => {{
-             if (!loaded[name]) modules[name](loaded[name] = {{ exports: {{}} }}, loaded[name].exports, require);
+             if (!loaded[name]) {{
+                 const module = {{ exports: {{}} }};
+                 loaded[name] = module;
+                 modules[name](module, module.exports, require);
+             }}
              return loaded[name].exports;
          }};
          export const React = require('react');

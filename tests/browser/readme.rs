@@ -132,7 +132,7 @@ fn the_hook_lists_and_listens_and_mounts_twice_on_one_connection() {
         </script>";
     let files = vec![
         ("/", page.to_owned()),
-        ("/react", react("development")),
+        ("/react", react("19.2.0")),
         ("/team", compiled(&example("import * as React"))),
     ];
     sites[1].serve_before(&ecoute, files, Some(backend.address));
