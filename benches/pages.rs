@@ -99,9 +99,10 @@ fn weigh_pages(ecoute: &Ecoute, desk: &Chromium) {
         ("/ecoute.js of another application", format!("{}/health", ecoute.url()), "true"),
     ] {
         let page = desk.open(&link);
-        page.wait_for(is_there);
+        page.wait_for(&format!("document.readyState === 'complete' && {is_there}"));
+        // What is fetched once it is there: its icon, its worker's files.
+        thread::sleep(Duration::from_secs(1));
         if path.starts_with("/ecoute.js") {
-            page.wait_for("document.readyState === 'complete'");
             page.evaluate("performance.clearResourceTimings(); import('/ecoute.js').then(() => true)");
         }
         let of_page =
