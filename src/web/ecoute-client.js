@@ -180,12 +180,6 @@ export class EcouteClient extends EventTarget {
   /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
   connect() { this.#connection.open(); }
 
-  /**
-   * Asks `getToken` at once, because somebody else may have logged in. The same person goes on; for another one, or for
-   * nobody, what the former began ends first.
-   */
-  askToken() { this.#connection.askToken(); }
-
   /** Takes over from another page of the same person, after the state `already_open`. Only where the user asks for it. */
   takeOver() { this.#connection.takeOver(); }
 
@@ -333,8 +327,9 @@ export class EcouteClient extends EventTarget {
     this.#user = user;
     // What one person began, another one must not go on with because they have logged in meanwhile.
     if (isAnother) {
-      this.#publisher.leave();
+      this.#publisher.forget();
       this.stop();
+      this.#onCommercials([]);
     }
     this.#iceServers = ice_servers ?? [];
     if (!renewed) this.#hearers.clear();

@@ -47,8 +47,6 @@ export class Connection {
   #epoch = 0;
   #dialedAt = -Infinity;
   #sentToken = "";
-  /** Whether another token was sent on the same socket, and not answered yet. */
-  #isRenewing = false;
   #takesOver = false;
   #retries = 0;
   /** How many sockets in a row were given up because nothing came. */
@@ -96,12 +94,6 @@ export class Connection {
   /** Asks the server whether it is there, because audio is missing; its `pong` says what it knows of that. */
   ask() {
     if (this.#state === "registered") this.#ping(ASKED_MAX_MS);
-  }
-
-  /** Asks for a token at once: it may be another person's. */
-  askToken() {
-    if (this.#state === "registered") this.#renew(true);
-    else if (this.#state === "connecting" || this.#state === "already_open") this.#dial();
   }
 
   /** Sends one message; returns false where the server does not know us yet. */
@@ -163,7 +155,7 @@ export class Connection {
     switch (event) {
       case "user_registered": return this.#onRegistered(data);
       case "server_draining": this.#nextDelayMs = data.reconnect_in_ms; return;
-      case "token_expiring": this.#renew(false); break;
+      case "token_expiring": this.#renew(); break;
       case "error": return this.#onRefusal(data);
     }
     this.#onMessage(event, data);
@@ -171,7 +163,6 @@ export class Connection {
 
   #onRegistered(data) {
     const renewed = this.#state === "registered";
-    this.#isRenewing = false;
     if (!renewed) this.#registeredAt = performance.now();
     this.#nextDelayMs = null;
     this.#takesOver = false;
@@ -185,26 +176,21 @@ export class Connection {
       const { since, state: broadcast_state, source } = data;
       return this.#become({ state: "already_open", since, broadcast_state, source });
     }
-    if (this.#isRenewing && data.code === "not_allowed") return;
     if (this.#state !== "registered" && data.retry_after_s) this.#nextDelayMs = data.retry_after_s * 1000;
     this.#onMessage("error", data);
   }
 
-  /** Registers again on the same socket, if there is a newer token. Where there is none any more, that may be the end. */
-  async #renew(endsWithout) {
+  /** Registers again on the same socket, before the token expires, if there is a newer one. */
+  async #renew() {
     const epoch = this.#epoch;
-    const token = await Promise.resolve(this.#getToken()).catch(() => null);
-    if (epoch !== this.#epoch || token === this.#sentToken) return;
-    if (!token) return token !== null && endsWithout ? this.#end({ state: "expired" }) : undefined;
+    const token = await Promise.resolve(this.#getToken()).catch(() => "");
+    if (epoch !== this.#epoch || !token || token === this.#sentToken) return;
     this.#sentToken = token;
-    this.#isRenewing = true;
     this.#register();
   }
 
   #onClose(code) {
     this.#unanswered = 0;
-    // A socket is one person's: the newer token is another's.
-    if (code === CLOSE_FORBIDDEN && this.#isRenewing) return this.#dial();
     if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
       console.warn(`écoute: the token is refused or over (${code}); the server's log says why at level debug`);
       return this.#end({ state: "expired", close_code: code });
@@ -275,7 +261,6 @@ export class Connection {
   /** Lets go of the current socket and of every timer. */
   #detach() {
     this.#epoch += 1;
-    this.#isRenewing = false;
     clearTimeout(this.#retryTimer);
     clearInterval(this.#tickTimer);
     this.#stopExpecting();

@@ -122,6 +122,13 @@ export class Publisher {
     this.#showEncoder(null);
   }
 
+  /** Ends what somebody else began, without a word to the server: it would be in the name of who is registered now. */
+  forget() {
+    if (this.#state !== "off") this.#release();
+    this.#isEncoderPaused = false;
+    this.#showEncoder(null);
+  }
+
   /** A server that restarted knows nothing of a pause, and an encoder comes back by itself: nobody hears it before. */
   keepPause() {
     if (this.#isEncoderPaused && !this.#encoder?.paused) this.#send("pause_streaming", {});
@@ -135,8 +142,9 @@ export class Publisher {
   }
 
   #sendStop() {
+    if (!this.#send("stop_streaming", {})) return;
     this.#isEncoderPaused = false;
-    if (this.#send("stop_streaming", {})) this.#stopsOwed += 1;
+    this.#stopsOwed += 1;
   }
 
   #release() {

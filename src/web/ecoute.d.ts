@@ -175,7 +175,6 @@ export class EcouteClient extends EventTarget {
   readonly isMuted: boolean;
   readonly audioNode: GainNode | null;
   connect(): void;
-  askToken(): void;
   takeOver(): void;
   /** @throws {EcouteError} */
   startStreaming(options?: MicrophoneOptions): Promise<void>;

@@ -2,8 +2,9 @@
  * A React hook over the client library, for the React that an application already has.
  *
  * It keeps no connection of its own: components with the same server and the same `getToken` share one client, also with
- * the elements, and it outlives them all until `disconnect()`. A component that comes back with a `getToken` made anew
- * goes on with the client that it left. Who listens is always shown: by an `<ecoute-micro>` in view, or else by a badge.
+ * the elements, and it outlives them all until `disconnect()`. Where a component comes back with a `getToken` made anew,
+ * the client that it left ends: nobody could reach it any more, and who asks now may be somebody else. Who listens is
+ * always shown: by an `<ecoute-micro>` in view, or else by a badge.
  *
  * ```js
  * import * as React from "react";
@@ -23,16 +24,16 @@ const stores = new WeakMap();
  * @param {{useEffect: Function, useRef: Function, useSyncExternalStore: Function}} React
  */
 export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
-  const places = new Places();
+  const uses = new Uses();
   return function useEcoute({ getToken, server = HOME, autoConnect = true }) {
     const source = useRef(null);
     // A function that is made anew at every render is the same question to the same client.
     if (source.current?.server === server) source.current.getToken = getToken;
-    else source.current = sourceOf(server, getToken, places.left(server, getToken));
+    else source.current = sourceOf(server, getToken, null);
     const { client } = source.current;
     if (!stores.has(client)) stores.set(client, new Store(client));
     const store = stores.get(client);
-    useEffect(() => places.enter(source.current), [client]);
+    useEffect(() => uses.enter(source.current), [client]);
     useEffect(() => {
       showListeners(client);
       if (autoConnect) client.connect();
@@ -43,32 +44,34 @@ export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
 }
 
 /**
- * Which clients components have left, by the code of their `getToken`: a function made anew is known by nothing else.
- *
- * Where functions of one code asked for several clients at once, it says nothing, and nobody is taken for another.
+ * How many components use which client. One that no component uses may be come back to, with the same `getToken`; once
+ * there is another one of the same code instead, it ends.
  */
-class Places {
-  /** @type {Map<string, {source: object, getToken: Function, components: number, isAmbiguous: boolean}>} */
-  #places = new Map();
-
-  /** The source that a component which mounts may go on with, or null. */
-  left(server, getToken) {
-    const place = this.#places.get(`${server} ${getToken}`);
-    return place && place.components === 0 && !place.isAmbiguous ? place.source : null;
-  }
+class Uses {
+  /** By code, newest last. @type {Map<string, Map<import("./ecoute-source.js").Source, number>>} */
+  #ofCode = new Map();
 
   /** A component is mounted; returns what to do once it is not. */
   enter(source) {
-    const { server, getToken } = source;
-    const key = `${server} ${getToken}`;
-    const place = this.#places.get(key) ?? { source, getToken, components: 0, isAmbiguous: false };
-    if (place.components > 0 && place.source !== source) place.isAmbiguous = true;
-    // The same code, but perhaps another person's token.
-    if (place.source === source && place.getToken !== getToken) source.client.askToken();
-    Object.assign(place, { source, getToken });
-    place.components += 1;
-    this.#places.set(key, place);
-    return () => { place.components -= 1; };
+    const code = `${source.server} ${source.getToken}`;
+    const uses = this.#ofCode.get(code) ?? new Map();
+    this.#ofCode.set(code, uses);
+    const count = uses.get(source) ?? 0;
+    uses.delete(source);
+    uses.set(source, count + 1);
+    this.#endLeft(uses, source);
+    return () => {
+      uses.set(source, uses.get(source) - 1);
+      this.#endLeft(uses, [...uses.keys()].at(-1));
+    };
+  }
+
+  #endLeft(uses, newest) {
+    for (const [source, count] of uses) {
+      if (count > 0 || source === newest) continue;
+      uses.delete(source);
+      source.client.close();
+    }
   }
 }
 

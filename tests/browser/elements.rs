@@ -345,8 +345,8 @@ fn react_script(token: &str) -> String {
              return React.createElement('main', null, start, ...streams, JSON.stringify(ecoute, null, 1));
          }}
          const root = createRoot(document.body.appendChild(document.createElement('div')));
-         window.show = (isShown) => root.render(
-             React.createElement(React.StrictMode, null, isShown && React.createElement(Application)));
+         window.show = (route) => root.render(React.createElement(React.StrictMode, null,
+             route && React.createElement(Application, {{ key: String(route) }})));
          show(true);"
     )
 }
@@ -372,13 +372,6 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     paul.wait_for("ecoute.isListening && ecoute.currentListeningTo === 'lea' && ecoute.error === null");
     lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('Paul D. vous écoute')");
     assert_tone(&paul, 440.0);
-    // Routes come and go, each with a function of its own: the same client goes on.
-    for is_shown in [false, true].repeat(3) {
-        paul.evaluate(&format!("show({is_shown})"));
-        paul.wait_for(&format!("Boolean(document.querySelector('main')) === {is_shown}"));
-    }
-    thread::sleep(Duration::from_millis(500));
-    assert_eq!(paul.evaluate("[counts.sockets, counts.peers, ecoute.currentListeningTo].join()"), "1,1,lea");
     paul.evaluate("ecoute.setVolume(0)");
     paul.wait_for("ecoute.audioVolume === 0 && loudness() < 0.001");
     let renders = paul.evaluate("renders");
@@ -391,17 +384,19 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     assert_eq!(paul.evaluate("counts.sockets"), 1, "one client in spite of every render's own function");
     paul.evaluate("ecoute.connect()");
     paul.wait_for("ecoute.isConnected");
-    // Who logs in meanwhile does not go on with what the other began, nor under the other's name.
-    paul.click("#lea");
-    paul.wait_for("ecoute.isListening");
+    // A route that comes with a function of its own begins anew, whether it comes after the other one or in its place,
+    // and whoever is logged in by then: what the other one began ends, and nothing is done under the other's name.
     let ana = ecoute.token("admin", "ana", "Ana R.");
-    paul.evaluate(&format!("window.token = '{ana}'; show(false)"));
-    paul.wait_for("!document.querySelector('main')");
-    paul.evaluate("show(true)");
-    lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('personne')");
-    paul.wait_for("ecoute.isConnected && ecoute.currentListeningTo === null && ecoute.error === null");
-    paul.click("#lea");
-    lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('Ana R. vous écoute')");
+    let routes = ["show(false), setTimeout(() => show(true), 100)", "show('another')"];
+    for (route, name) in routes.into_iter().zip(["Paul D.", "Ana R."]) {
+        paul.wait_for("document.querySelector('#lea')");
+        paul.click("#lea");
+        lea.wait_for(&format!("deep('ecoute-badge >>> .badge').innerText.includes('{name} vous écoute')"));
+        paul.evaluate(&format!("window.token = '{ana}'; window.former = lastSocket; {route}"));
+        lea.wait_for("deep('ecoute-badge >>> .badge').innerText.includes('personne')");
+        paul.wait_for("former.readyState === WebSocket.CLOSED && lastSocket !== former");
+        paul.wait_for("ecoute.isConnected && ecoute.currentListeningTo === null && ecoute.error === null");
+    }
     lea.evaluate("ecoute.stopStreaming()");
     lea.wait_for("!ecoute.isStreaming && !deep('ecoute-badge')");
     // What goes wrong is told.
@@ -415,37 +410,37 @@ fn the_hook_streams_and_listens_in_a_real_react() {
 }
 
 #[test]
-fn components_of_one_code_that_ask_at_once_are_not_taken_for_each_other() {
+fn what_no_component_can_reach_any_more_ends() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let browser = Chromium::start(&tone, "fr-FR");
     let page = browser.open(&format!("{}/", ecoute.url()));
     page.wait_for("document.readyState === 'complete'");
-    // A React of one render: what a component begins is ended by what `mount` returns beside the hook's answer.
-    let answer = page.evaluate(
+    // A React of one render: what a component begins is ended by what `mount` returns beside its client.
+    let states = page.evaluate(
         "import('/useEcoute.js').then(({ createUseEcoute }) => {
-            let effects = [];
+            let effects = [], ref;
             const useEcoute = createUseEcoute({
                 useEffect: (effect) => effects.push(effect),
-                useRef: (current) => ({ current }),
+                useRef: (current) => (ref = { current }),
                 useSyncExternalStore: (_, read) => read(),
             });
             const mount = (token) => {
                 effects = [];
-                const { connect } = useEcoute({ getToken: async () => token, autoConnect: false });
+                useEcoute({ getToken: async () => token, autoConnect: false });
                 const ends = effects.map((effect) => effect());
-                return { connect, unmount: () => ends.forEach((end) => end?.()) };
+                return { client: ref.current.client, unmount: () => ends.forEach((end) => end?.()) };
             };
-            const paul = mount('paul');
-            paul.unmount();
-            const again = mount('paul');
-            const ana = mount('ana');
-            again.unmount();
+            const states = (...all) => all.map(({ client }) => client.connectionState).join();
+            const [paul, ana] = [mount('paul'), mount('ana')];
+            const both = states(paul, ana);
             ana.unmount();
-            const later = mount('paul');
-            return [again.connect === paul.connect, ana.connect === paul.connect,
-                later.connect === paul.connect || later.connect === ana.connect].join();
+            const left = states(paul, ana);
+            const again = mount('ana');
+            const back = states(paul, ana, again);
+            paul.unmount();
+            return [both, left, back, states(paul, again)];
         })",
     );
-    assert_eq!(answer, "true,false,false");
+    assert_eq!(states, serde_json::json!(["idle,idle", "idle,idle", "idle,closed,idle", "closed,idle"]));
 }

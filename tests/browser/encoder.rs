@@ -196,6 +196,12 @@ fn a_pause_outlives_a_restart_of_the_server() {
             lea.reload();
             lea.wait_for("document.body.dataset.state === 'paused'");
         }
+        // A stop that reached nobody changes nothing.
+        lea.evaluate(
+            "deep('ecoute-micro').client.addEventListener('connection', ({ detail, target }) => {
+                if (detail.state !== 'registered') target.stopStreaming();
+            })",
+        );
         paul.evaluate(
             "window.starts = 0;
             deep('[data-commercial=lea] ecoute-casque').client.addEventListener('listening_started', () => starts++)",

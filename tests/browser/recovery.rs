@@ -116,7 +116,23 @@ fn who_logs_in_does_not_go_on_with_the_broadcast_of_another() {
     page.wait_for("client.connectionState === 'registered'");
     page.evaluate("client.startStreaming()");
     page.wait_for("client.streamingState === 'live'");
-    page.evaluate(&format!("window.token = '{karim}'; lastSocket.close()"));
+    page.evaluate(&format!(
+        "window.token = '{karim}'; window.sent = [];
+         const send = WebSocket.prototype.send;
+         WebSocket.prototype.send = function (text) {{ sent.push(JSON.parse(text).event); send.call(this, text); }};
+         lastSocket.close()"
+    ));
     page.wait_for("client.user.id === 'karim'");
     assert_eq!(page.evaluate("[client.streamingState, client.microphone].join()"), "off,");
+    // What ends is not said as the other: they may have an encoder on air.
+    assert_eq!(page.evaluate("sent.join()"), "register_user");
+
+    // Nor is a team shown to who comes behind its supervisor.
+    let _tom = browser.open(&ecoute.link("commercial", "tom", "Tom L."));
+    let paul = ecoute.token("admin", "paul", "Paul D.");
+    let sees_tom = "client.commercials.some(({ commercial_id }) => commercial_id === 'tom')";
+    for (token, id, may_see) in [(&paul, "paul", true), (&lea, "lea", false)] {
+        page.evaluate(&format!("window.token = '{token}'; lastSocket.close()"));
+        page.wait_for(&format!("client.user.id === '{id}' && {sees_tom} === {may_see}"));
+    }
 }

@@ -38,7 +38,6 @@ export async function salesperson(client: EcouteClient): Promise<void> {
   console.log(streaming.since?.toFixed(), listeners.length, microphone?.active, client.streamingState === "live");
   showListeners(client);
   client.takeOver();
-  client.askToken();
   client.stopStreaming();
 }
 
