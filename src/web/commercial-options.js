@@ -196,7 +196,12 @@ class Trial {
   /** @throws {import("./ecoute-error.js").EcouteError} */
   async start(microphone, onChange) {
     const attempt = ++this.#attempt;
-    const stream = await openMicrophone(microphone);
+    // Nobody waits any more for why one would not open that was given up meanwhile.
+    const unlessOver = (error) => {
+      if (attempt === this.#attempt) throw error;
+      return null;
+    };
+    const stream = await openMicrophone(microphone).catch(unlessOver);
     if (attempt !== this.#attempt) return release(stream);
     this.#stream = stream;
     this.#meter.show(stream);

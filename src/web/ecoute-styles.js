@@ -180,7 +180,7 @@ export const PANEL = sheet(`
   .volume { display: flex; align-items: center; gap: 0.7em; }
   .volume input { flex: 1; min-width: 0; min-height: 44px; accent-color: var(--heard); }
   output { min-width: 3.6em; text-align: right; font-variant-numeric: tabular-nums; }
-  #mute::before { content: var(--ecoute-mute-key, none); padding: 0 0.4em; border: 1px solid currentcolor; border-radius: 4px; font-size: 0.75em; }
+  #mute::before { content: var(--ecoute-mute-key, none) / ""; padding: 0 0.4em; border: 1px solid currentcolor; border-radius: 4px; font-size: 0.75em; }
   #mute[aria-pressed="true"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
   .others { display: flex; flex-direction: column; font-size: 0.9em; color: var(--quiet); }
   .others li { display: flex; align-items: center; gap: 0.6em; border-top: 1px solid var(--line); }

@@ -166,6 +166,7 @@ fn node(arguments: &[&Path]) -> String {
 
 #[test]
 fn the_types_are_what_the_library_is_and_says() {
+    let typescript = installed(&["typescript@5.9.3"]).join("typescript");
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
@@ -173,7 +174,6 @@ fn the_types_are_what_the_library_is_and_says() {
     // So short that it is told at once that it ends.
     let paul = open(&desk, &ecoute, &ecoute.token_for("55s", "admin", "paul"));
 
-    let typescript = installed(&["typescript@5.9.3"]).join("typescript");
     let folder = TempDir::new().unwrap();
     let place = |name: &str| folder.path().join(name);
     let write = |name: &str, text: &str| std::fs::write(place(name), text).unwrap();
