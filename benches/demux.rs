@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use ecoute::config::Limits;
 use ecoute::demux::Demux;
 use ecoute::keys::PeerKey;
-use ecoute::outbox::{Path, Remote};
+use ecoute::path::{Path, Remote};
 use slotmap::SlotMap;
 use str0m::net::Protocol;
 

@@ -5,9 +5,10 @@
 use divan::{Bencher, black_box};
 use ecoute::wire::http::{Response, Status};
 use ecoute::wire::sdp::Direction;
-use ecoute::wire::signaling::{Commercial, Person, Presence, ServerMessage};
+use ecoute::wire::signaling::{Commercial, Person, ServerMessage};
 use ecoute::wire::websocket::Websocket;
 use ecoute::wire::{classify, http, opus, rtp, sdp, signaling, stun};
+use ecoute::words::Presence;
 use serde_json::json;
 
 fn main() {

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use crate::keys::PeerKey;
-use crate::wire::signaling::Quality;
+use crate::words::Quality;
 
 /// RTP clock ticks in a second (RFC 7587 §4.1).
 const CLOCK_HZ: f64 = 48_000.0;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use ecoute::config::Limits;
-use ecoute::shell::addresses::PublicAddress;
-use ecoute::shell::logging::{self, FilterError};
-use ecoute::token::{self, ClaimRules, Pointer, Role, RoleMapping};
+use ecoute::host::addresses::PublicAddress;
+use ecoute::host::logging::{self, FilterError};
+use ecoute::token::{self, ClaimRules, Pointer, RoleMapping};
 use ecoute::wire::ice_server::IceServer;
+use ecoute::words::Role;
 use ipnet::IpNet;
 
 use crate::doctor::Place;

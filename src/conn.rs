@@ -13,7 +13,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::config::Limits;
-use crate::outbox::Ends;
+use crate::path::Ends;
 use crate::rate::Bucket;
 use crate::wire::http::{self, HttpError, Request, Response, Status};
 use crate::wire::sniff::{self, Protocol};

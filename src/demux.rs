@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use slotmap::SecondaryMap;
 
 use crate::keys::PeerKey;
-use crate::outbox::Remote;
+use crate::path::Remote;
 
 /// The table of addresses.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ mod tests {
     use str0m::net::Protocol;
 
     use super::*;
-    use crate::outbox::Path;
+    use crate::path::Path;
 
     fn remote(port: u16) -> Remote {
         let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));

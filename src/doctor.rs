@@ -21,10 +21,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ecoute::shell::addresses::{PublicAddress, advertised_for};
-use ecoute::shell::secret;
+use ecoute::host::addresses::{PublicAddress, advertised_for};
+use ecoute::host::secret;
 use ecoute::shell::tls::TlsFiles;
-use ecoute::token::{self, Claims, Role, Scope};
+use ecoute::token::{self, Claims, Scope};
+use ecoute::words::Role;
 
 use firewall::Door;
 pub use report::Report;

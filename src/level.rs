@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::wire::signaling::LEVEL_SILENT;
+use crate::words::LEVEL_SILENT;
 
 /// The level of one stream.
 #[derive(Debug)]

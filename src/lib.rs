@@ -11,8 +11,10 @@
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
 //!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`level`] says how loud
 //!   somebody is, [`arrivals`] how well they are received, [`token`] who may.
-//! - [`wire`] turns bytes into meaning; [`config`], [`deadlines`], [`rate`], [`quota`], [`outbox`], [`stats`] and [`keys`] serve all.
-//! - [`web`] is what browsers get; [`shell`] is everything impure, TLS too.
+//! - [`wire`] turns bytes into meaning, [`words`] are those that all share; [`config`], [`deadlines`], [`rate`],
+//!   [`quota`], [`outbox`], [`path`], [`stats`] and [`keys`] serve all.
+//! - [`web`] is what browsers get; [`shell`] is the loop and its sockets, TLS too; [`host`] is what the machine is asked
+//!   for at the start and by commands.
 //!
 //! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
 //! one client changes what another hears; everything is bounded, and everything ends.
@@ -28,9 +30,11 @@ pub mod demux;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod host;
 pub mod keys;
 pub mod level;
 pub mod outbox;
+pub mod path;
 pub mod peer;
 pub mod quota;
 pub mod rate;
@@ -40,3 +44,4 @@ pub mod stats;
 pub mod token;
 pub mod web;
 pub mod wire;
+pub mod words;

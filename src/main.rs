@@ -23,20 +23,21 @@ use cli::{
 };
 use doctor::Report;
 use ecoute::config::{Config, ConfigError, Encryption, Limits};
-use ecoute::shell::addresses::{AddressesError, advertised_for};
-use ecoute::shell::logging::{self, FilterError};
+use ecoute::host::addresses::{AddressesError, advertised_for};
+use ecoute::host::logging::{self, FilterError};
+use ecoute::host::rewrite::{RewriteError, rewrite};
+use ecoute::host::secret::{self, SecretError};
+use ecoute::host::self_signed::{self, SelfSignedError};
+use ecoute::host::watch::{FileError, Purpose, Watch, WatchedFile};
 use ecoute::shell::redirect::RedirectTo;
-use ecoute::shell::rewrite::{RewriteError, rewrite};
-use ecoute::shell::secret::{self, SecretError};
-use ecoute::shell::self_signed::{self, SelfSignedError};
 use ecoute::shell::tls::{PEM_BYTES_MAX, Tls, TlsError, TlsFiles};
-use ecoute::shell::watch::{FileError, Purpose, Watch, WatchedFile};
 use ecoute::shell::{self, BindError, RunError, Setup};
 use ecoute::token::{
     self, Claims, Issuer, KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked, RevokedError,
-    Role, Scope,
+    Scope,
 };
 use ecoute::wire::ice_server::{CREDENTIALS_BYTES_MAX, Credentials, CredentialsError, IceServer};
+use ecoute::words::Role;
 
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);

@@ -10,15 +10,14 @@ mod keys;
 mod revoked;
 mod scope;
 
-use std::fmt;
 use std::mem;
-use std::str::FromStr;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::text::is_presentable;
+use crate::words::Role;
+use crate::words::text::is_presentable;
 
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
@@ -33,49 +32,6 @@ pub const ID_CHARS_MAX: usize = 128;
 pub const NAME_CHARS_MAX: usize = 80;
 /// How far ahead of ours an issuer's clock may be, in seconds.
 const SKEW_S: u64 = 5;
-
-/// What a user does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Listens.
-    Admin,
-    /// Streams.
-    Commercial,
-    /// Reads status and metrics, nothing else.
-    Monitor,
-}
-
-impl Role {
-    /// Returns the role as tokens name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Role::Admin => "admin",
-            Role::Commercial => "commercial",
-            Role::Monitor => "monitor",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// A role that does not exist.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no such role: choose admin, commercial or monitor")]
-pub struct UnknownRole;
-
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(text: &str) -> Result<Role, UnknownRole> {
-        let roles = [Role::Admin, Role::Commercial, Role::Monitor];
-        roles.into_iter().find(|role| role.name() == text).ok_or(UnknownRole)
-    }
-}
 
 /// What a token says about its bearer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

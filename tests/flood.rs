@@ -17,7 +17,7 @@ mod world;
 
 use std::time::Duration;
 
-use ecoute::token::Role;
+use ecoute::words::Role;
 
 use crate::allocator::{Counting, held};
 use crate::scene::{Scene, is_dtls, is_rtcp, is_rtp, stranger};

@@ -4,9 +4,11 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use ecoute::config::{Config, Encryption, Limits};
-use ecoute::outbox::{Ends, Outbox};
+use ecoute::outbox::Outbox;
+use ecoute::path::Ends;
 use ecoute::server::Server;
-use ecoute::token::{self, Claims, Revoked, Role};
+use ecoute::token::{self, Claims, Revoked};
+use ecoute::words::Role;
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 

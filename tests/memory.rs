@@ -16,7 +16,7 @@ mod world;
 use std::time::Duration;
 
 use ecoute::config::PLACES_OF_PROGRAM;
-use ecoute::token::Role;
+use ecoute::words::Role;
 
 use crate::link::Quality;
 use crate::world::{Who, World};

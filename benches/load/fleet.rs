@@ -9,7 +9,8 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::deadlines::Deadlines;
-use ecoute::token::{self, Claims, Role, Scope};
+use ecoute::token::{self, Claims, Scope};
+use ecoute::words::Role;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use nix::errno::Errno;

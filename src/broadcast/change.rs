@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::Listener;
 use crate::keys::{ConnKey, ListenerKey, PeerKey};
-use crate::wire::signaling::{PendingCause, StopCause, StreamSource};
+use crate::words::{PendingCause, StopCause, StreamSource};
 
 /// Who wishes to listen, how and why.
 #[derive(Clone, Debug)]

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::{Broadcast, Change, Page, Wish};
 use crate::keys::{ConnKey, ListenerKey, PeerKey};
-use crate::wire::signaling::{PendingCause, Person, Presence, StopCause};
+use crate::wire::signaling::Person;
+use crate::words::{PendingCause, Presence, StopCause};
 
 /// A supervisor who listens, or wishes to, with one listening connection.
 #[derive(Clone, Debug)]

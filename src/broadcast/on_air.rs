@@ -10,7 +10,7 @@ use super::{Source, Start};
 use crate::arrivals::Arrivals;
 use crate::config::Limits;
 use crate::keys::PeerKey;
-use crate::wire::signaling::{InterruptedBy, Place};
+use crate::words::{InterruptedBy, Place};
 
 /// A broadcast that is on air.
 #[derive(Debug)]

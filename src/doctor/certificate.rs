@@ -189,7 +189,7 @@ fn fingerprint(der: &CertificateDer<'_>) -> String {
 /// Returns the day of a moment, as `2026-11-25`.
 fn date(unix_s: i64) -> String {
     let at = UNIX_EPOCH + Duration::from_secs(unix_s.max(0) as u64);
-    let text = ecoute::shell::logging::timestamp(at);
+    let text = ecoute::host::logging::timestamp(at);
     text.split('T').next().unwrap_or_default().to_owned()
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ecoute::config::Limits;
-use ecoute::shell::secret::{self, SecretError};
+use ecoute::host::secret::{self, SecretError};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::resource::{Resource, getrlimit};

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ecoute::shell::secret;
+use ecoute::host::secret;
 use serde_json::{Value, json};
 use tungstenite::handshake::client::Response;
 use tungstenite::{HandshakeError, Message, WebSocket};
@@ -284,8 +284,9 @@ fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ecoute::token::{self, Claims, Role};
+    use ecoute::token::{self, Claims};
     use ecoute::wire::sdp::{Direction, narrow_offer};
+    use ecoute::words::Role;
 
     use super::*;
 

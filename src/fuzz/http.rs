@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::bytes::{Choices, pieces};
 use crate::config::Limits;
 use crate::conn::{Conn, ConnEvent};
-use crate::outbox::Ends;
+use crate::path::Ends;
 use crate::wire::frame::FrameError;
 use crate::wire::http::{self, Request, Response, Status};
 use crate::wire::sniff::{self, Protocol};

@@ -4,9 +4,8 @@
 
 use serde_json::Value;
 
-use crate::wire::signaling::{
-    self, ClientMessage, Commercial, PAGE_BYTES_MAX, Person, Presence, REASON_CHARS_MAX, ServerMessage,
-};
+use crate::wire::signaling::{self, ClientMessage, Commercial, PAGE_BYTES_MAX, Person, ServerMessage};
+use crate::words::{Presence, REASON_CHARS_MAX, is_reason};
 
 /// Whatever a message makes the server tell others is JSON of the documented shape, with the same in it.
 pub fn signaling(bytes: &[u8]) {
@@ -49,7 +48,7 @@ pub fn signaling(bytes: &[u8]) {
             assert!(place.lat.abs() <= 90.0 && place.lon.abs() <= 180.0 && place.accuracy_m >= 0.0);
         }
         ClientMessage::Join { commercial_id, reason } => {
-            if signaling::is_reason(&reason) {
+            if is_reason(&reason) {
                 assert!(reason.chars().count() <= REASON_CHARS_MAX && !reason.contains(char::is_control));
             }
             let admin = Person { id: "paul", name: &commercial_id };

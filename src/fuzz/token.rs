@@ -8,9 +8,8 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::Value;
 
-use crate::token::{
-    self, ClaimRules, Claims, Issuer, PublicKeys, Revoked, Role, RoleMapping, TokenError, Verifier,
-};
+use crate::token::{self, ClaimRules, Claims, Issuer, PublicKeys, Revoked, RoleMapping, TokenError, Verifier};
+use crate::words::Role;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
 const NOW: u64 = 1_800_000_000;

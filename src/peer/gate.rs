@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::{Nomination, Purpose};
 use crate::config::Limits;
-use crate::outbox::Path;
+use crate::path::Path;
 use crate::rate::Bucket;
 use crate::wire::classify::{self, Kind};
 use crate::wire::rtp::{self, Media};

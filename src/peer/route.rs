@@ -10,7 +10,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::outbox::{Outbox, Path, Remote};
+use crate::outbox::Outbox;
+use crate::path::{Path, Remote};
 use crate::wire::classify::{self, Kind};
 
 /// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).

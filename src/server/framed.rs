@@ -10,7 +10,8 @@ use log::debug;
 use super::Server;
 use crate::conn::Dropped;
 use crate::keys::{ConnKey, PeerKey};
-use crate::outbox::{Outbox, Path, Remote};
+use crate::outbox::Outbox;
+use crate::path::{Path, Remote};
 use crate::wire::stun;
 
 /// What a datagram asks the shell for at least when it is for many.

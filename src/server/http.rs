@@ -11,10 +11,11 @@ use crate::config::Encryption;
 use crate::conn::Conn;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
-use crate::token::{Claims, Role};
+use crate::token::Claims;
 use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
-use crate::wire::signaling::Presence;
+use crate::words::Presence;
+use crate::words::Role;
 
 /// For 30 days, which is short enough to find back from a mistake.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=2592000";

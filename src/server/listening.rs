@@ -12,7 +12,8 @@ use crate::broadcast::{Broadcast, Change, Listener, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
 use crate::outbox::{AuditEntry, AuditEvent, Outbox};
 use crate::peer::Gone;
-use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage, StopCause};
+use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage};
+use crate::words::StopCause;
 
 impl Server {
     /// Returns the broadcast of a salesperson, making the row if need be; `None` when the table is full.

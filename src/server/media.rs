@@ -14,14 +14,15 @@ use crate::arrivals::Arrival;
 use crate::config::{Limits, PLACES_OF_PROGRAM};
 use crate::egress::Position;
 use crate::keys::{ListenerKey, PeerKey};
-use crate::outbox::{Outbox, Path};
+use crate::outbox::Outbox;
+use crate::path::Path;
 use crate::peer::{
     Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, Wanted, key_of_ufrag,
 };
 use crate::stats::Stats;
 use crate::wire::classify::{self, DatagramError, Kind};
-use crate::wire::signaling::StopCause;
 use crate::wire::stun;
+use crate::words::StopCause;
 
 impl Server {
     /// Takes a datagram.

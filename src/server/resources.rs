@@ -12,7 +12,8 @@ use super::{Server, Timer};
 use crate::keys::{ListenerKey, PeerKey, ResourceKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::peer::Purpose;
-use crate::token::{Claims, Role};
+use crate::token::Claims;
+use crate::words::Role;
 
 /// Hexadecimal digits of a resource's key in its name; as many again, twice, are random.
 const KEY_DIGITS: usize = 16;

@@ -12,8 +12,10 @@ use super::{CloseCode, Seat, Server, Session, Timer};
 use crate::broadcast::{Broadcast, Source};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::Outbox;
-use crate::token::{Claims, Role};
-use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage, StopCause};
+use crate::token::Claims;
+use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
+use crate::words::Role;
+use crate::words::StopCause;
 
 impl Server {
     pub(super) fn on_register(&mut self, now: Instant, conn: ConnKey, register: RegisterUser, out: &mut Outbox) {

@@ -8,8 +8,9 @@ use super::{CloseCode, Seat, Server, Session};
 use crate::broadcast::{Broadcast, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::{AuditEvent, Outbox};
-use crate::token::{Role, is_valid_id};
+use crate::token::is_valid_id;
 use crate::wire::signaling::{self, ClientMessage, Complaint, ErrorCode, ServerMessage};
+use crate::words::{Role, is_reason};
 
 /// When a client that found no room should try again.
 pub(super) const RETRY_AFTER_S: u32 = 10;
@@ -117,7 +118,7 @@ impl Server {
         if !is_valid_id(commercial_id) || !claims.may_hear(commercial_id) {
             return Err(not_allowed);
         }
-        if !signaling::is_reason(&reason) {
+        if !is_reason(&reason) {
             let message = "a reason is accompagnement, qualité, formation, sécurité or \"autre: …\"";
             return Err((ErrorCode::BadReason, message));
         }

@@ -15,9 +15,8 @@ use crate::broadcast::{Broadcast, Source, Start};
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::{AuditEvent, Outbox};
 use crate::peer::{Purpose, Wanted};
-use crate::wire::signaling::{
-    self, Complaint, ErrorCode, InterruptedBy, Place, Presence, ServerMessage, StartStreaming,
-};
+use crate::wire::signaling::{self, Complaint, ErrorCode, ServerMessage, StartStreaming};
+use crate::words::{InterruptedBy, Place, Presence};
 
 impl Server {
     /// Answers a page that wants to know whether we are there, and whether its audio arrives.

@@ -9,9 +9,10 @@ use log::{error, info};
 use super::{CloseCode, Server};
 use crate::keys::{BroadcastKey, ConnKey};
 use crate::outbox::{AuditEvent, Outbox};
-use crate::token::{PublicKeys, Revoked, Role};
+use crate::token::{PublicKeys, Revoked};
 use crate::wire::ice_server::Credentials;
 use crate::wire::signaling::{Complaint, ErrorCode, ServerMessage};
+use crate::words::Role;
 
 impl Server {
     /// Takes the new contents of the file with public keys; what can't be read leaves the old keys. Who is connected

@@ -15,11 +15,12 @@ use crate::broadcast::{Source, Start, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey};
 use crate::outbox::{AuditEntry, AuditEvent, Outbox};
 use crate::peer::{OfferError, Purpose, Wanted};
-use crate::token::{Claims, Role, is_valid_id};
+use crate::token::{Claims, is_valid_id};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::sdp::SdpError;
 use crate::wire::sdpfrag;
-use crate::wire::signaling::REASON_DEFAULT;
+use crate::words::REASON_DEFAULT;
+use crate::words::Role;
 
 const SDP: &str = "application/sdp";
 const FRAGMENT: &str = "application/trickle-ice-sdpfrag";

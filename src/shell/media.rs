@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use mio::{Interest, Registry, Token};
 
-use super::addresses::canonical;
 use super::udp::{SEND_BATCH, Udp, UdpCounters};
-use crate::outbox::{Datagram, Path};
+use crate::host::addresses::canonical;
+use crate::outbox::Datagram;
+use crate::path::Path;
 
 /// All media sockets.
 pub(super) struct Media {

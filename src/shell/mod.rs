@@ -4,22 +4,16 @@
 //! source has a budget, and one cut short by it goes on in the next turn, which then does not wait. Invariant: an audit
 //! entry is logged before anything that follows it in the outbox leaves.
 
-pub mod addresses;
 mod bind;
-pub mod logging;
 mod media;
 mod notify;
 mod records;
 pub mod redirect;
-pub mod rewrite;
-pub mod secret;
-pub mod self_signed;
 mod shutdown;
 mod stream;
 mod tcp;
 pub mod tls;
 mod udp;
-pub mod watch;
 
 pub use bind::{BindError, Sockets, bind, bind_redirect};
 
@@ -32,6 +26,8 @@ use mio::{Events, Poll, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::{Config, LISTENS_MAX};
+use crate::host::logging;
+use crate::host::watch::{Purpose, Watch};
 use crate::outbox::{AuditEntry, Item, Outbox};
 use crate::server::Server;
 use media::Media;
@@ -41,7 +37,6 @@ use shutdown::{Asked, Signals};
 use tcp::Tcp;
 use tls::Tls;
 use udp::UdpCounters;
-use watch::{Purpose, Watch};
 
 /// Tokens that are no keys of clients; those start at 2^32.
 const SIGNALS: Token = Token(0);

@@ -17,12 +17,13 @@ use nix::errno::Errno;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Socket, Type};
 
-use super::addresses::canonical;
 use super::stream::{Progress, Stream};
 use super::tls::Tls;
 use super::{TCP_TIME_PER_TURN, Turn, monotonic};
+use crate::host::addresses::canonical;
 use crate::keys::ConnKey;
-use crate::outbox::{Ends, Outbox};
+use crate::outbox::Outbox;
+use crate::path::Ends;
 use crate::server::NO_ROOM;
 
 /// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.

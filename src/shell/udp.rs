@@ -21,8 +21,9 @@ use nix::sys::socket::{
 use socket2::{Domain, SockAddr, Socket, Type};
 use str0m::net::Protocol;
 
-use super::addresses::canonical;
-use crate::outbox::{Datagram, Path};
+use crate::host::addresses::canonical;
+use crate::outbox::Datagram;
+use crate::path::Path;
 
 /// How many datagrams one system call sends.
 pub(super) const SEND_BATCH: usize = 64;

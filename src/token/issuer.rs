@@ -8,8 +8,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::keys::PublicKeys;
-use super::{Claims, NAME_CHARS_MAX, Role, Scope, TokenError};
-use crate::wire::text::{is_steering, is_visible};
+use super::{Claims, NAME_CHARS_MAX, Scope, TokenError};
+use crate::words::Role;
+use crate::words::text::{is_steering, is_visible};
 
 /// The last second that a number in JSON can hold with all its digits.
 const SECONDS_MAX: f64 = 9_007_199_254_740_991.0;

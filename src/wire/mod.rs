@@ -1,4 +1,4 @@
-//! Turns bytes into meaning and back; holds no state, knows no time, imports nothing of ours.
+//! Turns bytes into meaning and back; holds no state, knows no time, imports nothing of ours but words.
 //!
 //! Invariant: no input, however hostile, makes anything here panic or allocate more than its own length.
 
@@ -14,5 +14,4 @@ pub mod sdpfrag;
 pub mod signaling;
 pub mod sniff;
 pub mod stun;
-pub mod text;
 pub mod websocket;

@@ -9,20 +9,14 @@ use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 use super::ice_server::IceServer;
-use super::text::is_presentable;
+use crate::words::{
+    InterruptedBy, PendingCause, Place, Presence, Quality, REASON_DEFAULT, StopCause, StreamSource,
+};
 
-/// Silence, in dBov (RFC 6464 §3).
-pub const LEVEL_SILENT: i8 = -127;
 /// The longest `page`, in bytes.
 pub const PAGE_BYTES_MAX: usize = 64;
-/// The longest `reason`, in characters.
-pub const REASON_CHARS_MAX: usize = 80;
 /// The deepest `commercial_info`, in arrays and objects inside one another.
 const INFO_DEPTH_MAX: usize = 16;
-/// No place is known worse than this.
-const EARTH_CIRCUMFERENCE_M: f64 = 40_075_017.0;
-/// What is shown where a supervisor gave no reason.
-pub const REASON_DEFAULT: &str = "accompagnement";
 
 /// What a client may say.
 #[derive(Debug)]
@@ -61,27 +55,6 @@ pub struct StartStreaming<'a> {
     /// Any JSON, for display only.
     #[serde(borrow, default)]
     pub commercial_info: Option<&'a RawValue>,
-}
-
-/// Where a salesperson is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Place {
-    /// Degrees north, −90 to 90.
-    pub lat: f64,
-    /// Degrees east, −180 to 180.
-    pub lon: f64,
-    /// Radius in metres within which the place is true for 95 of 100.
-    pub accuracy_m: f64,
-    /// When it was measured, in Unix milliseconds of the phone's clock.
-    pub at: u64,
-}
-
-impl Place {
-    fn is_on_earth(&self) -> bool {
-        (-90.0..=90.0).contains(&self.lat)
-            && (-180.0..=180.0).contains(&self.lon)
-            && (0.0..=EARTH_CIRCUMFERENCE_M).contains(&self.accuracy_m)
-    }
 }
 
 /// What is wrong with a message.
@@ -173,14 +146,6 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         "ping" => read(data).map(|Ping { t }| ClientMessage::Ping { t }),
         _ => Err(MessageError::UnknownEvent),
     }
-}
-
-/// Tells whether a supervisor may give this reason. Applications write them too, so a wrong one is a mistake and no
-/// attack.
-pub fn is_reason(reason: &str) -> bool {
-    let known = matches!(reason, REASON_DEFAULT | "qualité" | "formation" | "sécurité");
-    let is_short = reason.chars().count() <= REASON_CHARS_MAX;
-    known || (is_short && reason.strip_prefix("autre: ").is_some_and(is_presentable))
 }
 
 /// Tells whether any client can read a `commercial_info`. It is passed on as it came, inside lists of everybody: what
@@ -364,80 +329,6 @@ pub struct Commercial<'a> {
     pub last_seen: Option<u64>,
 }
 
-/// What streams, where it is no page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StreamSource {
-    /// An encoder of the salesperson.
-    Encoder,
-    /// Nobody's microphone.
-    Device,
-}
-
-/// What a salesperson is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Presence {
-    Offline,
-    Online,
-    OnAir,
-    /// On air, but nothing is transmitted.
-    Paused,
-    /// On air, but nothing comes.
-    Interrupted,
-}
-
-/// What keeps the microphone of somebody on air from being heard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InterruptedBy {
-    /// A phone call took the microphone.
-    Call,
-    /// The phone is locked or its page hidden.
-    Locked,
-    /// Nothing arrives, or the page is not connected.
-    Network,
-}
-
-/// How well a salesperson's audio arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Quality {
-    /// The part of the packets that did not arrive, 0 to 1.
-    pub loss: f64,
-    /// Interarrival jitter (RFC 3550 §6.4.1).
-    pub jitter_ms: f64,
-    /// From the server to the page and back over its WebSocket, where it was measured.
-    pub rtt_ms: Option<u64>,
-    /// Of the audio payload.
-    pub bitrate_bps: u64,
-}
-
-/// Why a listening has not started yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PendingCause {
-    Offline,
-    OffAir,
-    Paused,
-    Interrupted,
-    /// The salesperson's page was told and has not acknowledged yet.
-    Ack,
-    /// It still has not after a while.
-    AckLate,
-}
-
-/// Why a listening ended that was not left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopCause {
-    /// Another salesperson is heard instead.
-    Switched,
-    /// The supervisor's audio connection was lost.
-    ConnectionLost,
-    /// The supervisor's new token does not allow it.
-    NotAllowed,
-}
-
 /// What went wrong, for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -521,29 +412,6 @@ mod tests {
         ];
         for (name, text, want) in cases {
             assert_eq!(parse(text).map(|_| ()), Err(*want), "{name}");
-        }
-    }
-
-    #[test]
-    fn reasons_are_few_or_said_in_words() {
-        let longest = format!("autre: {}", "é".repeat(REASON_CHARS_MAX - 7));
-        let too_long = format!("{longest}é");
-        let cases = [
-            ("accompagnement", true),
-            ("qualité", true),
-            ("autre: visite", true),
-            (longest.as_str(), true),
-            (too_long.as_str(), false),
-            ("autre: ", false),
-            ("autre: a\nb", false),
-            ("autre: a\u{202e}b", false),
-            ("autre: \u{200b}", false),
-            ("autre: <b>a</b>", true),
-            ("curiosité", false),
-            ("", false),
-        ];
-        for (reason, want) in cases {
-            assert_eq!(is_reason(reason), want, "{reason:?}");
         }
     }
 

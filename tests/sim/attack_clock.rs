@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ecoute::token::Role;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::scene::Scene;

@@ -1,6 +1,6 @@
 //! DTLS that is nobody's: from addresses without ICE, and before, during and after the handshake of a session.
 
-use ecoute::token::Role;
+use ecoute::words::Role;
 
 use crate::scene::{Scene, is_dtls, stranger};
 use crate::world::Who;

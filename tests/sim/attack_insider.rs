@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ecoute::token::Role;
+use ecoute::words::Role;
 
 use crate::insider::{self, Insider};
 use crate::scene::{Scene, is_rtp};

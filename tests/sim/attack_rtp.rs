@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ecoute::words::Role;
 use serde_json::json;
 use str0m::media::Direction;
 
@@ -182,7 +183,7 @@ fn another_stream_does_not_take_the_place_of_a_silent_one() {
 fn a_stream_that_was_not_announced_is_found_among_forged_ones() {
     let mut scene = Scene::new();
     let paul = scene.world.listener("paul");
-    let lea = scene.world.open(ecoute::token::Role::Commercial, "lea");
+    let lea = scene.world.open(Role::Commercial, "lea");
     scene.world.run_ms(500);
     let now = scene.world.now;
     let offer = scene.world.browsers[lea].make_offer(now, Direction::SendOnly);

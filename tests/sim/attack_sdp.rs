@@ -3,8 +3,8 @@
 use ecoute::config::Limits;
 use ecoute::keys::{BroadcastKey, ConnKey, PeerKey};
 use ecoute::peer::{OfferError, Owner, Peer, Purpose, Template};
-use ecoute::token::Role;
 use ecoute::wire::sdp::{self, SdpError, narrow_offer};
+use ecoute::words::Role;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ecoute::config::Limits;
 use ecoute::peer::OpenSsl;
-use ecoute::token::Role;
+use ecoute::words::Role;
 use rcgen::{CertificateParams, CustomExtension, KeyPair, RsaKeySize};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;

@@ -6,7 +6,8 @@ mod programs;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use ecoute::token::{Role, Scope};
+use ecoute::token::Scope;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::browser::Manners;

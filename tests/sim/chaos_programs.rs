@@ -1,6 +1,7 @@
 //! What programs do at any time, beside pages that do as they please.
 
-use ecoute::token::{Role, Scope};
+use ecoute::token::Scope;
+use ecoute::words::Role;
 
 use super::{ADMINS, COMMERCIALS, noise};
 use crate::world::programs::{Ask, Kind, fragment_of};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::{Role, Scope};
+use ecoute::token::Scope;
+use ecoute::words::Role;
 use serde_json::{Value, json};
 
 use crate::link::Quality;

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use ecoute::config::Limits;
 use ecoute::keys::ConnKey;
-use ecoute::token::{Role, Scope};
+use ecoute::token::Scope;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::browser::Manners;

@@ -2,7 +2,7 @@
 
 use std::iter;
 
-use ecoute::token::Role;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::scene::Scene;

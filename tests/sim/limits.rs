@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use ecoute::config::Limits;
 use ecoute::keys::ConnKey;
-use ecoute::token::Role;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::link::Quality;

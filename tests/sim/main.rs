@@ -41,7 +41,8 @@ mod world;
 use std::time::Duration;
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::{Role, Scope};
+use ecoute::token::Scope;
+use ecoute::words::Role;
 
 use crate::browser::Manners;
 use crate::link::Quality;

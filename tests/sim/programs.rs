@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 
 use ecoute::keys::ConnKey;
-use ecoute::token::{Revoked, Role, Verifier};
+use ecoute::token::{Revoked, Verifier};
 use ecoute::wire::sdp;
+use ecoute::words::Role;
 use str0m::media::Direction;
 
 use super::{SECRET, Who, World};

@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use ecoute::token::{Claims, Role, Scope};
+use ecoute::token::{Claims, Scope};
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::browser::Manners;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ecoute::config::Limits;
-use ecoute::token::Role;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::browser::Browser;

@@ -1,7 +1,8 @@
 //! Users whose token is revoked in the middle of things.
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::{self, Claims, Role};
+use ecoute::token::{self, Claims};
+use ecoute::words::Role;
 
 use crate::scene::Scene;
 use crate::stranger::{Stranger, TEXT, close_code, contains, frame, register};

@@ -1,7 +1,8 @@
 //! Supervisors' programs that listen: announced, acknowledged, counted, written down, and ended like any page's.
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::{Role, Scope};
+use ecoute::token::Scope;
+use ecoute::words::Role;
 use serde_json::{Value, json};
 
 use crate::browser::Manners;

@@ -1,7 +1,7 @@
 //! Encoders and devices beside pages: who hears them, who silences them, and how they end.
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
+use ecoute::words::Role;
 use serde_json::json;
 
 use crate::browser::Manners;

@@ -2,7 +2,7 @@
 //! nothing is left of them.
 
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
+use ecoute::words::Role;
 
 use crate::day::last;
 use crate::whip::heard;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ecoute::token::Role;
+use ecoute::words::Role;
 
 use crate::link::Quality;
 use crate::scene::{is_dtls, is_stun};

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use ecoute::config::Limits;
 use ecoute::outbox::AuditEvent;
-use ecoute::token::Role;
 use ecoute::wire::sdp::with_credentials;
+use ecoute::words::Role;
 use serde_json::json;
 use str0m::media::Direction;
 

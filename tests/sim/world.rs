@@ -11,9 +11,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::config::{Config, Encryption, Limits};
 use ecoute::keys::ConnKey;
-use ecoute::outbox::{AuditEntry, AuditEvent, Ends, Item, Outbox, Path};
+use ecoute::outbox::{AuditEntry, AuditEvent, Item, Outbox};
+use ecoute::path::{Ends, Path};
 use ecoute::server::{Server, TableSizes};
-use ecoute::token::{self, Claims, Revoked, Role, Verifier};
+use ecoute::token::{self, Claims, Revoked, Verifier};
+use ecoute::words::Role;
 use serde_json::Value;
 use str0m::net::Protocol;
 

@@ -198,7 +198,7 @@ fn resolve(name: &str, of_machine: &[IpAddr]) -> Result<Vec<IpAddr>, AddressesEr
 }
 
 /// Returns the address without IPv4-mapped IPv6 and without a flow label; link-local replies need its scope.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     match address {
         SocketAddr::V4(_) => address,
         SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {

@@ -146,12 +146,12 @@ impl Watch {
     }
 
     /// Returns when to look; none where nothing is watched.
-    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         (!self.files.is_empty()).then(|| self.next_look.unwrap_or(now))
     }
 
     /// Looks at once the next time, and takes the certificate for new whatever its files say of themselves.
-    pub(super) fn look_again(&mut self) {
+    pub(crate) fn look_again(&mut self) {
         self.next_look = None;
         for (purpose, file) in &mut self.files {
             match purpose {
@@ -162,7 +162,7 @@ impl Watch {
     }
 
     /// Looks, if it is time; returns what changed. What can't be read goes into the log: the old contents stay good.
-    pub(super) fn poll(&mut self, now: Instant) -> Vec<(Purpose, Vec<u8>)> {
+    pub(crate) fn poll(&mut self, now: Instant) -> Vec<(Purpose, Vec<u8>)> {
         if self.next_look.is_some_and(|at| now < at) {
             return Vec::new();
         }

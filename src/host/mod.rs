@@ -1,0 +1,11 @@
+//! Asks the machine for what the server and its commands need before they run: files, addresses, chance, a log.
+//!
+//! Not the loop, which owns sockets and clocks. Invariant: what is made here, as a secret or a certificate, is kept, and
+//! nobody but its owner can read it.
+
+pub mod addresses;
+pub mod logging;
+pub mod rewrite;
+pub mod secret;
+pub mod self_signed;
+pub mod watch;
