@@ -1,24 +1,14 @@
 //! What one packet of a publisher costs until all its listeners' datagrams are in the outbox.
 //!
 //! `cargo bench --bench fanout`. Sessions are real and connected, in virtual time; no socket is involved.
-#![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
-#![allow(dead_code, reason = "the simulation has more than this needs")]
-
-#[path = "../tests/sim/browser.rs"]
-mod browser;
-#[path = "../tests/sim/link.rs"]
-mod link;
-#[path = "../tests/sim/world.rs"]
-mod world;
 
 use std::cell::RefCell;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use ecoute::outbox::Outbox;
-
-use crate::link::Quality;
-use crate::world::{Who, World, is_media};
+use stage::link::Quality;
+use stage::world::{Who, World, is_media};
 
 fn main() {
     divan::main();

@@ -1,24 +1,12 @@
 //! What a packet costs on its way from a publisher to its listeners, in allocations, and what a WebSocket keeps.
 //!
 //! Invariant: each thread counts its own, so that tests do not see one another.
-#![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
-#![allow(dead_code, reason = "the simulation has more than this needs")]
-
-#[path = "support/allocator.rs"]
-mod allocator;
-#[path = "sim/browser.rs"]
-mod browser;
-#[path = "sim/link.rs"]
-mod link;
-#[path = "sim/world.rs"]
-mod world;
 
 use ecoute::outbox::{Item, Outbox};
 use ecoute::wire::websocket::{Incoming, Websocket};
-
-use crate::allocator::{Counting, allocations, held};
-use crate::link::Quality;
-use crate::world::{World, is_media};
+use stage::allocator::{Counting, allocations, held};
+use stage::link::Quality;
+use stage::world::{World, is_media};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -1,27 +1,13 @@
 //! What strangers' datagrams leave behind: 10,000 a second of each kind, in bytes of memory and rows of tables.
 //!
 //! Invariant: whatever comes, bystanders hear everything, and nothing is kept for what proved nothing.
-#![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
-#![allow(dead_code, reason = "the simulation has more than this needs")]
-
-#[path = "support/allocator.rs"]
-mod allocator;
-#[path = "sim/browser.rs"]
-mod browser;
-#[path = "sim/link.rs"]
-mod link;
-#[path = "sim/scene.rs"]
-mod scene;
-#[path = "sim/world.rs"]
-mod world;
 
 use std::time::Duration;
 
 use ecoute::words::Role;
-
-use crate::allocator::{Counting, held};
-use crate::scene::{Scene, is_dtls, is_rtcp, is_rtp, stranger};
-use crate::world::{Who, World};
+use stage::allocator::{Counting, held};
+use stage::scene::{Scene, is_dtls, is_rtcp, is_rtp, stranger};
+use stage::world::{Who, World};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -3,23 +3,13 @@
 //! Invariant: nothing else runs in this program, so that what glibc has in use is the session's. The figures are those in
 //! the docs of `ecoute::config`.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
-#![allow(clippy::disallowed_methods, reason = "virtual time starts at some real moment")]
-#![allow(dead_code, reason = "the simulation has more than this needs")]
-
-#[path = "sim/browser.rs"]
-mod browser;
-#[path = "sim/link.rs"]
-mod link;
-#[path = "sim/world.rs"]
-mod world;
 
 use std::time::Duration;
 
 use ecoute::config::PLACES_OF_PROGRAM;
 use ecoute::words::Role;
-
-use crate::link::Quality;
-use crate::world::{Who, World};
+use stage::link::Quality;
+use stage::world::{Who, World};
 
 /// What a session may take that is connected, in bytes.
 const PLACE: usize = 73_800;

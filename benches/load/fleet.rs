@@ -19,10 +19,10 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use serde_json::json;
 
-use crate::browser::{Browser, PACKET_INTERVAL};
-use crate::link::Quality;
 use crate::support::WAIT;
 use crate::tally::{LATE_ADVICE, Tally};
+use stage::browser::{Browser, PACKET_INTERVAL};
+use stage::link::Quality;
 
 /// The longest time without a look at what else there is to do.
 const POLL: Duration = Duration::from_millis(2);

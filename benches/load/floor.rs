@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
 use nix::time::{ClockId, clock_gettime};
 
-use crate::browser::PACKET_INTERVAL;
+use stage::browser::PACKET_INTERVAL;
 
 /// How many datagrams one system call sends, as the server does.
 const BATCH: usize = 64;

@@ -7,17 +7,12 @@
 //! Invariant: a run in which this generator could not keep up ends with an error and not with figures.
 #![allow(clippy::disallowed_methods, reason = "load is real, and so is its time")]
 #![allow(clippy::disallowed_macros, reason = "figures are what this program is for")]
-#![allow(dead_code, reason = "the simulation's pages can do more than this needs")]
 
 mod figures;
 mod fleet;
 mod floor;
 mod tally;
 
-#[path = "../../tests/sim/browser.rs"]
-mod browser;
-#[path = "../../tests/sim/link.rs"]
-mod link;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 

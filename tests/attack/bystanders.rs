@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::browser::Browser;
-use crate::link::Quality;
 use crate::support::client::{connect, read_response, request};
 use crate::support::{Ecoute, WAIT};
+use stage::browser::Browser;
+use stage::link::Quality;
 
 /// How long nothing may be heard, or an answer be waited for, without the time in which the machine did other things.
 const FELT: Duration = Duration::from_millis(200);

@@ -3,14 +3,8 @@
 //! What bytes mean is attacked in the simulation. Invariant: every wait is bounded.
 #![allow(clippy::disallowed_methods, reason = "tests of the program wait for it in real time")]
 
-#[path = "../sim/browser.rs"]
-#[allow(dead_code, reason = "the simulation uses all of it")]
-mod browser;
 mod bystanders;
 mod datagrams;
-#[path = "../sim/link.rs"]
-#[allow(dead_code, reason = "the simulation uses all of it")]
-mod link;
 mod shown;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,7 @@
+//! A salesperson with a page: on air, paused, interrupted, off air, over every network that a day brings.
+
+mod broadcasts;
+mod day;
+mod orders;
+mod promises;
+mod test_connection;

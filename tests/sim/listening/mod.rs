@@ -1,0 +1,4 @@
+//! A supervisor with a page: whom they may hear, from when on, and until when.
+
+mod tokens;
+mod wishes;

@@ -1,0 +1,173 @@
+//! Clients that do anything at any time, well-meant or not, beside two who want to be left alone.
+
+mod programs;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use ecoute::token::Scope;
+use ecoute::words::Role;
+use serde_json::json;
+use stage::browser::Manners;
+use stage::link::Quality;
+use stage::world::{Who, World};
+
+const SEEDS: Range<u64> = 100..124;
+const STEPS: usize = 150;
+const COMMERCIALS: [&str; 4] = ["lea", "tom", "zoe", "ines"];
+const ADMINS: [&str; 3] = ["paul", "ana", "marc"];
+
+#[test]
+fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
+    for seed in seeds("CHAOS_SEEDS", SEEDS) {
+        let mut world = World::new(seed, Quality::PERFECT);
+        let speaker = world.publisher("bystander");
+        let hearer = world.listener("hearer");
+        world.settle();
+        world.join(hearer, "bystander");
+        world.run_ms(1000);
+        world.quality = Quality::MOBILE;
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut clients = Vec::new();
+        for _ in 0..STEPS {
+            act(&mut world, &mut clients, &mut chance);
+            world.run_ms(chance.u64(0..400));
+        }
+        let counters: BTreeSet<u32> =
+            world.browsers[hearer].heard_of(speaker as u16).map(|heard| heard.counter).collect();
+        let (first, last) = (*counters.first().unwrap(), *counters.last().unwrap());
+        assert_eq!(counters.len() as u32, last - first + 1, "law 4: a gap, seed {seed}");
+        assert!(counters.len() > 1000, "seed {seed}: {}", counters.len());
+        if chance.bool() {
+            world.drain();
+            world.run_ms(5000);
+            // Who has no UDP and has not noticed yet may be knocking right now.
+            let is_drained = (0..100).any(|_| {
+                world.run_ms(10);
+                world.server.is_drained()
+            });
+            assert!(is_drained, "seed {seed}: {:?}", world.server.table_sizes());
+        }
+        world.end();
+    }
+}
+
+/// Returns the seeds of a random scenario; to look further by hand: `CHAOS_SEEDS=1000..1300`.
+pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
+    let asked = std::env::var(variable).ok();
+    let asked = asked.as_deref().and_then(|range| range.split_once(".."));
+    asked.map_or(usual, |(from, to)| from.parse().unwrap()..to.parse().unwrap())
+}
+
+fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
+    let commercial = COMMERCIALS[chance.usize(..COMMERCIALS.len())];
+    let now = world.now;
+    let Some(&who) = clients.get(chance.usize(..clients.len().max(1))) else {
+        clients.push(world.publisher(commercial));
+        return;
+    };
+    if chance.u8(..8) == 0 {
+        return programs::begin(world, clients, chance);
+    }
+    if world.is_program(who) {
+        return programs::act(world, who, chance);
+    }
+    let browser = &mut world.browsers[who];
+    match chance.u32(..39) {
+        0 => clients.push(world.publisher(commercial)),
+        1 => {
+            let who = world.publisher(commercial);
+            world.browsers[who].manners = Manners::Ignores;
+            clients.push(who);
+        }
+        2 | 3 => clients.push(world.listener(ADMINS[chance.usize(..ADMINS.len())])),
+        4..=7 => world.join(who, commercial),
+        8 => browser.say("leave_commercial_stream", json!({ "commercial_id": commercial })),
+        9 if browser.rtc_is_idle() => browser.start_streaming(now),
+        10 if browser.rtc_is_idle() => browser.open_audio(now),
+        11 => browser.say("stop_streaming", json!({})),
+        12 => browser.say("listener_ack", json!({ "notice_id": chance.u64(1_000_000..) })),
+        13 => world.close(who),
+        14 => world.unplug(who),
+        15 => world.mute_stream(who),
+        16 => world.unmute_stream(who),
+        17 => {
+            let token = world.token(Role::Commercial, commercial, |_| {});
+            let takeover = json!({ "token": token, "page": "another", "takeover": true });
+            world.browsers[who].say("register_user", takeover);
+        }
+        18 => {
+            let bytes = noise(chance);
+            browser.send_raw(&bytes);
+        }
+        19 => {
+            let check = world.browsers[who].last_check.clone();
+            let port = chance.u16(1..);
+            world.inject_from(([198, 18, 0, 1], port).into(), &check);
+        }
+        20 if browser.has_session() => {
+            let forged = browser.forge_packet(chance.u16(..));
+            world.inject(who, &forged);
+        }
+        21 => browser.say("pause_streaming", json!({})),
+        22 => browser.say("resume_streaming", json!({})),
+        23 => {
+            let cause = ["call", "locked", "network"][chance.usize(..3)];
+            browser.say("stream_interrupted", json!({ "cause": cause }));
+        }
+        24 => {
+            let place = json!({ "lat": chance.f64() * 90.0, "lon": 2, "accuracy_m": 5, "at": 1 });
+            browser.say("gps_update", place);
+        }
+        25 => browser.restart_ice(),
+        26 => world.drop_stream(who),
+        27 | 28 => {
+            let id = browser.id.clone();
+            let role = if COMMERCIALS.contains(&id.as_str()) { Role::Commercial } else { Role::Admin };
+            let token = world.token(role, &id, |_| {});
+            world.connect(who, &token);
+        }
+        29 => world.browsers[who].external = ([198, 18, chance.u8(..), 7], chance.u16(1024..)).into(),
+        30 => {
+            let exp = world.unix_s() + chance.u64(3..30);
+            let token = world.token(Role::Admin, ADMINS[0], |claims| claims.exp = exp);
+            let who = world.open_with(ADMINS[0], &token);
+            world.browsers[who].open_audio(now);
+            clients.push(who);
+        }
+        31 => {
+            let listen = Some(Scope::new([commercial]));
+            let id = browser.id.clone();
+            let token = world.token(Role::Admin, &id, |claims| claims.listen = listen);
+            let page = format!("page-{who}");
+            world.browsers[who].say("register_user", json!({ "token": token, "page": page }));
+        }
+        32 => {
+            let id = browser.id.clone();
+            let revoked = format!("{id} {}\n", world.unix_s());
+            world.take_revoked(revoked.as_bytes());
+        }
+        33 if browser.rtc_is_idle() => browser.test_connection(now),
+        34 => world.block_udp(who),
+        35 => world.unblock_udp(who),
+        36 => world.drop_tunnel(who),
+        37 => {
+            if world.has_tunnel(who) {
+                match chance.bool() {
+                    true => world.stop_reading_tunnel(who),
+                    false => world.read_tunnel(who, chance.usize(..5000)),
+                }
+            }
+        }
+        _ => {
+            let mut bytes = noise(chance);
+            bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];
+            world.inject(who, &bytes);
+        }
+    }
+}
+
+fn noise(chance: &mut fastrand::Rng) -> Vec<u8> {
+    let len = chance.usize(1..200);
+    std::iter::repeat_with(|| chance.u8(..)).take(len).collect()
+}

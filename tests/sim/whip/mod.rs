@@ -1,0 +1,9 @@
+//! Programs without a page: encoders that stream over WHIP, players that listen over WHEP.
+
+mod certificates;
+mod encoders;
+mod ends;
+mod ice;
+mod neighbours;
+mod offers;
+mod players;

@@ -1,0 +1,269 @@
+//! Offers of programs: what others write that browsers don't, answered and heard, or refused with the right words.
+
+use std::time::Duration;
+
+use ecoute::words::Role;
+use stage::link::Quality;
+use stage::scenario::{assert_hears, scenario};
+use stage::world::programs::{Answer, Ask, Kind};
+use stage::world::{Who, World};
+
+const VIDEO: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=rtpmap:96 H264/90000\r\n\
+    a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=ssrc-group:FID 1 2\r\na=ssrc:1 cname:x\r\na=ssrc:2 cname:x\r\n";
+const DATA: &str =
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:d\r\na=sctp-port:5000\r\n";
+
+type Edit = fn(&str, &str) -> String;
+
+/// Splits an offer of the library into what stands for all sections and its one section.
+fn split(offer: &str) -> (&str, &str) {
+    offer.split_at(offer.find("m=audio").expect("it offers audio"))
+}
+
+fn mid_of(section: &str) -> &str {
+    section.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("it has a name")
+}
+
+/// Removes the lines that begin so.
+fn without(text: &str, prefix: &str) -> String {
+    text.lines().filter(|line| !line.starts_with(prefix)).map(|line| format!("{line}\r\n")).collect()
+}
+
+fn grouped(session: &str, mids: &str) -> String {
+    format!("{}a=group:BUNDLE {mids}\r\n", without(session, "a=group:"))
+}
+
+/// Moves what begins so from the section to the session.
+fn lifted(session: &str, section: &str, prefix: &str) -> String {
+    let moved = section.lines().filter(|line| line.starts_with(prefix)).map(|line| format!("{line}\r\n"));
+    format!("{session}{}{}", moved.collect::<String>(), without(section, prefix))
+}
+
+/// What clients write, by name: each is answered, and heard.
+const GOOD: &[(&str, Edit)] = &[
+    ("as it is", |session, audio| format!("{session}{audio}")),
+    ("no candidates", |session, audio| format!("{session}{}", without(audio, "a=candidate"))),
+    ("a video first", |session, audio| {
+        format!("{}{VIDEO}a=sendonly\r\n{audio}", grouped(session, &format!("v {}", mid_of(audio))))
+    }),
+    ("a video second", |session, audio| {
+        format!("{}{audio}{VIDEO}a=sendonly\r\n", grouped(session, &format!("{} v", mid_of(audio))))
+    }),
+    ("a video that carries the bundle's transport", |session, audio| {
+        let of_transport = ["a=ice-", "a=fingerprint:", "a=setup:"];
+        let is_of = |line: &&str| of_transport.iter().any(|prefix| line.starts_with(prefix));
+        let transport: String = audio.lines().filter(is_of).map(|line| format!("{line}\r\n")).collect();
+        let session = grouped(session, &format!("v {}", mid_of(audio)));
+        let bundled = audio.replacen("m=audio 9", "m=audio 0", 1);
+        format!("{session}{VIDEO}{transport}{bundled}a=bundle-only\r\n")
+    }),
+    ("data and video", |session, audio| {
+        format!("{}{DATA}{audio}{VIDEO}", grouped(session, &format!("d {} v", mid_of(audio))))
+    }),
+    ("a stopped track of audio", |session, audio| {
+        let stopped = "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=mid:old\r\n";
+        format!("{session}{stopped}{audio}")
+    }),
+    ("both ways", |session, audio| {
+        format!("{session}{}a=sendrecv\r\n", without(&without(audio, "a=sendonly"), "a=recvonly"))
+    }),
+    ("no direction", |session, audio| format!("{session}{}", without(&without(audio, "a=sendonly"), "a=recvonly"))),
+    ("direction for all", |session, audio| {
+        let direction = if audio.contains("a=sendonly") { "a=sendonly" } else { "a=recvonly" };
+        lifted(session, audio, direction)
+    }),
+    ("the section's own direction counts more", |session, audio| format!("{session}a=inactive\r\n{audio}")),
+    ("transport for all", |session, audio| {
+        let lifted_once = lifted(session, audio, "a=ice-");
+        let (session, audio) = split(&lifted_once);
+        let lifted_twice = lifted(session, audio, "a=fingerprint:");
+        let (session, audio) = split(&lifted_twice);
+        lifted(session, audio, "a=setup:")
+    }),
+    ("codecs in capitals", |session, audio| format!("{session}{}", audio.replace("opus/48000/2", "OPUS/48000/2"))),
+    ("no bundle", |session, audio| format!("{}{audio}", without(session, "a=group:"))),
+    ("no role", |session, audio| format!("{session}{}", without(audio, "a=setup:"))),
+    ("line feeds alone", |session, audio| format!("{session}{audio}").replace("\r\n", "\n")),
+];
+
+/// Refused, and with what: for WHIP, and for WHEP.
+const BAD: &[(&str, u16, Edit)] = &[
+    ("nothing", 400, |_, _| String::new()),
+    ("no SDP", 400, |_, _| "{\"sdp\":\"v=0\"}".to_owned()),
+    ("not from its beginning", 400, |_, audio| audio.to_owned()),
+    ("no audio", 422, |session, _| format!("{session}{VIDEO}")),
+    ("no section", 422, |session, _| session.to_owned()),
+    ("two tracks of audio", 422, |session, audio| {
+        format!("{session}{audio}{}", audio.replace(&format!("a=mid:{}", mid_of(audio)), "a=mid:other"))
+    }),
+    ("no Opus", 422, |session, audio| format!("{session}{}", audio.replace("opus/48000/2", "ISAC/32000"))),
+    ("the wrong way", 422, |session, audio| {
+        let turned = |from, to| format!("{session}{}", audio.replace(from, to));
+        if audio.contains("a=sendonly") {
+            turned("a=sendonly", "a=recvonly")
+        } else {
+            turned("a=recvonly", "a=sendonly")
+        }
+    }),
+    ("no way", 422, |session, audio| {
+        format!("{session}{}", audio.replace("a=sendonly", "a=inactive").replace("a=recvonly", "a=inactive"))
+    }),
+    ("the wrong way for all", 422, |session, audio| {
+        let wrong = if audio.contains("a=sendonly") { "a=recvonly" } else { "a=sendonly" };
+        format!("{session}{wrong}\r\n{}", without(&without(audio, "a=sendonly"), "a=recvonly"))
+    }),
+    ("no password", 400, |session, audio| format!("{session}{}", without(audio, "a=ice-pwd"))),
+    ("no fingerprint", 400, |session, audio| format!("{session}{}", without(audio, "a=fingerprint"))),
+    ("more than 12 KiB", 413, |session, audio| format!("{session}{audio}a={}\r\n", "x".repeat(12 * 1024))),
+    ("a long name", 422, |session, audio| {
+        format!("{session}{}", audio.replace(&format!("a=mid:{}", mid_of(audio)), "a=mid:abcdefghijklmnopq"))
+    }),
+    ("1000 lines", 400, |session, audio| format!("{session}{audio}{}", "a=x\r\n".repeat(1000))),
+];
+
+/// A device on air and a program of each kind that could begin.
+fn programs(world: &mut World) -> (Who, [(Who, &'static str); 2]) {
+    let bell = world.device("bell");
+    let token = world.token(Role::Commercial, "door", |claims| claims.device = true);
+    let door = world.program(Kind::Whip, "door", &token);
+    let token = world.token(Role::Admin, "paul", |_| {});
+    let paul = world.program(Kind::Whep, "paul", &token);
+    world.settle();
+    (bell, [(door, "door"), (paul, "bell")])
+}
+
+fn edited(edit: Edit) -> impl Fn(String) -> String {
+    move |offer| {
+        let (session, audio) = split(&offer);
+        edit(session, audio)
+    }
+}
+
+/// Asserts that an answer has the sections of its offer, and that the audio alone is taken.
+fn check_sections(name: &str, offer: &str, answer: &Answer) {
+    let sections = |text: &str| -> Vec<String> {
+        text.split("\nm=").skip(1).map(|section| format!("m={}", section.trim_end())).collect()
+    };
+    let (offered, answered) = (sections(offer), sections(&answer.body));
+    assert_eq!(offered.len(), answered.len(), "{name}: {}", answer.body);
+    for (offered, answered) in offered.iter().zip(&answered) {
+        let kind = |section: &str| section.split(' ').next().unwrap().to_owned();
+        assert_eq!(kind(offered), kind(answered), "{name}");
+        let is_stopped = offered.starts_with("m=audio 0 ") && !offered.contains("a=bundle-only");
+        let is_taken = offered.starts_with("m=audio ") && !is_stopped;
+        assert_eq!(answered.split(' ').nth(1) == Some("0"), !is_taken, "{name}: {answered}");
+        assert_eq!(answered.contains("a=candidate:"), is_taken, "{name}: {answered}");
+        assert_eq!(mid_of(offered), mid_of(answered), "{name}");
+        let group = answer.body.lines().find(|line| line.starts_with("a=group:BUNDLE"));
+        let in_group = group.is_some_and(|group| group.split(' ').any(|mid| mid == mid_of(offered)));
+        assert!(!in_group || is_taken, "{name}: {group:?}");
+    }
+    if !offer.contains("a=group:BUNDLE") {
+        assert!(!answer.body.contains("a=group:BUNDLE"), "{name}: an answer groups what its offer groups");
+    }
+    assert!(answer.body.contains("a=rtcp-mux\r\n"), "{name}");
+}
+
+#[test]
+fn what_others_write_is_answered_and_heard() {
+    for quality in [Quality::PERFECT, Quality::MOBILE] {
+        let mut world = World::new(1, quality);
+        let (bell, [(door, _), (paul, _)]) = programs(&mut world);
+        let ana = world.listener("ana");
+        world.settle();
+        world.join(ana, "door");
+        for (name, edit) in GOOD {
+            for (who, to, direction) in [(door, "door", "recvonly"), (paul, "bell", "sendonly")] {
+                let mut offer = String::new();
+                let answer = world.post_edited(who, to, |whole| {
+                    offer = edited(*edit)(whole);
+                    offer.clone()
+                });
+                assert_eq!(answer.status, 201, "{name}: {answer:?}\n{offer}");
+                assert_eq!(answer.header("Content-Type"), Some("application/sdp"), "{name}");
+                assert!(answer.body.contains(&format!("a={direction}\r\n")), "{name}: {}", answer.body);
+                check_sections(name, &offer, &answer);
+            }
+            world.settle();
+            world.run_ms(1000);
+            assert_hears(&world, ana, door, 500, 70);
+            assert_hears(&world, paul, bell, 500, 70);
+            for who in [door, paul] {
+                // The stored offer serves a restart, whatever it was made from.
+                world.restart(who, "*");
+            }
+            world.run_ms(1500);
+            assert_hears(&world, ana, door, 500, 70);
+            assert_hears(&world, paul, bell, 500, 70);
+            for who in [door, paul] {
+                assert_eq!(world.delete(who).status, 200, "{name}");
+                world.browsers[who].vanish();
+            }
+            world.run_ms(200);
+        }
+        world.end();
+    }
+}
+
+#[test]
+fn what_can_not_be_answered_is_refused_and_leaves_nothing() {
+    scenario(|world| {
+        if world.quality.lost_per_mille > 0 {
+            return;
+        }
+        let (bell, both) = programs(world);
+        let before = world.server.table_sizes();
+        for (name, status, edit) in BAD {
+            for (who, to) in both {
+                let answer = world.post_edited(who, to, edited(*edit));
+                assert_eq!(answer.status, *status, "{name}: {answer:?}");
+                assert_eq!(answer.header("Content-Type"), Some("application/problem+json"), "{name}");
+                let problem: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+                assert_eq!(problem["status"], *status, "{name}");
+                assert!(problem["title"].is_string() && problem["detail"].is_string(), "{name}: {problem}");
+                assert_eq!(answer.header("Location"), None, "{name}");
+            }
+            world.run_ms(300);
+        }
+        let after = world.server.table_sizes();
+        let rows = |sizes: &ecoute::server::TableSizes| {
+            (sizes.peers, sizes.resources, sizes.wishes, sizes.broadcasts, sizes.offers_bytes)
+        };
+        assert_eq!(rows(&after), rows(&before));
+        assert!(!world.audit.iter().any(|entry| entry.actor == "paul" || entry.actor == "door"));
+        // All sessions of the user are still to be had.
+        for _ in 0..world.limits.of_program.held_max {
+            world.player("paul", "bell");
+            world.run_ms(200);
+        }
+        world.settle();
+        let last = world.browsers.len() - 1;
+        world.run_ms(1000);
+        assert_hears(world, last, bell, 500, 90);
+    });
+}
+
+#[test]
+fn the_type_of_a_body_must_be_right() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let (_, both) = programs(&mut world);
+    for (who, to) in both {
+        let kind = if to == "door" { Kind::Whip } else { Kind::Whep };
+        let path = kind.path(to);
+        for wrong in ["", "text/plain", "application/json", "application/trickle-ice-sdpfrag", "application/sdpx"] {
+            let answer = world
+                .ask(who, |token, _| Ask { content_type: wrong, ..Ask::post(&path, token, "v=0\r\n") }.to_http());
+            assert_eq!(answer.status, 415, "{wrong}");
+            assert_eq!(answer.header("Accept"), Some("application/sdp"), "{wrong}");
+            world.now += Duration::from_millis(200);
+        }
+        for right in ["application/sdp", "Application/SDP", "application/sdp; charset=utf-8", "application/sdp;x=y"]
+        {
+            let answer = world
+                .ask(who, |token, _| Ask { content_type: right, ..Ask::post(&path, token, "v=0\r\n") }.to_http());
+            assert_eq!(answer.status, 422, "{right}: only the body is wrong");
+            world.now += Duration::from_millis(200);
+        }
+    }
+    world.end();
+}
