@@ -2,8 +2,8 @@
 //!
 //! Sends nothing: every method returns what changes, and the server carries it out in that order.
 //!
-//! Invariant: a listener is `Phase::Forwarding` only while the very page that acknowledged it is open and awake
-//! and the salesperson is on air, not paused and not interrupted. `listener` holds what makes it so and takes it back.
+//! Invariant: a listener is acknowledged only while the very page that acknowledged it is open and awake, and is heard only
+//! while the salesperson is on air, not paused and not interrupted. `listener` holds what makes it so and takes it back.
 //! A device is on air without a page, and is heard unacknowledged.
 
 mod change;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::arrivals::Arrival;
 use crate::config::Limits;
-use crate::keys::{ConnKey, ListenerKey, PeerKey};
+use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
 use crate::level::Level;
 use crate::wire::signaling::Commercial;
 use crate::words::{InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality};
@@ -114,9 +114,9 @@ impl Broadcast {
         self.on_air.as_ref().and_then(|on_air| on_air.publisher)
     }
 
-    /// Returns the sessions that hear, in the order in which they joined.
-    pub fn forwarding(&self) -> impl Iterator<Item = PeerKey> + '_ {
-        self.heard_by().map(|listener| listener.peer)
+    /// Returns where each packet goes, in the order in which they joined.
+    pub fn forwarding(&self) -> impl Iterator<Item = Sink> + '_ {
+        self.heard_by().map(|listener| listener.sink)
     }
 
     /// Returns the conns of the pages that hear.
@@ -245,18 +245,19 @@ impl Broadcast {
         if self.is_device() {
             return Vec::new();
         }
-        let changes = self.unsettle_all(None);
+        let changes = self.unsettle_all(before == Presence::OnAir, None);
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
     /// Nothing was heard from the page for too long.
     pub fn silence_page(&mut self) -> Vec<Change> {
         let Page::Open(page) = self.page else { return Vec::new() };
+        let was_flowing = self.presence() == Presence::OnAir;
         self.page = Page::Silent(page);
         if self.is_device() {
             return Vec::new();
         }
-        let changes = self.unsettle_all(Some(page));
+        let changes = self.unsettle_all(was_flowing, Some(page));
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -302,13 +303,14 @@ impl Broadcast {
     /// The salesperson goes off air; wishes stay. The pause of an encoder stays too, for a while: it comes back by itself,
     /// and must not be heard before the salesperson resumes.
     pub fn go_off_air(&mut self, now: Instant, unix_ms: u64, limits: &Limits) -> Vec<Change> {
+        let was_flowing = self.presence() == Presence::OnAir;
         let Some(on_air) = self.on_air.take() else { return Vec::new() };
         if on_air.is_paused && on_air.is_encoder() {
             self.pause_kept = Some(now + limits.pause_memory);
         }
         self.level = Level::silent();
         self.enter_state(unix_ms);
-        let changes = self.unsettle_all(self.page());
+        let changes = self.unsettle_all(was_flowing, self.page());
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -476,7 +478,7 @@ impl Broadcast {
         if before.0 != after.0 {
             self.enter_state(unix_ms);
         }
-        if after.0 == Presence::OnAir { self.release_all() } else { self.hold_all() }
+        if after.0 == Presence::OnAir { self.release_all() } else { self.hold_all(before.0 == Presence::OnAir) }
     }
 
     /// The page came or went, which changes the state or not: an encoder goes on, and so does a pause.
@@ -496,9 +498,12 @@ impl Broadcast {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
 mod tests {
+    use std::sync::Arc;
+
     use slotmap::SlotMap;
 
     use super::*;
+    use crate::audit::{EntryId, Listening, ListeningId};
 
     struct Scene {
         broadcast: Broadcast,
@@ -532,8 +537,7 @@ mod tests {
             scene.broadcast.open_page(0, scene.pages[0], "Léa");
             scene.go_on_air();
             assert_eq!(scene.join(), ["write entry"]);
-            let changes = scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 1);
-            assert_eq!(names(&changes), ["pend Ack", "announce 1"]);
+            assert_eq!(scene.write_entry(1), ["announce 1", "pend Ack"]);
             scene
         }
 
@@ -541,7 +545,7 @@ mod tests {
         fn heard() -> Scene {
             let mut scene = Scene::announced();
             assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
-            assert_eq!(scene.broadcast.forwarding().collect::<Vec<_>>(), [scene.audio]);
+            assert_eq!(scene.broadcast.forwarding().collect::<Vec<_>>(), [Sink::Peer(scene.audio)]);
             scene
         }
 
@@ -565,9 +569,35 @@ mod tests {
         }
 
         fn join(&mut self) -> Vec<String> {
-            let (key, peer) = (ListenerKey::Conn(self.admin), self.audio);
-            let (admin_id, admin_name) = ("paul".to_owned(), "Paul D.".to_owned());
-            names(&self.broadcast.join(Wish { key, peer, admin_id, admin_name, reason: "formation".into() }))
+            let (key, sink) = (ListenerKey::Conn(self.admin), Sink::Peer(self.audio));
+            let listening = Arc::new(Listening {
+                id: ListeningId(1),
+                admin_id: "paul".into(),
+                admin_name: "Paul D.".into(),
+                commercial_id: "lea".into(),
+                reason: "formation".into(),
+            });
+            names(&self.broadcast.join(Wish { key, sink, listening }))
+        }
+
+        /// The entry that is wanted is on its way.
+        fn await_entry(&mut self, entry: u64) {
+            self.broadcast.await_entry(ListenerKey::Conn(self.admin), EntryId(entry));
+        }
+
+        fn entry_written(&mut self, entry: u64, notice_id: u64) -> Vec<String> {
+            let key = ListenerKey::Conn(self.admin);
+            names(&self.broadcast.entry_written(self.now, key, EntryId(entry), notice_id))
+        }
+
+        /// The entry that is wanted is written at once, under the number of its notice.
+        fn write_entry(&mut self, notice_id: u64) -> Vec<String> {
+            self.await_entry(notice_id);
+            self.entry_written(notice_id, notice_id)
+        }
+
+        fn hearing(&self) -> usize {
+            self.broadcast.forwarding().count()
         }
     }
 
@@ -579,7 +609,7 @@ mod tests {
             Change::Pend { cause, .. } => format!("pend {cause:?}"),
             Change::Start { is_new, .. } => if *is_new { "start" } else { "started" }.to_owned(),
             Change::Stop { was_heard, cause, .. } => format!("stop {was_heard} {cause:?}"),
-            Change::Unsettle { .. } => "unsettle".to_owned(),
+            Change::Interrupt { why, .. } => format!("interrupt {why:?}"),
         };
         changes.iter().map(name).collect()
     }
@@ -590,7 +620,7 @@ mod tests {
         assert_eq!(scene.join(), ["pend Offline"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["pend OffAir"]);
         assert_eq!(scene.go_on_air(), ["write entry"]);
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.hearing(), 0);
     }
 
     #[test]
@@ -618,30 +648,77 @@ mod tests {
     }
 
     #[test]
+    fn only_the_entry_that_is_waited_for_lets_on() {
+        let mut scene = Scene::new();
+        scene.broadcast.open_page(0, scene.pages[0], "Léa");
+        scene.go_on_air();
+        assert_eq!(scene.join(), ["write entry"]);
+        scene.await_entry(1);
+        scene.broadcast.close_page(scene.now, 0);
+        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[1], "Léa")), ["write entry"]);
+        scene.await_entry(2);
+        assert_eq!(scene.entry_written(1, 1), [] as [&str; 0], "of the page that is gone");
+        assert!(scene.broadcast.acknowledge(scene.pages[1], 1).is_none());
+        assert_eq!(scene.entry_written(2, 2), ["announce 2", "pend Ack"]);
+        assert_eq!(scene.entry_written(2, 3), [] as [&str; 0], "once is enough");
+    }
+
+    #[test]
+    fn a_pause_while_an_entry_is_written_holds_whoever_it_lets_on() {
+        for source in [Source::Page("page".into()), Source::Encoder, Source::Device] {
+            let mut scene = Scene::new();
+            scene.broadcast.open_page(0, scene.pages[0], "Léa");
+            scene.go_on_air_by(source.clone());
+            scene.join();
+            scene.await_entry(1);
+            assert_eq!(names(&scene.broadcast.pause(0)), ["pend Paused"], "{source:?}");
+            assert_eq!(scene.entry_written(1, 1), ["announce 1", "pend Paused"], "{source:?}");
+            scene.broadcast.acknowledge(scene.pages[0], 1);
+            assert_eq!(scene.hearing(), 0, "{source:?}");
+            assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"], "{source:?}");
+            assert_eq!(scene.hearing(), 1, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_not_heard() {
+        let mut scene = Scene::new();
+        scene.broadcast.open_page(0, scene.pages[0], "Léa");
+        scene.go_on_air();
+        scene.join();
+        scene.await_entry(1);
+        let key = ListenerKey::Conn(scene.admin);
+        assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(7))), [] as [&str; 0], "another one");
+        assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(1))), ["stop false Some(NotWritten)"]);
+        assert_eq!(scene.entry_written(1, 1), [] as [&str; 0]);
+        assert_eq!(scene.broadcast.wishes_count(), 0);
+    }
+
+    #[test]
     fn an_acknowledgement_dies_with_its_page() {
         let mut scene = Scene::heard();
         let [page, other] = scene.pages;
-        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["unsettle", "pend Interrupted"]);
+        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["interrupt Unseen", "pend Interrupted"]);
         assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry"]);
-        scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 2);
+        scene.write_entry(2);
         for (name, page, notice_id) in [("old page", page, 2), ("old notice", other, 1)] {
             assert!(scene.broadcast.acknowledge(page, notice_id).is_none(), "{name}");
         }
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.hearing(), 0);
         assert!(scene.broadcast.acknowledge(other, 2).is_some());
     }
 
     #[test]
     fn going_off_air_and_falling_silent_keep_the_wish() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.silence_page()), ["unsettle", "withdraw 1", "pend AckLate"]);
+        assert_eq!(names(&scene.broadcast.silence_page()), ["interrupt Unseen", "withdraw 1", "pend AckLate"]);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none());
         assert_eq!(names(&scene.broadcast.wake_page()), ["write entry"]);
-        scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 2);
+        scene.write_entry(2);
         scene.broadcast.acknowledge(scene.pages[0], 2);
         assert_eq!(
             names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)),
-            ["unsettle", "withdraw 2", "pend OffAir"]
+            ["interrupt OffAir", "withdraw 2", "pend OffAir"]
         );
         assert_eq!(names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)), [] as [&str; 0]);
     }
@@ -667,22 +744,22 @@ mod tests {
             assert_eq!(end(&mut scene), ["start"], "{name}");
             assert_eq!(scene.wait(1), [] as [&str; 0], "{name}");
             assert!(!scene.broadcast.is_over(scene.now + Duration::from_secs(10), &scene.limits), "{name}");
-            assert_eq!(scene.wait(1), ["unsettle", "pend Interrupted"], "{name}");
+            assert_eq!(scene.wait(1), ["interrupt Interrupted", "pend Interrupted"], "{name}");
         }
     }
 
     #[test]
     fn a_pause_holds_everybody_and_lets_them_go_on() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.pause(0)), ["unsettle", "pend Paused"]);
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(names(&scene.broadcast.pause(0)), ["interrupt Paused", "pend Paused"]);
+        assert_eq!(scene.hearing(), 0);
         assert_eq!((scene.broadcast.listeners_count(), scene.broadcast.announced_count()), (0, 1));
         assert_eq!(names(&scene.broadcast.pause(0)), [] as [&str; 0]);
         assert_eq!(scene.join(), ["pend Paused"]);
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused, "another session is no end of the pause");
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
-        assert_eq!(scene.broadcast.forwarding().count(), 1);
+        assert_eq!(scene.hearing(), 1);
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), [] as [&str; 0]);
     }
 
@@ -691,7 +768,7 @@ mod tests {
         let mut scene = Scene::announced();
         scene.broadcast.pause(0);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none(), "acknowledged, and held");
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.hearing(), 0);
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
@@ -708,13 +785,13 @@ mod tests {
         let mut scene = Scene::heard();
         assert_eq!(scene.hear(), [] as [&str; 0]);
         assert_eq!(scene.wait(1), [] as [&str; 0]);
-        assert_eq!(scene.wait(1), ["unsettle", "pend Interrupted"]);
+        assert_eq!(scene.wait(1), ["interrupt Interrupted", "pend Interrupted"]);
         assert_eq!(scene.broadcast.presence(), Presence::Interrupted);
         assert_eq!(scene.broadcast.to_commercial(16).interrupted_by, Some(InterruptedBy::Network));
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.hearing(), 0);
         assert_eq!(scene.wait(1), [] as [&str; 0]);
         assert_eq!(scene.hear(), ["start"], "before the packet that is back is forwarded");
-        assert_eq!(scene.broadcast.forwarding().count(), 1);
+        assert_eq!(scene.hearing(), 1);
         assert!(!scene.broadcast.is_over(scene.now + Duration::from_millis(19_999), &scene.limits));
         assert!(scene.broadcast.is_over(scene.now + Duration::from_secs(20), &scene.limits));
     }
@@ -729,7 +806,10 @@ mod tests {
     #[test]
     fn a_call_ends_when_the_page_says_so() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.interrupt(0, InterruptedBy::Call)), ["unsettle", "pend Interrupted"]);
+        assert_eq!(
+            names(&scene.broadcast.interrupt(0, InterruptedBy::Call)),
+            ["interrupt Interrupted", "pend Interrupted"]
+        );
         assert_eq!(scene.hear(), [] as [&str; 0], "the muted microphone sends silence");
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
         scene.broadcast.interrupt(0, InterruptedBy::Locked);
@@ -746,14 +826,14 @@ mod tests {
         scene.broadcast.interrupt(0, InterruptedBy::Call);
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused);
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.hearing(), 0);
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
     }
 
     #[test]
     fn a_session_that_broke_is_built_anew_under_the_same_notices() {
         let mut scene = Scene::heard();
-        assert_eq!(names(&scene.broadcast.lose_publisher(0)), ["unsettle", "pend Interrupted"]);
+        assert_eq!(names(&scene.broadcast.lose_publisher(0)), ["interrupt Interrupted", "pend Interrupted"]);
         assert_eq!((scene.broadcast.publisher(), scene.broadcast.is_on_air()), (None, true));
         assert_eq!(scene.go_on_air(), [] as [&str; 0]);
         assert_eq!(scene.hear(), ["start"]);
@@ -772,7 +852,7 @@ mod tests {
         scene.wait(1);
         scene.hear();
         assert!(scene.broadcast.is_over(scene.now, &scene.limits), "although packets came");
-        assert_eq!(scene.broadcast.forwarding().count(), 0);
+        assert_eq!(scene.hearing(), 0);
     }
 
     #[test]
@@ -805,10 +885,10 @@ mod tests {
         assert_eq!(scene.broadcast.presence(), Presence::OnAir, "no page is missing");
         assert_eq!(scene.join(), ["pend AckLate"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["write entry"]);
-        scene.broadcast.entry_written(scene.now, ListenerKey::Conn(scene.admin), 1);
+        scene.write_entry(1);
         assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
-        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["unsettle", "pend AckLate"]);
-        assert_eq!((scene.broadcast.presence(), scene.broadcast.forwarding().count()), (Presence::OnAir, 0));
+        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["interrupt Unseen", "pend AckLate"]);
+        assert_eq!((scene.broadcast.presence(), scene.hearing()), (Presence::OnAir, 0));
     }
 
     #[test]
@@ -816,14 +896,13 @@ mod tests {
         let mut scene = Scene::new();
         scene.go_on_air_by(Source::Device);
         assert_eq!(scene.join(), ["write entry"]);
-        assert_eq!(scene.broadcast.forwarding().count(), 0, "not before it is written down");
-        let key = ListenerKey::Conn(scene.admin);
-        assert_eq!(names(&scene.broadcast.entry_written(scene.now, key, 1)), ["start"]);
+        assert_eq!(scene.hearing(), 0, "not before it is written down");
+        assert_eq!(scene.write_entry(1), ["start"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["announce 1"]);
-        assert_eq!(names(&scene.broadcast.pause(0)), ["unsettle", "pend Paused"]);
+        assert_eq!(names(&scene.broadcast.pause(0)), ["interrupt Paused", "pend Paused"]);
         assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
         assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), [] as [&str; 0]);
-        assert_eq!(scene.broadcast.forwarding().count(), 1);
+        assert_eq!(scene.hearing(), 1);
     }
 
     #[test]

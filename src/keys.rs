@@ -12,6 +12,15 @@ slotmap::new_key_type! {
     pub struct BroadcastKey;
     /// Names what a WHIP or WHEP client made, and ends by its URL.
     pub struct ResourceKey;
+    /// Names one job that is done elsewhere, until its answer comes.
+    pub struct JobKey;
+}
+
+/// Names where what somebody hears goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sink {
+    /// To the client of this session, encrypted for it.
+    Peer(PeerKey),
 }
 
 /// Names one listening connection: whose peer hears, and who ends when it does.

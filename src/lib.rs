@@ -22,6 +22,7 @@
 //! Deliberately absent: decoding or mixing of audio, threads, async runtimes, a mode without tokens.
 
 pub mod arrivals;
+pub mod audit;
 pub mod broadcast;
 pub mod config;
 pub mod conn;

@@ -1,14 +1,14 @@
 //! Collects what one turn of the server produces, in the order in which it must take effect.
 //!
-//! Not a queue between turns: the shell empties it at the end of each. Invariant: the audit entry of an effect
-//! stands before the effect.
+//! Not a queue between turns: the shell empties it at the end of each. Invariant: what waits for a job's answer is not in
+//! it, and jobs that write stand in it in the order in which they must be written.
 
 use std::mem;
-use std::time::SystemTime;
 
 use str0m::net::Protocol;
 
-use crate::keys::ConnKey;
+use crate::audit::Entry;
+use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
 
 /// One datagram to send from `path.local` to `path.remote`.
@@ -18,67 +18,33 @@ pub struct Datagram {
     pub contents: Vec<u8>,
 }
 
-/// What happened, for the journal: who did what to whom, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditEntry {
-    pub at: SystemTime,
-    pub event: AuditEvent,
-    /// The id of the user who acts.
-    pub actor: String,
-    /// The `commercial_id` that is concerned.
-    pub commercial_id: String,
-    /// The reason a supervisor gave, or why something was refused or ended; may be empty.
-    pub detail: String,
-    /// Whether what streams is nobody's microphone.
-    pub is_device: bool,
+/// What may block, and so is done elsewhere; the answer comes through [`Server::handle_reply`](crate::server::Server::handle_reply).
+#[derive(Debug)]
+pub enum Job {
+    /// Make this entry durable, after those that were to be written before.
+    Write(Entry),
 }
 
-/// What kind of thing is written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuditEvent {
-    BroadcastStarted,
-    BroadcastStopped,
-    BroadcastPaused,
-    BroadcastResumed,
-    ListenRequested,
-    ListenRefused,
-    ListenAnnounced,
-    ListenStarted,
-    ListenStopped,
-    /// The wish ended while nothing was heard.
-    ListenWithdrawn,
-    /// A user's token was revoked while they were connected or on air, which ends that.
-    AccessRevoked,
+/// The answer to a [`Job`].
+#[derive(Debug)]
+pub enum Reply {
+    Written(Result<(), NotWritten>),
 }
 
-impl AuditEvent {
-    /// Returns the event's name in logs and in the journal.
-    pub fn name(self) -> &'static str {
-        match self {
-            AuditEvent::BroadcastStarted => "broadcast_started",
-            AuditEvent::BroadcastStopped => "broadcast_stopped",
-            AuditEvent::BroadcastPaused => "broadcast_paused",
-            AuditEvent::BroadcastResumed => "broadcast_resumed",
-            AuditEvent::ListenRequested => "listen_requested",
-            AuditEvent::ListenRefused => "listen_refused",
-            AuditEvent::ListenAnnounced => "listen_announced",
-            AuditEvent::ListenStarted => "listen_started",
-            AuditEvent::ListenStopped => "listen_stopped",
-            AuditEvent::ListenWithdrawn => "listen_withdrawn",
-            AuditEvent::AccessRevoked => "access_revoked",
-        }
-    }
-}
+/// An entry is not durable, and will not be: whoever was to write it says why in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the entry could not be written down")]
+pub struct NotWritten;
 
 /// One thing for the shell to do.
 #[derive(Debug)]
 pub enum Item {
-    /// Write this down before anything that follows.
-    Audit(AuditEntry),
     /// Send this datagram.
     Datagram(Datagram),
     /// This conn has bytes to write, or must be closed: ask `pending_write` and `should_close`.
     Conn(ConnKey),
+    /// Have this done elsewhere, and tell the answer under this name.
+    Job(JobKey, Job),
 }
 
 /// What one turn produces. Reused from turn to turn, so that its buffer is allocated once.
@@ -109,9 +75,9 @@ impl Outbox {
         mem::swap(&mut self.framed, taken);
     }
 
-    /// Appends an entry for the journal.
-    pub fn audit(&mut self, entry: AuditEntry) {
-        self.items.push(Item::Audit(entry));
+    /// Appends a job; its answer is expected under this name.
+    pub fn job(&mut self, key: JobKey, job: Job) {
+        self.items.push(Item::Job(key, job));
     }
 
     /// Names a conn that wants the shell's attention.
@@ -119,19 +85,6 @@ impl Outbox {
         if !matches!(self.items.last(), Some(Item::Conn(last)) if *last == conn) {
             self.items.push(Item::Conn(conn));
         }
-    }
-
-    /// Tells whether something is to be written down.
-    pub fn has_audit(&self) -> bool {
-        self.audit_entries().next().is_some()
-    }
-
-    /// Yields what is to be written down, in order.
-    pub fn audit_entries(&self) -> impl Iterator<Item = &AuditEntry> {
-        self.items.iter().filter_map(|item| match item {
-            Item::Audit(entry) => Some(entry),
-            Item::Datagram(_) | Item::Conn(_) => None,
-        })
     }
 
     /// Removes and yields everything, in order.

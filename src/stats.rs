@@ -91,6 +91,10 @@ pub struct Stats {
     pub requests_over_rate: u64,
     /// Requests of WHIP and WHEP refused for any other reason.
     pub requests_refused: u64,
+    /// Wishes to listen that ended because they could not be written down.
+    pub gates_refused: u64,
+    /// Entries of other effects that could not be written down.
+    pub entries_lost: u64,
     /// Tokens that did not verify.
     pub tokens_refused: u64,
     /// Of those, the ones of an address that sent too many.

@@ -122,6 +122,8 @@ pub enum StopCause {
     ConnectionLost,
     /// The supervisor's new token does not allow it.
     NotAllowed,
+    /// It could not be written down, and what is not written down is not heard.
+    NotWritten,
 }
 
 /// How well a salesperson's audio arrives.

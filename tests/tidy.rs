@@ -27,6 +27,7 @@ const KNOWS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("wire", &["words"]),
     ("words", &[]),
+    ("audit", &[]),
     ("outbox", &[]),
     ("path", &[]),
     ("config", &["quota", "token", "wire"]),
@@ -38,7 +39,7 @@ const KNOWS: &[(&str, &[&str])] = &[
 ];
 
 /// What every module but `wire`, `words` and `COMMON` itself may name.
-const COMMON: &[&str] = &["config", "deadlines", "keys", "outbox", "path", "rate", "stats"];
+const COMMON: &[&str] = &["audit", "config", "deadlines", "keys", "outbox", "path", "rate", "stats"];
 
 /// Modules whose code runs for every packet.
 const HOT: &[&str] =

@@ -2,20 +2,21 @@
 //!
 //! A broadcast sends nothing itself. Invariant: changes are carried out in the order in which they are returned.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::Listener;
-use crate::keys::{ConnKey, ListenerKey, PeerKey};
+use crate::audit::{ListenBreak, Listening};
+use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
 use crate::words::{PendingCause, StopCause, StreamSource};
 
 /// Who wishes to listen, how and why.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub key: ListenerKey,
-    pub peer: PeerKey,
-    pub admin_id: String,
-    pub admin_name: String,
-    pub reason: String,
+    pub sink: Sink,
+    pub listening: Arc<Listening>,
 }
 
 /// A session that begins to bring audio.
@@ -51,7 +52,8 @@ impl Source {
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Change {
-    /// Write down that this listener is about to be announced, then call [`Broadcast::entry_written`].
+    /// Have it written down that this listener is about to be announced: call [`Broadcast::await_entry`] at once, and
+    /// [`Broadcast::entry_written`] or [`Broadcast::entry_refused`] when that is known.
     WriteEntry { listener: ListenerKey },
     /// Tell the page that somebody will listen.
     Announce { page: ConnKey, notice_id: u64, listener: Listener },
@@ -64,5 +66,5 @@ pub enum Change {
     /// The supervisor does not hear any more and does not wish to.
     Stop { listener: Listener, was_heard: bool, cause: Option<StopCause> },
     /// The supervisor does not hear any more but still wishes to.
-    Unsettle { listener: Listener },
+    Interrupt { listener: Listener, why: ListenBreak },
 }

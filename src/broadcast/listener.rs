@@ -1,13 +1,14 @@
 //! Wishes to listen: how far each is, and what takes it a step further or back.
 //!
-//! Invariant: a listener becomes `Phase::Forwarding` in [`Broadcast::acknowledge`], `release_all` or, of a device,
-//! [`Broadcast::entry_written`] and nowhere else, always on air; `hold_all`, `unsettle` and [`Broadcast::leave`] take it
-//! back.
+//! Invariant: a listener is heard while it is `Phase::Acknowledged` and the salesperson's presence is on air: what was
+//! acknowledged is told here, and whether anything flows is asked of the presence, so that no pause can be forgotten.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Broadcast, Change, Page, Wish};
-use crate::keys::{ConnKey, ListenerKey, PeerKey};
+use crate::audit::{EntryId, ListenBreak, Listening};
+use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
 use crate::wire::signaling::Person;
 use crate::words::{PendingCause, Presence, StopCause};
 
@@ -15,11 +16,10 @@ use crate::words::{PendingCause, Presence, StopCause};
 #[derive(Clone, Debug)]
 pub struct Listener {
     pub key: ListenerKey,
-    /// The session that plays it.
-    pub peer: PeerKey,
-    pub admin_id: String,
-    pub admin_name: String,
-    pub reason: String,
+    /// Where what is heard goes.
+    pub sink: Sink,
+    /// Who wishes to hear, and why.
+    pub listening: Arc<Listening>,
     /// Whether what is heard is nobody's microphone.
     pub hears_device: bool,
     pub(super) phase: Phase,
@@ -30,23 +30,19 @@ pub struct Listener {
 pub(super) enum Phase {
     /// For the salesperson to be on air with an awake page.
     Waiting,
-    /// For the journal to have the entry.
-    AwaitingEntry,
+    /// For this entry, and no other, to be durable.
+    AwaitingEntry { entry: EntryId },
     /// For the page to acknowledge the notice.
     AwaitingAck { notice_id: u64, since: Instant, late: bool },
-    /// Acknowledged; for the pause or interruption to end.
-    Held { notice_id: u64 },
-    /// Heard.
-    Forwarding { notice_id: u64 },
+    /// For nothing: heard whenever the salesperson is on air, neither paused nor interrupted.
+    Acknowledged { notice_id: u64 },
 }
 
 impl Phase {
     pub(super) fn notice_id(self) -> Option<u64> {
         match self {
-            Phase::Waiting | Phase::AwaitingEntry => None,
-            Phase::AwaitingAck { notice_id, .. } | Phase::Held { notice_id } | Phase::Forwarding { notice_id } => {
-                Some(notice_id)
-            }
+            Phase::Waiting | Phase::AwaitingEntry { .. } => None,
+            Phase::AwaitingAck { notice_id, .. } | Phase::Acknowledged { notice_id } => Some(notice_id),
         }
     }
 
@@ -58,11 +54,12 @@ impl Phase {
 impl Listener {
     /// Returns who it is, as others see it.
     pub fn person(&self) -> Person<'_> {
-        Person { id: &self.admin_id, name: &self.admin_name }
+        Person { id: &self.listening.admin_id, name: &self.listening.admin_name }
     }
 
-    pub(super) fn is_heard(&self) -> bool {
-        matches!(self.phase, Phase::Forwarding { .. })
+    /// Tells whether nothing is waited for but the salesperson's presence.
+    pub(super) fn is_acknowledged(&self) -> bool {
+        matches!(self.phase, Phase::Acknowledged { .. })
     }
 
     /// Returns what takes back the notice, where the page has one.
@@ -76,44 +73,56 @@ impl Broadcast {
     /// A supervisor wishes to listen. Asking again changes nothing and tells again how far the wish is.
     pub fn join(&mut self, wish: Wish) -> Vec<Change> {
         if let Some(listener) = self.listener(wish.key) {
-            return match listener.phase {
-                Phase::Forwarding { .. } => vec![Change::Start { listener: listener.clone(), is_new: false }],
-                _ => vec![self.pend(listener)],
+            return match self.is_heard(listener) {
+                true => vec![Change::Start { listener: listener.clone(), is_new: false }],
+                false => vec![self.pend(listener)],
             };
         }
         self.listeners.push(Listener {
             key: wish.key,
-            peer: wish.peer,
-            admin_id: wish.admin_id,
-            admin_name: wish.admin_name,
-            reason: wish.reason,
+            sink: wish.sink,
+            listening: wish.listening,
             hears_device: false,
             phase: Phase::Waiting,
         });
         self.settle(wish.key)
     }
 
-    /// The entry that [`Change::WriteEntry`] asked for stands in the journal.
-    pub fn entry_written(&mut self, now: Instant, key: ListenerKey, notice_id: u64) -> Vec<Change> {
-        let is_device = self.is_device();
-        // Nothing waits for a device's page, which reads the notice when it wakes.
-        let page = if is_device { self.page() } else { self.awake_page() };
-        let listener = self.listeners.iter_mut().find(|listener| listener.key == key);
-        let Some(listener) = listener.filter(|listener| listener.phase == Phase::AwaitingEntry) else {
-            return Vec::new();
-        };
-        listener.hears_device = is_device;
-        if is_device {
-            listener.phase = Phase::Forwarding { notice_id };
-            let start = Change::Start { listener: listener.clone(), is_new: true };
-            let listener = listener.clone();
-            let announce = page.map(|page| Change::Announce { page, notice_id, listener });
-            return announce.into_iter().chain([start]).collect();
+    /// The entry that [`Change::WriteEntry`] asked for is on its way to the journal, under this name.
+    pub fn await_entry(&mut self, key: ListenerKey, entry: EntryId) {
+        let hears_device = self.is_device();
+        if let Some(listener) = self.listener_mut(key).filter(|listener| listener.phase == Phase::Waiting) {
+            listener.hears_device = hears_device;
+            listener.phase = Phase::AwaitingEntry { entry };
         }
-        let Some(page) = page else { return Vec::new() };
-        listener.phase = Phase::AwaitingAck { notice_id, since: now, late: false };
-        let announce = Change::Announce { page, notice_id, listener: listener.clone() };
-        vec![Change::Pend { listener: key, cause: PendingCause::Ack }, announce]
+    }
+
+    /// An entry is durable. It lets on whom it was written for, unless they were taken back meanwhile and wait for
+    /// another one.
+    pub fn entry_written(&mut self, now: Instant, key: ListenerKey, entry: EntryId, notice_id: u64) -> Vec<Change> {
+        // Nothing waits for a device's page, which reads the notice when it wakes.
+        let page = if self.is_device() { self.page() } else { self.awake_page() };
+        let Some(listener) = self.awaiting_entry(key, entry) else { return Vec::new() };
+        let next = match listener.hears_device {
+            true => Phase::Acknowledged { notice_id },
+            false => Phase::AwaitingAck { notice_id, since: now, late: false },
+        };
+        listener.phase = next;
+        let listener = listener.clone();
+        let follows = match self.is_heard(&listener) {
+            true => Change::Start { listener: listener.clone(), is_new: true },
+            false => self.pend(&listener),
+        };
+        let announce = page.map(|page| Change::Announce { page, notice_id, listener });
+        announce.into_iter().chain([follows]).collect()
+    }
+
+    /// An entry can't be written: what it would have let on is over.
+    pub fn entry_refused(&mut self, key: ListenerKey, entry: EntryId) -> Vec<Change> {
+        match self.awaiting_entry(key, entry) {
+            Some(_) => self.leave(key, Some(StopCause::NotWritten)),
+            None => Vec::new(),
+        }
     }
 
     /// Tells whether this page was asked to acknowledge this notice.
@@ -121,19 +130,15 @@ impl Broadcast {
         self.page() == Some(page) && self.listeners.iter().any(|listener| listener.phase.awaits(notice_id))
     }
 
-    /// The page says that a notice is on its screen: that listener hears from now on.
+    /// The page says that a notice is on its screen: that listener hears from now on, while there is something to hear.
     pub fn acknowledge(&mut self, page: ConnKey, notice_id: u64) -> Option<Change> {
         if self.page != Page::Open(page) || self.on_air.is_none() {
             return None;
         }
-        let is_flowing = self.presence() == Presence::OnAir;
         let listener = self.listeners.iter_mut().find(|listener| listener.phase.awaits(notice_id))?;
-        if !is_flowing {
-            listener.phase = Phase::Held { notice_id };
-            return None;
-        }
-        listener.phase = Phase::Forwarding { notice_id };
-        Some(Change::Start { listener: listener.clone(), is_new: true })
+        listener.phase = Phase::Acknowledged { notice_id };
+        let listener = listener.clone();
+        self.is_heard(&listener).then_some(Change::Start { listener, is_new: true })
     }
 
     /// A supervisor does not wish to listen any more, or can't.
@@ -142,7 +147,7 @@ impl Broadcast {
             return Vec::new();
         };
         let listener = self.listeners.remove(index);
-        let was_heard = listener.is_heard();
+        let was_heard = self.is_heard(&listener);
         let withdraw = self.page().and_then(|page| listener.withdrawn_from(page));
         [Change::Stop { listener, was_heard, cause }].into_iter().chain(withdraw).collect()
     }
@@ -154,8 +159,8 @@ impl Broadcast {
 
     /// A supervisor's audio comes through another session from now on.
     pub fn replace_listener_peer(&mut self, conn: ConnKey, peer: PeerKey) {
-        for listener in self.listeners.iter_mut().filter(|listener| listener.key == ListenerKey::Conn(conn)) {
-            listener.peer = peer;
+        if let Some(listener) = self.listener_mut(ListenerKey::Conn(conn)) {
+            listener.sink = Sink::Peer(peer);
         }
     }
 
@@ -168,77 +173,78 @@ impl Broadcast {
         self.listeners.iter().filter_map(notice).collect()
     }
 
+    /// Tells whether packets flow to a listener.
+    pub(super) fn is_heard(&self, listener: &Listener) -> bool {
+        listener.is_acknowledged() && self.presence() == Presence::OnAir
+    }
+
     pub(super) fn heard_by(&self) -> impl Iterator<Item = &Listener> {
-        self.listeners.iter().filter(|listener| listener.is_heard())
+        let is_flowing = self.presence() == Presence::OnAir;
+        self.listeners.iter().filter(move |listener| is_flowing && listener.is_acknowledged())
     }
 
-    /// Whoever hears is held, and everybody is told why.
-    pub(super) fn hold_all(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for listener in &mut self.listeners {
-            if let Phase::Forwarding { notice_id } = listener.phase {
-                changes.push(Change::Unsettle { listener: listener.clone() });
-                listener.phase = Phase::Held { notice_id };
-            }
-        }
-        let pends = self.listeners.iter().map(|listener| self.pend(listener));
-        changes.into_iter().chain(pends).collect()
+    /// The salesperson can't be heard any more: whoever heard does not, and everybody is told why.
+    pub(super) fn hold_all(&self, was_flowing: bool) -> Vec<Change> {
+        let is_paused = self.presence() == Presence::Paused;
+        let why = if is_paused { ListenBreak::Paused } else { ListenBreak::Interrupted };
+        let heard = self.listeners.iter().filter(|listener| was_flowing && listener.is_acknowledged());
+        let holds = heard.map(|listener| Change::Interrupt { listener: listener.clone(), why });
+        holds.chain(self.listeners.iter().map(|listener| self.pend(listener))).collect()
     }
 
-    /// Whoever was held hears, and whoever waits goes on waiting for the page.
+    /// The salesperson can be heard again: whoever was acknowledged hears, and whoever waits goes on waiting for the page.
     pub(super) fn release_all(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
-        for index in 0..self.listeners.len() {
-            let listener = &mut self.listeners[index];
+        for listener in &self.listeners {
             match listener.phase {
-                Phase::Held { notice_id } => {
-                    listener.phase = Phase::Forwarding { notice_id };
+                Phase::Acknowledged { .. } => {
                     changes.push(Change::Start { listener: listener.clone(), is_new: true });
                 }
-                Phase::AwaitingAck { .. } => changes.push(self.pend(&self.listeners[index])),
-                Phase::Waiting | Phase::AwaitingEntry | Phase::Forwarding { .. } => {}
+                Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => changes.push(self.pend(listener)),
+                Phase::Waiting => {}
             }
         }
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
-    pub(super) fn settle_all(&mut self) -> Vec<Change> {
-        let keys: Vec<ListenerKey> = self.listeners.iter().map(|listener| listener.key).collect();
-        keys.into_iter().flat_map(|key| self.settle(key)).collect()
+    pub(super) fn settle_all(&self) -> Vec<Change> {
+        self.listeners.iter().flat_map(|listener| self.settle(listener.key)).collect()
     }
 
     /// Takes a waiting wish one step further, or tells why it waits.
-    fn settle(&mut self, key: ListenerKey) -> Vec<Change> {
+    fn settle(&self, key: ListenerKey) -> Vec<Change> {
         let ready = self.presence() == Presence::OnAir && (self.awake_page().is_some() || self.is_device());
-        let Some(index) = self.listeners.iter().position(|listener| listener.key == key) else {
-            return Vec::new();
-        };
-        if self.listeners[index].phase != Phase::Waiting {
-            return Vec::new();
+        match self.listener(key).filter(|listener| listener.phase == Phase::Waiting) {
+            Some(_) if ready => vec![Change::WriteEntry { listener: key }],
+            Some(listener) => vec![self.pend(listener)],
+            None => Vec::new(),
         }
-        if !ready {
-            return vec![self.pend(&self.listeners[index])];
-        }
-        self.listeners[index].phase = Phase::AwaitingEntry;
-        vec![Change::WriteEntry { listener: key }]
     }
 
-    /// Takes every listener back to waiting; `page` is told, unless it is gone.
-    pub(super) fn unsettle_all(&mut self, page: Option<ConnKey>) -> Vec<Change> {
+    /// Takes every listener back to waiting; `page` is told, unless it is gone. What was heard until then was heard in a
+    /// flow that is over, where `was_flowing`.
+    pub(super) fn unsettle_all(&mut self, was_flowing: bool, page: Option<ConnKey>) -> Vec<Change> {
+        let why = if self.on_air.is_none() { ListenBreak::OffAir } else { ListenBreak::Unseen };
         let mut changes = Vec::new();
-        for index in 0..self.listeners.len() {
-            changes.extend(self.unsettle(index, page));
+        for listener in &mut self.listeners {
+            let before = listener.clone();
+            listener.phase = Phase::Waiting;
+            listener.hears_device = false;
+            let withdraw = page.and_then(|page| before.withdrawn_from(page));
+            if was_flowing && before.is_acknowledged() {
+                changes.push(Change::Interrupt { listener: before, why });
+            }
+            changes.extend(withdraw);
         }
         changes
     }
 
-    fn unsettle(&mut self, index: usize, page: Option<ConnKey>) -> impl Iterator<Item = Change> + use<> {
-        let before = self.listeners[index].clone();
-        self.listeners[index].phase = Phase::Waiting;
-        self.listeners[index].hears_device = false;
-        let was_heard = before.is_heard();
-        let withdraw = page.and_then(|page| before.withdrawn_from(page));
-        was_heard.then_some(Change::Unsettle { listener: before }).into_iter().chain(withdraw)
+    fn listener_mut(&mut self, key: ListenerKey) -> Option<&mut Listener> {
+        self.listeners.iter_mut().find(|listener| listener.key == key)
+    }
+
+    fn awaiting_entry(&mut self, key: ListenerKey, entry: EntryId) -> Option<&mut Listener> {
+        self.listener_mut(key).filter(|listener| listener.phase == Phase::AwaitingEntry { entry })
     }
 
     fn pend(&self, listener: &Listener) -> Change {

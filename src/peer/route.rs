@@ -173,7 +173,7 @@ mod tests {
             self.route.send(vec![0x80, 111], &mut out);
             let to = |item| match item {
                 Item::Datagram(datagram) => datagram.path.remote.port(),
-                Item::Audit(_) | Item::Conn(_) => unreachable!("only datagrams are sent"),
+                Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
             };
             out.drain().map(to).collect()
         }
@@ -203,7 +203,7 @@ mod tests {
         route.send_held(&mut out);
         let sent = out.drain().map(|item| match item {
             Item::Datagram(datagram) => datagram.contents[0],
-            Item::Audit(_) | Item::Conn(_) => unreachable!("only datagrams are sent"),
+            Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
         });
         assert_eq!(sent.collect::<Vec<_>>(), [22, 23, 23, 23], "{HELD_MAX} of them");
     }

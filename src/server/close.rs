@@ -7,46 +7,90 @@ use std::time::Instant;
 use log::debug;
 
 use super::Server;
+use crate::audit::OffAir;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 
 impl Server {
     /// Ends a conn's session and begins to close it.
     pub(super) fn close_conn(&mut self, now: Instant, conn: ConnKey, code: CloseCode, out: &mut Outbox) {
-        debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.0, code.1);
-        if code.ends_broadcast()
+        debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.number(), code.words());
+        if let Some(why) = code.ends_broadcast()
             && let Some(key) = self.own_broadcast(conn)
             && self.broadcasts[key].is_on_air_by_page()
         {
-            self.go_off_air(now, key, code.1, out);
+            self.go_off_air(now, key, why, out);
         }
         self.end_session(now, conn, out);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.close(now, code.0, code.1, &self.config.limits);
+            client.close(now, code.number(), code.words(), &self.config.limits);
         }
         self.settle_conn(conn, out);
     }
 }
 
-/// Why a WebSocket is closed: the code and its words (RFC 6455 §7.4.2: 4000 and up are ours).
-#[derive(Clone, Copy)]
-pub(super) struct CloseCode(pub(super) u16, pub(super) &'static str);
+/// Why a WebSocket is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CloseCode {
+    Restarting,
+    Silent,
+    Malformed,
+    NotRegistered,
+    TokenRefused,
+    Revoked,
+    NotAllowed,
+    TooSlow,
+    TakenOver,
+    TooLarge,
+    TooMany,
+}
 
 impl CloseCode {
-    pub(super) const RESTARTING: CloseCode = CloseCode(1012, "restarting");
-    pub(super) const SILENT: CloseCode = CloseCode(1001, "silent for too long");
-    pub(super) const MALFORMED: CloseCode = CloseCode(4400, "malformed");
-    pub(super) const NOT_REGISTERED: CloseCode = CloseCode(4401, "not registered in time");
-    pub(super) const TOKEN_REFUSED: CloseCode = CloseCode(4401, "token refused or expired");
-    pub(super) const REVOKED: CloseCode = CloseCode(4401, "token revoked");
-    pub(super) const NOT_ALLOWED: CloseCode = CloseCode(4403, "not allowed");
-    pub(super) const TOO_SLOW: CloseCode = CloseCode(4408, "too slow");
-    pub(super) const TAKEN_OVER: CloseCode = CloseCode(4409, "opened elsewhere");
-    pub(super) const TOO_LARGE: CloseCode = CloseCode(4413, "too large");
-    pub(super) const TOO_MANY: CloseCode = CloseCode(4429, "too many");
+    /// Returns the number that clients get (RFC 6455 §7.4.2: 4000 and up are ours).
+    fn number(self) -> u16 {
+        match self {
+            CloseCode::Restarting => 1012,
+            CloseCode::Silent => 1001,
+            CloseCode::Malformed => 4400,
+            CloseCode::NotRegistered | CloseCode::TokenRefused | CloseCode::Revoked => 4401,
+            CloseCode::NotAllowed => 4403,
+            CloseCode::TooSlow => 4408,
+            CloseCode::TakenOver => 4409,
+            CloseCode::TooLarge => 4413,
+            CloseCode::TooMany => 4429,
+        }
+    }
 
-    /// Tells whether the page does not come back, or not to this server; after anything else it finds its broadcast.
-    fn ends_broadcast(self) -> bool {
-        matches!(self.0, 1012 | 4401 | 4403)
+    fn words(self) -> &'static str {
+        match self {
+            CloseCode::Restarting => "restarting",
+            CloseCode::Silent => "silent for too long",
+            CloseCode::Malformed => "malformed",
+            CloseCode::NotRegistered => "not registered in time",
+            CloseCode::TokenRefused => "token refused or expired",
+            CloseCode::Revoked => "token revoked",
+            CloseCode::NotAllowed => "not allowed",
+            CloseCode::TooSlow => "too slow",
+            CloseCode::TakenOver => "opened elsewhere",
+            CloseCode::TooLarge => "too large",
+            CloseCode::TooMany => "too many",
+        }
+    }
+
+    /// Returns why what the page streams is over, where it does not come back, or not to this server; after anything else
+    /// it finds its broadcast.
+    fn ends_broadcast(self) -> Option<OffAir> {
+        match self {
+            CloseCode::Restarting => Some(OffAir::Restarting),
+            CloseCode::NotRegistered | CloseCode::TokenRefused => Some(OffAir::TokenExpired),
+            CloseCode::Revoked => Some(OffAir::TokenRevoked),
+            CloseCode::NotAllowed => Some(OffAir::NotAllowed),
+            CloseCode::Silent
+            | CloseCode::Malformed
+            | CloseCode::TooSlow
+            | CloseCode::TakenOver
+            | CloseCode::TooLarge
+            | CloseCode::TooMany => None,
+        }
     }
 }

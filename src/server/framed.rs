@@ -9,7 +9,7 @@ use log::debug;
 
 use super::Server;
 use crate::conn::Dropped;
-use crate::keys::{ConnKey, PeerKey};
+use crate::keys::{ConnKey, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::wire::stun;
@@ -144,8 +144,9 @@ impl Server {
         }
     }
 
-    /// A session may not hear any more what it heard: drops what waits for it over TCP.
-    pub(super) fn withdraw_framed(&mut self, now: Instant, peer: PeerKey, out: &mut Outbox) {
+    /// Whoever is behind a sink may not hear any more what it heard: drops what waits for it over TCP.
+    pub(super) fn withdraw_sound(&mut self, now: Instant, sink: Sink, out: &mut Outbox) {
+        let Sink::Peer(peer) = sink;
         self.deliver_framed(now, out);
         for remote in self.demux.addresses(peer) {
             let conn = self.framed.get(remote);

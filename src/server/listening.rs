@@ -1,16 +1,19 @@
 //! Carries out what a broadcast decides: notices, audit entries, starts and stops of listenings.
 //!
-//! Invariant: the entry of an effect is in the outbox before the effect, and a conn hears one salesperson at most.
+//! Invariant: a listening is announced once its entry is durable, the note of any other effect is in the outbox before the
+//! effect, and a conn hears one salesperson at most.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use log::debug;
 
 use super::{Seat, Server, Timer};
+use crate::audit::{Event, ListenEnd, OffAir};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
-use crate::outbox::{AuditEntry, AuditEvent, Outbox};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, Sink};
+use crate::outbox::{NotWritten, Outbox};
 use crate::peer::Gone;
 use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage};
 use crate::words::StopCause;
@@ -32,7 +35,6 @@ impl Server {
 
     /// A supervisor wishes to hear a salesperson.
     pub(super) fn join(&mut self, now: Instant, key: BroadcastKey, wish: Wish, out: &mut Outbox) {
-        let entry = (wish.admin_id.clone(), wish.reason.clone());
         let is_new = match wish.key {
             ListenerKey::Conn(conn) => match self.seat_mut(conn) {
                 Some(Seat::Admin { wishes, .. }) if !wishes.contains(&key) => {
@@ -44,8 +46,8 @@ impl Server {
             ListenerKey::Whep(_) => true,
         };
         if is_new {
-            let commercial_id = self.broadcasts[key].id();
-            out.audit(self.audit(now, AuditEvent::ListenRequested, &entry.0, commercial_id, &entry.1));
+            let (listening, is_device) = (Arc::clone(&wish.listening), self.broadcasts[key].is_device());
+            self.note(now, Event::ListenAsked { listening, is_device }, out);
         }
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
         let changes = broadcast.join(wish);
@@ -67,32 +69,18 @@ impl Server {
     }
 
     fn carry_out_one(&mut self, now: Instant, key: BroadcastKey, change: Change, out: &mut Outbox) -> Vec<Change> {
-        if let Change::Unsettle { listener } | Change::Stop { listener, was_heard: true, .. } = &change {
-            self.withdraw_framed(now, listener.peer, out);
-        }
         let Some(broadcast) = self.broadcasts.get(key) else { return Vec::new() };
         let commercial_id = broadcast.id();
         match change {
-            Change::WriteEntry { listener: key_of_listener } => {
-                if let Some(listener) = broadcast.listener(key_of_listener) {
-                    let event = AuditEvent::ListenAnnounced;
-                    out.audit(self.audit(now, event, &listener.admin_id, commercial_id, &listener.reason));
-                }
-                let notice_id = self.next_notice_id;
-                self.next_notice_id += 1;
-                let broadcast = self.broadcasts.get_mut(key);
-                return broadcast
-                    .map(|broadcast| broadcast.entry_written(now, key_of_listener, notice_id))
-                    .unwrap_or_default();
-            }
+            Change::WriteEntry { listener } => return self.write_announcement(now, key, listener, out),
             Change::Announce { page, notice_id, listener } => {
-                let (admin, reason) = (listener.person(), listener.reason.as_str());
+                let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
                 let notice = ServerMessage::ListenerJoined { notice_id, admin, reason, listeners_count };
                 self.tell(page, &notice.to_json(), out);
             }
             Change::Withdraw { page, notice_id, listener } => {
-                let (admin, reason) = (listener.person(), listener.reason.as_str());
+                let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
                 let notice = ServerMessage::ListenerLeft { notice_id, admin, reason, listeners_count };
                 self.tell(page, &notice.to_json(), out);
@@ -104,37 +92,84 @@ impl Server {
                 }
             }
             Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
-            Change::Unsettle { listener } => {
-                let event = AuditEvent::ListenStopped;
-                let entry = self.audit(now, event, &listener.admin_id, commercial_id, "interrupted");
-                out.audit(AuditEntry { is_device: listener.hears_device, ..entry });
+            Change::Interrupt { listener, why } => {
+                self.withdraw_sound(now, listener.sink, out);
+                let is_device = listener.hears_device;
+                self.note(now, Event::ListenInterrupted { listening: listener.listening, is_device, why }, out);
             }
-            Change::Stop { listener, was_heard, cause } => {
-                let why_gone = self.why_gone(listener.key);
-                let detail = match cause {
-                    None => why_gone.unwrap_or("left"),
-                    Some(StopCause::Switched) => "switched",
-                    Some(StopCause::ConnectionLost) => "connection lost",
-                    Some(StopCause::NotAllowed) => "not allowed any more",
-                };
-                let event = if was_heard { AuditEvent::ListenStopped } else { AuditEvent::ListenWithdrawn };
-                let entry = self.audit(now, event, &listener.admin_id, commercial_id, detail);
-                let is_device = if was_heard { listener.hears_device } else { entry.is_device };
-                out.audit(AuditEntry { is_device, ..entry });
-                let listeners_count = broadcast.listeners_count();
-                let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
-                let Some(conn) = listener.key.conn() else { return Vec::new() };
-                if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(conn) {
-                    wishes.retain(|&wish| wish != key);
-                    current.take_if(|current| *current == key);
-                }
-                // Who is gone did not stop listening: the page comes back and wishes for the same again.
-                if why_gone.is_none() {
-                    self.tell(conn, &text, out);
-                }
-            }
+            Change::Stop { listener, was_heard, cause } => self.stop(now, key, &listener, was_heard, cause, out),
         }
         Vec::new()
+    }
+
+    /// Has it written down that a listener is about to be announced; what can't be written is refused.
+    fn write_announcement(
+        &mut self,
+        now: Instant,
+        key: BroadcastKey,
+        listener: ListenerKey,
+        out: &mut Outbox,
+    ) -> Vec<Change> {
+        let broadcast = &self.broadcasts[key];
+        let Some(listening) = broadcast.listener(listener).map(|listener| Arc::clone(&listener.listening)) else {
+            return Vec::new();
+        };
+        let event = Event::ListenAnnounced { listening, is_device: broadcast.is_device() };
+        let entry = self.open_gate(now, (key, listener), event, out);
+        let broadcast = &mut self.broadcasts[key];
+        match entry {
+            Ok(entry) => {
+                broadcast.await_entry(listener, entry);
+                Vec::new()
+            }
+            Err(NotWritten) => broadcast.leave(listener, Some(StopCause::NotWritten)),
+        }
+    }
+
+    /// A listening is over.
+    fn stop(
+        &mut self,
+        now: Instant,
+        key: BroadcastKey,
+        listener: &Listener,
+        was_heard: bool,
+        cause: Option<StopCause>,
+        out: &mut Outbox,
+    ) {
+        if was_heard {
+            self.withdraw_sound(now, listener.sink, out);
+        }
+        let why_gone = self.why_gone(listener.key);
+        let why = match cause {
+            None => why_gone.unwrap_or(ListenEnd::Left),
+            Some(StopCause::Switched) => ListenEnd::Switched,
+            Some(StopCause::ConnectionLost) => ListenEnd::ConnectionLost,
+            Some(StopCause::NotAllowed) => ListenEnd::NotAllowed,
+            Some(StopCause::NotWritten) => ListenEnd::NotWritten,
+        };
+        let broadcast = &self.broadcasts[key];
+        let is_device = if was_heard { listener.hears_device } else { broadcast.is_device() };
+        let listening = Arc::clone(&listener.listening);
+        let (commercial_id, listeners_count) = (broadcast.id(), broadcast.listeners_count());
+        let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
+        self.note(now, Event::ListenEnded { listening, is_device, was_heard, why }, out);
+        let conn = match listener.key {
+            ListenerKey::Conn(conn) => conn,
+            // A WHEP client that nobody may hear has no use for its session.
+            ListenerKey::Whep(_) if cause == Some(StopCause::NotWritten) => {
+                let Sink::Peer(peer) = listener.sink;
+                return self.close_peer(now, peer, out);
+            }
+            ListenerKey::Whep(_) => return,
+        };
+        if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(conn) {
+            wishes.retain(|&wish| wish != key);
+            current.take_if(|current| *current == key);
+        }
+        // Who is gone did not stop listening: the page comes back and wishes for the same again.
+        if why_gone.is_none() {
+            self.tell(conn, &text, out);
+        }
     }
 
     /// A listener hears from now on; what the same conn heard before is left in the same turn.
@@ -149,14 +184,15 @@ impl Server {
         if let Some(other) = before.filter(|&other| other != key) {
             self.leave(now, other, listener.key, Some(StopCause::Switched), out);
         }
-        let commercial_id = self.broadcasts[key].id();
         if is_new {
-            let event = AuditEvent::ListenStarted;
-            out.audit(self.audit(now, event, &listener.admin_id, commercial_id, &listener.reason));
-            if let Some(peer) = self.peers.get_mut(listener.peer) {
+            let (listening, is_device) = (Arc::clone(&listener.listening), listener.hears_device);
+            self.note(now, Event::ListenStarted { listening, is_device }, out);
+            let Sink::Peer(peer) = listener.sink;
+            if let Some(peer) = self.peers.get_mut(peer) {
                 peer.cut();
             }
         }
+        let commercial_id = self.broadcasts[key].id();
         let listeners_count = self.broadcasts[key].listeners_count();
         let text = ServerMessage::ListeningStarted { commercial_id, listeners_count }.to_json();
         if let Some(conn) = page {
@@ -179,7 +215,7 @@ impl Server {
         let changes = broadcast.lose_publisher(unix_ms);
         let page = broadcast.page();
         if page.is_none() && gone != Gone::Vanished {
-            self.go_off_air(now, key, "connection lost", out);
+            self.go_off_air(now, key, OffAir::ConnectionLost, out);
             return;
         }
         self.carry_out(now, key, changes, out);
@@ -199,9 +235,9 @@ impl Server {
         out: &mut Outbox,
     ) {
         let why = match gone {
-            Gone::Closed => "closed by the encoder",
-            Gone::Unfinished => "never connected",
-            Gone::Vanished | Gone::Failed => "connection lost",
+            Gone::Closed => OffAir::ClosedByEncoder,
+            Gone::Unfinished => OffAir::NeverConnected,
+            Gone::Vanished | Gone::Failed => OffAir::ConnectionLost,
         };
         if self.broadcasts.get(key).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
             self.go_off_air(now, key, why, out);
@@ -235,12 +271,13 @@ impl Server {
     }
 
     /// Takes a salesperson off air, writes it down and closes the session that brought the audio.
-    pub(super) fn go_off_air(&mut self, now: Instant, key: BroadcastKey, why: &str, out: &mut Outbox) {
+    pub(super) fn go_off_air(&mut self, now: Instant, key: BroadcastKey, why: OffAir, out: &mut Outbox) {
         let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get(key).filter(|broadcast| broadcast.is_on_air()) else { return };
         let publisher = broadcast.publisher();
-        out.audit(self.audit(now, AuditEvent::BroadcastStopped, broadcast.id(), broadcast.id(), why));
-        if let Some(page) = broadcast.page()
+        let (page, of) = (broadcast.page(), self.subject(broadcast.id()));
+        self.note(now, Event::BroadcastStopped { of, why }, out);
+        if let Some(page) = page
             && let Some(client) = self.conns.get_mut(page)
         {
             client.set_ping_interval(now, self.config.limits.ping_interval);
@@ -258,7 +295,7 @@ impl Server {
         // A page that fell silent first has lost its network, and its audio with it.
         let is_left = |broadcast: &Broadcast| broadcast.publisher().is_none() && !broadcast.is_page_silent();
         if self.broadcasts.get(key).is_some_and(is_left) {
-            self.go_off_air(now, key, "page closed", out);
+            self.go_off_air(now, key, OffAir::PageClosed, out);
         }
         let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
@@ -318,7 +355,7 @@ impl Server {
     /// Nothing came, or nobody looked, for so long that the broadcast is over.
     fn end_broadcast(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
         let was_by_page = self.broadcasts[key].is_on_air_by_page();
-        self.go_off_air(now, key, "connection lost", out);
+        self.go_off_air(now, key, OffAir::ConnectionLost, out);
         let broadcast = &self.broadcasts[key];
         let text = ServerMessage::StreamingStopped { commercial_id: broadcast.id() }.to_json();
         // What an encoder does, the page learns by its state.

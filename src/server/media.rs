@@ -13,7 +13,7 @@ use super::{Server, Timer};
 use crate::arrivals::Arrival;
 use crate::config::{Limits, PLACES_OF_PROGRAM};
 use crate::egress::Position;
-use crate::keys::{ListenerKey, PeerKey};
+use crate::keys::{ListenerKey, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::peer::{
@@ -260,7 +260,7 @@ impl Server {
         trace!(target: "audio", "packet bytes={}", packet.payload.len());
         let mut lost = Vec::new();
         let mut events = Vec::new();
-        for key in broadcast.forwarding() {
+        for Sink::Peer(key) in broadcast.forwarding() {
             let Some(listener) = self.peers.get_mut(key) else { continue };
             let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
             if listener.forward(now, packet, &mut turn) {

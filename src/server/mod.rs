@@ -3,7 +3,7 @@
 //! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
 //! of those over TCP, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
 //! `listening` carries out what a broadcast decides, `http` answers requests, `whip` those of WHIP and WHEP clients,
-//! `resources` holds what these made, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
+//! `resources` holds what these made, `jobs` what is done elsewhere, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
 //! `clock` tells the wall's time; this file holds the tables and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
@@ -13,6 +13,7 @@ mod clock;
 mod close;
 mod framed;
 mod http;
+mod jobs;
 mod listening;
 mod media;
 mod resources;
@@ -33,13 +34,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use slotmap::{SecondaryMap, SlotMap};
 
+use crate::audit::OffAir;
 use crate::broadcast::Broadcast;
 use crate::config::Config;
 use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey, ResourceKey};
-use crate::outbox::{AuditEntry, AuditEvent, Datagram, Outbox};
+use crate::outbox::{Datagram, Outbox};
 use crate::path::{Ends, Path, Remote};
 use crate::peer::{Peer, PeerEvent, Template};
 use crate::quota::Quota;
@@ -52,7 +54,8 @@ use crate::wire::websocket::WebsocketError;
 use admission::Visitor;
 use clock::Clock;
 use close::CloseCode;
-use resources::Resource;
+use jobs::Jobs;
+use resources::{Ending, Resource};
 pub use sizes::TableSizes;
 
 /// The whole server, without a socket, clock, file or thread.
@@ -107,6 +110,8 @@ pub struct Server {
     too_slow: Vec<ConnKey>,
     /// Reused from datagram to datagram.
     events: Vec<PeerEvent>,
+    /// What is done elsewhere.
+    jobs: Jobs,
     next_notice_id: u64,
     is_draining: bool,
     stats: Stats,
@@ -199,6 +204,7 @@ impl Server {
             buffered_bytes: 0,
             too_slow: Vec::new(),
             events: Vec::new(),
+            jobs: Jobs::new(),
             next_notice_id: 1,
             is_draining: false,
             stats: Stats::default(),
@@ -293,14 +299,14 @@ impl Server {
             if self.is_of_session(conn) {
                 continue;
             }
-            self.close_conn(now, conn, CloseCode::RESTARTING, out);
+            self.close_conn(now, conn, CloseCode::Restarting, out);
         }
         // Some may wait for their page, which comes back to another server.
         let broadcasts: Vec<BroadcastKey> = self.broadcasts.keys().collect();
         for key in broadcasts {
-            self.go_off_air(now, key, CloseCode::RESTARTING.1, out);
+            self.go_off_air(now, key, OffAir::Restarting, out);
         }
-        self.end_resources(now, |_, _| true, CloseCode::RESTARTING.1, out);
+        self.end_resources(now, |_, _| true, Ending::Restarting, out);
         self.deliver_framed(now, out);
     }
 
@@ -328,7 +334,7 @@ impl Server {
         }
         for conn in mem::take(&mut self.too_slow) {
             self.stats.conns_too_slow += 1;
-            self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
+            self.close_conn(now, conn, CloseCode::TooSlow, out);
         }
         self.make_room(now, out);
         self.deliver_framed(now, out);
@@ -344,9 +350,9 @@ impl Server {
         self.conns.get(conn).is_none_or(Conn::should_close)
     }
 
-    /// Tells whether a drain is over: no client and no session is left.
+    /// Tells whether a drain is over: no client and no session is left, and what happened is written down.
     pub fn is_drained(&self) -> bool {
-        self.is_draining && self.conns.is_empty() && self.peers.is_empty()
+        self.is_draining && self.conns.is_empty() && self.peers.is_empty() && self.jobs.len() == 0
     }
 
     /// Returns when [`Server::handle_timeout`] must be called next, and what for.
@@ -396,19 +402,19 @@ impl Server {
                 ConnEvent::WebsocketBroken(error) => {
                     self.stats.requests_malformed += 1;
                     let code = match error {
-                        WebsocketError::TooLarge => CloseCode::TOO_LARGE,
-                        WebsocketError::Malformed => CloseCode::MALFORMED,
+                        WebsocketError::TooLarge => CloseCode::TooLarge,
+                        WebsocketError::Malformed => CloseCode::Malformed,
                     };
                     self.close_conn(now, conn, code, out);
                 }
                 ConnEvent::TooMany => {
                     self.stats.conns_over_rate += 1;
                     self.refuse_rate(conn);
-                    self.close_conn(now, conn, CloseCode::TOO_MANY, out);
+                    self.close_conn(now, conn, CloseCode::TooMany, out);
                 }
                 ConnEvent::TooSlow => {
                     self.stats.conns_too_slow += 1;
-                    self.close_conn(now, conn, CloseCode::TOO_SLOW, out);
+                    self.close_conn(now, conn, CloseCode::TooSlow, out);
                 }
             }
         }
@@ -436,9 +442,9 @@ impl Server {
         }
         match timeout {
             Some(ConnTimeout::Request) => self.answer(now, conn, None, conn::timeout_response()),
-            Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out),
+            Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NotRegistered, out),
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
-                self.close_conn(now, conn, CloseCode::SILENT, out);
+                self.close_conn(now, conn, CloseCode::Silent, out);
             }
             Some(ConnTimeout::Idle | ConnTimeout::Unchecked | ConnTimeout::Closing) | None => {}
         }
@@ -458,17 +464,6 @@ impl Server {
             self.too_slow.push(conn);
         }
         self.reckon(conn);
-    }
-
-    fn audit(&self, now: Instant, event: AuditEvent, actor: &str, commercial_id: &str, detail: &str) -> AuditEntry {
-        AuditEntry {
-            at: self.clock.system_time(now),
-            event,
-            actor: actor.to_owned(),
-            commercial_id: commercial_id.to_owned(),
-            detail: detail.to_owned(),
-            is_device: self.broadcast_of.get(commercial_id).is_some_and(|&key| self.broadcasts[key].is_device()),
-        }
     }
 
     fn unix_ms(&self, now: Instant) -> u64 {

@@ -9,8 +9,9 @@ use rand_core::Rng;
 
 use super::whip::Kind;
 use super::{Server, Timer};
+use crate::audit::{Event, ListenEnd, OffAir};
 use crate::keys::{ListenerKey, PeerKey, ResourceKey};
-use crate::outbox::{AuditEvent, Outbox};
+use crate::outbox::Outbox;
 use crate::peer::Purpose;
 use crate::token::Claims;
 use crate::words::Role;
@@ -34,8 +35,38 @@ enum State {
     /// It is over, and why; a `DELETE` that comes late is answered all the same, until this moment.
     Ended {
         until: Instant,
-        why: &'static str,
+        why: ListenEnd,
     },
+}
+
+/// Why the server ends a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Its client wants so.
+    Stopped,
+    TokenExpired,
+    TokenRevoked,
+    Restarting,
+}
+
+impl Ending {
+    fn of_broadcast(self) -> OffAir {
+        match self {
+            Ending::Stopped => OffAir::Stopped,
+            Ending::TokenExpired => OffAir::TokenExpired,
+            Ending::TokenRevoked => OffAir::TokenRevoked,
+            Ending::Restarting => OffAir::Restarting,
+        }
+    }
+
+    fn of_listening(self) -> ListenEnd {
+        match self {
+            Ending::Stopped => ListenEnd::Left,
+            Ending::TokenExpired => ListenEnd::TokenExpired,
+            Ending::TokenRevoked => ListenEnd::TokenRevoked,
+            Ending::Restarting => ListenEnd::Restarting,
+        }
+    }
 }
 
 impl Resource {
@@ -64,7 +95,11 @@ impl Server {
         let secret = u128::from(self.chance.next_u64()) << 64 | u128::from(self.chance.next_u64());
         // The rest was judged, and may be long.
         let claims = Claims { name: None, listen: None, ..claims.clone() };
-        self.resources.insert(Resource { secret, claims, state: State::Ended { until: now, why: "" } })
+        self.resources.insert(Resource {
+            secret,
+            claims,
+            state: State::Ended { until: now, why: ListenEnd::ConnectionLost },
+        })
     }
 
     /// Returns the last segment of a resource's URL.
@@ -93,7 +128,7 @@ impl Server {
         let has_room = self.resources.len() <= self.config.limits.resources_max;
         let Some(resource) = self.resources.get_mut(key) else { return };
         let until = now + self.config.limits.resource_memory;
-        resource.state = State::Ended { until, why: "connection lost" };
+        resource.state = State::Ended { until, why: ListenEnd::ConnectionLost };
         let (id, kind) = (resource.claims.sub.clone(), resource.kind());
         if kind == Kind::Whep {
             self.release_listening(now, &id);
@@ -106,12 +141,12 @@ impl Server {
     }
 
     /// Ends a resource: what it sent or heard is over.
-    pub(super) fn end_resource(&mut self, now: Instant, key: ResourceKey, reason: &'static str, out: &mut Outbox) {
+    pub(super) fn end_resource(&mut self, now: Instant, key: ResourceKey, ending: Ending, out: &mut Outbox) {
         let Some(peer) = self.resources.get(key).and_then(Resource::peer) else { return };
         match self.peers.get(peer).map(|peer| peer.purpose()) {
             Some(Purpose::Whip(broadcast, _)) => {
                 if self.broadcasts.get(broadcast).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
-                    self.go_off_air(now, broadcast, reason, out);
+                    self.go_off_air(now, broadcast, ending.of_broadcast(), out);
                 }
                 self.close_peer(now, peer, out);
             }
@@ -120,7 +155,7 @@ impl Server {
                 if let Some(State::Ended { why, .. }) =
                     self.resources.get_mut(key).map(|resource| &mut resource.state)
                 {
-                    *why = reason;
+                    *why = ending.of_listening();
                 }
                 self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
             }
@@ -133,24 +168,24 @@ impl Server {
         &mut self,
         now: Instant,
         is_over: impl Fn(&Self, &Claims) -> bool,
-        reason: &'static str,
+        ending: Ending,
         out: &mut Outbox,
     ) {
         let over = self.resources.iter().filter(|(_, resource)| is_over(self, &resource.claims));
         let over: Vec<ResourceKey> = over.map(|(key, _)| key).collect();
         for key in over {
-            self.end_resource(now, key, reason, out);
+            self.end_resource(now, key, ending, out);
         }
     }
 
     /// Returns why a listening connection is not there any more; `None` where it is, and leaves by itself.
-    pub(super) fn why_gone(&self, listener: ListenerKey) -> Option<&'static str> {
+    pub(super) fn why_gone(&self, listener: ListenerKey) -> Option<ListenEnd> {
         match listener {
-            ListenerKey::Conn(conn) => (!self.sessions.contains_key(conn)).then_some("conn closed"),
+            ListenerKey::Conn(conn) => (!self.sessions.contains_key(conn)).then_some(ListenEnd::ConnClosed),
             ListenerKey::Whep(key) => match self.resources.get(key).map(|resource| resource.state) {
                 Some(State::Active(_)) => None,
                 Some(State::Ended { why, .. }) => Some(why),
-                None => Some("connection lost"),
+                None => Some(ListenEnd::ConnectionLost),
             },
         }
     }
@@ -179,19 +214,18 @@ impl Server {
         match resource.state {
             State::Ended { .. } => self.forget_resource(key),
             State::Active(_) if resource.claims.is_live(self.unix_s(now)) => self.arm_resource(now, key),
-            State::Active(_) => self.end_resource(now, key, "token expired", out),
+            State::Active(_) => self.end_resource(now, key, Ending::TokenExpired, out),
         }
     }
 
     /// Ends the resources of users whose token was revoked, and writes it down.
     pub(super) fn end_revoked_resources(&mut self, now: Instant, out: &mut Outbox) {
-        for resource in self.resources.values().filter(|resource| resource.peer().is_some()) {
-            if self.verifier.is_revoked(&resource.claims) {
-                let Claims { sub, role, .. } = &resource.claims;
-                let commercial_id = if *role == Role::Commercial { sub.as_str() } else { "" };
-                out.audit(self.audit(now, AuditEvent::AccessRevoked, sub, commercial_id, role.name()));
-            }
+        let active = self.resources.values().filter(|resource| resource.peer().is_some());
+        let revoked = active.filter(|resource| self.verifier.is_revoked(&resource.claims));
+        let events: Vec<Event> = revoked.map(|resource| self.access_revoked(&resource.claims)).collect();
+        for event in events {
+            self.note(now, event, out);
         }
-        self.end_resources(now, |server, claims| server.verifier.is_revoked(claims), "token revoked", out);
+        self.end_resources(now, |server, claims| server.verifier.is_revoked(claims), Ending::TokenRevoked, out);
     }
 }

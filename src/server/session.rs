@@ -9,6 +9,7 @@ use log::{debug, info};
 use super::signaling::RETRY_AFTER_S;
 use super::streaming::position;
 use super::{CloseCode, Seat, Server, Session, Timer};
+use crate::audit::OffAir;
 use crate::broadcast::{Broadcast, Source};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
 use crate::outbox::Outbox;
@@ -21,7 +22,7 @@ impl Server {
     pub(super) fn on_register(&mut self, now: Instant, conn: ConnKey, register: RegisterUser, out: &mut Outbox) {
         if self.is_draining {
             self.complain(conn, Complaint::new(ErrorCode::Draining, "the server restarts: come back in a moment"));
-            self.close_conn(now, conn, CloseCode::RESTARTING, out);
+            self.close_conn(now, conn, CloseCode::Restarting, out);
             return;
         }
         let claims = match self.verifier.verify(self.unix_s(now), &register.token) {
@@ -30,11 +31,11 @@ impl Server {
                 debug!(target: "signal", "token refused conn={conn:?} error={error}");
                 if self.on_token_refused(now, conn) {
                     self.complain(conn, Complaint::new(ErrorCode::TokenRefused, "ask for a new link"));
-                    self.close_conn(now, conn, CloseCode::TOKEN_REFUSED, out);
+                    self.close_conn(now, conn, CloseCode::TokenRefused, out);
                 } else {
                     let complaint = Complaint::new(ErrorCode::TooMany, "too many tokens were refused: wait");
                     self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
-                    self.close_conn(now, conn, CloseCode::TOO_MANY, out);
+                    self.close_conn(now, conn, CloseCode::TooMany, out);
                 }
                 return;
             }
@@ -46,7 +47,7 @@ impl Server {
         if !self.admit_user(now, conn, &claims.sub) {
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
-            self.close_conn(now, conn, CloseCode::TOO_MANY, out);
+            self.close_conn(now, conn, CloseCode::TooMany, out);
             return;
         }
         match claims.role {
@@ -54,7 +55,7 @@ impl Server {
             Role::Commercial => self.register_commercial(now, conn, claims, register, out),
             Role::Monitor => {
                 self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "a monitor reads /api/streaming/status"));
-                self.close_conn(now, conn, CloseCode::NOT_ALLOWED, out);
+                self.close_conn(now, conn, CloseCode::NotAllowed, out);
             }
         }
     }
@@ -65,7 +66,7 @@ impl Server {
         let renewed = session.zip(claims).filter(|(session, claims)| session.claims.role == claims.role);
         let Some((session, claims)) = renewed else {
             self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "this conn is another user's"));
-            self.close_conn(now, conn, CloseCode::NOT_ALLOWED, out);
+            self.close_conn(now, conn, CloseCode::NotAllowed, out);
             return;
         };
         session.claims = claims;
@@ -95,14 +96,14 @@ impl Server {
             self.stats.tables_full += 1;
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
-            self.close_conn(now, conn, CloseCode::TOO_MANY, out);
+            self.close_conn(now, conn, CloseCode::TooMany, out);
             return;
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
         self.begin_session(now, conn, Session { claims, is_warned: false, page, seat, test: None }, out);
         // Only now: once nobody is left, who is away is forgotten.
         if let Some(older) = replaced {
-            self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
+            self.close_conn(now, older, CloseCode::TakenOver, out);
         }
         self.admins.insert(conn);
         self.arm_levels(now);
@@ -133,7 +134,7 @@ impl Server {
         let Some(key) = self.broadcast_for(&claims.sub) else {
             let complaint = Complaint::new(ErrorCode::TooMany, "no room for another salesperson: try again later");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
-            self.close_conn(now, conn, CloseCode::TOO_MANY, out);
+            self.close_conn(now, conn, CloseCode::TooMany, out);
             return;
         };
         let older = self.broadcasts[key].page();
@@ -151,11 +152,11 @@ impl Server {
         self.begin_session(now, conn, session, out);
         // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
         if let Some(older) = older {
-            self.close_conn(now, older, CloseCode::TAKEN_OVER, out);
+            self.close_conn(now, older, CloseCode::TakenOver, out);
         }
         // What is on air is the microphone of a page that is gone.
         if is_elsewhere {
-            self.go_off_air(now, key, "another page", out);
+            self.go_off_air(now, key, OffAir::AnotherPage, out);
         }
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].open_page(unix_ms, conn, &name);
@@ -254,7 +255,7 @@ impl Server {
                 conn,
                 Complaint::new(ErrorCode::TokenRefused, "the token has expired: ask for a new link"),
             );
-            self.close_conn(now, conn, CloseCode::TOKEN_REFUSED, out);
+            self.close_conn(now, conn, CloseCode::TokenRefused, out);
             return;
         }
         let must_warn = !session.is_warned && left_s <= self.config.limits.expiry_warning.as_secs();

@@ -5,10 +5,11 @@
 use std::time::Instant;
 
 use super::{CloseCode, Seat, Server, Session};
+use crate::audit::{Event, ListenRefusal};
 use crate::broadcast::{Broadcast, Wish};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
-use crate::outbox::{AuditEvent, Outbox};
-use crate::token::is_valid_id;
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
+use crate::outbox::Outbox;
+use crate::token::{Claims, is_valid_id};
 use crate::wire::signaling::{self, ClientMessage, Complaint, ErrorCode, ServerMessage};
 use crate::words::{Role, is_reason};
 
@@ -23,7 +24,7 @@ impl Server {
             Err(error) => {
                 self.stats.requests_malformed += 1;
                 self.complain(conn, Complaint::new(ErrorCode::Malformed, &error.to_string()));
-                self.close_conn(now, conn, CloseCode::MALFORMED, out);
+                self.close_conn(now, conn, CloseCode::Malformed, out);
                 return;
             }
         };
@@ -33,7 +34,7 @@ impl Server {
             (ClientMessage::Ping { t }, _) => self.on_ping(conn, t),
             (_, None) => {
                 self.complain(conn, Complaint::new(ErrorCode::NotRegistered, "send register_user first"));
-                self.close_conn(now, conn, CloseCode::NOT_REGISTERED, out);
+                self.close_conn(now, conn, CloseCode::NotRegistered, out);
             }
             (ClientMessage::StartStreaming(start), Some(Role::Commercial)) => {
                 self.on_start_streaming(now, conn, &start, out);
@@ -78,30 +79,51 @@ impl Server {
                 | ClientMessage::Leave { .. }),
                 Some(Role::Admin | Role::Commercial | Role::Monitor),
             ) => {
-                if let ClientMessage::Join { commercial_id, .. } = message {
-                    self.audit_refusal(now, conn, &commercial_id, "not with this role", out);
+                if let ClientMessage::Join { commercial_id, reason } = &message {
+                    self.audit_refusal(now, conn, (commercial_id, reason), ListenRefusal::NotThisRole, out);
                 }
                 self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "not with this role"));
-                self.close_conn(now, conn, CloseCode::NOT_ALLOWED, out);
+                self.close_conn(now, conn, CloseCode::NotAllowed, out);
             }
         }
     }
 
     fn on_join(&mut self, now: Instant, conn: ConnKey, commercial_id: &str, reason: String, out: &mut Outbox) {
-        match self.wish(conn, commercial_id, reason) {
+        match self.wish(conn, commercial_id, &reason) {
             Ok((key, wish)) => self.join(now, key, wish, out),
-            Err((code, message)) => {
-                self.audit_refusal(now, conn, commercial_id, message, out);
+            Err((why, code, message)) => {
+                self.audit_refusal(now, conn, (commercial_id, &reason), why, out);
                 self.complain(conn, Complaint::new(code, message).about(commercial_id));
             }
         }
     }
 
     /// Writes down that somebody was not allowed to listen. What is no id is not written.
-    fn audit_refusal(&self, now: Instant, conn: ConnKey, commercial_id: &str, why: &str, out: &mut Outbox) {
-        let actor = self.sessions.get(conn).map_or("", |session| session.claims.sub.as_str());
-        let subject = if is_valid_id(commercial_id) { commercial_id } else { "" };
-        out.audit(self.audit(now, AuditEvent::ListenRefused, actor, subject, why));
+    fn audit_refusal(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        wanted: (&str, &str),
+        why: ListenRefusal,
+        out: &mut Outbox,
+    ) {
+        let Some(claims) = self.sessions.get(conn).map(|session| session.claims.clone()) else { return };
+        self.refuse_listening(now, &claims, wanted, why, out);
+    }
+
+    /// Writes down that a user was not allowed to listen to this id for this reason, which may both be anything.
+    pub(super) fn refuse_listening(
+        &mut self,
+        now: Instant,
+        claims: &Claims,
+        (commercial_id, reason): (&str, &str),
+        why: ListenRefusal,
+        out: &mut Outbox,
+    ) {
+        let commercial_id = if is_valid_id(commercial_id) { commercial_id } else { "" };
+        let reason = if is_reason(reason) { reason } else { "" };
+        let listening = self.new_listening((&claims.sub, claims.shown_name()), commercial_id, reason);
+        self.note(now, Event::ListenRefused { listening, why }, out);
     }
 
     /// Returns what a supervisor wishes for, or why it can't be.
@@ -109,20 +131,21 @@ impl Server {
         &mut self,
         conn: ConnKey,
         commercial_id: &str,
-        reason: String,
-    ) -> Result<(BroadcastKey, Wish), (ErrorCode, &'static str)> {
-        let not_allowed = (ErrorCode::NotAllowed, "your token does not allow to listen to them");
+        reason: &str,
+    ) -> Result<(BroadcastKey, Wish), (ListenRefusal, ErrorCode, &'static str)> {
+        let message = "your token does not allow to listen to them";
+        let not_allowed = (ListenRefusal::NotThisToken, ErrorCode::NotAllowed, message);
         let Some(Session { claims, seat: Seat::Admin { audio, wishes, .. }, .. }) = self.sessions.get(conn) else {
             return Err(not_allowed);
         };
         if !is_valid_id(commercial_id) || !claims.may_hear(commercial_id) {
             return Err(not_allowed);
         }
-        if !is_reason(&reason) {
+        if !is_reason(reason) {
             let message = "a reason is accompagnement, qualité, formation, sécurité or \"autre: …\"";
-            return Err((ErrorCode::BadReason, message));
+            return Err((ListenRefusal::BadReason, ErrorCode::BadReason, message));
         }
-        let peer = audio.ok_or((ErrorCode::NoAudio, "send open_audio first"))?;
+        let peer = audio.ok_or((ListenRefusal::NoAudio, ErrorCode::NoAudio, "send open_audio first"))?;
         let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
         let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));
         let limits = &self.config.limits;
@@ -130,9 +153,10 @@ impl Server {
             !is_new || (wishes.len() < limits.wishes_per_conn_max && self.wishes_count() < limits.wishes_max);
         let key = has_room.then(|| self.broadcast_for(commercial_id)).flatten().ok_or_else(|| {
             self.stats.tables_full += 1;
-            (ErrorCode::TooMany, "too many at once: leave some first")
+            (ListenRefusal::TooMany, ErrorCode::TooMany, "too many at once: leave some first")
         })?;
-        Ok((key, Wish { key: ListenerKey::Conn(conn), peer, admin_id, admin_name, reason }))
+        let listening = self.new_listening((&admin_id, &admin_name), commercial_id, reason);
+        Ok((key, Wish { key: ListenerKey::Conn(conn), sink: Sink::Peer(peer), listening }))
     }
 
     /// Returns how many wishes there are of all.

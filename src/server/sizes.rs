@@ -18,6 +18,7 @@ impl Server {
             wishes: self.wishes_count(),
             quotas: self.strangers.len() + self.users.len() + self.programs.len() + self.programs_networks.len(),
             resources: self.resources.len(),
+            jobs: self.jobs.len(),
             buffered_bytes: self.buffered_bytes,
             offers_bytes: self.offers_bytes,
         }
@@ -37,6 +38,8 @@ pub struct TableSizes {
     pub wishes: usize,
     pub quotas: usize,
     pub resources: usize,
+    /// What is done elsewhere and not answered yet.
+    pub jobs: usize,
     /// What all conns together have buffered.
     pub buffered_bytes: usize,
     /// What the offers of all sessions take.

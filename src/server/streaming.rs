@@ -11,9 +11,10 @@ use serde_json::value::RawValue;
 
 use super::signaling::RETRY_AFTER_S;
 use super::{Seat, Server};
+use crate::audit::{Event, OffAir, StartedBy, Subject};
 use crate::broadcast::{Broadcast, Source, Start};
 use crate::keys::{ConnKey, PeerKey};
-use crate::outbox::{AuditEvent, Outbox};
+use crate::outbox::Outbox;
 use crate::peer::{Purpose, Wanted};
 use crate::wire::signaling::{self, Complaint, ErrorCode, ServerMessage, StartStreaming};
 use crate::words::{InterruptedBy, Place, Presence};
@@ -49,12 +50,14 @@ impl Server {
         }
         let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Publish(key), &start.sdp) else { return };
         if self.broadcasts[key].is_on_air() && !self.broadcasts[key].is_on_air_by_page() {
-            self.go_off_air(now, key, "replaced by the page", out);
+            self.go_off_air(now, key, OffAir::ReplacedByPage, out);
         }
         let broadcast = &self.broadcasts[key];
         if !broadcast.is_on_air() {
-            out.audit(self.audit(now, AuditEvent::BroadcastStarted, broadcast.id(), broadcast.id(), ""));
+            let of = Subject { commercial_id: broadcast.id().to_owned(), is_device: false };
+            self.note(now, Event::BroadcastStarted { of, by: StartedBy::Page }, out);
         }
+        let broadcast = &self.broadcasts[key];
         let text = ServerMessage::StreamingStarted { commercial_id: broadcast.id(), sdp: &answer }.to_json();
         self.tell(conn, &text, out);
         let unix_ms = self.unix_ms(now);
@@ -73,7 +76,7 @@ impl Server {
 
     pub(super) fn on_stop_streaming(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         let Some(key) = self.own_broadcast(conn) else { return };
-        self.go_off_air(now, key, "stopped", out);
+        self.go_off_air(now, key, OffAir::Stopped, out);
         let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
         self.tell(conn, &text, out);
     }
@@ -91,10 +94,11 @@ impl Server {
             }
         };
         if is_paused != pauses {
-            let event = if pauses { AuditEvent::BroadcastPaused } else { AuditEvent::BroadcastResumed };
-            out.audit(self.audit(now, event, broadcast.id(), broadcast.id(), ""));
+            let of = self.subject(broadcast.id());
+            let event = if pauses { Event::BroadcastPaused { of } } else { Event::BroadcastResumed { of } };
+            self.note(now, event, out);
         }
-        let commercial_id = broadcast.id();
+        let commercial_id = self.broadcasts[key].id();
         let answer = match pauses {
             true => ServerMessage::StreamingPaused { commercial_id },
             false => ServerMessage::StreamingResumed { commercial_id },

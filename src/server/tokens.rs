@@ -7,9 +7,10 @@ use std::time::Instant;
 use log::{error, info};
 
 use super::{CloseCode, Server};
+use crate::audit::{Event, OffAir};
 use crate::keys::{BroadcastKey, ConnKey};
-use crate::outbox::{AuditEvent, Outbox};
-use crate::token::{PublicKeys, Revoked};
+use crate::outbox::Outbox;
+use crate::token::{Claims, PublicKeys, Revoked};
 use crate::wire::ice_server::Credentials;
 use crate::wire::signaling::{Complaint, ErrorCode, ServerMessage};
 use crate::words::Role;
@@ -70,19 +71,30 @@ impl Server {
         let alone: Vec<BroadcastKey> = alone.map(|(_, &key)| key).collect();
         for key in alone {
             let id = self.broadcasts[key].id();
-            out.audit(self.audit(now, AuditEvent::AccessRevoked, id, id, Role::Commercial.name()));
-            self.go_off_air(now, key, CloseCode::REVOKED.1, out);
+            let event = Event::AccessRevoked {
+                user_id: id.to_owned(),
+                role: Role::Commercial.name(),
+                of: Some(self.subject(id)),
+            };
+            self.note(now, event, out);
+            self.go_off_air(now, key, OffAir::TokenRevoked, out);
         }
         self.deliver_framed(now, out);
     }
 
     fn end_revoked(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         let Some(session) = self.sessions.get(conn) else { return };
-        let (id, role) = (&session.claims.sub, session.claims.role);
-        let commercial_id = if role == Role::Commercial { id.as_str() } else { "" };
-        out.audit(self.audit(now, AuditEvent::AccessRevoked, id, commercial_id, role.name()));
+        let event = self.access_revoked(&session.claims);
+        self.note(now, event, out);
         let complaint = Complaint::new(ErrorCode::TokenRefused, "the token was revoked: ask for a new link");
         self.send(conn, &ServerMessage::Error(complaint));
-        self.close_conn(now, conn, CloseCode::REVOKED, out);
+        self.close_conn(now, conn, CloseCode::Revoked, out);
+    }
+
+    /// Returns what is written down when a token is refused that was good.
+    pub(super) fn access_revoked(&self, claims: &Claims) -> Event {
+        let Claims { sub, role, .. } = claims;
+        let of = (*role == Role::Commercial).then(|| self.subject(sub));
+        Event::AccessRevoked { user_id: sub.clone(), role: role.name(), of }
     }
 }

@@ -10,10 +10,12 @@ use log::info;
 use percent_encoding::percent_decode_str;
 
 use super::Server;
+use super::resources::Ending;
 use super::signaling::RETRY_AFTER_S;
+use crate::audit::{Event, ListenRefusal, OffAir, StartedBy, Subject};
 use crate::broadcast::{Source, Start, Wish};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey};
-use crate::outbox::{AuditEntry, AuditEvent, Outbox};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey, Sink};
+use crate::outbox::Outbox;
 use crate::peer::{OfferError, Purpose, Wanted};
 use crate::token::{Claims, is_valid_id};
 use crate::wire::http::{Request, Response, Status};
@@ -156,8 +158,7 @@ impl Server {
         };
         if !is_allowed {
             if kind == Kind::Whep {
-                let subject = if is_valid_id(id) { id } else { "" };
-                out.audit(self.audit(now, AuditEvent::ListenRefused, &claims.sub, subject, "not with this token"));
+                self.refuse_listening(now, &claims, (id, REASON_DEFAULT), ListenRefusal::NotThisToken, out);
             }
             return Err(Problem::new(Status::Forbidden, "your token does not allow this"));
         }
@@ -203,15 +204,15 @@ impl Server {
         let created = created.inspect_err(|_| self.forget_unseen(key))?;
         // Who may hear the one may not hear the other.
         if self.broadcasts[key].source().is_some_and(|before| *before != source) {
-            self.go_off_air(now, key, "replaced", out);
+            self.go_off_air(now, key, OffAir::ReplacedByEncoder, out);
         }
         let broadcast = &mut self.broadcasts[key];
         if let Some(name) = &claims.name {
             broadcast.set_name(name);
         }
-        let detail = if broadcast.is_on_air() { "whip, in place of another" } else { "whip" };
-        let entry = self.audit(now, AuditEvent::BroadcastStarted, &claims.sub, &claims.sub, detail);
-        out.audit(AuditEntry { is_device: claims.device, ..entry });
+        let by = if broadcast.is_on_air() { StartedBy::NextEncoder } else { StartedBy::Encoder };
+        let of = Subject { commercial_id: claims.sub.clone(), is_device: claims.device };
+        self.note(now, Event::BroadcastStarted { of, by }, out);
         let unix_ms = self.unix_ms(now);
         let start = Start { publisher: created.peer, source, commercial_info: None };
         let (replaced, changes) = self.broadcasts[key].go_on_air(now, unix_ms, start, &self.config.limits);
@@ -250,13 +251,9 @@ impl Server {
         }
         let created = self.create(now, claims, |resource| Purpose::Whep(key, resource), offer);
         let created = created.inspect_err(|_| self.release_listening(now, &claims.sub))?;
-        let wish = Wish {
-            key: ListenerKey::Whep(created.resource),
-            peer: created.peer,
-            admin_id: claims.sub.clone(),
-            admin_name: claims.shown_name().to_owned(),
-            reason: REASON_DEFAULT.to_owned(),
-        };
+        let listening = self.new_listening((&claims.sub, claims.shown_name()), id, REASON_DEFAULT);
+        let (key_of_listener, sink) = (ListenerKey::Whep(created.resource), Sink::Peer(created.peer));
+        let wish = Wish { key: key_of_listener, sink, listening };
         self.join(now, key, wish, out);
         Ok(created)
     }
@@ -344,7 +341,7 @@ impl Server {
         if let Some(Purpose::Whep(broadcast, _)) = peer.map(|peer| peer.purpose()) {
             self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
         }
-        self.end_resource(now, key, "stopped", out);
+        self.end_resource(now, key, Ending::Stopped, out);
         self.forget_resource(key);
         self.respond(now, conn, request, Response::new(Status::Ok));
         Ok(())

@@ -25,10 +25,11 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::{Events, Poll, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::audit::Entry;
 use crate::config::{Config, LISTENS_MAX};
 use crate::host::logging;
 use crate::host::watch::{Purpose, Watch};
-use crate::outbox::{AuditEntry, Item, Outbox};
+use crate::outbox::{Item, Job, Outbox, Reply};
 use crate::server::Server;
 use media::Media;
 use notify::Notify;
@@ -289,11 +290,12 @@ impl Shell {
         let mut time = TCP_TIME_PER_TURN;
         for _ in 0..FLUSHES_PER_TURN {
             mem::swap(&mut self.outbox, &mut self.flushing);
-            // A write takes all that waits for a client, so no entry may come later than any write.
-            self.flushing.audit_entries().for_each(log_audit);
             for item in self.flushing.drain() {
                 match item {
-                    Item::Audit(_) => {}
+                    Item::Job(job, Job::Write(entry)) => {
+                        log_entry(&entry);
+                        self.server.handle_reply(now, job, Reply::Written(Ok(())), &mut self.outbox);
+                    }
                     Item::Conn(conn) => self.tcp.want_flush(conn),
                     Item::Datagram(datagram) => self.media.send(now, datagram),
                 }
@@ -322,11 +324,9 @@ impl Shell {
     }
 }
 
-fn log_audit(entry: &AuditEntry) {
-    let AuditEntry { at, event, actor, commercial_id, detail, is_device } = entry;
-    let (name, at) = (event.name(), logging::timestamp(*at));
-    let device = if *is_device { " device=true" } else { "" };
-    log::info!(target: "audit", "{name} at={at} actor={actor} commercial_id={commercial_id} detail={detail:?}{device}");
+fn log_entry(entry: &Entry) {
+    let (at, event) = (logging::timestamp(entry.at), &entry.event);
+    log::info!(target: "audit", "{event} at={at}");
 }
 
 /// Asks for as many open files as are allowed: 1024, the usual default, is fewer than the clients we allow. Returns how

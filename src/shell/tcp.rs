@@ -277,10 +277,9 @@ impl Tcp {
     /// time.
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>, time: Duration) -> Duration {
         let until = monotonic() + time;
-        // What one of them makes follow is the next round's; what is to be written down because of it comes before
-        // anybody else is told.
+        // What one of them makes follow is the next round's.
         for _ in 0..self.unflushed.len() {
-            if monotonic() >= until || turn.out.has_audit() {
+            if monotonic() >= until {
                 break;
             }
             let Some(conn) = self.unflushed.pop_front() else { break };

@@ -125,6 +125,6 @@ fn a_drain_tells_everybody_and_ends() {
             assert_eq!(world.browsers[who].closed, Some(1012));
         }
         assert!(!world.browsers[paul].has("listening_stopped"), "the wish outlives the restart");
-        assert_eq!(world.audit.last().unwrap().detail, "conn closed");
+        assert_eq!(world.audit.last().unwrap().event.detail(), "conn closed");
     });
 }

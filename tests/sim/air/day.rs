@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ecoute::outbox::AuditEvent;
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use serde_json::{Value, json};
@@ -27,7 +26,7 @@ fn a_page_that_reconnects_keeps_its_broadcast() {
         assert_eq!(count(world, lea, "streaming_started"), 1, "the session is the same");
         assert_hears(world, paul, lea, 500, 70);
         world.run_ms(25_000);
-        let stopped = world.audit.iter().any(|entry| entry.event == AuditEvent::BroadcastStopped);
+        let stopped = world.audit.iter().any(|entry| entry.event.name() == "broadcast_stopped");
         assert!(!stopped, "off air meanwhile, or as if the page were still away");
         assert_hears(world, paul, lea, 1000, 80);
     });

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ecoute::outbox::AuditEvent;
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use serde_json::json;
@@ -80,7 +79,7 @@ fn a_pause_outlives_a_network_that_comes_back_in_time() {
         world.browsers[lea].start_streaming(now);
         world.settle();
         assert!(hears_nothing(world, paul, 2500), "law 2");
-        let stopped = world.audit.iter().any(|entry| entry.event == AuditEvent::BroadcastStopped);
+        let stopped = world.audit.iter().any(|entry| entry.event.name() == "broadcast_stopped");
         assert!(!stopped, "off air meanwhile");
     });
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use ecoute::outbox::AuditEvent;
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use serde_json::{Value, json};
@@ -181,7 +180,7 @@ fn another_session_on_a_conn_takes_the_place_of_the_first() {
             "the wish stays"
         );
         assert!(!world.browsers[paul].has("listening_stopped"));
-        let entries = world.audit.iter().filter(|entry| entry.event == AuditEvent::BroadcastStarted);
+        let entries = world.audit.iter().filter(|entry| entry.event.name() == "broadcast_started");
         assert_eq!(entries.count(), 1, "the broadcast stays");
     });
 }
@@ -295,8 +294,8 @@ fn words_about_oneself_have_their_form() {
             world.browsers[who].say("join_commercial_stream", wish);
             world.run_ms(1000);
             assert_eq!(last(world, lea, "listener_joined")["reason"], reason);
-            let entry = world.audit.iter().rfind(|entry| entry.event == AuditEvent::ListenAnnounced).unwrap();
-            assert_eq!((entry.detail.as_str(), entry.commercial_id.as_str()), (reason, "lea"));
+            let entry = world.audit.iter().rfind(|entry| entry.event.name() == "listen_announced").unwrap();
+            assert_eq!((entry.event.detail(), entry.event.commercial_id()), (reason, "lea"));
         }
         assert_eq!(last(world, ana, "listening_started")["listeners_count"], 2);
         world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" }));

@@ -1,6 +1,5 @@
 //! Users whose token expires, is renewed or is revoked in the middle of things.
 
-use ecoute::outbox::AuditEvent;
 use ecoute::token::{self, Claims, Scope};
 use ecoute::words::Role;
 use stage::scenario::{assert_hears, hears_nothing, scenario};
@@ -118,8 +117,10 @@ fn a_revoked_supervisor_hears_not_one_packet_more() {
         assert!(world.browsers[lea].has("listener_left"));
         assert_hears(world, ana, lea, 1000, 80);
 
-        let written = |event| world.audit.iter().position(|entry| entry.event == event && entry.actor == "paul");
-        let (revoked, stopped) = (written(AuditEvent::AccessRevoked), written(AuditEvent::ListenStopped));
+        let written = |event| {
+            world.audit.iter().position(|entry| entry.event.name() == event && entry.event.actor() == "paul")
+        };
+        let (revoked, stopped) = (written("access_revoked"), written("listen_ended"));
         assert!(revoked.is_some() && revoked < stopped, "law 8");
 
         let back = world.listener("paul");
@@ -179,8 +180,8 @@ fn a_broadcast_without_its_page_ends_with_its_token() {
         revoke(world, "lea");
         world.run_ms(500);
         assert_eq!(state(world), Some(false.into()));
-        let revoked = world.audit.iter().filter(|entry| entry.event == AuditEvent::AccessRevoked);
-        assert_eq!(revoked.map(|entry| entry.actor.as_str()).collect::<Vec<_>>(), ["lea"]);
+        let revoked = world.audit.iter().filter(|entry| entry.event.name() == "access_revoked");
+        assert_eq!(revoked.map(|entry| entry.event.actor()).collect::<Vec<_>>(), ["lea"]);
     });
 }
 
@@ -240,7 +241,7 @@ fn forged_and_stale_tokens_open_nothing() {
     assert_eq!(close_code(&stranger.read(world)), Some(4401));
     world.run_ms(2000);
     assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().sessions), (2, 2));
-    assert!(!world.audit.iter().any(|entry| entry.actor == "thief"));
+    assert!(!world.audit.iter().any(|entry| entry.event.actor() == "thief"));
     scene.end();
 }
 

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ecoute::audit::Entry;
 use ecoute::config::{Config, Encryption, Limits};
 use ecoute::keys::ConnKey;
-use ecoute::outbox::{AuditEntry, AuditEvent, Item, Outbox};
+use ecoute::outbox::{Item, Job, Outbox, Reply};
 use ecoute::path::{Ends, Path};
 use ecoute::server::{Server, TableSizes};
 use ecoute::token::{self, Claims, Revoked, Verifier};
@@ -92,7 +93,7 @@ pub struct World {
     pub browsers: Vec<Browser>,
     /// Those browsers that are no pages.
     programs: BTreeMap<Who, Program>,
-    pub audit: Vec<AuditEntry>,
+    pub audit: Vec<Entry>,
     /// The network of browsers that are opened from now on.
     pub quality: Quality,
     pub limits: Limits,
@@ -577,11 +578,12 @@ impl World {
             let mut out = std::mem::take(&mut self.out);
             for item in out.drain() {
                 match item {
-                    Item::Audit(entry) => {
-                        if entry.event == AuditEvent::BroadcastStarted && entry.detail.is_empty() {
-                            self.pages_started.insert(entry.commercial_id.clone(), now);
+                    Item::Job(job, Job::Write(entry)) => {
+                        if entry.event.name() == "broadcast_started" && entry.event.detail().is_empty() {
+                            self.pages_started.insert(entry.event.commercial_id().to_owned(), now);
                         }
                         self.audit.push(entry);
+                        self.server.handle_reply(now, job, Reply::Written(Ok(())), &mut self.out);
                     }
                     Item::Datagram(datagram) => {
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
@@ -704,9 +706,11 @@ impl World {
         let needs_none = program.is_some_and(|program| program.is_device || is_late);
         let is_acknowledged = pages.iter().any(acknowledges) || needs_none;
         assert!(is_acknowledged, "law 1: {} hears {} unacknowledged", listener.id, publisher.id);
-        for event in [AuditEvent::ListenRequested, AuditEvent::ListenAnnounced, AuditEvent::ListenStarted] {
+        for event in ["listen_asked", "listen_announced", "listen_started"] {
             let written = self.audit.iter().any(|entry| {
-                entry.event == event && entry.actor == listener.id && entry.commercial_id == publisher.id
+                entry.event.name() == event
+                    && entry.event.actor() == listener.id
+                    && entry.event.commercial_id() == publisher.id
             });
             assert!(written, "law 8: {event:?} of {} is not written down", listener.id);
         }

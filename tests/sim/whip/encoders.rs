@@ -1,6 +1,5 @@
 //! Encoders and devices beside pages: who hears them, who silences them, and how they end.
 
-use ecoute::outbox::AuditEvent;
 use ecoute::words::Role;
 use serde_json::json;
 use stage::browser::Manners;
@@ -21,10 +20,10 @@ pub fn heard(world: &mut World) -> (Who, Who, Who) {
 }
 
 fn stop_details(world: &World, id: &str) -> Vec<String> {
-    let stopped = |entry: &&ecoute::outbox::AuditEntry| {
-        entry.event == AuditEvent::BroadcastStopped && entry.commercial_id == id
+    let stopped = |entry: &&ecoute::audit::Entry| {
+        entry.event.name() == "broadcast_stopped" && entry.event.commercial_id() == id
     };
-    world.audit.iter().filter(stopped).map(|entry| entry.detail.clone()).collect()
+    world.audit.iter().filter(stopped).map(|entry| entry.event.detail().to_owned()).collect()
 }
 
 /// Makes a program's encoder silent while its session goes on.
@@ -55,9 +54,9 @@ fn an_encoder_is_heard_once_the_page_acknowledges() {
             let told = last(world, who, "commercial_updated");
             assert_eq!((&told["source"], &told["state"]), (&json!("encoder"), &json!("on_air")));
         }
-        let started = world.audit.iter().find(|entry| entry.event == AuditEvent::BroadcastStarted).unwrap();
-        assert_eq!((started.detail.as_str(), started.is_device), ("whip", false));
-        assert!(!world.audit.iter().any(|entry| entry.is_device));
+        let started = world.audit.iter().find(|entry| entry.event.name() == "broadcast_started").unwrap();
+        assert_eq!((started.event.detail(), started.event.is_device()), ("whip", false));
+        assert!(!world.audit.iter().any(|entry| entry.event.is_device()));
     });
 }
 
@@ -150,9 +149,10 @@ fn a_device_is_heard_at_once_and_everything_says_so() {
         }
         world.delete(device);
         world.run_ms(1000);
-        let of_device = world.audit.iter().filter(|entry| entry.commercial_id == "door");
-        let unmarked: Vec<_> = of_device.filter(|entry| !entry.is_device).map(|entry| entry.event).collect();
-        assert_eq!(unmarked, [], "law 8");
+        let of_device = world.audit.iter().filter(|entry| entry.event.commercial_id() == "door");
+        let unmarked: Vec<_> =
+            of_device.filter(|entry| !entry.event.is_device()).map(|entry| entry.event.name()).collect();
+        assert_eq!(unmarked, [] as [&str; 0], "law 8");
     });
 }
 

@@ -1,7 +1,6 @@
 //! How sessions of programs end: by their client, by silence, by time, by a revocation, with the server; and that
 //! nothing is left of them.
 
-use ecoute::outbox::AuditEvent;
 use ecoute::words::Role;
 use stage::scenario::{assert_hears, hears_nothing, last, scenario};
 use stage::world::programs::{Ask, Kind};
@@ -196,10 +195,18 @@ fn a_delete_is_answered_whatever_its_entity_tag() {
         }
         assert_eq!(last(world, lea, "listener_left")["admin"]["id"], "paul");
         assert!(hears_nothing(world, paul, 300));
-        let details: Vec<_> =
-            world.audit.iter().filter(|entry| entry.actor == "ana").map(|e| e.detail.clone()).collect();
+        let details: Vec<_> = world
+            .audit
+            .iter()
+            .filter(|entry| entry.event.actor() == "ana")
+            .map(|e| e.event.detail().to_owned())
+            .collect();
         assert_eq!(details.last().map(String::as_str), Some("left"));
-        assert_eq!(world.audit.last().unwrap().event, AuditEvent::ListenStopped);
+        assert_eq!(
+            world.audit.last().unwrap().event.name(),
+            "listen_interrupted",
+            "of paul, by the end of the encoder"
+        );
     });
 }
 
@@ -274,8 +281,8 @@ fn a_revocation_ends_programs_within_the_call() {
         assert_eq!(world.server.stats().packets_forwarded, before, "law 3");
         assert!(!is_on_air(world, paul));
         assert_eq!(world.post(encoder, "lea").status, 401);
-        let revoked: Vec<_> = world.audit.iter().filter(|e| e.event == AuditEvent::AccessRevoked).collect();
-        assert!(revoked.iter().all(|entry| ["ana", "lea"].contains(&entry.actor.as_str())));
+        let revoked: Vec<_> = world.audit.iter().filter(|e| e.event.name() == "access_revoked").collect();
+        assert!(revoked.iter().all(|entry| ["ana", "lea"].contains(&entry.event.actor())));
         assert_eq!(revoked.len(), 3, "her page and her encoder each: {revoked:?}");
     });
 }
@@ -297,7 +304,7 @@ fn an_encoder_with_a_newer_token_outlives_a_revocation() {
         world.take_revoked(format!("lea {revoked_s}\n").as_bytes());
         world.run_ms(1000);
         assert!(is_on_air(world, paul), "its token is as good as any");
-        assert!(!world.audit.iter().any(|entry| entry.event == AuditEvent::AccessRevoked));
+        assert!(!world.audit.iter().any(|entry| entry.event.name() == "access_revoked"));
         assert_eq!(world.delete(encoder).status, 200);
     });
 }

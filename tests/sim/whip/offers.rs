@@ -230,7 +230,7 @@ fn what_can_not_be_answered_is_refused_and_leaves_nothing() {
             (sizes.peers, sizes.resources, sizes.wishes, sizes.broadcasts, sizes.offers_bytes)
         };
         assert_eq!(rows(&after), rows(&before));
-        assert!(!world.audit.iter().any(|entry| entry.actor == "paul" || entry.actor == "door"));
+        assert!(!world.audit.iter().any(|entry| entry.event.actor() == "paul" || entry.event.actor() == "door"));
         // All sessions of the user are still to be had.
         for _ in 0..world.limits.of_program.held_max {
             world.player("paul", "bell");

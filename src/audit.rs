@@ -1,0 +1,433 @@
+//! What is written down: each event with its own data, and which of them are gates.
+//!
+//! Words alone: who makes them durable, and when, is not known here. Invariant: all entries of one listening carry its id,
+//! from asked to ended, and the entry of a refusal one of its own.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Names one entry for as long as the server runs: what waits for an entry waits for this one and no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub u64);
+
+/// Names one listening, from asked to ended; drawn by chance, so that those of two runs differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListeningId(pub u64);
+
+impl fmt::Display for ListeningId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub id: EntryId,
+    pub at: SystemTime,
+    pub event: Event,
+}
+
+/// One wish of one client to hear one salesperson, shared by all that speaks of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listening {
+    pub id: ListeningId,
+    pub admin_id: String,
+    pub admin_name: String,
+    /// Empty where what was asked for is no id.
+    pub commercial_id: String,
+    /// Empty where it was none that people are shown.
+    pub reason: String,
+}
+
+/// Whose broadcast an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub commercial_id: String,
+    /// Whether what streams is nobody's microphone.
+    pub is_device: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    BroadcastStarted {
+        of: Subject,
+        by: StartedBy,
+    },
+    BroadcastStopped {
+        of: Subject,
+        why: OffAir,
+    },
+    BroadcastPaused {
+        of: Subject,
+    },
+    BroadcastResumed {
+        of: Subject,
+    },
+    /// A wish began.
+    ListenAsked {
+        listening: Arc<Listening>,
+        is_device: bool,
+    },
+    /// A wish was refused, and never was one.
+    ListenRefused {
+        listening: Arc<Listening>,
+        why: ListenRefusal,
+    },
+    /// The salesperson is about to be told. A gate: nobody is told, and nobody hears, before this is durable.
+    ListenAnnounced {
+        listening: Arc<Listening>,
+        is_device: bool,
+    },
+    /// Packets flow from the next one on.
+    ListenStarted {
+        listening: Arc<Listening>,
+        is_device: bool,
+    },
+    /// Packets do not flow any more, but the wish stays.
+    ListenInterrupted {
+        listening: Arc<Listening>,
+        is_device: bool,
+        why: ListenBreak,
+    },
+    /// The wish is over.
+    ListenEnded {
+        listening: Arc<Listening>,
+        is_device: bool,
+        was_heard: bool,
+        why: ListenEnd,
+    },
+    /// A user's token was revoked while they were connected or on air, which ends that.
+    AccessRevoked {
+        user_id: String,
+        role: &'static str,
+        /// Of a salesperson.
+        of: Option<Subject>,
+    },
+}
+
+/// What began to stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartedBy {
+    Page,
+    Encoder,
+    /// An encoder that takes the place of another one.
+    NextEncoder,
+}
+
+/// Why a broadcast stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffAir {
+    Stopped,
+    PageClosed,
+    AnotherPage,
+    ReplacedByPage,
+    ReplacedByEncoder,
+    ClosedByEncoder,
+    NeverConnected,
+    ConnectionLost,
+    TokenExpired,
+    TokenRevoked,
+    NotAllowed,
+    Restarting,
+}
+
+/// Why a listening was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenRefusal {
+    NotThisRole,
+    NotThisToken,
+    BadReason,
+    NoAudio,
+    TooMany,
+}
+
+/// Why somebody who was heard by a supervisor is not, for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenBreak {
+    /// The salesperson paused; the acknowledgement stays.
+    Paused,
+    /// Nothing comes from the microphone; the acknowledgement stays.
+    Interrupted,
+    /// Nobody knows whether the salesperson sees who listens: they are announced anew.
+    Unseen,
+    /// The salesperson went off air: who listens is announced anew the next time.
+    OffAir,
+}
+
+impl ListenBreak {
+    /// Tells whether what the salesperson acknowledged goes on to count.
+    pub fn keeps_acknowledgement(self) -> bool {
+        match self {
+            ListenBreak::Paused | ListenBreak::Interrupted => true,
+            ListenBreak::Unseen | ListenBreak::OffAir => false,
+        }
+    }
+}
+
+/// Why a listening ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenEnd {
+    Left,
+    Switched,
+    ConnClosed,
+    ConnectionLost,
+    TokenExpired,
+    TokenRevoked,
+    NotAllowed,
+    Restarting,
+    /// Its announcement could not be written down.
+    NotWritten,
+}
+
+/// How an event stands to its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The effect waits until the entry is durable, and does not come where it can't be.
+    Gate,
+    /// The effect comes at once: protecting somebody never waits for a disk.
+    Note,
+}
+
+impl Event {
+    /// Returns how the event stands to its effect.
+    pub fn class(&self) -> Class {
+        match self {
+            Event::ListenAnnounced { .. } => Class::Gate,
+            Event::BroadcastStarted { .. }
+            | Event::BroadcastStopped { .. }
+            | Event::BroadcastPaused { .. }
+            | Event::BroadcastResumed { .. }
+            | Event::ListenAsked { .. }
+            | Event::ListenRefused { .. }
+            | Event::ListenStarted { .. }
+            | Event::ListenInterrupted { .. }
+            | Event::ListenEnded { .. }
+            | Event::AccessRevoked { .. } => Class::Note,
+        }
+    }
+
+    /// Returns the event's name in logs and in the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::BroadcastStarted { .. } => "broadcast_started",
+            Event::BroadcastStopped { .. } => "broadcast_stopped",
+            Event::BroadcastPaused { .. } => "broadcast_paused",
+            Event::BroadcastResumed { .. } => "broadcast_resumed",
+            Event::ListenAsked { .. } => "listen_asked",
+            Event::ListenRefused { .. } => "listen_refused",
+            Event::ListenAnnounced { .. } => "listen_announced",
+            Event::ListenStarted { .. } => "listen_started",
+            Event::ListenInterrupted { .. } => "listen_interrupted",
+            Event::ListenEnded { .. } => "listen_ended",
+            Event::AccessRevoked { .. } => "access_revoked",
+        }
+    }
+
+    /// Returns the listening that the event is of.
+    pub fn listening(&self) -> Option<&Listening> {
+        match self {
+            Event::ListenAsked { listening, .. }
+            | Event::ListenRefused { listening, .. }
+            | Event::ListenAnnounced { listening, .. }
+            | Event::ListenStarted { listening, .. }
+            | Event::ListenInterrupted { listening, .. }
+            | Event::ListenEnded { listening, .. } => Some(listening),
+            Event::BroadcastStarted { .. }
+            | Event::BroadcastStopped { .. }
+            | Event::BroadcastPaused { .. }
+            | Event::BroadcastResumed { .. }
+            | Event::AccessRevoked { .. } => None,
+        }
+    }
+
+    /// Returns the id of the user who acts.
+    pub fn actor(&self) -> &str {
+        match self {
+            Event::BroadcastStarted { of, .. }
+            | Event::BroadcastStopped { of, .. }
+            | Event::BroadcastPaused { of }
+            | Event::BroadcastResumed { of } => &of.commercial_id,
+            Event::AccessRevoked { user_id, .. } => user_id,
+            Event::ListenAsked { .. }
+            | Event::ListenRefused { .. }
+            | Event::ListenAnnounced { .. }
+            | Event::ListenStarted { .. }
+            | Event::ListenInterrupted { .. }
+            | Event::ListenEnded { .. } => self.listening().map_or("", |listening| &listening.admin_id),
+        }
+    }
+
+    /// Returns the `commercial_id` that is concerned; empty where there is none.
+    pub fn commercial_id(&self) -> &str {
+        match self {
+            Event::BroadcastStarted { of, .. }
+            | Event::BroadcastStopped { of, .. }
+            | Event::BroadcastPaused { of }
+            | Event::BroadcastResumed { of } => &of.commercial_id,
+            Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
+            Event::ListenAsked { .. }
+            | Event::ListenRefused { .. }
+            | Event::ListenAnnounced { .. }
+            | Event::ListenStarted { .. }
+            | Event::ListenInterrupted { .. }
+            | Event::ListenEnded { .. } => self.listening().map_or("", |listening| &listening.commercial_id),
+        }
+    }
+
+    /// Tells whether what streams is nobody's microphone.
+    pub fn is_device(&self) -> bool {
+        match self {
+            Event::BroadcastStarted { of, .. }
+            | Event::BroadcastStopped { of, .. }
+            | Event::BroadcastPaused { of }
+            | Event::BroadcastResumed { of } => of.is_device,
+            Event::AccessRevoked { of, .. } => of.as_ref().is_some_and(|of| of.is_device),
+            Event::ListenRefused { .. } => false,
+            Event::ListenAsked { is_device, .. }
+            | Event::ListenAnnounced { is_device, .. }
+            | Event::ListenStarted { is_device, .. }
+            | Event::ListenInterrupted { is_device, .. }
+            | Event::ListenEnded { is_device, .. } => *is_device,
+        }
+    }
+
+    /// Returns what else there is to say: why, or by what.
+    pub fn detail(&self) -> &str {
+        match self {
+            Event::BroadcastStarted { by, .. } => by.words(),
+            Event::BroadcastStopped { why, .. } => why.words(),
+            Event::BroadcastPaused { .. } | Event::BroadcastResumed { .. } => "",
+            Event::ListenAsked { listening, .. }
+            | Event::ListenAnnounced { listening, .. }
+            | Event::ListenStarted { listening, .. } => &listening.reason,
+            Event::ListenRefused { why, .. } => why.words(),
+            Event::ListenInterrupted { why, .. } => why.words(),
+            Event::ListenEnded { why, .. } => why.words(),
+            Event::AccessRevoked { role, .. } => role,
+        }
+    }
+}
+
+/// Writes one line: the name, who did it to whom, and why.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} actor={} commercial_id={}", self.name(), self.actor(), self.commercial_id())?;
+        if let Some(listening) = self.listening() {
+            write!(f, " listening={}", listening.id)?;
+        }
+        if let Event::ListenEnded { was_heard, .. } = self {
+            write!(f, " heard={was_heard}")?;
+        }
+        write!(f, " detail={:?}", self.detail())?;
+        if self.is_device() { write!(f, " device=true") } else { Ok(()) }
+    }
+}
+
+impl StartedBy {
+    fn words(self) -> &'static str {
+        match self {
+            StartedBy::Page => "",
+            StartedBy::Encoder => "whip",
+            StartedBy::NextEncoder => "whip, in place of another",
+        }
+    }
+}
+
+impl OffAir {
+    fn words(self) -> &'static str {
+        match self {
+            OffAir::Stopped => "stopped",
+            OffAir::PageClosed => "page closed",
+            OffAir::AnotherPage => "another page",
+            OffAir::ReplacedByPage => "replaced by the page",
+            OffAir::ReplacedByEncoder => "replaced",
+            OffAir::ClosedByEncoder => "closed by the encoder",
+            OffAir::NeverConnected => "never connected",
+            OffAir::ConnectionLost => "connection lost",
+            OffAir::TokenExpired => "token expired",
+            OffAir::TokenRevoked => "token revoked",
+            OffAir::NotAllowed => "not allowed",
+            OffAir::Restarting => "restarting",
+        }
+    }
+}
+
+impl ListenRefusal {
+    fn words(self) -> &'static str {
+        match self {
+            ListenRefusal::NotThisRole => "not with this role",
+            ListenRefusal::NotThisToken => "not with this token",
+            ListenRefusal::BadReason => "no reason that people are shown",
+            ListenRefusal::NoAudio => "no audio connection",
+            ListenRefusal::TooMany => "too many at once",
+        }
+    }
+}
+
+impl ListenBreak {
+    fn words(self) -> &'static str {
+        match self {
+            ListenBreak::Paused => "paused",
+            ListenBreak::Interrupted => "interrupted",
+            ListenBreak::Unseen => "page gone or silent",
+            ListenBreak::OffAir => "off air",
+        }
+    }
+}
+
+impl ListenEnd {
+    fn words(self) -> &'static str {
+        match self {
+            ListenEnd::Left => "left",
+            ListenEnd::Switched => "switched",
+            ListenEnd::ConnClosed => "conn closed",
+            ListenEnd::ConnectionLost => "connection lost",
+            ListenEnd::TokenExpired => "token expired",
+            ListenEnd::TokenRevoked => "token revoked",
+            ListenEnd::NotAllowed => "not allowed any more",
+            ListenEnd::Restarting => "restarting",
+            ListenEnd::NotWritten => "could not be written down",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_who_heard_whom_and_why() {
+        let listening = Arc::new(Listening {
+            id: ListeningId(0xab),
+            admin_id: "paul".into(),
+            admin_name: "Paul D.".into(),
+            commercial_id: "lea".into(),
+            reason: "autre: \"x\"".into(),
+        });
+        let of = || Subject { commercial_id: "door".into(), is_device: true };
+        let cases = [
+            (
+                Event::ListenAnnounced { listening: Arc::clone(&listening), is_device: false },
+                r#"listen_announced actor=paul commercial_id=lea listening=00000000000000ab detail="autre: \"x\"""#,
+            ),
+            (
+                Event::ListenEnded { listening, is_device: false, was_heard: true, why: ListenEnd::Switched },
+                r#"listen_ended actor=paul commercial_id=lea listening=00000000000000ab heard=true detail="switched""#,
+            ),
+            (
+                Event::BroadcastStarted { of: of(), by: StartedBy::Encoder },
+                r#"broadcast_started actor=door commercial_id=door detail="whip" device=true"#,
+            ),
+            (
+                Event::AccessRevoked { user_id: "ana".into(), role: "admin", of: None },
+                r#"access_revoked actor=ana commercial_id= detail="admin""#,
+            ),
+        ];
+        for (event, want) in cases {
+            assert_eq!(event.to_string(), want);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What is done elsewhere: entries that are written, files that are read; and what waits for each.
+//!
+//! Does nothing itself that may block: a job leaves through the outbox, its answer comes back under its name. Invariant:
+//! so many jobs of a kind are out as have their credit, and each has one row until it is answered.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::error;
+use rand_core::Rng;
+use slotmap::SlotMap;
+
+use super::Server;
+use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
+use crate::keys::{BroadcastKey, JobKey, ListenerKey};
+use crate::outbox::{Job, NotWritten, Outbox, Reply};
+
+/// The jobs whose answers are to come.
+pub(super) struct Jobs {
+    waiting: SlotMap<JobKey, Waiting>,
+    /// How many of them write.
+    entries: usize,
+    next_entry: u64,
+}
+
+/// What an answer lets on.
+#[derive(Debug)]
+enum Waiting {
+    /// Nothing: the effect came at once.
+    Note,
+    /// A wish to listen, which waits for this entry.
+    Gate { broadcast: BroadcastKey, listener: ListenerKey, entry: EntryId },
+}
+
+impl Jobs {
+    pub(super) fn new() -> Jobs {
+        Jobs { waiting: SlotMap::with_key(), entries: 0, next_entry: 1 }
+    }
+
+    /// Returns how many jobs are out.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+impl Server {
+    /// Takes the answer to a job; one that nobody waits for any more changes nothing.
+    pub fn handle_reply(&mut self, now: Instant, job: JobKey, reply: Reply, out: &mut Outbox) {
+        self.now = now;
+        match (self.jobs.waiting.remove(job), reply) {
+            (Some(Waiting::Note), Reply::Written(written)) => {
+                self.jobs.entries -= 1;
+                self.stats.entries_lost += u64::from(written.is_err());
+            }
+            (Some(Waiting::Gate { broadcast, listener, entry }), Reply::Written(written)) => {
+                self.jobs.entries -= 1;
+                self.on_gate_answered(now, (broadcast, listener), entry, written, out);
+            }
+            (None, _) => {}
+        }
+        self.deliver_framed(now, out);
+    }
+
+    /// Has an event written down whose effect comes at once. Where more wait than may, it is lost, and counted.
+    pub(super) fn note(&mut self, now: Instant, event: Event, out: &mut Outbox) {
+        debug_assert_eq!(event.class(), Class::Note);
+        if self.jobs.entries >= self.config.limits.entries_max {
+            self.stats.entries_lost += 1;
+            error!(target: "audit", "lost, as too many entries wait to be written: {event}");
+            return;
+        }
+        self.write(now, event, Waiting::Note, out);
+    }
+
+    /// Has an event written down that a wish to listen waits for; refused at once where too many entries wait.
+    pub(super) fn open_gate(
+        &mut self,
+        now: Instant,
+        (broadcast, listener): (BroadcastKey, ListenerKey),
+        event: Event,
+        out: &mut Outbox,
+    ) -> Result<EntryId, NotWritten> {
+        debug_assert_eq!(event.class(), Class::Gate);
+        if self.jobs.entries >= self.config.limits.gates_max {
+            self.stats.gates_refused += 1;
+            return Err(NotWritten);
+        }
+        let entry = EntryId(self.jobs.next_entry);
+        Ok(self.write(now, event, Waiting::Gate { broadcast, listener, entry }, out))
+    }
+
+    fn write(&mut self, now: Instant, event: Event, waiting: Waiting, out: &mut Outbox) -> EntryId {
+        let id = EntryId(self.jobs.next_entry);
+        self.jobs.next_entry += 1;
+        self.jobs.entries += 1;
+        let job = self.jobs.waiting.insert(waiting);
+        out.job(job, Job::Write(Entry { id, at: self.clock.system_time(now), event }));
+        id
+    }
+
+    /// It is known whether the entry that a wish waits for is durable.
+    fn on_gate_answered(
+        &mut self,
+        now: Instant,
+        (key, listener): (BroadcastKey, ListenerKey),
+        entry: EntryId,
+        written: Result<(), NotWritten>,
+        out: &mut Outbox,
+    ) {
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = match written {
+            Ok(()) => {
+                let notice_id = self.next_notice_id;
+                self.next_notice_id += 1;
+                broadcast.entry_written(now, listener, entry, notice_id)
+            }
+            Err(NotWritten) => {
+                self.stats.gates_refused += 1;
+                broadcast.entry_refused(listener, entry)
+            }
+        };
+        if !changes.is_empty() {
+            self.carry_out(now, key, changes, out);
+        }
+    }
+
+    /// Returns a listening that nobody has asked for before.
+    pub(super) fn new_listening(
+        &mut self,
+        (admin_id, admin_name): (&str, &str),
+        commercial_id: &str,
+        reason: &str,
+    ) -> Arc<Listening> {
+        Arc::new(Listening {
+            id: ListeningId(self.chance.next_u64()),
+            admin_id: admin_id.to_owned(),
+            admin_name: admin_name.to_owned(),
+            commercial_id: commercial_id.to_owned(),
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// Returns a salesperson as entries name them.
+    pub(super) fn subject(&self, commercial_id: &str) -> Subject {
+        Subject { commercial_id: commercial_id.to_owned(), is_device: self.is_device(commercial_id) }
+    }
+
+    /// Tells whether what streams under an id is nobody's microphone.
+    pub(super) fn is_device(&self, commercial_id: &str) -> bool {
+        self.broadcast_of.get(commercial_id).is_some_and(|&key| self.broadcasts[key].is_device())
+    }
+}
