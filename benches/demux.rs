@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::net::{Ipv6Addr, SocketAddr};
 
 use divan::{Bencher, black_box};
-use ecoute::config::Limits;
+use ecoute::config::MediaLimits;
 use ecoute::demux::Demux;
 use ecoute::keys::PeerKey;
 use ecoute::path::{Path, Remote};
@@ -28,7 +28,7 @@ struct Table {
 
 impl Table {
     fn new(peers: usize) -> Table {
-        let limits = Limits::default();
+        let limits = MediaLimits::default();
         let mut keys: SlotMap<PeerKey, ()> = SlotMap::with_key();
         let peers: Vec<PeerKey> = (0..peers).map(|_| keys.insert(())).collect();
         let mut demux = Demux::new(limits.addresses_per_peer_max);

@@ -13,7 +13,7 @@ mod on_air;
 use std::time::{Duration, Instant};
 
 use crate::arrivals::Arrival;
-use crate::config::Limits;
+use crate::config::BroadcastLimits;
 use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
 use crate::level::Level;
 use crate::wire::signaling::Commercial;
@@ -276,7 +276,7 @@ impl Broadcast {
         now: Instant,
         unix_ms: u64,
         start: Start,
-        limits: &Limits,
+        limits: &BroadcastLimits,
     ) -> (Option<PeerKey>, Vec<Change>) {
         let Some(on_air) = &mut self.on_air else {
             let mut on_air = OnAir::new(now, start, limits);
@@ -302,7 +302,7 @@ impl Broadcast {
 
     /// The salesperson goes off air; wishes stay. The pause of an encoder stays too, for a while: it comes back by itself,
     /// and must not be heard before the salesperson resumes.
-    pub fn go_off_air(&mut self, now: Instant, unix_ms: u64, limits: &Limits) -> Vec<Change> {
+    pub fn go_off_air(&mut self, now: Instant, unix_ms: u64, limits: &BroadcastLimits) -> Vec<Change> {
         let was_flowing = self.presence() == Presence::OnAir;
         let Some(on_air) = self.on_air.take() else { return Vec::new() };
         if on_air.is_paused && on_air.is_encoder() {
@@ -355,7 +355,7 @@ impl Broadcast {
     }
 
     /// Takes where the salesperson is; tells whether supervisors are to know it.
-    pub fn move_to(&mut self, now: Instant, place: Place, limits: &Limits) -> bool {
+    pub fn move_to(&mut self, now: Instant, place: Place, limits: &BroadcastLimits) -> bool {
         let is_shared = self.presence() == Presence::OnAir;
         self.on_air.as_mut().is_some_and(|on_air| is_shared && on_air.move_to(now, place, limits))
     }
@@ -374,7 +374,12 @@ impl Broadcast {
     }
 
     /// Returns how well the audio arrived, when it is time to tell.
-    pub fn take_quality(&mut self, now: Instant, rtt: Option<Duration>, limits: &Limits) -> Option<Quality> {
+    pub fn take_quality(
+        &mut self,
+        now: Instant,
+        rtt: Option<Duration>,
+        limits: &BroadcastLimits,
+    ) -> Option<Quality> {
         let is_flowing = self.presence() == Presence::OnAir;
         let on_air = self.on_air.as_mut()?;
         let is_due = on_air.take_quality_tick(now, limits);
@@ -382,7 +387,7 @@ impl Broadcast {
     }
 
     /// Returns when the broadcast must be looked at next.
-    pub fn next_deadline(&self, limits: &Limits) -> Option<Instant> {
+    pub fn next_deadline(&self, limits: &BroadcastLimits) -> Option<Instant> {
         let is_flowing = self.presence() == Presence::OnAir;
         let acks = self.listeners.iter().filter_map(|listener| match listener.phase {
             Phase::AwaitingAck { since, late: false, .. } if is_flowing => Some(since + limits.ack_late),
@@ -393,12 +398,12 @@ impl Broadcast {
     }
 
     /// Tells whether nothing came, or nobody looked, for so long that the broadcast is over.
-    pub fn is_over(&self, now: Instant, limits: &Limits) -> bool {
+    pub fn is_over(&self, now: Instant, limits: &BroadcastLimits) -> bool {
         self.on_air.as_ref().is_some_and(|on_air| on_air.is_over(now, limits))
     }
 
     /// Lets time pass: packets that do not come interrupt, acknowledgements that do not come are reported once.
-    pub fn handle_timeout(&mut self, now: Instant, unix_ms: u64, limits: &Limits) -> Vec<Change> {
+    pub fn handle_timeout(&mut self, now: Instant, unix_ms: u64, limits: &BroadcastLimits) -> Vec<Change> {
         let mut changes = Vec::new();
         self.pause_kept.take_if(|until| *until <= now);
         if self.on_air.as_ref().is_some_and(|on_air| on_air.is_missing(now, limits)) {
@@ -432,7 +437,7 @@ impl Broadcast {
     }
 
     /// Tells whether nothing comes from an encoder, so that another one may take its place.
-    pub fn is_encoder_silent(&self, now: Instant, limits: &Limits) -> bool {
+    pub fn is_encoder_silent(&self, now: Instant, limits: &BroadcastLimits) -> bool {
         self.on_air.as_ref().is_some_and(|on_air| on_air.is_encoder() && on_air.is_silent(now, limits))
     }
 
@@ -507,7 +512,7 @@ mod tests {
 
     struct Scene {
         broadcast: Broadcast,
-        limits: Limits,
+        limits: BroadcastLimits,
         now: Instant,
         pages: [ConnKey; 2],
         admin: ConnKey,
@@ -522,7 +527,10 @@ mod tests {
             Scene {
                 broadcast: Broadcast::new("lea"),
                 // Nothing but the acknowledgement is waited for.
-                limits: Limits { quality_interval: Duration::from_secs(3600), ..Limits::default() },
+                limits: BroadcastLimits {
+                    quality_interval: Duration::from_secs(3600),
+                    ..BroadcastLimits::default()
+                },
                 now: Instant::now(),
                 pages: [conns.insert(()), conns.insert(())],
                 admin: conns.insert(()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
-use ecoute::config::Limits;
+use ecoute::config::AdmissionLimits;
 use ecoute::host::addresses::PublicAddress;
 use ecoute::host::logging::{self, FilterError};
 use ecoute::token::{self, ClaimRules, Pointer, RoleMapping};
@@ -65,7 +65,7 @@ pub struct ServeOptions {
         value_parser = parse_network)]
     pub trusted_proxy: Vec<IpNet>,
     /// WHEP sessions that one user may have at one time
-    #[arg(long, env = "ECOUTE_WHEP_SESSIONS", value_name = "N", default_value_t = Limits::default().of_program.held_max as u16,
+    #[arg(long, env = "ECOUTE_WHEP_SESSIONS", value_name = "N", default_value_t = AdmissionLimits::default().of_program.held_max as u16,
         value_parser = clap::value_parser!(u16).range(1..))]
     pub whep_sessions: u16,
     /// What to log: a level, and levels of parts (signal, gps, audio, webrtc, http, audit)

@@ -57,15 +57,27 @@ pub const SECRET_BYTES_MIN: usize = 32;
 /// What one server is told at its start.
 #[derive(Clone)]
 pub struct Config {
-    /// The addresses that clients are told to send media to; the first of a family stands for all that is
-    /// received on an address of that family which is not advertised itself (1:1 NAT).
-    pub advertised: Vec<SocketAddr>,
+    pub trust: Trust,
+    pub settings: Settings,
+}
+
+/// Whose tokens are good: what the verifier is made of.
+#[derive(Clone)]
+pub struct Trust {
     /// The key that signs tokens (HS256), at least [`SECRET_BYTES_MIN`] bytes.
     pub token_secret: Vec<u8>,
     /// Whose tokens are good besides; the keys in it may be replaced later.
     pub issuer: Option<Issuer>,
     /// Whose tokens are refused; the list may be replaced later.
     pub revoked: Revoked,
+}
+
+/// What the server goes by as long as it runs.
+#[derive(Clone)]
+pub struct Settings {
+    /// The addresses that clients are told to send media to; the first of a family stands for all that is
+    /// received on an address of that family which is not advertised itself (1:1 NAT).
+    pub advertised: Vec<SocketAddr>,
     /// Proxies that are believed for whom they ask.
     pub trusted_proxies: Vec<IpNet>,
     /// Origins besides the server's own that may open a WebSocket, as browsers write them: `https://app.example`.
@@ -87,9 +99,23 @@ pub enum Encryption {
     Lasting,
 }
 
-/// The bounds of tables, queues, buffers and waits.
-#[derive(Clone, Debug)]
+/// The bounds of tables, queues, buffers and waits, each in the hands of its owner.
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
+    pub admission: AdmissionLimits,
+    pub conn: ConnLimits,
+    pub registration: RegistrationLimits,
+    pub program: ProgramLimits,
+    pub peer: PeerLimits,
+    pub media: MediaLimits,
+    pub listening: ListeningLimits,
+    pub broadcast: BroadcastLimits,
+    pub jobs: JobLimits,
+}
+
+/// Bounds who gets in, and how much one may ask for.
+#[derive(Clone, Debug)]
+pub struct AdmissionLimits {
     /// TCP clients at one time.
     pub conns_max: usize,
     /// For how long a client without a user keeps its place after its last request when there is room for no other.
@@ -105,12 +131,29 @@ pub struct Limits {
     pub of_program: Allowance,
     /// Such requests of all users of one address or IPv6 /64. Loopback may make any number.
     pub of_programs_network: Allowance,
-    /// URLs of WHIP and WHEP sessions above which those that ended are not remembered; those that did not have sessions.
-    pub resources_max: usize,
-    /// A program that sends no checks any more, and nothing else, for so long has vanished.
-    pub program_silence: Duration,
-    /// For how long the URL of a WHIP or WHEP session that ended by itself still takes a `DELETE`.
-    pub resource_memory: Duration,
+    /// What all TCP clients together have buffered, in bytes: half requests, half messages and what they have not
+    /// read. Above, those are cut that have waited longest.
+    pub buffered_bytes_max: usize,
+}
+
+impl Default for AdmissionLimits {
+    fn default() -> AdmissionLimits {
+        AdmissionLimits {
+            conns_max: 4096,
+            stranger_grace: Duration::from_secs(1),
+            of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
+            of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 8192 },
+            offer_rate: Rate::per_second(600, 600),
+            of_program: Allowance { held_max: 16, rate: Rate::per_second(20, 60), rows_max: 2048 },
+            of_programs_network: Allowance { held_max: 0, rate: Rate::per_second(200, 600), rows_max: 2048 },
+            buffered_bytes_max: 24 * 1024 * 1024,
+        }
+    }
+}
+
+/// Bounds one TCP client.
+#[derive(Clone, Debug)]
+pub struct ConnLimits {
     /// A request's head, in bytes (431 above).
     pub head_bytes_max: usize,
     /// From accept to a full head (408 after).
@@ -125,61 +168,116 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// From the WebSocket's opening to `register_user`.
     pub register_timeout: Duration,
-    /// How long before its token's end a user is told.
-    pub expiry_warning: Duration,
+    /// How long a page that found another one open may wait to take over.
+    pub takeover_timeout: Duration,
     /// One WebSocket message or frame, in bytes.
     pub message_bytes_max: usize,
     /// WebSocket messages of one conn.
     pub message_rate: Rate,
     /// Bytes that wait to be written to one TCP client, besides the largest message among them.
-    pub conn_queue_bytes_max: usize,
-    /// What all TCP clients together have buffered, in bytes: half requests, half messages and what they have not
-    /// read. Above, those are cut that have waited longest.
-    pub buffered_bytes_max: usize,
+    pub queue_bytes_max: usize,
     /// How often a WebSocket is pinged.
     pub ping_interval: Duration,
-    /// How often the page of a salesperson on air is pinged.
-    pub page_ping_interval: Duration,
     /// A WebSocket that was silent for so long is closed.
-    pub conn_silence: Duration,
-    /// A page on air that was silent for so long loses its acknowledgements.
-    pub page_silence: Duration,
-    /// How long a page that found another one open may wait to take over.
-    pub takeover_timeout: Duration,
+    pub silence: Duration,
     /// An ICE-TCP conn on which no check was answered for so long is closed; clients check every 5 s at the least.
     pub unchecked_timeout: Duration,
-    /// Datagrams of one ICE-TCP conn that are served in one turn; one alone where many listen to it.
-    pub frames_per_turn: usize,
-    /// What one ICE-TCP conn may have sent that was not served yet, in bytes.
-    pub frames_unread_bytes_max: usize,
     /// How long a datagram may wait for a slow ICE-TCP conn; older ones are dropped.
     pub frame_age_max: Duration,
     /// How many datagrams may wait for one ICE-TCP conn; the oldest are dropped.
     pub frames_waiting_max: usize,
     /// How long a closing conn may take to read what is left for it.
     pub closing_timeout: Duration,
+}
+
+impl Default for ConnLimits {
+    fn default() -> ConnLimits {
+        ConnLimits {
+            head_bytes_max: 16 * 1024,
+            head_timeout: Duration::from_secs(5),
+            body_bytes_max: 64 * 1024,
+            body_timeout: Duration::from_secs(10),
+            pipelined_max: 16,
+            keep_alive: Duration::from_secs(15),
+            register_timeout: Duration::from_secs(5),
+            takeover_timeout: Duration::from_secs(300),
+            message_bytes_max: 64 * 1024,
+            message_rate: Rate::per_second(20, 60),
+            queue_bytes_max: 256 * 1024,
+            ping_interval: Duration::from_secs(15),
+            silence: Duration::from_secs(40),
+            unchecked_timeout: Duration::from_secs(30),
+            frame_age_max: Duration::from_millis(500),
+            frames_waiting_max: 128,
+            closing_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Bounds what a registered user has, and how long their silence goes unnoticed.
+#[derive(Clone, Debug)]
+pub struct RegistrationLimits {
     /// WebSockets of one supervisor.
     pub conns_per_admin_max: usize,
-    /// Salespeople that one WebSocket of a supervisor may wish to hear.
-    pub wishes_per_conn_max: usize,
-    /// Wishes of all.
-    pub wishes_max: usize,
-    /// `commercial_info`, in bytes of JSON.
-    pub commercial_info_bytes_max: usize,
+    /// How long before its token's end a user is told.
+    pub expiry_warning: Duration,
+    /// How often the page of a salesperson on air is pinged.
+    pub page_ping_interval: Duration,
+    /// A page on air that was silent for so long loses its acknowledgements.
+    pub page_silence: Duration,
+    /// Clients are asked to come back at a random moment of this span after a restart.
+    pub reconnect_spread: Duration,
+}
+
+impl Default for RegistrationLimits {
+    fn default() -> RegistrationLimits {
+        RegistrationLimits {
+            conns_per_admin_max: 8,
+            expiry_warning: Duration::from_secs(60),
+            page_ping_interval: Duration::from_secs(3),
+            page_silence: Duration::from_secs(10),
+            reconnect_spread: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Bounds what is remembered of programs, which speak WHIP and WHEP.
+#[derive(Clone, Debug)]
+pub struct ProgramLimits {
+    /// URLs of sessions above which those that ended are not remembered; those that did not have sessions.
+    pub resources_max: usize,
+    /// For how long the URL of a session that ended by itself still takes a `DELETE`.
+    pub resource_memory: Duration,
+}
+
+impl Default for ProgramLimits {
+    fn default() -> ProgramLimits {
+        ProgramLimits { resources_max: 1024, resource_memory: Duration::from_secs(30) }
+    }
+}
+
+/// Bounds what is done elsewhere and not answered yet.
+#[derive(Clone, Debug)]
+pub struct JobLimits {
     /// Entries that wait to be written, above which no listening begins; what is below keeps room for what ends.
     pub gates_max: usize,
     /// Entries that wait to be written, above which others are lost: all that a turn can bring while gates are open.
     pub entries_max: usize,
-    /// WebRTC sessions at one time, where one of a program counts for [`PLACES_OF_PROGRAM`].
-    pub peers_max: usize,
+}
+
+impl Default for JobLimits {
+    fn default() -> JobLimits {
+        JobLimits { gates_max: 2048, entries_max: 16 * 1024 }
+    }
+}
+
+/// Bounds one WebRTC session.
+#[derive(Clone, Debug)]
+pub struct PeerLimits {
     /// The audio of a WebRTC offer, in bytes; browsers write about 2000. It is kept as long as its session.
     pub offer_bytes_max: usize,
-    /// Offers of all WebRTC sessions, in bytes: as they are kept, of browsers about 2000 each.
-    pub offers_bytes_max: usize,
-    /// Remote addresses of one WebRTC session at one time; the oldest is forgotten.
-    pub addresses_per_peer_max: usize,
     /// Remote addresses of one WebRTC session in its life; checks from more are not answered.
-    pub addresses_per_peer_life_max: usize,
+    pub addresses_life_max: usize,
     /// Authenticated RTP packets of one publisher: browsers send 50 a second, or 100 of 10 ms; the burst is a network's
     /// that woke up.
     pub packet_rate: Rate,
@@ -190,16 +288,99 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// For how long a client may test its connection with one session.
     pub test_lifetime: Duration,
+    /// A program that sends no checks any more, and nothing else, for so long has vanished.
+    pub program_silence: Duration,
+}
+
+impl Default for PeerLimits {
+    fn default() -> PeerLimits {
+        PeerLimits {
+            offer_bytes_max: 12 * 1024,
+            addresses_life_max: 16,
+            packet_rate: Rate::per_second(200, 400),
+            control_rate: Rate::per_second(50, 100),
+            handshake_timeout: Duration::from_secs(10),
+            test_lifetime: Duration::from_secs(20),
+            program_silence: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Bounds all WebRTC sessions together, and what of their datagrams one turn serves.
+#[derive(Clone, Debug)]
+pub struct MediaLimits {
+    /// WebRTC sessions at one time, where one of a program counts for [`PLACES_OF_PROGRAM`].
+    pub peers_max: usize,
+    /// Offers of all WebRTC sessions, in bytes: as they are kept, of browsers about 2000 each.
+    pub offers_bytes_max: usize,
+    /// Remote addresses of one WebRTC session at one time; the oldest is forgotten.
+    pub addresses_per_peer_max: usize,
+    /// Datagrams of one ICE-TCP conn that are served in one turn; one alone where many listen to it.
+    pub frames_per_turn: usize,
+    /// What one ICE-TCP conn may have sent that was not served yet, in bytes.
+    pub frames_unread_bytes_max: usize,
     /// Datagrams of sessions that are not connected, waiting for their turn.
     pub unconnected_queue_max: usize,
     /// How many of those one session may have.
     pub unconnected_per_peer_max: usize,
     /// How many of those are served in one turn; a DTLS flight costs up to a millisecond.
     pub unconnected_per_turn: usize,
+}
+
+impl Default for MediaLimits {
+    fn default() -> MediaLimits {
+        MediaLimits {
+            peers_max: 4096,
+            offers_bytes_max: 12 * 1024 * 1024,
+            addresses_per_peer_max: 8,
+            frames_per_turn: 16,
+            frames_unread_bytes_max: 64 * 1024,
+            unconnected_queue_max: 4096,
+            unconnected_per_peer_max: 16,
+            unconnected_per_turn: 32,
+        }
+    }
+}
+
+/// Bounds who is listed, who wishes to hear whom, and how often supervisors are told.
+#[derive(Clone, Debug)]
+pub struct ListeningLimits {
     /// Salespeople known at one time: connected, on air or wished for.
     pub broadcasts_max: usize,
     /// How many of a salesperson's listeners are named in lists; the count is always whole.
     pub named_listeners_max: usize,
+    /// Salespeople that one WebSocket of a supervisor may wish to hear.
+    pub wishes_per_conn_max: usize,
+    /// Wishes of all.
+    pub wishes_max: usize,
+    /// `commercial_info`, in bytes of JSON.
+    pub commercial_info_bytes_max: usize,
+    /// The shortest time between two `commercial_updated` of one salesperson.
+    pub update_interval: Duration,
+    /// How often supervisors are told how loud salespeople are.
+    pub level_interval: Duration,
+    /// Somebody of whom no packet came for so long is silent.
+    pub level_silence: Duration,
+}
+
+impl Default for ListeningLimits {
+    fn default() -> ListeningLimits {
+        ListeningLimits {
+            broadcasts_max: 1024,
+            named_listeners_max: 16,
+            wishes_per_conn_max: 32,
+            wishes_max: 8 * 1024,
+            commercial_info_bytes_max: 1024,
+            update_interval: Duration::from_millis(200),
+            level_interval: Duration::from_millis(200),
+            level_silence: Duration::from_millis(400),
+        }
+    }
+}
+
+/// Bounds how long one salesperson on air is waited for.
+#[derive(Clone, Debug)]
+pub struct BroadcastLimits {
     /// After so long without an acknowledgement the supervisor is told that the phone does not answer.
     pub ack_late: Duration,
     /// A salesperson on air of whom no packet came for so long is interrupted.
@@ -214,72 +395,11 @@ pub struct Limits {
     pub quality_interval: Duration,
     /// The shortest time between two positions of one salesperson; more are not relayed.
     pub position_interval: Duration,
-    /// The shortest time between two `commercial_updated` of one salesperson.
-    pub update_interval: Duration,
-    /// How often supervisors are told how loud salespeople are.
-    pub level_interval: Duration,
-    /// Somebody of whom no packet came for so long is silent.
-    pub level_silence: Duration,
-    /// Clients are asked to come back at a random moment of this span after a restart.
-    pub reconnect_spread: Duration,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            conns_max: 4096,
-            stranger_grace: Duration::from_secs(1),
-            of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
-            of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 8192 },
-            offer_rate: Rate::per_second(600, 600),
-            of_program: Allowance { held_max: 16, rate: Rate::per_second(20, 60), rows_max: 2048 },
-            of_programs_network: Allowance { held_max: 0, rate: Rate::per_second(200, 600), rows_max: 2048 },
-            resources_max: 1024,
-            program_silence: Duration::from_secs(15),
-            resource_memory: Duration::from_secs(30),
-            head_bytes_max: 16 * 1024,
-            head_timeout: Duration::from_secs(5),
-            body_bytes_max: 64 * 1024,
-            body_timeout: Duration::from_secs(10),
-            pipelined_max: 16,
-            keep_alive: Duration::from_secs(15),
-            register_timeout: Duration::from_secs(5),
-            expiry_warning: Duration::from_secs(60),
-            message_bytes_max: 64 * 1024,
-            message_rate: Rate::per_second(20, 60),
-            conn_queue_bytes_max: 256 * 1024,
-            buffered_bytes_max: 24 * 1024 * 1024,
-            ping_interval: Duration::from_secs(15),
-            page_ping_interval: Duration::from_secs(3),
-            conn_silence: Duration::from_secs(40),
-            page_silence: Duration::from_secs(10),
-            takeover_timeout: Duration::from_secs(300),
-            unchecked_timeout: Duration::from_secs(30),
-            frames_per_turn: 16,
-            frames_unread_bytes_max: 64 * 1024,
-            frame_age_max: Duration::from_millis(500),
-            frames_waiting_max: 128,
-            closing_timeout: Duration::from_secs(2),
-            conns_per_admin_max: 8,
-            wishes_per_conn_max: 32,
-            wishes_max: 8 * 1024,
-            commercial_info_bytes_max: 1024,
-            gates_max: 2048,
-            entries_max: 16 * 1024,
-            peers_max: 4096,
-            offer_bytes_max: 12 * 1024,
-            offers_bytes_max: 12 * 1024 * 1024,
-            addresses_per_peer_max: 8,
-            addresses_per_peer_life_max: 16,
-            packet_rate: Rate::per_second(200, 400),
-            control_rate: Rate::per_second(50, 100),
-            handshake_timeout: Duration::from_secs(10),
-            test_lifetime: Duration::from_secs(20),
-            unconnected_queue_max: 4096,
-            unconnected_per_peer_max: 16,
-            unconnected_per_turn: 32,
-            broadcasts_max: 1024,
-            named_listeners_max: 16,
+impl Default for BroadcastLimits {
+    fn default() -> BroadcastLimits {
+        BroadcastLimits {
             ack_late: Duration::from_secs(3),
             interrupted_after: Duration::from_secs(2),
             off_air_after: Duration::from_secs(20),
@@ -287,10 +407,6 @@ impl Default for Limits {
             pause_memory: Duration::from_secs(12 * 3600),
             quality_interval: Duration::from_secs(2),
             position_interval: Duration::from_secs(1),
-            update_interval: Duration::from_millis(200),
-            level_interval: Duration::from_millis(200),
-            level_silence: Duration::from_millis(400),
-            reconnect_spread: Duration::from_secs(2),
         }
     }
 }
@@ -316,23 +432,25 @@ impl Config {
     /// # Errors
     /// The first value that is out of its range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.advertised.is_empty() {
+        let Settings { advertised, ice_servers, .. } = &self.settings;
+        if advertised.is_empty() {
             return Err(ConfigError::NothingAdvertised);
         }
-        if self.advertised.len() > ADVERTISED_MAX {
-            return Err(ConfigError::TooManyAdvertised { given: self.advertised.len() });
+        if advertised.len() > ADVERTISED_MAX {
+            return Err(ConfigError::TooManyAdvertised { given: advertised.len() });
         }
-        for &address in &self.advertised {
+        for &address in advertised {
             let ip = address.ip();
             if ip.is_unspecified() || ip.is_multicast() || address.port() == 0 {
                 return Err(ConfigError::NotAdvertisable { address });
             }
         }
-        if self.ice_servers.len() > ICE_SERVERS_MAX {
-            return Err(ConfigError::TooManyIceServers { given: self.ice_servers.len() });
+        if ice_servers.len() > ICE_SERVERS_MAX {
+            return Err(ConfigError::TooManyIceServers { given: ice_servers.len() });
         }
-        if self.token_secret.len() < SECRET_BYTES_MIN {
-            return Err(ConfigError::SecretTooShort { given: self.token_secret.len() });
+        let given = self.trust.token_secret.len();
+        if given < SECRET_BYTES_MIN {
+            return Err(ConfigError::SecretTooShort { given });
         }
         Ok(())
     }
@@ -348,24 +466,24 @@ mod tests {
     #[test]
     fn all_bounds_together_fit_into_512_mib() {
         let limits = Limits::default();
-        let Limits { of_stranger, of_user, of_program, of_programs_network, .. } = &limits;
+        let AdmissionLimits { of_stranger, of_user, of_program, of_programs_network, .. } = &limits.admission;
         let rows =
             [of_stranger, of_user, of_program, of_programs_network].iter().map(|of| of.rows_max).sum::<usize>();
         let bytes = [
-            limits.peers_max * 73_800,
-            limits.offers_bytes_max + limits.peers_max * 512,
-            limits.peers_max * (limits.addresses_per_peer_life_max - 1) * 820,
-            limits.conns_max * 10_900,
-            limits.conns_max * 8860,
-            limits.buffered_bytes_max,
-            limits.unconnected_queue_max * (DATAGRAM_BYTES_MAX + 112),
-            limits.wishes_max * 1000,
-            limits.broadcasts_max * 3100,
+            limits.media.peers_max * 73_800,
+            limits.media.offers_bytes_max + limits.media.peers_max * 512,
+            limits.media.peers_max * (limits.peer.addresses_life_max - 1) * 820,
+            limits.admission.conns_max * 10_900,
+            limits.admission.conns_max * 8860,
+            limits.admission.buffered_bytes_max,
+            limits.media.unconnected_queue_max * (DATAGRAM_BYTES_MAX + 112),
+            limits.listening.wishes_max * 1000,
+            limits.listening.broadcasts_max * 3100,
             REVOKED_IDS_MAX * 211,
             rows * 250,
-            (limits.peers_max + limits.resources_max) * 740,
+            (limits.media.peers_max + limits.program.resources_max) * 740,
             256 * 9000,
-            limits.entries_max * 160,
+            limits.jobs.entries_max * 160,
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
@@ -397,17 +515,17 @@ mod tests {
             ("short secret", advertised(&["192.0.2.1:1"]), 31, Err(ConfigError::SecretTooShort { given: 31 })),
         ];
         for (name, advertised, secret_bytes, want) in cases {
-            let config = Config {
+            let token_secret = vec![7; *secret_bytes];
+            let trust = Trust { token_secret, issuer: None, revoked: Revoked::default() };
+            let settings = Settings {
                 advertised: advertised.clone(),
-                token_secret: vec![7; *secret_bytes],
-                issuer: None,
-                revoked: Revoked::default(),
                 trusted_proxies: vec![],
                 allowed_origins: vec![],
                 ice_servers: vec![],
                 encryption: Encryption::Optional,
                 limits: Limits::default(),
             };
+            let config = Config { trust, settings };
             assert_eq!(config.check(), *want, "{name}");
         }
     }

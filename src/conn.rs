@@ -12,7 +12,7 @@ mod state;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::config::Limits;
+use crate::config::ConnLimits;
 use crate::path::Ends;
 use crate::rate::Bucket;
 use crate::wire::http::{self, HttpError, Request, Response, Status};
@@ -55,7 +55,7 @@ pub struct Conn {
 
 impl Conn {
     /// Returns a client that has just been accepted.
-    pub fn new(now: Instant, ends: Ends, limits: &Limits) -> Conn {
+    pub fn new(now: Instant, ends: Ends, limits: &ConnLimits) -> Conn {
         Conn {
             ends,
             state: State::New { until: now + limits.head_timeout },
@@ -90,7 +90,7 @@ impl Conn {
     }
 
     /// Takes bytes that the client sent.
-    pub fn push(&mut self, now: Instant, bytes: &[u8], limits: &Limits) {
+    pub fn push(&mut self, now: Instant, bytes: &[u8], limits: &ConnLimits) {
         self.heard = now;
         if let (&State::New { until }, Some(&first_byte)) = (&self.state, bytes.first()) {
             self.state = match sniff::sniff(first_byte) {
@@ -116,7 +116,7 @@ impl Conn {
     }
 
     /// Returns the next thing that the client did, or `None` until more bytes come or go.
-    pub fn poll(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
+    pub fn poll(&mut self, now: Instant, limits: &ConnLimits) -> Option<ConnEvent> {
         match &mut self.state {
             State::New { .. } | State::Framed(_) => None,
             State::Head { received, .. } => {
@@ -124,7 +124,7 @@ impl Conn {
                     return None;
                 }
                 // A client that asks without reading the answers waits.
-                let is_full = self.out.pending().len() > limits.conn_queue_bytes_max / 2;
+                let is_full = self.out.pending().len() > limits.queue_bytes_max / 2;
                 if is_full || self.responses >= limits.pipelined_max {
                     if received.len() > 4 * limits.head_bytes_max {
                         return Some(ConnEvent::TooSlow);
@@ -178,7 +178,7 @@ impl Conn {
     }
 
     /// Waits for the body that a head announced, if there is one.
-    fn begin_body(&mut self, now: Instant, request: Request, limits: &Limits) -> Option<ConnEvent> {
+    fn begin_body(&mut self, now: Instant, request: Request, limits: &ConnLimits) -> Option<ConnEvent> {
         if request.body_bytes > limits.body_bytes_max {
             return Some(ConnEvent::BadRequest(HttpError::BodyTooLarge { bytes_max: limits.body_bytes_max }));
         }
@@ -192,7 +192,7 @@ impl Conn {
     }
 
     /// Returns the request once its body is there.
-    fn end_body(&mut self, now: Instant, limits: &Limits) -> Option<ConnEvent> {
+    fn end_body(&mut self, now: Instant, limits: &ConnLimits) -> Option<ConnEvent> {
         match mem::replace(&mut self.state, State::Dead) {
             State::Body { mut request, mut received, .. } if received.len() >= request.body_bytes => {
                 request.body = received.get(..request.body_bytes).unwrap_or_default().to_vec();
@@ -208,7 +208,13 @@ impl Conn {
     }
 
     /// Queues a response. The conn closes after it, unless `request` lets it live.
-    pub fn respond(&mut self, now: Instant, request: Option<&Request>, response: Response<'_>, limits: &Limits) {
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        request: Option<&Request>,
+        response: Response<'_>,
+        limits: &ConnLimits,
+    ) {
         let keep_alive = request.is_some_and(|request| request.keep_alive);
         let head_only = request.is_some_and(|request| request.method == "HEAD");
         response.write(self.out.end(), head_only, keep_alive);
@@ -223,7 +229,7 @@ impl Conn {
     }
 
     /// Turns the conn into a WebSocket; bytes that came behind the request are its first.
-    pub fn upgrade(&mut self, now: Instant, websocket_key: &str, date: &str, limits: &Limits) {
+    pub fn upgrade(&mut self, now: Instant, websocket_key: &str, date: &str, limits: &ConnLimits) {
         let State::Head { received, .. } = &mut self.state else { return };
         let mut websocket = Box::new(Websocket::new(limits.message_bytes_max));
         websocket.push(received);
@@ -248,14 +254,14 @@ impl Conn {
     }
 
     /// Takes it that another page of the same person is open: this one may ask to take over, for a while.
-    pub fn await_takeover(&mut self, now: Instant, limits: &Limits) {
+    pub fn await_takeover(&mut self, now: Instant, limits: &ConnLimits) {
         if let State::Signaling { registration, .. } = &mut self.state {
             *registration = Registration::Refused { until: now + limits.takeover_timeout };
         }
     }
 
     /// Queues a text message, unless the client does not keep up; tells whether it does.
-    pub fn send_text(&mut self, text: &str, limits: &Limits) -> bool {
+    pub fn send_text(&mut self, text: &str, limits: &ConnLimits) -> bool {
         let keeps_up = self.keeps_up(limits);
         if let State::Signaling { websocket, .. } = &mut self.state
             && keeps_up
@@ -268,8 +274,8 @@ impl Conn {
     }
 
     /// Tells whether what waits is within the bound, which the largest message in it does not count against.
-    fn keeps_up(&self, limits: &Limits) -> bool {
-        self.pending_write().len() <= limits.conn_queue_bytes_max + self.largest
+    fn keeps_up(&self, limits: &ConnLimits) -> bool {
+        self.pending_write().len() <= limits.queue_bytes_max + self.largest
     }
 
     /// Sets how often the client is pinged, from now on.
@@ -281,7 +287,7 @@ impl Conn {
     }
 
     /// Begins the closing handshake; a conn that is no WebSocket closes once its last answer is written.
-    pub fn close(&mut self, now: Instant, code: u16, reason: &'static str, limits: &Limits) {
+    pub fn close(&mut self, now: Instant, code: u16, reason: &'static str, limits: &ConnLimits) {
         match mem::replace(&mut self.state, State::Dead) {
             State::Signaling { mut websocket, .. } => {
                 websocket.close(code, reason);
@@ -302,7 +308,7 @@ impl Conn {
     }
 
     /// There is no more to say: what is queued goes out, then the conn closes.
-    pub fn finish(&mut self, now: Instant, limits: &Limits) {
+    pub fn finish(&mut self, now: Instant, limits: &ConnLimits) {
         match mem::replace(&mut self.state, State::Dead) {
             State::Dead => return,
             State::Framed(framed) => framed.finish(self.out.end()),
@@ -321,7 +327,7 @@ impl Conn {
     }
 
     /// Takes it that the shell wrote so many bytes; returns what waited for that in vain.
-    pub fn handle_written(&mut self, now: Instant, bytes: usize, limits: &Limits) -> Dropped {
+    pub fn handle_written(&mut self, now: Instant, bytes: usize, limits: &ConnLimits) -> Dropped {
         if self.out.handle_written(bytes) {
             self.largest = 0;
             self.responses = 0;
@@ -377,7 +383,7 @@ impl Conn {
     }
 
     /// Returns when [`Conn::handle_timeout`] must be called next.
-    pub fn next_deadline(&self, limits: &Limits) -> Option<Instant> {
+    pub fn next_deadline(&self, limits: &ConnLimits) -> Option<Instant> {
         match &self.state {
             State::New { until }
             | State::Head { until, .. }
@@ -385,7 +391,7 @@ impl Conn {
             | State::Framed(Framed { until, .. })
             | State::Closing { until, .. } => Some(*until),
             State::Signaling { next_ping, registration, .. } => {
-                let next = (*next_ping).min(self.heard + limits.conn_silence);
+                let next = (*next_ping).min(self.heard + limits.silence);
                 match registration {
                     Registration::Awaited { until } | Registration::Refused { until } => Some(next.min(*until)),
                     Registration::Done => Some(next),
@@ -396,7 +402,7 @@ impl Conn {
     }
 
     /// Lets time pass: pings, and returns which time ran out. A conn whose client is beyond telling is dead then.
-    pub fn handle_timeout(&mut self, now: Instant, limits: &Limits) -> Option<ConnTimeout> {
+    pub fn handle_timeout(&mut self, now: Instant, limits: &ConnLimits) -> Option<ConnTimeout> {
         match &mut self.state {
             State::New { until } if *until <= now => {
                 self.state = State::Dead;
@@ -420,7 +426,7 @@ impl Conn {
             State::Signaling { registration: Registration::Refused { until }, .. } if *until <= now => {
                 Some(ConnTimeout::Takeover)
             }
-            State::Signaling { .. } if self.heard + limits.conn_silence <= now => Some(ConnTimeout::Silence),
+            State::Signaling { .. } if self.heard + limits.silence <= now => Some(ConnTimeout::Silence),
             State::Signaling { websocket, next_ping, .. } => {
                 if *next_ping <= now {
                     *next_ping = now + self.ping_interval;
@@ -466,12 +472,12 @@ mod tests {
     struct Client {
         conn: Conn,
         now: Instant,
-        limits: Limits,
+        limits: ConnLimits,
     }
 
     impl Client {
         fn new() -> Client {
-            let (now, limits) = (Instant::now(), Limits::default());
+            let (now, limits) = (Instant::now(), ConnLimits::default());
             let remote = "192.0.2.9:4000".parse().unwrap();
             let ends = Ends { remote, local: "192.0.2.1:8080".parse().unwrap() };
             Client { conn: Conn::new(now, ends, &limits), now, limits }
@@ -543,11 +549,11 @@ mod tests {
         let mut client = Client::new();
         let ask = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
         let Some(ConnEvent::Request(request)) = client.send(ask) else { panic!("no request") };
-        client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
+        client.respond(&request, &vec![0; client.limits.queue_bytes_max]);
         assert!(matches!(client.send(ask), Some(ConnEvent::Held)), "the answers before it fill the queue");
         client.read();
         assert!(matches!(client.conn.poll(client.now, &client.limits), Some(ConnEvent::Request(_))));
-        client.respond(&request, &vec![0; client.limits.conn_queue_bytes_max]);
+        client.respond(&request, &vec![0; client.limits.queue_bytes_max]);
         assert!(matches!(client.send(ask), Some(ConnEvent::Held)));
         let sent = (0..10_000).take_while(|_| client.send(ask).is_none()).count();
         assert!(sent * ask.len() <= 4 * client.limits.head_bytes_max, "{sent}");
@@ -624,7 +630,7 @@ mod tests {
         client.conn.registered();
         assert_eq!(client.wait(client.limits.ping_interval), None);
         assert_eq!(client.read(), [0x89, 0]);
-        assert_eq!(client.wait(client.limits.conn_silence), Some(ConnTimeout::Silence));
+        assert_eq!(client.wait(client.limits.silence), Some(ConnTimeout::Silence));
     }
 
     #[test]
@@ -665,7 +671,7 @@ mod tests {
         for _ in 0..10_000 {
             client.now += client.limits.message_rate.interval;
             if matches!(client.send(&ping), Some(ConnEvent::TooSlow)) {
-                assert!(client.conn.pending_write().len() < client.limits.conn_queue_bytes_max + 200);
+                assert!(client.conn.pending_write().len() < client.limits.queue_bytes_max + 200);
                 return;
             }
         }
@@ -687,7 +693,7 @@ mod tests {
     #[test]
     fn one_large_message_is_no_fault_of_the_client() {
         let mut client = Client::upgraded();
-        let text = "x".repeat(client.limits.conn_queue_bytes_max * 4);
+        let text = "x".repeat(client.limits.queue_bytes_max * 4);
         assert!(client.conn.send_text(&text, &client.limits));
         assert!(client.conn.pending_write().len() > text.len());
         assert!(client.send(&[0x89, 0x80, 0, 0, 0, 0]).is_some_and(|event| matches!(event, ConnEvent::Alive)));

@@ -22,7 +22,7 @@ use cli::{
     TlsOptions, TokenOptions,
 };
 use doctor::Report;
-use ecoute::config::{Config, ConfigError, Encryption, Limits};
+use ecoute::config::{Config, ConfigError, Encryption, Limits, Settings, Trust};
 use ecoute::host::addresses::{AddressesError, advertised_for};
 use ecoute::host::logging::{self, FilterError};
 use ecoute::host::rewrite::{RewriteError, rewrite};
@@ -192,18 +192,17 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         Some(_) => Encryption::Lasting,
     };
     let mut limits = Limits::default();
-    limits.of_program.held_max = options.whep_sessions.into();
-    let config = Config {
+    limits.admission.of_program.held_max = options.whep_sessions.into();
+    let trust = Trust { token_secret, issuer, revoked };
+    let settings = Settings {
         advertised,
-        token_secret,
-        issuer,
-        revoked,
         trusted_proxies: options.trusted_proxy,
         allowed_origins: options.allow_origin,
         ice_servers,
         encryption,
         limits,
     };
+    let config = Config { trust, settings };
     config.check()?;
     let seed = secret::random()?;
     if is_first_start {
@@ -211,9 +210,9 @@ fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     }
     if io::stdout().is_terminal() {
         // Such a certificate is for a trial with phones around, which find nothing at localhost.
-        let place = if options.tls.tls_self_signed { config.advertised[0] } else { bound[0] };
+        let place = if options.tls.tls_self_signed { config.settings.advertised[0] } else { bound[0] };
         let base = public_url.unwrap_or_else(|| link::base(place, tls.is_some()));
-        print_welcome(&config.token_secret, &base, tls.as_ref().filter(|_| options.tls.tls_self_signed))?;
+        print_welcome(&config.trust.token_secret, &base, tls.as_ref().filter(|_| options.tls.tls_self_signed))?;
     }
     shell::run(Setup { sockets, watch: Watch::new(watched), tls, redirect }, config, seed)?;
     Ok(())

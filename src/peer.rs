@@ -25,7 +25,7 @@ use str0m::net::Receive;
 use str0m::rtp::RtpWrite;
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
-use crate::config::Limits;
+use crate::config::PeerLimits;
 use crate::egress::{Egress, Position};
 use crate::keys::PeerKey;
 use crate::outbox::Outbox;
@@ -128,7 +128,7 @@ impl Peer {
     pub fn accept(
         template: &Template,
         now: Instant,
-        limits: &Limits,
+        limits: &PeerLimits,
         owner: Owner,
         offer: &str,
         chance: &mut impl Rng,
@@ -473,7 +473,7 @@ pub struct Owner {
 
 /// Where a peer puts what it produces.
 pub struct Turn<'a> {
-    pub limits: &'a Limits,
+    pub limits: &'a PeerLimits,
     pub out: &'a mut Outbox,
     pub events: &'a mut Vec<PeerEvent>,
 }

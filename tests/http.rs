@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use ecoute::config::{Config, Encryption, Limits};
+use ecoute::config::{Config, ConnLimits, Encryption, Limits, Settings, Trust};
 use ecoute::outbox::Outbox;
 use ecoute::path::Ends;
 use ecoute::server::Server;
@@ -36,11 +36,9 @@ fn server() -> (Server, Instant) {
 }
 
 fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
-    let config = Config {
+    let trust = Trust { token_secret: SECRET.to_vec(), issuer: None, revoked: Revoked::default() };
+    let settings = Settings {
         advertised: vec!["192.0.2.1:8080".parse().unwrap()],
-        token_secret: SECRET.to_vec(),
-        issuer: None,
-        revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec!["https://app.example".into()],
         ice_servers: vec!["stun:stun.example".parse().unwrap()],
@@ -48,7 +46,7 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
         limits,
     };
     let now = Instant::now();
-    (Server::new(config, [7; 32], now, SystemTime::now()), now)
+    (Server::new(Config { trust, settings }, [7; 32], now, SystemTime::now()), now)
 }
 
 #[test]
@@ -266,7 +264,7 @@ fn half_a_request_is_told_that_it_took_too_long() {
     let conn = server.handle_accept(now, ends(), &mut out).unwrap();
     server.handle_bytes(now, conn, b"GET / HT", &mut out);
     let (due, _) = server.next_deadline().unwrap();
-    assert_eq!(due - now, Limits::default().head_timeout);
+    assert_eq!(due - now, ConnLimits::default().head_timeout);
     server.handle_timeout(due, &mut out);
     let answer = String::from_utf8_lossy(server.pending_write(conn)).into_owned();
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\r\nDate: "), "{answer}");
@@ -347,7 +345,8 @@ fn a_handshake_and_the_first_request_have_five_seconds_each() {
 
 #[test]
 fn what_tls_holds_counts_as_buffered() {
-    let limits = Limits { buffered_bytes_max: 100_000, ..Limits::default() };
+    let mut limits = Limits::default();
+    limits.admission.buffered_bytes_max = 100_000;
     let (mut server, now) = server_with(Encryption::Required, limits);
     let mut out = Outbox::new();
     let mut accept = |server: &mut Server| server.handle_accept(now, ends(), &mut out).unwrap();

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Source, Start};
 use crate::arrivals::Arrivals;
-use crate::config::Limits;
+use crate::config::BroadcastLimits;
 use crate::keys::PeerKey;
 use crate::words::{InterruptedBy, Place};
 
@@ -36,7 +36,7 @@ pub(super) struct OnAir {
 }
 
 impl OnAir {
-    pub(super) fn new(now: Instant, start: Start, limits: &Limits) -> OnAir {
+    pub(super) fn new(now: Instant, start: Start, limits: &BroadcastLimits) -> OnAir {
         OnAir {
             publisher: Some(start.publisher),
             source: start.source,
@@ -74,17 +74,17 @@ impl OnAir {
     }
 
     /// Tells whether it is time to say that nothing comes.
-    pub(super) fn is_missing(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn is_missing(&self, now: Instant, limits: &BroadcastLimits) -> bool {
         self.missing_at(limits).is_some_and(|at| at <= now)
     }
 
     /// Tells whether nothing came for so long, or nobody looks for so long, that it is over.
-    pub(super) fn is_over(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn is_over(&self, now: Instant, limits: &BroadcastLimits) -> bool {
         self.over_at(limits) <= now
     }
 
     /// Tells whether it is time to say how well packets arrive, and takes it that it is said.
-    pub(super) fn take_quality_tick(&mut self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn take_quality_tick(&mut self, now: Instant, limits: &BroadcastLimits) -> bool {
         let is_due = self.next_quality <= now;
         if is_due {
             self.next_quality = now + limits.quality_interval;
@@ -92,13 +92,13 @@ impl OnAir {
         is_due
     }
 
-    pub(super) fn next_deadline(&self, limits: &Limits) -> Instant {
+    pub(super) fn next_deadline(&self, limits: &BroadcastLimits) -> Instant {
         let missing = self.missing_at(limits).into_iter();
         missing.chain([self.over_at(limits), self.next_quality]).min().expect("two of them are always there")
     }
 
     /// Takes a place, unless one was taken a moment ago; tells whether it was.
-    pub(super) fn move_to(&mut self, now: Instant, place: Place, limits: &Limits) -> bool {
+    pub(super) fn move_to(&mut self, now: Instant, place: Place, limits: &BroadcastLimits) -> bool {
         let is_early = self.position.is_some_and(|(_, at)| now < at + limits.position_interval);
         if !is_early {
             self.position = Some((place, now));
@@ -123,23 +123,23 @@ impl OnAir {
     }
 
     /// Tells whether nothing comes, paused or not.
-    pub(super) fn is_silent(&self, now: Instant, limits: &Limits) -> bool {
+    pub(super) fn is_silent(&self, now: Instant, limits: &BroadcastLimits) -> bool {
         self.waiting_since + limits.interrupted_after <= now
     }
 
-    fn missing_at(&self, limits: &Limits) -> Option<Instant> {
+    fn missing_at(&self, limits: &BroadcastLimits) -> Option<Instant> {
         let may_be_missing = self.has_begun && self.interruption.is_none() && !self.is_paused;
         may_be_missing.then(|| self.waiting_since + limits.interrupted_after)
     }
 
-    fn over_at(&self, limits: &Limits) -> Instant {
+    fn over_at(&self, limits: &BroadcastLimits) -> Instant {
         let page_gone = self.page_gone.filter(|_| matches!(self.source, Source::Page(_)));
         let since = page_gone.map_or(self.waiting_since, |gone| gone.min(self.waiting_since));
         since + self.patience(limits)
     }
 
     /// Returns for how long a packet is waited for: a page says what keeps it, an encoder that has not begun is broken.
-    fn patience(&self, limits: &Limits) -> Duration {
+    fn patience(&self, limits: &BroadcastLimits) -> Duration {
         match self.source {
             Source::Encoder | Source::Device if !self.has_begun => limits.whip_silent_start,
             Source::Page(_) | Source::Encoder | Source::Device => limits.off_air_after,

@@ -5,11 +5,11 @@
 use std::time::Instant;
 
 use super::{Conn, State};
-use crate::config::Limits;
+use crate::config::ConnLimits;
 
 impl Conn {
     /// Takes it that the client is encrypted from here on: what it took to get there is not its first request's time.
-    pub fn secured(&mut self, now: Instant, limits: &Limits) {
+    pub fn secured(&mut self, now: Instant, limits: &ConnLimits) {
         self.is_encrypted = true;
         if let State::New { until } = &mut self.state {
             *until = now + limits.head_timeout;

@@ -8,7 +8,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::{Conn, State};
-use crate::config::Limits;
+use crate::config::ConnLimits;
 use crate::wire::classify::{self, Kind};
 use crate::wire::frame::{self, FrameError};
 use crate::wire::rtp::{self, Media};
@@ -76,7 +76,7 @@ impl Framed {
     }
 
     /// Takes a datagram to be sent.
-    pub(super) fn send(&mut self, now: Instant, datagram: Vec<u8>, limits: &Limits) -> Dropped {
+    pub(super) fn send(&mut self, now: Instant, datagram: Vec<u8>, limits: &ConnLimits) -> Dropped {
         self.waiting.push_back((now, datagram));
         let late = self.drop_late(now, limits);
         let excess = self.waiting.len().saturating_sub(limits.frames_waiting_max);
@@ -85,7 +85,7 @@ impl Framed {
     }
 
     /// Begins to write the next datagram: one at a time, because what has begun can't be dropped any more.
-    pub(super) fn fill(&mut self, now: Instant, out: &mut Vec<u8>, limits: &Limits) -> Dropped {
+    pub(super) fn fill(&mut self, now: Instant, out: &mut Vec<u8>, limits: &ConnLimits) -> Dropped {
         let late = self.drop_late(now, limits);
         if let Some((_, datagram)) = self.waiting.pop_front() {
             frame::write(&datagram, out);
@@ -116,7 +116,7 @@ impl Framed {
         self.received.capacity() + self.waiting.iter().map(|(_, datagram)| datagram.capacity()).sum::<usize>()
     }
 
-    fn drop_late(&mut self, now: Instant, limits: &Limits) -> u64 {
+    fn drop_late(&mut self, now: Instant, limits: &ConnLimits) -> u64 {
         let mut late = 0;
         while self.waiting.pop_front_if(|(at, _)| *at + limits.frame_age_max < now).is_some() {
             late += 1;
@@ -158,7 +158,7 @@ impl Conn {
 
     /// Drops audio that waits for a client that speaks ICE-TCP, but for a packet of which a part was written; returns
     /// how much that was.
-    pub fn withdraw_audio(&mut self, now: Instant, limits: &Limits) -> u64 {
+    pub fn withdraw_audio(&mut self, now: Instant, limits: &ConnLimits) -> u64 {
         let State::Framed(framed) = &mut self.state else { return 0 };
         let mut withdrawn = framed.withdraw();
         let is_audio = matches!(frame::parse(self.out.pending()), Ok(Some(datagram)) if is_audio(datagram));
@@ -170,7 +170,7 @@ impl Conn {
     }
 
     /// Queues a datagram for a client that speaks ICE-TCP; returns what was dropped instead.
-    pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &Limits) -> Dropped {
+    pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &ConnLimits) -> Dropped {
         let State::Framed(framed) = &mut self.state else { return Dropped::default() };
         let dropped = framed.send(now, datagram, limits);
         if self.out.pending().is_empty() {
@@ -180,7 +180,7 @@ impl Conn {
     }
 
     /// Takes it that a check that came this way was answered.
-    pub fn on_checked(&mut self, now: Instant, limits: &Limits) {
+    pub fn on_checked(&mut self, now: Instant, limits: &ConnLimits) {
         if let State::Framed(framed) = &mut self.state {
             framed.until = now + limits.unchecked_timeout;
         }
@@ -194,9 +194,9 @@ mod tests {
 
     use super::*;
 
-    fn framed() -> (Framed, Instant, Limits) {
+    fn framed() -> (Framed, Instant, ConnLimits) {
         let now = Instant::now();
-        (Framed::new(now), now, Limits::default())
+        (Framed::new(now), now, ConnLimits::default())
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use ecoute::config::Limits;
+use ecoute::config::AdmissionLimits;
 use ecoute::host::secret::{self, SecretError};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
@@ -202,7 +202,7 @@ pub fn examine_limits(process: Option<&Process>, report: &mut Report<'_>) {
 }
 
 fn judge_files(files: u64, is_of_server: bool) -> Finding {
-    let clients = Limits::default().conns_max as u64;
+    let clients = AdmissionLimits::default().conns_max as u64;
     let who = if is_of_server { "the server" } else { "a server started like this command" };
     if files >= clients + FILES_BESIDES {
         return Finding::ok(format!("{who} may open files enough for {clients} clients"));

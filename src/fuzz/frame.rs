@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::bytes::{Choices, pieces};
 use super::http::ends;
-use crate::config::Limits;
+use crate::config::ConnLimits;
 use crate::conn::Conn;
 use crate::wire::classify::DATAGRAM_BYTES_MAX;
 use crate::wire::frame;
@@ -25,7 +25,7 @@ pub fn frame(now: Instant, bytes: &[u8]) {
 
 /// A client frames pieces of `bytes`.
 fn receive(now: Instant, bytes: &[u8]) {
-    let (limits, mut stream) = (Limits::default(), Vec::new());
+    let (limits, mut stream) = (ConnLimits::default(), Vec::new());
     let datagrams: Vec<&[u8]> = pieces(bytes, bytes.len() as u8).filter(|piece| !piece.is_empty()).collect();
     for datagram in &datagrams {
         assert!(frame::write(datagram, &mut stream));
@@ -43,7 +43,7 @@ fn receive(now: Instant, bytes: &[u8]) {
 
 /// The server sends numbered datagrams to a client that reads now and then.
 fn send(mut now: Instant, bytes: &[u8]) {
-    let limits = Limits::default();
+    let limits = ConnLimits::default();
     let mut conn = Conn::new(now, ends(), &limits);
     conn.push(now, &[0], &limits);
     let mut choices = Choices(bytes);

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::bytes::{Choices, pieces};
-use crate::config::Limits;
+use crate::config::ConnLimits;
 use crate::conn::{Conn, ConnEvent};
 use crate::path::Ends;
 use crate::wire::frame::FrameError;
@@ -90,7 +90,7 @@ enum Said {
 
 /// Returns what is said on a conn that gets these bytes; every request is answered.
 fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Said> {
-    let limits = Limits { head_bytes_max: HEAD_BYTES_MAX, ..Limits::default() };
+    let limits = ConnLimits { head_bytes_max: HEAD_BYTES_MAX, ..ConnLimits::default() };
     let mut conn = Conn::new(now, ends(), &limits);
     let mut said = Vec::new();
     for piece in pieces {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::config::Limits;
+use crate::config::PeerLimits;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::peer::{Owner, Peer, Purpose, Template};
 use crate::wire::sdp::{self, Direction};
@@ -54,7 +54,7 @@ fn check_answer(now: Instant, offer: &str, direction: Direction) {
     };
     let owner = Owner { key: PeerKey::default(), purpose };
     let mut chance = ChaCha20Rng::from_seed([7; 32]);
-    let Ok((peer, answer)) = Peer::accept(template, now, &Limits::default(), owner, offer, &mut chance) else {
+    let Ok((peer, answer)) = Peer::accept(template, now, &PeerLimits::default(), owner, offer, &mut chance) else {
         return;
     };
     let starting = |prefix: &str| answer.lines().filter(|line| line.starts_with(prefix)).count();

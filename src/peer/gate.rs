@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{Nomination, Purpose};
-use crate::config::Limits;
+use crate::config::PeerLimits;
 use crate::path::Path;
 use crate::rate::Bucket;
 use crate::wire::classify::{self, Kind};
@@ -86,7 +86,7 @@ pub(super) struct Check {
 
 impl Gate {
     /// Returns a gate that lets through the stream `source` of a publisher, or any one where its offer named none.
-    pub(super) fn new(now: Instant, purpose: Purpose, source: Option<u32>, limits: &Limits) -> Gate {
+    pub(super) fn new(now: Instant, purpose: Purpose, source: Option<u32>, limits: &PeerLimits) -> Gate {
         let (packets, control) = (Bucket::new(now, limits.packet_rate), Bucket::new(now, limits.control_rate));
         Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream: source, packets, control }
     }
@@ -103,7 +103,7 @@ impl Gate {
         now: Instant,
         arrival: Arrival,
         datagram: &[u8],
-        limits: &Limits,
+        limits: &PeerLimits,
     ) -> Result<Admitted, Refusal> {
         match classify::classify(datagram) {
             Ok(Kind::Stun) => self.admit_check(arrival, datagram, limits).map(Admitted::Check),
@@ -141,7 +141,7 @@ impl Gate {
     }
 
     /// The library keeps every address that a check ever came from, and a check can be replayed from anywhere.
-    fn admit_check(&self, arrival: Arrival, datagram: &[u8], limits: &Limits) -> Result<Check, Refusal> {
+    fn admit_check(&self, arrival: Arrival, datagram: &[u8], limits: &PeerLimits) -> Result<Check, Refusal> {
         let check = stun::parse_binding_request(datagram).map_err(|_| Refusal::Unreadable)?;
         let Arrival { path, is_settled, .. } = arrival;
         let place = self.place_of(path);
@@ -149,7 +149,7 @@ impl Gate {
         if !is_settled && self.answered.iter().any(is_replayed) {
             return Err(Refusal::Replayed);
         }
-        if place.is_none() && self.paths.len() >= limits.addresses_per_peer_life_max {
+        if place.is_none() && self.paths.len() >= limits.addresses_life_max {
             return Err(Refusal::TooManyAddresses);
         }
         // What was answered before has nominated before: kept and sent again later it must not do so twice.
@@ -210,7 +210,7 @@ mod tests {
 
     struct Session {
         gate: Gate,
-        limits: Limits,
+        limits: PeerLimits,
         now: Instant,
         /// The port of the path that has been in use for longest.
         settled: Option<u16>,
@@ -223,7 +223,7 @@ mod tests {
         }
 
         fn of(purpose: Purpose, source: Option<u32>) -> Session {
-            let (limits, now) = (Limits::default(), Instant::now());
+            let (limits, now) = (PeerLimits::default(), Instant::now());
             Session {
                 gate: Gate::new(now, purpose, source, &limits),
                 limits,
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn addresses_of_a_life_are_bounded_and_known_ones_stay() {
         let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
-        let max = session.limits.addresses_per_peer_life_max as u8;
+        let max = session.limits.addresses_life_max as u8;
         for n in 0..max {
             assert_eq!(session.check(n, 1000 + u16::from(n)), Ok(()));
         }

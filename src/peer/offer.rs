@@ -16,7 +16,7 @@ use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
 use super::{Owner, Purpose, crypto, guarded};
-use crate::config::Limits;
+use crate::config::PeerLimits;
 use crate::keys::PeerKey;
 use crate::wire::sdp;
 
@@ -75,7 +75,7 @@ pub(super) struct Answered {
 pub(super) fn accept(
     template: &Template,
     now: Instant,
-    limits: &Limits,
+    limits: &PeerLimits,
     owner: Owner,
     offer: &str,
     chance: &mut impl Rng,
@@ -123,7 +123,7 @@ pub enum Wanted<'a> {
 pub(super) fn restart(
     accepted: &str,
     wanted: Wanted<'_>,
-    limits: &Limits,
+    limits: &PeerLimits,
     owner: Owner,
     chance: &mut impl Rng,
 ) -> Result<Restart, OfferError> {
@@ -142,7 +142,7 @@ pub(super) fn restart(
 }
 
 /// Narrows an offer, which is kept as long as its session, and bounds what is left of it.
-fn narrow(offer: &str, limits: &Limits, owner: Owner) -> Result<String, OfferError> {
+fn narrow(offer: &str, limits: &PeerLimits, owner: Owner) -> Result<String, OfferError> {
     let narrowed = sdp::narrow_offer(offer, owner.purpose.direction())?;
     let (bytes, bytes_max) = (narrowed.len(), limits.offer_bytes_max);
     if bytes > bytes_max {

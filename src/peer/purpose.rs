@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::config::Limits;
+use crate::config::PeerLimits;
 use crate::keys::{BroadcastKey, ConnKey, ResourceKey};
 use crate::wire::sdp;
 
@@ -53,7 +53,7 @@ impl Purpose {
     }
 
     /// Returns how long a session may last, where that is not as long as its client wants.
-    pub(super) fn lifetime(self, limits: &Limits) -> Option<Duration> {
+    pub(super) fn lifetime(self, limits: &PeerLimits) -> Option<Duration> {
         match self {
             Purpose::Publish(_) | Purpose::Listen(_) | Purpose::Whip(..) | Purpose::Whep(..) => None,
             Purpose::Test(_) => Some(limits.test_lifetime),

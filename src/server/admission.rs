@@ -57,7 +57,7 @@ impl Server {
     /// Makes room for a new TCP client: cuts the one without a user that has asked for nothing for the longest time, if it
     /// had time to, or a session's that carries nothing. Tells whether there was one.
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
-        let grace = self.config.limits.stranger_grace;
+        let grace = self.settings.limits.admission.stranger_grace;
         for _ in 0..CUT_TRIES {
             let Some((_, conn)) = self.idle.first().filter(|(heard, _)| *heard + grace <= now) else {
                 return false;
@@ -214,7 +214,7 @@ impl Server {
     /// Cuts conns while all together have too much buffered: strangers before users, and those first that have waited
     /// longest, because what an honest client sends and is sent passes through.
     pub(super) fn make_room(&mut self, now: Instant, out: &mut Outbox) {
-        while self.buffered_bytes > self.config.limits.buffered_bytes_max {
+        while self.buffered_bytes > self.settings.limits.admission.buffered_bytes_max {
             let is_user = |conn| !self.idle.is_armed(conn) || self.is_of_session(conn);
             let waiting =
                 self.conns.iter().filter_map(|(conn, client)| Some((is_user(conn), client.waiting()?, conn)));
@@ -285,7 +285,7 @@ impl Server {
     }
 
     fn is_trusted_proxy(&self, ip: IpAddr) -> bool {
-        self.config.trusted_proxies.iter().any(|network| network.contains(&ip))
+        self.settings.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 
     /// Returns the address of the client for whom a trusted proxy asks; `None` where its two headers name two. A proxy

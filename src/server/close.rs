@@ -23,7 +23,7 @@ impl Server {
         }
         self.end_session(now, conn, out);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.close(now, code.number(), code.words(), &self.config.limits);
+            client.close(now, code.number(), code.words(), &self.settings.limits.conn);
         }
         self.settle_conn(conn, out);
     }

@@ -22,7 +22,7 @@ impl Server {
     /// at once, as after a stall, may be for thousands.
     pub(super) fn await_turn(&mut self, conn: ConnKey, out: &mut Outbox) {
         let Some(client) = self.conns.get_mut(conn) else { return };
-        if client.unread_bytes() > self.config.limits.frames_unread_bytes_max {
+        if client.unread_bytes() > self.settings.limits.media.frames_unread_bytes_max {
             self.stats.frames_unread += 1;
             client.abandon();
         } else if client.enqueue_framed() {
@@ -44,7 +44,7 @@ impl Server {
 
     /// Serves one of them; tells whether it may have sent more.
     fn serve_one(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) -> bool {
-        for _ in 0..self.config.limits.frames_per_turn {
+        for _ in 0..self.settings.limits.media.frames_per_turn {
             let Some(client) = self.conns.get_mut(conn) else { return false };
             let before = out.len();
             match client.poll_datagram() {
@@ -87,7 +87,7 @@ impl Server {
         let Some(&conn) = self.framed.get(&path.client()) else { return false };
         self.admit_checked(now, conn);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.on_checked(now, &self.config.limits);
+            client.on_checked(now, &self.settings.limits.conn);
         }
         true
     }
@@ -121,7 +121,7 @@ impl Server {
                 self.stats.frames_undeliverable += 1;
                 continue;
             };
-            let dropped = client.send_datagram(now, datagram.contents, &self.config.limits);
+            let dropped = client.send_datagram(now, datagram.contents, &self.settings.limits.conn);
             self.count_dropped(dropped);
             self.settle_conn(conn, out);
         }
@@ -138,7 +138,7 @@ impl Server {
         if let Some(&conn) = self.framed.get(&remote) {
             self.deliver_framed(now, out);
             if let Some(client) = self.conns.get_mut(conn) {
-                client.finish(now, &self.config.limits);
+                client.finish(now, &self.settings.limits.conn);
             }
             self.settle_conn(conn, out);
         }
@@ -151,7 +151,7 @@ impl Server {
         for remote in self.demux.addresses(peer) {
             let conn = self.framed.get(remote);
             if let Some(client) = conn.and_then(|&conn| self.conns.get_mut(conn)) {
-                self.stats.frames_withdrawn += client.withdraw_audio(now, &self.config.limits);
+                self.stats.frames_withdrawn += client.withdraw_audio(now, &self.settings.limits.conn);
             }
         }
     }

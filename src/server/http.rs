@@ -66,7 +66,7 @@ impl Server {
     pub fn handle_secured(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.now = now;
         if let Some(client) = self.conns.get_mut(conn) {
-            client.secured(now, &self.config.limits);
+            client.secured(now, &self.settings.limits.conn);
         }
         self.settle_conn(conn, out);
     }
@@ -83,7 +83,7 @@ impl Server {
 
     /// Tells whether a client must come back encrypted; what watches the server's health on its own machine need not.
     fn must_encrypt(&self, conn: ConnKey, request: &Request) -> bool {
-        let is_required = match self.config.encryption {
+        let is_required = match self.settings.encryption {
             Encryption::Optional => false,
             Encryption::Required | Encryption::Lasting => true,
         };
@@ -118,7 +118,7 @@ impl Server {
     ) {
         let date = self.clock.http_date(now);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.respond(now, request, response.header("Date", &date), &self.config.limits);
+            client.respond(now, request, response.header("Date", &date), &self.settings.limits.conn);
         }
     }
 
@@ -133,7 +133,7 @@ impl Server {
         };
         let date = self.clock.http_date(now);
         if let Some(client) = self.conns.get_mut(conn) {
-            client.upgrade(now, key, &date, &self.config.limits);
+            client.upgrade(now, key, &date, &self.settings.limits.conn);
         }
     }
 
@@ -144,7 +144,7 @@ impl Server {
         let is_encrypted = self.conns.get(conn).is_some_and(Conn::is_encrypted);
         let own = origin.split_once("://").filter(|(scheme, _)| *scheme == "https" || !is_encrypted);
         let is_own = own.is_some_and(|(_, authority)| Some(authority) == request.host.as_deref());
-        is_own || self.config.allowed_origins.iter().any(|allowed| allowed == origin)
+        is_own || self.settings.allowed_origins.iter().any(|allowed| allowed == origin)
     }
 
     fn respond_health(&mut self, now: Instant, conn: ConnKey, request: &Request) {
@@ -272,7 +272,7 @@ impl Server {
     fn is_lasting(&self, conn: ConnKey, request: &Request) -> bool {
         let is_encrypted = self.conns.get(conn).is_some_and(Conn::is_encrypted);
         let is_default_port = request.host.as_deref().is_some_and(|host| !host.contains(':'));
-        self.config.encryption == Encryption::Lasting && is_encrypted && is_default_port
+        self.settings.encryption == Encryption::Lasting && is_encrypted && is_default_port
     }
 
     /// Adds what every response carries.
@@ -282,7 +282,7 @@ impl Server {
             response = response.header("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY);
         }
         if let Some(origin) = request.origin.as_deref()
-            && self.config.allowed_origins.iter().any(|allowed| allowed == origin)
+            && self.settings.allowed_origins.iter().any(|allowed| allowed == origin)
         {
             response = response
                 .header("Access-Control-Allow-Origin", origin)

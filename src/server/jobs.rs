@@ -64,7 +64,7 @@ impl Server {
     /// Has an event written down whose effect comes at once. Where more wait than may, it is lost, and counted.
     pub(super) fn note(&mut self, now: Instant, event: Event, out: &mut Outbox) {
         debug_assert_eq!(event.class(), Class::Note);
-        if self.jobs.entries >= self.config.limits.entries_max {
+        if self.jobs.entries >= self.settings.limits.jobs.entries_max {
             self.stats.entries_lost += 1;
             error!(target: "audit", "lost, as too many entries wait to be written: {event}");
             return;
@@ -81,7 +81,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<EntryId, NotWritten> {
         debug_assert_eq!(event.class(), Class::Gate);
-        if self.jobs.entries >= self.config.limits.gates_max {
+        if self.jobs.entries >= self.settings.limits.jobs.gates_max {
             self.stats.gates_refused += 1;
             return Err(NotWritten);
         }

@@ -24,7 +24,7 @@ impl Server {
         if let Some(&key) = self.broadcast_of.get(commercial_id) {
             return Some(key);
         }
-        if self.broadcasts.len() >= self.config.limits.broadcasts_max && !self.forget_longest_absent() {
+        if self.broadcasts.len() >= self.settings.limits.listening.broadcasts_max && !self.forget_longest_absent() {
             self.stats.tables_full += 1;
             return None;
         }
@@ -63,7 +63,7 @@ impl Server {
             }
         }
         if let Some(broadcast) = self.broadcasts.get_mut(key) {
-            broadcast.want_update(now, self.config.limits.update_interval);
+            broadcast.want_update(now, self.settings.limits.listening.update_interval);
         }
         self.arm_broadcast(key);
     }
@@ -280,12 +280,12 @@ impl Server {
         if let Some(page) = page
             && let Some(client) = self.conns.get_mut(page)
         {
-            client.set_ping_interval(now, self.config.limits.ping_interval);
+            client.set_ping_interval(now, self.settings.limits.conn.ping_interval);
         }
         if let Some(publisher) = publisher {
             self.close_peer(now, publisher, out);
         }
-        let changes = self.broadcasts[key].go_off_air(now, unix_ms, &self.config.limits);
+        let changes = self.broadcasts[key].go_off_air(now, unix_ms, &self.settings.limits.broadcast);
         self.carry_out(now, key, changes, out);
     }
 
@@ -324,7 +324,7 @@ impl Server {
 
     pub(super) fn on_broadcast_deadline(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
         let unix_ms = self.unix_ms(now);
-        let limits = &self.config.limits;
+        let limits = &self.settings.limits.broadcast;
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
         if broadcast.is_over(now, limits) {
             self.end_broadcast(now, key, out);
@@ -336,7 +336,7 @@ impl Server {
                 self.carry_out_one(now, key, change, out);
             }
             if is_interrupted {
-                self.broadcasts[key].want_update(now, self.config.limits.update_interval);
+                self.broadcasts[key].want_update(now, self.settings.limits.listening.update_interval);
             }
             self.tell_quality(now, key, out);
         }
@@ -371,7 +371,7 @@ impl Server {
         // An encoder may be anywhere.
         let near = page.filter(|_| broadcast.is_on_air_by_page());
         let rtt = near.and_then(|page| self.conns.get(page)).and_then(|client| client.rtt());
-        let Some(quality) = broadcast.take_quality(now, rtt, &self.config.limits) else { return };
+        let Some(quality) = broadcast.take_quality(now, rtt, &self.settings.limits.broadcast) else { return };
         let text = ServerMessage::StreamQuality { commercial_id: broadcast.id(), quality }.to_json();
         let conns: Vec<ConnKey> = broadcast.hearing_conns().chain(page).collect();
         for conn in conns {
@@ -416,7 +416,7 @@ impl Server {
     /// Tells supervisors how loud everybody on air is, and comes back as long as somebody is and somebody looks; the
     /// last time it names nobody.
     pub(super) fn on_levels_deadline(&mut self, now: Instant, out: &mut Outbox) {
-        let silence = self.config.limits.level_silence;
+        let silence = self.settings.limits.listening.level_silence;
         let mut levels = Vec::new();
         for &key in self.broadcast_of.values() {
             let broadcast = &mut self.broadcasts[key];
@@ -425,7 +425,7 @@ impl Server {
             }
         }
         if !levels.is_empty() && !self.admins.is_empty() {
-            self.deadlines.arm(Timer::Levels, now + self.config.limits.level_interval);
+            self.deadlines.arm(Timer::Levels, now + self.settings.limits.listening.level_interval);
         }
         for conn in self.admins.clone() {
             let Some(session) = self.sessions.get(conn) else { continue };
@@ -439,7 +439,7 @@ impl Server {
     /// Begins to tell supervisors how loud everybody is, unless that is under way.
     pub(super) fn arm_levels(&mut self, now: Instant) {
         if !self.deadlines.is_armed(Timer::Levels) {
-            self.deadlines.arm(Timer::Levels, now + self.config.limits.level_interval);
+            self.deadlines.arm(Timer::Levels, now + self.settings.limits.listening.level_interval);
         }
     }
 
@@ -468,7 +468,7 @@ impl Server {
 
     /// Returns a salesperson as supervisors see them.
     pub(super) fn commercial<'a>(&self, broadcast: &'a Broadcast) -> Commercial<'a> {
-        broadcast.to_commercial(self.config.limits.named_listeners_max)
+        broadcast.to_commercial(self.settings.limits.listening.named_listeners_max)
     }
 
     /// Queues a message and names the conn to the shell.
@@ -490,7 +490,7 @@ impl Server {
     }
 
     fn arm_broadcast(&mut self, key: BroadcastKey) {
-        let deadline = self.broadcasts.get(key).and_then(|b| b.next_deadline(&self.config.limits));
+        let deadline = self.broadcasts.get(key).and_then(|b| b.next_deadline(&self.settings.limits.broadcast));
         match deadline {
             Some(at) => self.deadlines.arm(Timer::Broadcast(key), at),
             None => self.deadlines.cancel(Timer::Broadcast(key)),

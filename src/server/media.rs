@@ -11,7 +11,7 @@ use str0m::net::Protocol;
 
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
-use crate::config::{Limits, PLACES_OF_PROGRAM};
+use crate::config::{MediaLimits, PLACES_OF_PROGRAM};
 use crate::egress::Position;
 use crate::keys::{ListenerKey, PeerKey, Sink};
 use crate::outbox::Outbox;
@@ -65,8 +65,8 @@ impl Server {
         };
         if owner == Some(key) && peer.is_connected() {
             self.receive(now, key, path, bytes, out);
-        } else if self.unconnected.len() < self.config.limits.unconnected_queue_max
-            && peer.enqueue(self.config.limits.unconnected_per_peer_max)
+        } else if self.unconnected.len() < self.settings.limits.media.unconnected_queue_max
+            && peer.enqueue(self.settings.limits.media.unconnected_per_peer_max)
         {
             self.unconnected.push_back((key, path, bytes.to_vec()));
         } else {
@@ -76,7 +76,7 @@ impl Server {
 
     /// Serves what waited for streams that run already, so many in a turn.
     pub(super) fn serve_unconnected(&mut self, now: Instant, out: &mut Outbox) {
-        for _ in 0..self.config.limits.unconnected_per_turn {
+        for _ in 0..self.settings.limits.media.unconnected_per_turn {
             let Some((key, path, bytes)) = self.unconnected.pop_front() else { return };
             if let Some(peer) = self.peers.get_mut(key) {
                 peer.dequeue();
@@ -92,7 +92,7 @@ impl Server {
         purpose: Purpose,
         offer: &str,
     ) -> Result<(PeerKey, String), OfferError> {
-        let (template, limits, chance) = (&self.template, &self.config.limits, &mut self.chance);
+        let (template, limits, chance) = (&self.template, &self.settings.limits.peer, &mut self.chance);
         let mut answer = String::new();
         let key: Result<PeerKey, OfferError> = self.peers.try_insert_with_key(|key| {
             let owner = Owner { key, purpose };
@@ -119,7 +119,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Option<Result<String, OfferError>> {
         let mut events = Vec::new();
-        let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
+        let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
         let peer = self.peers.get_mut(key)?;
         let bytes_before = peer.offer_bytes();
         let restarted = peer.restart_ice(now, wanted, &mut self.chance, &mut turn);
@@ -137,7 +137,7 @@ impl Server {
 
     /// Tells whether there is room for another session, of a program or a page, with this offer.
     pub(super) fn has_room_for_peer(&mut self, is_program: bool, offer: &str) -> bool {
-        let Limits { peers_max, offers_bytes_max, .. } = self.config.limits;
+        let MediaLimits { peers_max, offers_bytes_max, .. } = self.settings.limits.media;
         let has_room = self.places_taken + places_of(is_program) <= peers_max
             && self.offers_bytes + offer.len() <= offers_bytes_max;
         if !has_room {
@@ -150,7 +150,7 @@ impl Server {
     pub(super) fn close_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         let mut events = Vec::new();
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.close(now, &mut Turn { limits: &self.config.limits, out, events: &mut events });
+            peer.close(now, &mut Turn { limits: &self.settings.limits.peer, out, events: &mut events });
         }
         self.forget_peer(now, key, out);
     }
@@ -158,7 +158,7 @@ impl Server {
     pub(super) fn on_peer_deadline(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         let mut events = std::mem::take(&mut self.events);
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.on_deadline(now, &mut Turn { limits: &self.config.limits, out, events: &mut events });
+            peer.on_deadline(now, &mut Turn { limits: &self.settings.limits.peer, out, events: &mut events });
         }
         self.on_peer_events(now, key, &mut events, out);
         self.events = events;
@@ -168,7 +168,7 @@ impl Server {
         let Some(candidate) = self.candidate_of(path.local) else { return };
         let mut events = std::mem::take(&mut self.events);
         if let Some(peer) = self.peers.get_mut(key) {
-            let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
+            let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
             match peer.receive(now, path, candidate, bytes, &mut turn) {
                 // What else would close the conn of a program that checks no more.
                 Ok(()) if path.proto == Protocol::Tcp && peer.purpose().is_program() && peer.is_connected() => {
@@ -192,7 +192,7 @@ impl Server {
     /// Returns the advertised address that stands for the one a datagram was received at: a lite agent discards
     /// checks to any other.
     fn candidate_of(&self, local: SocketAddr) -> Option<SocketAddr> {
-        let advertised = &self.config.advertised;
+        let advertised = &self.settings.advertised;
         let same_family = |address: &&SocketAddr| address.is_ipv4() == local.is_ipv4();
         advertised
             .iter()
@@ -251,7 +251,7 @@ impl Server {
         let arrival = Arrival { source, sequence, timestamp, bytes: packet.payload.len() };
         let changes = broadcast.hear(now, unix_ms, arrival);
         if let Some(level) = packet.level {
-            broadcast.hear_level(now, level, self.config.limits.level_interval);
+            broadcast.hear_level(now, level, self.settings.limits.listening.level_interval);
         }
         if !changes.is_empty() {
             self.carry_out(now, key, changes, out);
@@ -262,7 +262,7 @@ impl Server {
         let mut events = Vec::new();
         for Sink::Peer(key) in broadcast.forwarding() {
             let Some(listener) = self.peers.get_mut(key) else { continue };
-            let mut turn = Turn { limits: &self.config.limits, out, events: &mut events };
+            let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
             if listener.forward(now, packet, &mut turn) {
                 self.stats.packets_forwarded += 1;
             } else {
@@ -325,7 +325,7 @@ impl Server {
     }
 }
 
-/// Returns how much a session counts in [`Limits::peers_max`].
+/// Returns how much a session counts in [`MediaLimits::peers_max`].
 fn places_of(is_program: bool) -> usize {
     if is_program { PLACES_OF_PROGRAM } else { 1 }
 }

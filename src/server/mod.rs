@@ -36,7 +36,7 @@ use slotmap::{SecondaryMap, SlotMap};
 
 use crate::audit::OffAir;
 use crate::broadcast::Broadcast;
-use crate::config::Config;
+use crate::config::{AdmissionLimits, Config, Settings};
 use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
@@ -60,7 +60,7 @@ pub use sizes::TableSizes;
 
 /// The whole server, without a socket, clock, file or thread.
 pub struct Server {
-    config: Config,
+    settings: Settings,
     verifier: Verifier,
     template: Template,
     chance: ChaCha20Rng,
@@ -87,7 +87,7 @@ pub struct Server {
     peers: SlotMap<PeerKey, Box<Peer>>,
     /// What their offers take, in bytes.
     offers_bytes: usize,
-    /// What they count together in [`Limits::peers_max`](crate::config::Limits::peers_max).
+    /// What they count together in [`peers_max`](crate::config::MediaLimits::peers_max).
     places_taken: usize,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
@@ -169,31 +169,34 @@ impl Server {
     ///
     /// # Panics
     /// With a `config` that [`Config::check`] refuses.
-    pub fn new(mut config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
+    pub fn new(config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
         config.check().expect("the configuration was checked");
+        let Config { trust, settings } = config;
+        let AdmissionLimits { of_stranger, of_user, of_program, of_programs_network, offer_rate, .. } =
+            settings.limits.admission;
         // They are compressed once: now, not when somebody listens.
         web::all();
         Server {
-            verifier: Verifier::new(&config.token_secret, config.issuer.take(), mem::take(&mut config.revoked)),
-            template: Template::new(&config.advertised),
+            verifier: Verifier::new(&trust.token_secret, trust.issuer, trust.revoked),
+            template: Template::new(&settings.advertised),
             chance: ChaCha20Rng::from_seed(seed),
             clock: Clock { at: now, unix },
             now,
             conns: SlotMap::with_key(),
             visitors: SecondaryMap::new(),
             idle: Deadlines::new(),
-            strangers: Quota::new(config.limits.of_stranger),
-            users: Quota::new(config.limits.of_user),
-            programs: Quota::new(config.limits.of_program),
-            programs_networks: Quota::new(config.limits.of_programs_network),
-            offers: Bucket::new(now, config.limits.offer_rate),
+            strangers: Quota::new(of_stranger),
+            users: Quota::new(of_user),
+            programs: Quota::new(of_program),
+            programs_networks: Quota::new(of_programs_network),
+            offers: Bucket::new(now, offer_rate),
             sessions: SecondaryMap::new(),
             admins: BTreeSet::new(),
             peers: SlotMap::with_key(),
             offers_bytes: 0,
             places_taken: 0,
             resources: SlotMap::with_key(),
-            demux: Demux::new(config.limits.addresses_per_peer_max),
+            demux: Demux::new(settings.limits.media.addresses_per_peer_max),
             framed: HashMap::new(),
             framed_ready: VecDeque::new(),
             leaving: Vec::new(),
@@ -208,7 +211,7 @@ impl Server {
             next_notice_id: 1,
             is_draining: false,
             stats: Stats::default(),
-            config,
+            settings,
         }
     }
 
@@ -233,12 +236,12 @@ impl Server {
     pub fn handle_accept(&mut self, now: Instant, ends: Ends, out: &mut Outbox) -> Option<ConnKey> {
         self.now = now;
         let visitor = self.admit(now, ends.remote.ip())?;
-        if self.conns.len() >= self.config.limits.conns_max && !self.cut_stranger(now, out) {
+        if self.conns.len() >= self.settings.limits.admission.conns_max && !self.cut_stranger(now, out) {
             self.stats.conns_refused += 1;
             self.give_back(now, &visitor);
             return None;
         }
-        let conn = self.conns.insert(Conn::new(now, ends, &self.config.limits));
+        let conn = self.conns.insert(Conn::new(now, ends, &self.settings.limits.conn));
         self.visitors.insert(conn, visitor);
         self.idle.arm(conn, now);
         debug!(target: "http", "accepted conn={conn:?} remote={}", ends.remote);
@@ -250,7 +253,7 @@ impl Server {
     pub fn handle_bytes(&mut self, now: Instant, conn: ConnKey, bytes: &[u8], out: &mut Outbox) {
         self.now = now;
         let Some(client) = self.conns.get_mut(conn) else { return };
-        client.push(now, bytes, &self.config.limits);
+        client.push(now, bytes, &self.settings.limits.conn);
         if client.is_framed() {
             return self.await_turn(conn, out);
         }
@@ -263,7 +266,7 @@ impl Server {
     pub fn handle_written(&mut self, now: Instant, conn: ConnKey, bytes: usize, out: &mut Outbox) {
         self.now = now;
         let Some(client) = self.conns.get_mut(conn) else { return };
-        let dropped = client.handle_written(now, bytes, &self.config.limits);
+        let dropped = client.handle_written(now, bytes, &self.settings.limits.conn);
         self.count_dropped(dropped);
         self.reckon(conn);
         // Requests may have waited for the answers before them to go out.
@@ -288,7 +291,7 @@ impl Server {
     pub fn handle_drain(&mut self, now: Instant, out: &mut Outbox) {
         self.now = now;
         self.is_draining = true;
-        let spread_ms = self.config.limits.reconnect_spread.as_millis() as u64;
+        let spread_ms = self.settings.limits.registration.reconnect_spread.as_millis() as u64;
         let conns: Vec<ConnKey> = self.conns.keys().collect();
         for &conn in &conns {
             let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
@@ -383,7 +386,9 @@ impl Server {
 
     /// Dispatches all that a conn's bytes mean.
     fn poll_conn(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        while let Some(event) = self.conns.get_mut(conn).and_then(|client| client.poll(now, &self.config.limits)) {
+        while let Some(event) =
+            self.conns.get_mut(conn).and_then(|client| client.poll(now, &self.settings.limits.conn))
+        {
             match event {
                 ConnEvent::Request(request) => self.on_request(now, conn, &request, out),
                 ConnEvent::BadRequest(error) => {
@@ -396,7 +401,7 @@ impl Server {
                 ConnEvent::WebsocketClosed => {
                     self.end_session(now, conn, out);
                     if let Some(client) = self.conns.get_mut(conn) {
-                        client.finish(now, &self.config.limits);
+                        client.finish(now, &self.settings.limits.conn);
                     }
                 }
                 ConnEvent::WebsocketBroken(error) => {
@@ -425,7 +430,7 @@ impl Server {
     fn settle_conn(&mut self, conn: ConnKey, out: &mut Outbox) {
         self.reckon(conn);
         let Some(client) = self.conns.get(conn) else { return };
-        match client.next_deadline(&self.config.limits) {
+        match client.next_deadline(&self.settings.limits.conn) {
             Some(at) => self.deadlines.arm(Timer::Conn(conn), at),
             None => self.deadlines.cancel(Timer::Conn(conn)),
         }
@@ -436,7 +441,7 @@ impl Server {
 
     fn on_conn_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         let Some(client) = self.conns.get_mut(conn) else { return };
-        let timeout = client.handle_timeout(now, &self.config.limits);
+        let timeout = client.handle_timeout(now, &self.settings.limits.conn);
         if timeout.is_some() {
             self.stats.conns_timed_out += 1;
         }
@@ -460,7 +465,7 @@ impl Server {
 
     fn send_text(&mut self, conn: ConnKey, text: &str) {
         let Some(client) = self.conns.get_mut(conn) else { return };
-        if !client.send_text(text, &self.config.limits) {
+        if !client.send_text(text, &self.settings.limits.conn) {
             self.too_slow.push(conn);
         }
         self.reckon(conn);

@@ -125,9 +125,9 @@ impl Server {
 
     /// Takes it that the peer of a resource is gone: its URL is remembered for a while.
     pub(super) fn retire(&mut self, now: Instant, key: ResourceKey) {
-        let has_room = self.resources.len() <= self.config.limits.resources_max;
+        let has_room = self.resources.len() <= self.settings.limits.program.resources_max;
         let Some(resource) = self.resources.get_mut(key) else { return };
-        let until = now + self.config.limits.resource_memory;
+        let until = now + self.settings.limits.program.resource_memory;
         resource.state = State::Ended { until, why: ListenEnd::ConnectionLost };
         let (id, kind) = (resource.claims.sub.clone(), resource.kind());
         if kind == Kind::Whep {

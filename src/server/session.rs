@@ -92,7 +92,7 @@ impl Server {
         let same_id = |other: &ConnKey| self.sessions[*other].claims.sub == claims.sub;
         let others: Vec<ConnKey> = self.admins.iter().copied().filter(same_id).collect();
         let replaced = others.iter().copied().find(|&other| self.sessions[other].page == page);
-        if replaced.is_none() && others.len() >= self.config.limits.conns_per_admin_max {
+        if replaced.is_none() && others.len() >= self.settings.limits.registration.conns_per_admin_max {
             self.stats.tables_full += 1;
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
@@ -177,7 +177,7 @@ impl Server {
         let source = broadcast.source().and_then(Source::name);
         self.complain(conn, Complaint { state, since, source, ..complaint });
         if let Some(client) = self.conns.get_mut(conn) {
-            client.await_takeover(now, &self.config.limits);
+            client.await_takeover(now, &self.settings.limits.conn);
         }
     }
 
@@ -198,7 +198,7 @@ impl Server {
             role: claims.role.name(),
             name: claims.shown_name(),
             server_version: env!("CARGO_PKG_VERSION"),
-            ice_servers: &self.config.ice_servers,
+            ice_servers: &self.settings.ice_servers,
         }
         .to_json();
         self.tell(conn, &text, out);
@@ -237,10 +237,11 @@ impl Server {
     pub(super) fn arm_session(&mut self, now: Instant, conn: ConnKey) {
         let Some(session) = self.sessions.get(conn) else { return };
         let expiry = self.clock.instant_of(now, session.claims.exp);
-        let warning = if session.is_warned { Duration::ZERO } else { self.config.limits.expiry_warning };
+        let warning =
+            if session.is_warned { Duration::ZERO } else { self.settings.limits.registration.expiry_warning };
         let expiry = expiry.map(|at| at.checked_sub(warning).unwrap_or(now).max(now));
         let silence = self.page_on_air(session).and(self.conns.get(conn));
-        let silence = silence.map(|client| client.heard() + self.config.limits.page_silence);
+        let silence = silence.map(|client| client.heard() + self.settings.limits.registration.page_silence);
         match expiry.into_iter().chain(silence).min() {
             Some(at) => self.deadlines.arm(Timer::Session(conn), at),
             None => self.deadlines.cancel(Timer::Session(conn)),
@@ -258,10 +259,10 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TokenRefused, out);
             return;
         }
-        let must_warn = !session.is_warned && left_s <= self.config.limits.expiry_warning.as_secs();
+        let must_warn = !session.is_warned && left_s <= self.settings.limits.registration.expiry_warning.as_secs();
         let heard = self.conns.get(conn).map(|client| client.heard());
         if let Some(key) = self.page_on_air(session)
-            && heard.is_some_and(|heard| heard + self.config.limits.page_silence <= now)
+            && heard.is_some_and(|heard| heard + self.settings.limits.registration.page_silence <= now)
         {
             self.on_page_silent(now, key, out);
         }
@@ -275,7 +276,7 @@ impl Server {
     /// A page on air is asked for signs of life more often.
     pub(super) fn watch_page(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         if let Some(client) = self.conns.get_mut(conn) {
-            client.set_ping_interval(now, self.config.limits.page_ping_interval);
+            client.set_ping_interval(now, self.settings.limits.registration.page_ping_interval);
         }
         self.settle_conn(conn, out);
         self.arm_session(now, conn);

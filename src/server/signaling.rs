@@ -148,7 +148,7 @@ impl Server {
         let peer = audio.ok_or((ListenRefusal::NoAudio, ErrorCode::NoAudio, "send open_audio first"))?;
         let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
         let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));
-        let limits = &self.config.limits;
+        let limits = &self.settings.limits.listening;
         let has_room =
             !is_new || (wishes.len() < limits.wishes_per_conn_max && self.wishes_count() < limits.wishes_max);
         let key = has_room.then(|| self.broadcast_for(commercial_id)).flatten().ok_or_else(|| {

@@ -41,7 +41,7 @@ impl Server {
         out: &mut Outbox,
     ) {
         let Some(key) = self.own_broadcast(conn) else { return };
-        let info_bytes_max = self.config.limits.commercial_info_bytes_max;
+        let info_bytes_max = self.settings.limits.listening.commercial_info_bytes_max;
         let is_info = |info: &RawValue| info.get().len() <= info_bytes_max && signaling::is_readable(info);
         if !start.commercial_info.is_none_or(is_info) {
             let text = "commercial_info is too long, too deep, or not readable everywhere";
@@ -64,7 +64,8 @@ impl Server {
         let commercial_info = start.commercial_info.map(ToOwned::to_owned);
         let source = Source::Page(self.sessions[conn].page.clone());
         let start = Start { publisher: peer, source, commercial_info };
-        let (replaced, changes) = self.broadcasts[key].go_on_air(now, unix_ms, start, &self.config.limits);
+        let (replaced, changes) =
+            self.broadcasts[key].go_on_air(now, unix_ms, start, &self.settings.limits.broadcast);
         if let Some(replaced) = replaced {
             self.close_peer(now, replaced, out);
         }
@@ -131,7 +132,7 @@ impl Server {
     /// The page says where the salesperson is; nobody learns it in a pause or off air.
     pub(super) fn on_gps_update(&mut self, now: Instant, conn: ConnKey, place: Place, out: &mut Outbox) {
         let Some(key) = self.own_broadcast(conn) else { return };
-        if self.broadcasts[key].move_to(now, place, &self.config.limits) {
+        if self.broadcasts[key].move_to(now, place, &self.settings.limits.broadcast) {
             let text = position(&self.broadcasts[key], place).to_json();
             for conn in self.supervisors_of(key) {
                 self.tell(conn, &text, out);

@@ -34,7 +34,7 @@ impl Server {
         match Credentials::parse(contents) {
             Ok(credentials) => {
                 info!(target: "signal", "credentials of the TURN servers replaced");
-                self.config.ice_servers.iter_mut().for_each(|server| server.set_credentials(&credentials));
+                self.settings.ice_servers.iter_mut().for_each(|server| server.set_credentials(&credentials));
             }
             Err(error) => {
                 error!(target: "signal", "the new credentials for TURN are refused, the old ones stay: {error}");

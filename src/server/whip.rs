@@ -175,7 +175,7 @@ impl Server {
         let etag = self.etag(created.peer);
         let response = Response::new(Status::Created).body(SDP, created.answer.as_bytes());
         let mut response = response.header("Location", &location).header("ETag", &etag);
-        for server in &self.config.ice_servers {
+        for server in &self.settings.ice_servers {
             response = response.header("Link", &server.to_link());
         }
         self.respond(now, conn, request, response);
@@ -196,7 +196,7 @@ impl Server {
         if broadcast.is_on_air_by_page() {
             return Err(Problem::new(Status::Conflict, "a page streams under this id: stop there first"));
         }
-        if broadcast.is_on_air() && !broadcast.is_encoder_silent(now, &self.config.limits) {
+        if broadcast.is_on_air() && !broadcast.is_encoder_silent(now, &self.settings.limits.broadcast) {
             let problem = Problem::new(Status::Conflict, "another client streams under this id");
             return Err(problem.retry_after_s(SOON_S));
         }
@@ -215,7 +215,8 @@ impl Server {
         self.note(now, Event::BroadcastStarted { of, by }, out);
         let unix_ms = self.unix_ms(now);
         let start = Start { publisher: created.peer, source, commercial_info: None };
-        let (replaced, changes) = self.broadcasts[key].go_on_air(now, unix_ms, start, &self.config.limits);
+        let (replaced, changes) =
+            self.broadcasts[key].go_on_air(now, unix_ms, start, &self.settings.limits.broadcast);
         if let Some(replaced) = replaced {
             self.close_peer(now, replaced, out);
         }
@@ -241,7 +242,7 @@ impl Server {
         let Some(key) = self.broadcast_of.get(id).copied().filter(on_air) else {
             return Err(Problem::new(Status::Conflict, "nobody is on air").retry_after_s(RETRY_AFTER_S));
         };
-        if self.wishes_count() >= self.config.limits.wishes_max {
+        if self.wishes_count() >= self.settings.limits.listening.wishes_max {
             self.stats.tables_full += 1;
             return Err(no_room());
         }

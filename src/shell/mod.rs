@@ -97,7 +97,7 @@ pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError>
     let files_max = raise_file_limit();
     let listed =
         |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
-    let (address, advertised) = (listed(&setup.sockets.addresses()), listed(&config.advertised));
+    let (address, advertised) = (listed(&setup.sockets.addresses()), listed(&config.settings.advertised));
     let mut shell = Shell::new(setup, Server::new(config, seed, monotonic(), wall()), files_max)?;
     log::info!("listening address={address} advertised={advertised}");
     shell.notify.on_ready();

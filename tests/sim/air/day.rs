@@ -341,17 +341,17 @@ fn who_was_here_is_listed_until_everybody_has_gone() {
 fn a_full_table_forgets_who_is_away_longest() {
     let mut world = World::new(1, Quality::PERFECT);
     let ana = world.open(Role::Admin, "ana");
-    for n in 0..world.limits.broadcasts_max {
+    for n in 0..world.limits.listening.broadcasts_max {
         let who = world.open(Role::Commercial, &format!("c{n}"));
         world.run_ms(20);
         world.close(who);
     }
     world.run_ms(1000);
-    assert_eq!(world.server.table_sizes().broadcasts, world.limits.broadcasts_max);
+    assert_eq!(world.server.table_sizes().broadcasts, world.limits.listening.broadcasts_max);
     let new = world.open(Role::Commercial, "new");
     world.run_ms(1000);
     assert!(world.browsers[new].has("user_registered"));
-    assert_eq!(world.server.table_sizes().broadcasts, world.limits.broadcasts_max);
+    assert_eq!(world.server.table_sizes().broadcasts, world.limits.listening.broadcasts_max);
     assert_eq!(world.server.stats().tables_full, 0);
     let paul = world.open(Role::Admin, "paul");
     world.run_ms(1000);

@@ -134,7 +134,9 @@ fn it_counts_as_an_offer_and_a_refused_one_leaves_the_last() {
 
 #[test]
 fn it_counts_among_the_sessions_of_all_and_only_users_have_one() {
-    let mut world = World::with_limits(1, Quality::PERFECT, Limits { peers_max: 1, ..Limits::default() });
+    let mut limits = Limits::default();
+    limits.media.peers_max = 1;
+    let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let (paul, ana) = (world.open(Role::Admin, "paul"), world.open(Role::Admin, "ana"));
     let (mia, nobody) = (world.open(Role::Monitor, "mia"), world.open_with("nobody", "no token"));
     world.run_ms(100);

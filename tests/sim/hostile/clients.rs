@@ -104,7 +104,7 @@ fn one_session_cannot_fill_the_queue() {
     for n in 0..1000 {
         scene.world.inject_from(stranger(n), &check);
     }
-    assert_eq!(scene.world.server.table_sizes().unconnected, scene.world.limits.unconnected_per_peer_max);
+    assert_eq!(scene.world.server.table_sizes().unconnected, scene.world.limits.media.unconnected_per_peer_max);
     assert_eq!(scene.world.server.stats().unconnected_queue_full, 1000 - 16);
     scene.end();
 }

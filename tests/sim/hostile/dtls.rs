@@ -101,7 +101,7 @@ fn a_handshake_that_is_spoilt_ends_and_the_next_one_works() {
             scene.world.inject(tom, &hello);
         }
     }
-    let queue_max = scene.world.limits.unconnected_per_peer_max;
+    let queue_max = scene.world.limits.media.unconnected_per_peer_max;
     assert!(scene.world.server.table_sizes().unconnected <= queue_max);
     scene.world.run_ms(10_000);
     let stats = scene.world.server.stats();

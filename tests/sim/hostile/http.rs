@@ -17,7 +17,7 @@ fn requests_that_can_not_be_read_are_refused_and_cut() {
     let mut scene = Scene::new();
     let world = &mut scene.world;
     let get = |lines: &str| format!("GET /health HTTP/1.1\r\nHost: ecoute\r\n{lines}\r\n");
-    let head_bytes_max = world.limits.head_bytes_max;
+    let head_bytes_max = world.limits.conn.head_bytes_max;
     let cases: &[(&str, String, &str)] = &[
         ("bare line feeds", get("").replace('\r', ""), "400"),
         ("one bare line feed", get("A: b\n"), "400"),
@@ -74,7 +74,7 @@ fn what_is_strange_but_right_is_served() {
     let mut scene = Scene::new();
     let world = &mut scene.world;
     let cases = [
-        ("the longest head", request_of(world.limits.head_bytes_max), "200"),
+        ("the longest head", request_of(world.limits.conn.head_bytes_max), "200"),
         ("an absolute target", "GET http://ecoute/health HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "200"),
         ("an asterisk", "OPTIONS * HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "204"),
         ("an empty line before", "\r\nGET /health HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "200"),
@@ -163,9 +163,11 @@ fn a_client_that_asks_and_never_reads_costs_little_and_not_for_long() {
         world.push(stranger.conn, page.repeat(20).as_bytes());
         world.run_ms(1);
         let waits = world.server.pending_write(stranger.conn).len();
-        assert!(waits <= limits.conn_queue_bytes_max / 2 + one, "{waits}");
+        assert!(waits <= limits.conn.queue_bytes_max / 2 + one, "{waits}");
     }
-    world.run_ms((limits.head_timeout + limits.closing_timeout + Duration::from_millis(100)).as_millis() as u64);
+    world
+        .run_ms((limits.conn.head_timeout + limits.conn.closing_timeout + Duration::from_millis(100)).as_millis()
+            as u64);
     assert!(stranger.is_closed(world));
     assert_eq!(world.server.table_sizes().conns, 2);
     scene.end();
@@ -190,7 +192,7 @@ fn nothing_is_read_behind_the_last_request() {
 fn ten_thousand_half_open_conns_fill_the_table_for_five_seconds() {
     let mut scene = Scene::new();
     let world = &mut scene.world;
-    let conns_max = world.limits.conns_max;
+    let conns_max = world.limits.admission.conns_max;
     let before = world.server.stats().clone();
     let strangers: Vec<Stranger> = (0..10_000)
         .filter_map(|n| {

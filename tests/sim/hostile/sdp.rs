@@ -1,6 +1,6 @@
 //! Offers that no browser makes: too long, of too many parts, of parts that contradict each other.
 
-use ecoute::config::Limits;
+use ecoute::config::PeerLimits;
 use ecoute::keys::{BroadcastKey, ConnKey, PeerKey};
 use ecoute::peer::{OfferError, Owner, Peer, Purpose, Template};
 use ecoute::wire::sdp::{self, SdpError, narrow_offer};
@@ -38,7 +38,7 @@ fn with_line(offer: &str, prefix: &str, line: &str) -> String {
 
 /// Returns hostile offers, what they are, and what must become of them.
 fn cases(good: &str) -> Vec<(&'static str, String, Outcome)> {
-    let bytes_max = Limits::default().offer_bytes_max;
+    let bytes_max = PeerLimits::default().offer_bytes_max;
     let kept = narrow_offer(good, sdp::Direction::SendOnly).unwrap().len();
     let filled = |bytes: usize| format!("{good}a={}\r\n", "x".repeat(bytes - kept - 4));
     let too_long = |bytes| Err(OfferError::TooLong { bytes, bytes_max });
@@ -113,7 +113,7 @@ fn an_offer_that_no_browser_makes_makes_no_session() {
     let mut chance = ChaCha20Rng::from_seed([1; 32]);
     let mut accept = |offer: &str| {
         let owner = Owner { key: PeerKey::default(), purpose: Purpose::Publish(BroadcastKey::default()) };
-        let limits = Limits::default();
+        let limits = PeerLimits::default();
         Peer::accept(&template, scene.world.now, &limits, owner, offer, &mut chance).map(|_| ())
     };
     assert_eq!(accept(&good), Ok(()));
@@ -124,7 +124,7 @@ fn an_offer_that_no_browser_makes_makes_no_session() {
     let owner = Owner { key: PeerKey::default(), purpose: Purpose::Listen(ConnKey::default()) };
     let listens = good.replace("a=sendonly", "a=recvonly");
     let bytes = narrow_offer(&listens, sdp::Direction::RecvOnly).unwrap().len();
-    let limits = Limits { offer_bytes_max: bytes - 1, ..Limits::default() };
+    let limits = PeerLimits { offer_bytes_max: bytes - 1, ..PeerLimits::default() };
     let refused = Peer::accept(&template, scene.world.now, &limits, owner, &listens, &mut chance).map(|_| ());
     assert_eq!(refused, Err(OfferError::TooLong { bytes, bytes_max: bytes - 1 }));
     scene.end();

@@ -177,7 +177,7 @@ fn a_flood_of_unsigned_checks_keeps_nobody_from_moving() {
     for who in [lea, paul] {
         scene.world.browsers[who].external = stranger(5000 + who);
     }
-    let queue_max = scene.world.limits.unconnected_queue_max;
+    let queue_max = scene.world.limits.media.unconnected_queue_max;
     scene.flood(8000, 80_000, |world, n| {
         world.inject_from(stranger(n as usize % 1000), &flooded[n as usize % 2]);
         assert!(world.server.table_sizes().unconnected <= queue_max);

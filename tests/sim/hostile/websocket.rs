@@ -41,7 +41,7 @@ fn frames_that_break_the_rules_end_the_conn() {
         ("a message inside another", join(&[frame(TEXT_BEGINS, b"{"), frame(TEXT, SAID.as_bytes())]), 4400),
         ("2^63 bytes", of_length(TEXT, 1 << 63), 4413),
         ("2^64 - 1 bytes", of_length(TEXT, u64::MAX), 4413),
-        ("one byte too many", of_length(TEXT, world.limits.message_bytes_max as u64 + 1), 4413),
+        ("one byte too many", of_length(TEXT, world.limits.conn.message_bytes_max as u64 + 1), 4413),
         ("fragments that are too long together", fragments(&[b' '; 1000], 66), 4413),
         ("empty fragments without end", fragments(b"", 30_000), 4413),
         ("fragments of a byte without end", fragments(b" ", 30_000), 4413),
@@ -195,7 +195,7 @@ fn who_never_reads_is_cut() {
     let world = &mut scene.world;
     let token = world.token(Role::Admin, "sloth", |_| {});
     let stranger = Stranger::registered(world, &token);
-    let bound = world.limits.conn_queue_bytes_max + 200;
+    let bound = world.limits.conn.queue_bytes_max + 200;
     while world.server.stats().conns_too_slow == 0 {
         world.push(stranger.conn, &frame(PING, &[b'a'; 125]));
         world.run_ms(50);

@@ -182,7 +182,7 @@ fn half_a_body_is_waited_for_and_made_nothing_of() {
     assert!(answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
     // One that is announced as too long is not waited for.
     let conn = world.knock(address(3, 1)).unwrap();
-    let bytes_max = world.limits.body_bytes_max;
+    let bytes_max = world.limits.conn.body_bytes_max;
     let head = format!(
         "POST /whip/lea HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n",
         bytes_max + 1
@@ -196,7 +196,7 @@ fn half_a_body_is_waited_for_and_made_nothing_of() {
 fn requests_of_a_user_and_of_an_address_have_a_rate() {
     let mut world = World::new(1, Quality::PERFECT);
     let session = format!("/whip/lea/{NOBODY}");
-    let burst = world.limits.of_program.rate.burst;
+    let burst = world.limits.admission.of_program.rate.burst;
     let lea = world.token(Role::Commercial, "lea", |_| {});
     let ask = Ask::delete(&session, &lea).to_http();
     let over = |world: &mut World, from: &dyn Fn(u32) -> SocketAddr, ask: &str| {
@@ -209,7 +209,7 @@ fn requests_of_a_user_and_of_an_address_have_a_rate() {
     let loopback = |n: u32| SocketAddr::from(([127, 0, 0, 1], n as u16));
     assert_eq!(over(&mut world, &loopback, &ask), 10, "one user of this machine");
     world.run_ms(10_000);
-    let burst_of_all = world.limits.of_programs_network.rate.burst;
+    let burst_of_all = world.limits.admission.of_programs_network.rate.burst;
     let users: Vec<String> = (0..burst_of_all + 10)
         .map(|n| {
             let token = world.token(Role::Commercial, &format!("user{n}"), |_| {});
@@ -284,7 +284,8 @@ fn a_flood_of_requests_is_felt_by_nobody_else() {
 
 #[test]
 fn urls_that_are_remembered_are_bounded() {
-    let limits = Limits { resources_max: 3, ..Limits::default() };
+    let mut limits = Limits::default();
+    limits.program.resources_max = 3;
     let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let bell = world.device("bell");
     let players: Vec<usize> = (0..6)

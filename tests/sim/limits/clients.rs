@@ -12,7 +12,7 @@ use super::{address, error_codes, world};
 #[test]
 fn strangers_of_one_address_are_counted_and_others_come_in() {
     let mut world = world(|_| {});
-    let max = world.limits.of_stranger.held_max as u16;
+    let max = world.limits.admission.of_stranger.held_max as u16;
     let conns: Vec<ConnKey> = (0..max).map(|n| world.knock(address(7, n)).expect("there is room")).collect();
     assert!(world.knock(address(7, 1000)).is_none());
     assert_eq!(world.server.stats().conns_over_address, 1);
@@ -49,7 +49,7 @@ fn who_registers_is_a_stranger_no_more() {
 #[test]
 fn one_user_has_so_many_conns() {
     let mut world = world(|_| {});
-    let max = world.limits.of_user.held_max;
+    let max = world.limits.admission.of_user.held_max;
     let pages: Vec<Who> = (0..=max).map(|_| world.open(Role::Commercial, "lea")).collect();
     world.run_ms(100);
     let (&last, waiting) = pages[1..].split_last().unwrap();
@@ -134,7 +134,7 @@ fn a_trusted_proxy_says_whose_conn_it_is() {
         let conn = world.knock(remote).expect("there is room");
         (conn, world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes()))
     };
-    let max = world.limits.of_stranger.held_max as u16;
+    let max = world.limits.admission.of_stranger.held_max as u16;
     // Only the last hop before the proxies counts: the rest is the client's own words.
     for n in 0..max {
         let lines = format!("X-Forwarded-For: 192.0.2.{n}, 198.51.100.7\r\nX-Forwarded-For: 10.0.0.2\r\n");
@@ -221,7 +221,7 @@ fn networks_without_end_shut_nobody_out() {
         world.send_bytes(conn, ask);
         world.hang_up(conn);
     }
-    let rows_max = world.limits.of_stranger.rows_max;
+    let rows_max = world.limits.admission.of_stranger.rows_max;
     assert_eq!(world.server.table_sizes().quotas, rows_max);
     assert_eq!(world.server.stats().rows_forgotten, 10_000 - rows_max as u64);
     assert!(world.knock(address(1, 1)).is_some());

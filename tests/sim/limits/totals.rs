@@ -10,7 +10,7 @@ use super::{address, error_codes, world};
 
 #[test]
 fn offers_of_all_have_a_rate() {
-    let mut world = world(|limits| limits.offer_rate.burst = 5);
+    let mut world = world(|limits| limits.admission.offer_rate.burst = 5);
     let admins: Vec<Who> = (0..7).map(|n| world.open(Role::Admin, &format!("admin{n}"))).collect();
     world.run_ms(100);
     let now = world.now;
@@ -33,7 +33,7 @@ fn offers_of_all_have_a_rate() {
 
 #[test]
 fn conns_are_counted_in_all() {
-    let mut world = world(|limits| limits.conns_max = 10);
+    let mut world = world(|limits| limits.admission.conns_max = 10);
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
     world.settle();
@@ -62,7 +62,7 @@ fn conns_are_counted_in_all() {
 
 #[test]
 fn sessions_are_counted_in_all() {
-    let mut world = world(|limits| limits.peers_max = 2);
+    let mut world = world(|limits| limits.media.peers_max = 2);
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
     world.settle();
@@ -81,7 +81,7 @@ fn sessions_are_counted_in_all() {
 
 #[test]
 fn what_offers_take_is_bounded_in_all() {
-    let mut world = world(|limits| limits.offers_bytes_max = 8000);
+    let mut world = world(|limits| limits.media.offers_bytes_max = 8000);
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
     world.settle();
@@ -107,7 +107,7 @@ fn what_offers_take_is_bounded_in_all() {
 
 #[test]
 fn what_all_have_buffered_is_bounded_and_who_waits_longest_is_cut() {
-    let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
+    let mut world = world(|limits| limits.admission.buffered_bytes_max = 100_000);
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
     world.settle();
@@ -135,7 +135,7 @@ fn what_all_have_buffered_is_bounded_and_who_waits_longest_is_cut() {
 
 #[test]
 fn half_a_message_counts_as_buffered() {
-    let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
+    let mut world = world(|limits| limits.admission.buffered_bytes_max = 100_000);
     let upgrade = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     // A text of 60,000 bytes, of which the last does not come.
@@ -156,7 +156,7 @@ fn half_a_message_counts_as_buffered() {
 
 #[test]
 fn wishes_are_counted_in_all() {
-    let mut world = world(|limits| limits.wishes_max = 3);
+    let mut world = world(|limits| limits.listening.wishes_max = 3);
     let (paul, anne) = (world.listener("paul"), world.listener("anne"));
     let lea = world.publisher("lea");
     world.settle();
@@ -180,7 +180,7 @@ fn wishes_are_counted_in_all() {
 
 #[test]
 fn a_handshake_has_10_s_and_then_its_place_is_free() {
-    let mut world = world(|limits| limits.peers_max = 2);
+    let mut world = world(|limits| limits.media.peers_max = 2);
     let lea = world.publisher("lea");
     world.settle();
     let paul = world.open(Role::Admin, "paul");
@@ -205,7 +205,7 @@ fn a_handshake_has_10_s_and_then_its_place_is_free() {
 
 #[test]
 fn datagrams_of_unconnected_sessions_wait_in_one_bounded_queue() {
-    let mut world = world(|limits| limits.unconnected_queue_max = 40);
+    let mut world = world(|limits| limits.media.unconnected_queue_max = 40);
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
     world.settle();
@@ -262,7 +262,7 @@ fn what_a_frame_declares_and_what_a_message_took_counts_as_buffered() {
 fn a_body_that_was_read_leaves_no_room_behind() {
     let mut world = world(|_| {});
     let conn = world.knock(address(1, 1)).unwrap();
-    let most = world.limits.body_bytes_max;
+    let most = world.limits.conn.body_bytes_max;
     let head = format!("POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: {most}\r\n\r\n");
     world.send_bytes(conn, head.as_bytes());
     world.send_bytes(conn, &vec![b'x'; most - 1]);
@@ -274,7 +274,7 @@ fn a_body_that_was_read_leaves_no_room_behind() {
 
 #[test]
 fn strangers_make_room_before_users() {
-    let mut world = world(|limits| limits.buffered_bytes_max = 100_000);
+    let mut world = world(|limits| limits.admission.buffered_bytes_max = 100_000);
     let paul = world.open(Role::Admin, "paul");
     world.run_ms(100);
     world.unplug(paul);
@@ -296,7 +296,7 @@ fn strangers_make_room_before_users() {
 
 #[test]
 fn nobody_is_cut_for_who_may_not_come_in() {
-    let mut world = world(|limits| limits.conns_max = 70);
+    let mut world = world(|limits| limits.admission.conns_max = 70);
     for n in 0..64 {
         world.knock(address(7, n)).unwrap();
     }

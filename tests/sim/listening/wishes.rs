@@ -236,7 +236,7 @@ fn wishes_have_a_bound_and_leave_no_trace() {
     scenario(|world| {
         let paul = world.listener("paul");
         world.settle();
-        let wishes_max = world.limits.wishes_per_conn_max;
+        let wishes_max = world.limits.listening.wishes_per_conn_max;
         for n in 0..wishes_max + 3 {
             world.join(paul, &format!("nobody{n}"));
         }

@@ -42,20 +42,18 @@ const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BU
 
 /// Laws 1, 3, 4, 5 and 6 hold over a list of operations.
 pub fn server(bytes: &[u8]) {
-    let limits = Limits {
-        conns_max: 2 * ROOM,
-        peers_max: ROOM,
-        broadcasts_max: 4,
-        unconnected_queue_max: 6,
-        unconnected_per_peer_max: 8,
-        unconnected_per_turn: 1,
-        addresses_per_peer_max: 3,
-        addresses_per_peer_life_max: 6,
-        wishes_per_conn_max: 3,
-        conns_per_admin_max: 2,
-        resources_max: 4,
-        ..Limits::default()
-    };
+    let mut limits = Limits::default();
+    limits.admission.conns_max = 2 * ROOM;
+    limits.media.peers_max = ROOM;
+    limits.listening.broadcasts_max = 4;
+    limits.media.unconnected_queue_max = 6;
+    limits.media.unconnected_per_peer_max = 8;
+    limits.media.unconnected_per_turn = 1;
+    limits.media.addresses_per_peer_max = 3;
+    limits.peer.addresses_life_max = 6;
+    limits.listening.wishes_per_conn_max = 3;
+    limits.registration.conns_per_admin_max = 2;
+    limits.program.resources_max = 4;
     let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let exp = world.unix_s() + YEAR_S;
     let token = world.token(Role::Commercial, "bystander", |claims| claims.exp = exp);
@@ -332,7 +330,7 @@ impl Crowd {
     }
 
     fn has_room(&self) -> bool {
-        self.world.server.table_sizes().conns < self.world.limits.conns_max
+        self.world.server.table_sizes().conns < self.world.limits.admission.conns_max
     }
 
     fn offer(&mut self, page: Page) {

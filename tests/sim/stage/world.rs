@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::audit::Entry;
-use ecoute::config::{Config, Encryption, Limits};
+use ecoute::config::{AdmissionLimits, Config, Encryption, Limits, Settings, Trust};
 use ecoute::keys::ConnKey;
 use ecoute::outbox::{Item, Job, Outbox, Reply};
 use ecoute::path::{Ends, Path};
@@ -331,7 +331,7 @@ impl World {
     /// Begins anew with a server that believes proxies of these networks.
     pub fn trust_proxies(&mut self, networks: &[&str]) {
         let mut config = config(&self.limits);
-        config.trusted_proxies = networks.iter().map(|network| network.parse().unwrap()).collect();
+        config.settings.trusted_proxies = networks.iter().map(|network| network.parse().unwrap()).collect();
         self.server = Server::new(config, [0; 32], self.now, unix(self.now - self.start));
     }
 
@@ -658,22 +658,25 @@ impl World {
     /// Checks what must hold whatever the clients do.
     fn check_laws(&self) {
         let sizes = self.server.table_sizes();
-        assert!(sizes.conns <= self.limits.conns_max && sizes.sessions <= sizes.conns, "law 6: {sizes:?}");
-        assert!(sizes.peers <= self.limits.peers_max, "law 6: {sizes:?}");
-        assert!(sizes.addresses <= sizes.peers * self.limits.addresses_per_peer_max, "law 6: {sizes:?}");
-        assert!(sizes.broadcasts <= self.limits.broadcasts_max, "law 6: {sizes:?}");
-        assert!(sizes.wishes <= self.limits.wishes_max, "law 6: {sizes:?}");
-        assert!(sizes.buffered_bytes <= self.limits.buffered_bytes_max, "law 6: {sizes:?}");
-        let Limits { of_stranger, of_user, of_program, of_programs_network, .. } = &self.limits;
+        assert!(
+            sizes.conns <= self.limits.admission.conns_max && sizes.sessions <= sizes.conns,
+            "law 6: {sizes:?}"
+        );
+        assert!(sizes.peers <= self.limits.media.peers_max, "law 6: {sizes:?}");
+        assert!(sizes.addresses <= sizes.peers * self.limits.media.addresses_per_peer_max, "law 6: {sizes:?}");
+        assert!(sizes.broadcasts <= self.limits.listening.broadcasts_max, "law 6: {sizes:?}");
+        assert!(sizes.wishes <= self.limits.listening.wishes_max, "law 6: {sizes:?}");
+        assert!(sizes.buffered_bytes <= self.limits.admission.buffered_bytes_max, "law 6: {sizes:?}");
+        let AdmissionLimits { of_stranger, of_user, of_program, of_programs_network, .. } = &self.limits.admission;
         let rows_max =
             [of_stranger, of_user, of_program, of_programs_network].iter().map(|of| of.rows_max).sum::<usize>();
         assert!(sizes.quotas <= rows_max, "law 6: {sizes:?}");
         // A restart may bring longer credentials.
-        let offers_bytes_max = self.limits.offers_bytes_max + sizes.peers * 512;
+        let offers_bytes_max = self.limits.media.offers_bytes_max + sizes.peers * 512;
         assert!(sizes.offers_bytes <= offers_bytes_max, "law 6: {sizes:?}");
-        let resources_max = self.limits.peers_max + self.limits.resources_max;
+        let resources_max = self.limits.media.peers_max + self.limits.program.resources_max;
         assert!(sizes.resources <= resources_max, "law 6: {sizes:?}");
-        assert!(sizes.unconnected <= self.limits.unconnected_queue_max, "law 6: {sizes:?}");
+        assert!(sizes.unconnected <= self.limits.media.unconnected_queue_max, "law 6: {sizes:?}");
         for listener in &self.browsers {
             if let Some(heard) = listener.heard.last().filter(|heard| heard.at == self.now) {
                 self.check_heard(listener, heard.source);
@@ -786,7 +789,7 @@ impl World {
         self.run_ms(75_000);
         // An encoder that was paused may come back.
         if self.server.table_sizes().broadcasts > 0 {
-            self.run_ms(self.limits.pause_memory.as_millis() as u64);
+            self.run_ms(self.limits.broadcast.pause_memory.as_millis() as u64);
         }
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
@@ -824,17 +827,16 @@ fn server(seed: u64, now: Instant, unix: SystemTime, limits: &Limits) -> Server 
 }
 
 fn config(limits: &Limits) -> Config {
-    Config {
+    let trust = Trust { token_secret: SECRET.to_vec(), issuer: None, revoked: Revoked::default() };
+    let settings = Settings {
         advertised: vec![ADVERTISED.parse().unwrap()],
-        token_secret: SECRET.to_vec(),
-        issuer: None,
-        revoked: Revoked::default(),
         trusted_proxies: vec![],
         allowed_origins: vec![],
         ice_servers: vec![],
         encryption: Encryption::Optional,
         limits: limits.clone(),
-    }
+    };
+    Config { trust, settings }
 }
 
 fn ends(remote: SocketAddr) -> Ends {

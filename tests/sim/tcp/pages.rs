@@ -1,5 +1,6 @@
 //! Pages without UDP: they hear and are heard.
 
+use ecoute::config::Limits;
 use serde_json::json;
 use stage::link::Quality;
 use stage::scenario::{assert_hears, heard, hears_nothing, scenario};
@@ -64,7 +65,7 @@ fn udp_is_blocked_and_works_again() {
             assert_hears(world, paul, lea, 1000, 80);
         }
         // What is checked no more is closed.
-        world.run_ms(world.limits.unchecked_timeout.as_millis() as u64 + 1000);
+        world.run_ms(world.limits.conn.unchecked_timeout.as_millis() as u64 + 1000);
         assert!(!world.has_tunnel(lea) && !world.has_tunnel(paul));
         assert_hears(world, paul, lea, 1000, 80);
     });
@@ -86,8 +87,8 @@ fn a_connection_that_breaks_is_made_anew() {
 
 #[test]
 fn an_office_has_as_many_connections_for_media_as_sessions() {
-    let mut limits = ecoute::config::Limits::default();
-    limits.of_stranger.held_max = 2;
+    let mut limits = Limits::default();
+    limits.admission.of_stranger.held_max = 2;
     let mut world = World::with_limits(1, Quality::PERFECT, limits);
     world.office = Some("203.0.113.9:4000".parse().unwrap());
     let lea = world.publisher("lea");
@@ -128,7 +129,8 @@ fn a_drain_closes_connections_for_media_after_their_last_words() {
 /// A session may have connections that it does not use: nobody is shut out for them.
 #[test]
 fn spare_connections_make_room_and_used_ones_stay() {
-    let limits = ecoute::config::Limits { conns_max: 10, ..ecoute::config::Limits::default() };
+    let mut limits = Limits::default();
+    limits.admission.conns_max = 10;
     let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let (lea, paul) = heard_over_tcp(&mut world);
     let ana = world.listener("ana");

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ecoute::config::Limits;
 use serde_json::json;
 use stage::link::Quality;
 
@@ -19,7 +20,7 @@ fn who_reads_slowly_loses_the_oldest_and_nobody_else_notices() {
     scene.world.settle();
     scene.world.join(paul, "speaker");
     scene.world.run_ms(2000);
-    let (speaker, age_max) = (scene.speaker as u16, scene.world.limits.frame_age_max);
+    let (speaker, age_max) = (scene.speaker as u16, scene.world.limits.conn.frame_age_max);
     let buffered = scene.world.server.table_sizes().buffered_bytes;
 
     // Nothing is read for three seconds.
@@ -61,15 +62,13 @@ fn who_reads_slowly_loses_the_oldest_and_nobody_else_notices() {
 
 #[test]
 fn who_reads_nothing_takes_no_more_than_its_bound() {
-    let mut world = World::with_limits(
-        1,
-        Quality::PERFECT,
-        ecoute::config::Limits { frame_age_max: Duration::from_secs(3600), ..ecoute::config::Limits::default() },
-    );
+    let mut limits = Limits::default();
+    limits.conn.frame_age_max = Duration::from_secs(3600);
+    let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let (_, paul) = heard_over_tcp(&mut world);
     world.stop_reading_tunnel(paul);
     world.run_ms(10_000);
-    let (frames_max, excess) = (world.limits.frames_waiting_max, world.server.stats().frames_excess);
+    let (frames_max, excess) = (world.limits.conn.frames_waiting_max, world.server.stats().frames_excess);
     assert!((500 - frames_max as u64 - 10..500 - frames_max as u64 + 20).contains(&excess), "{excess}");
     assert!(world.server.table_sizes().buffered_bytes < frames_max * 300);
     world.end();
@@ -180,7 +179,7 @@ fn a_burst_of_a_publisher_is_spread_over_turns_and_heard() {
 fn who_sends_more_than_can_be_served_is_cut() {
     let (mut scene, lea, _) = Scene::with_lea();
     let check = scene.overhear(lea, 5000).into_iter().find(|bytes| bytes.starts_with(&[0, 1])).unwrap();
-    let max = scene.world.limits.frames_unread_bytes_max;
+    let max = scene.world.limits.media.frames_unread_bytes_max;
     let stranger = Stranger::asking(&mut scene.world, &framed(&check));
     scene.world.push(stranger.conn, &vec![1; max - check.len() - 2]);
     assert!(!stranger.is_closed(&scene.world));

@@ -248,7 +248,9 @@ fn a_goodbye_of_a_program_is_heard() {
 /// What OpenSSL takes of memory is bounded together with all else: two places of three are one program's.
 #[test]
 fn a_program_counts_for_two() {
-    let mut world = World::with_limits(1, Quality::PERFECT, Limits { peers_max: 3, ..Limits::default() });
+    let mut limits = Limits::default();
+    limits.media.peers_max = 3;
+    let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let lea = stream(&mut world, "lea", None, SETUPS[0]);
     let (_, refused) = post(&mut world, "tom", None, SETUPS[0]);
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use ecoute::config::Limits;
+use ecoute::config::PeerLimits;
 use ecoute::wire::sdp::with_credentials;
 use ecoute::words::Role;
 use serde_json::json;
@@ -99,7 +99,7 @@ fn entity_tags_for_any_may_be_quoted_and_offers_may_be_long() {
     let codecs: String = (0..500).map(|n| format!("a=rtcp-fb:{} nack pli\r\n", 96 + n % 30)).collect();
     let video = format!("m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:video\r\n{codecs}");
     let answer = world.post_edited(device, "hall", |offer| {
-        assert!(offer.len() + video.len() > Limits::default().offer_bytes_max);
+        assert!(offer.len() + video.len() > PeerLimits::default().offer_bytes_max);
         offer + &video
     });
     assert_eq!(answer.status, 201, "{answer:?}");

@@ -232,7 +232,7 @@ fn what_can_not_be_answered_is_refused_and_leaves_nothing() {
         assert_eq!(rows(&after), rows(&before));
         assert!(!world.audit.iter().any(|entry| entry.event.actor() == "paul" || entry.event.actor() == "door"));
         // All sessions of the user are still to be had.
-        for _ in 0..world.limits.of_program.held_max {
+        for _ in 0..world.limits.admission.of_program.held_max {
             world.player("paul", "bell");
             world.run_ms(200);
         }

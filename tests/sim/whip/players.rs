@@ -92,7 +92,7 @@ fn a_user_has_so_many_players() {
     let lea = world.publisher("lea");
     world.settle();
     let token = world.token(Role::Admin, "paul", |_| {});
-    let max = world.limits.of_program.held_max;
+    let max = world.limits.admission.of_program.held_max;
     let mut players = Vec::new();
     for _ in 0..max {
         players.push(world.player("paul", "lea"));
