@@ -1,14 +1,37 @@
-//! Links to the pages: where they lead, and how they are drawn.
+//! Prints links to the pages: where they lead, and how they are drawn.
 //!
 //! Invariant: the token stands in the fragment, which no browser sends.
 
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use ecoute::words::Role;
 use qrcode::render::unicode::Dense1x2;
 use qrcode::{EcLevel, QrCode};
 
+use super::error::ProgramError;
+use super::options::LinkOptions;
+use super::print_error;
+
 const PORT_DEFAULT: u16 = 8080;
+
+/// Prints a link that opens one user's page.
+pub fn print(options: LinkOptions) -> Result<(), ProgramError> {
+    let base = options.public_url.public_url.unwrap_or_else(configured_base);
+    let role = options.token.role;
+    let link = to_page(&base, role, &options.token.mint()?).ok_or(ProgramError::LinkForMonitor)?;
+    if !has_microphone(&base) {
+        print_error(
+            "browsers give a microphone only to pages over HTTPS or on localhost: use --public-url https://…",
+        );
+    }
+    writeln!(io::stdout(), "{link}")?;
+    if options.qr {
+        let drawn = draw(&link).ok_or(ProgramError::LinkTooLong)?;
+        write!(io::stdout(), "{drawn}")?;
+    }
+    Ok(())
+}
 
 /// Returns the link to the page of `role`; a monitor has none.
 pub fn to_page(base: &str, role: Role, token: &str) -> Option<String> {

@@ -1,0 +1,107 @@
+//! Why a command fails: what people are told, and what the process ends with.
+//!
+//! Invariant: each error is one line that says what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ecoute::config::ConfigError;
+use ecoute::host::addresses::AddressesError;
+use ecoute::host::logging::FilterError;
+use ecoute::host::rewrite::RewriteError;
+use ecoute::host::secret::SecretError;
+use ecoute::host::self_signed::SelfSignedError;
+use ecoute::host::watch::FileError;
+use ecoute::shell::tls::TlsError;
+use ecoute::shell::{BindError, RunError};
+use ecoute::token::{KeysError, RevokedError};
+use ecoute::wire::ice_server::CredentialsError;
+
+/// Why the program ends before its time; each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+    #[error("{0}; name the identity provider's key file with --token-public-key")]
+    KeysUnreadable(FileError),
+    #[error("the public key file {} can't be used: {error}", path.display())]
+    Keys { path: PathBuf, error: KeysError },
+    #[error("{0}; name the certificate with --tls-cert and its key with --tls-key")]
+    PemUnreadable(FileError),
+    #[error("{0}; name two that do with --tls-cert and --tls-key")]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    SelfSigned(#[from] SelfSignedError),
+    #[error("{0}; name the file with the TURN servers' user name and password with --ice-credentials")]
+    IceCredentialsUnreadable(FileError),
+    #[error("the credentials in {} can't be used: {error}", path.display())]
+    IceCredentials { path: PathBuf, error: CredentialsError },
+    #[error("{url} lets nobody in without credentials: name a file with --ice-credentials")]
+    IceCredentialsMissing { url: String },
+    #[error("{0}: it holds the revoked users, and without it they would be let in again")]
+    RevokedUnreadable(FileError),
+    #[error(transparent)]
+    Revoked(#[from] RevokedError),
+    #[error(transparent)]
+    NotRevoked(#[from] RewriteError<RevokedError>),
+    #[error(transparent)]
+    Addresses(#[from] AddressesError),
+    #[error(
+        "--http-redirect has nowhere to send browsers: give --tls-cert and --tls-key, or an https --public-url"
+    )]
+    RedirectToNowhere,
+    #[error("can't make {}: {error}; make the data directory writable", path.display())]
+    Webroot { path: PathBuf, error: io::Error },
+    #[error("can't print: {0}")]
+    Print(#[from] io::Error),
+    #[error("--listen is for --role admin: it names whom a supervisor may hear; leave it out")]
+    ListenNotAdmin,
+    #[error("--device is for --role commercial: it says that a device streams; leave it out")]
+    DeviceNotCommercial,
+    #[error("wrong: {0}; what mends it stands below each")]
+    Unwell(usize),
+    #[error("the link is too long to be drawn: leave out --qr, or name fewer with --listen")]
+    LinkTooLong,
+    #[error("a monitor has no page: use `ecoute token` instead of `ecoute link`")]
+    LinkForMonitor,
+}
+
+impl ProgramError {
+    /// Returns what the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            ProgramError::Run(_) | ProgramError::Print(_) | ProgramError::Unwell(_) => ExitCode::from(1),
+            ProgramError::Bind(_)
+            | ProgramError::Config(_)
+            | ProgramError::Filter(_)
+            | ProgramError::Secret(_)
+            | ProgramError::KeysUnreadable(_)
+            | ProgramError::Keys { .. }
+            | ProgramError::PemUnreadable(_)
+            | ProgramError::Tls(_)
+            | ProgramError::SelfSigned(_)
+            | ProgramError::IceCredentialsUnreadable(_)
+            | ProgramError::IceCredentials { .. }
+            | ProgramError::IceCredentialsMissing { .. }
+            | ProgramError::RevokedUnreadable(_)
+            | ProgramError::Revoked(_)
+            | ProgramError::NotRevoked(_)
+            | ProgramError::Addresses(_)
+            | ProgramError::RedirectToNowhere
+            | ProgramError::Webroot { .. }
+            | ProgramError::LinkTooLong
+            | ProgramError::ListenNotAdmin
+            | ProgramError::DeviceNotCommercial
+            | ProgramError::LinkForMonitor => ExitCode::from(2),
+        }
+    }
+}

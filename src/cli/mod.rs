@@ -1,0 +1,64 @@
+//! What people type: command line and environment → one command, and what the process ends with.
+//!
+//! `options` says what may be asked for; each command has its own file. Exit codes: 0 after a shutdown that was asked
+//! for, 1 where the system failed a running server, 2 for what the person who starts it can put right. Invariant:
+//! tokens and links go to a terminal, or to who asked for one; never to a log.
+
+mod doctor;
+mod error;
+mod link;
+mod options;
+mod revoke;
+mod serve;
+mod token;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use options::{Command, CommandLine};
+
+/// What commands that are no server say on stderr besides their error: what is wrong with a file.
+const LOG_OF_COMMANDS: &str = "error";
+
+/// Does what the command line says; returns what the process ends with.
+pub fn run() -> ExitCode {
+    let result = match CommandLine::try_parse() {
+        Err(error) => return explain_usage(&error),
+        Ok(CommandLine { command: Some(Command::Serve(options)), .. }) => serve::serve(*options),
+        Ok(CommandLine { command: Some(Command::Token(options)), .. }) => token::print(options),
+        Ok(CommandLine { command: Some(Command::Link(options)), .. }) => link::print(options),
+        Ok(CommandLine { command: Some(Command::Revoke(options)), .. }) => revoke::revoke(&options),
+        Ok(CommandLine { command: Some(Command::Doctor(options)), .. }) => doctor::examine(&options),
+        Ok(CommandLine { command: None, serve: options }) => serve::serve(options),
+    };
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    print_error(&error.to_string());
+    error.exit_code()
+}
+
+/// Lets clap speak, but keeps a value that is out of range to one line.
+fn explain_usage(error: &clap::Error) -> ExitCode {
+    if error.kind() == ErrorKind::ValueValidation {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default();
+        print_error(line.strip_prefix("error: ").unwrap_or(line));
+        return ExitCode::from(2);
+    }
+    // Nobody reads what can't be printed.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+fn print_error(text: &str) {
+    // With stderr closed the exit code still tells.
+    let _ = writeln!(io::stderr(), "ecoute: {text}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "tokens and revocations say when they were made")]
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,31 @@
+//! Refuses every token that one user has now.
+//!
+//! Not the ending of their connections, which a running server does by itself. Invariant: no line of the list is lost.
+
+use std::io::{self, Write};
+use std::time::{Duration, UNIX_EPOCH};
+
+use ecoute::host::logging;
+use ecoute::host::rewrite::rewrite;
+use ecoute::token::Revoked;
+
+use super::error::ProgramError;
+use super::options::RevokeOptions;
+use super::{LOG_OF_COMMANDS, unix_s};
+
+/// The list of revoked users, in the data directory.
+pub const REVOKED_FILE: &str = "revoked";
+
+/// Puts a user on the list, which a running server notices by itself.
+pub fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
+    logging::start(LOG_OF_COMMANDS)?;
+    let (id, unix_s) = (&options.id, unix_s());
+    rewrite(&options.data.data, REVOKED_FILE, |list| Revoked::add(list, id, unix_s))?;
+    let at = logging::timestamp(UNIX_EPOCH + Duration::from_secs(unix_s));
+    writeln!(
+        io::stdout(),
+        "Revoked {id}: every token issued up to {at} is refused, and a running server ends their connections within a \
+         second. Tokens made from the next second on work."
+    )?;
+    Ok(())
+}

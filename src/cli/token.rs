@@ -1,0 +1,42 @@
+//! Makes tokens and prints them.
+//!
+//! Invariant: a token says only what its role can use.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use ecoute::host::secret;
+use ecoute::token::{self, Claims, Scope};
+use ecoute::words::Role;
+
+use super::error::ProgramError;
+use super::options::TokenOptions;
+use super::unix_s;
+
+/// Prints a token for one user.
+pub fn print(options: TokenOptions) -> Result<(), ProgramError> {
+    writeln!(io::stdout(), "{}", options.mint()?)?;
+    Ok(())
+}
+
+impl TokenOptions {
+    /// Returns the token that was asked for.
+    pub fn mint(self) -> Result<String, ProgramError> {
+        if self.listen.is_some() && !matches!(self.role, Role::Admin) {
+            return Err(ProgramError::ListenNotAdmin);
+        }
+        if self.device && !matches!(self.role, Role::Commercial) {
+            return Err(ProgramError::DeviceNotCommercial);
+        }
+        let token_secret = secret::load(&self.secret.path())?;
+        let listen = self.listen.map(|ids| Scope::new(ids.iter().map(String::as_str)));
+        let claims = Claims { listen, device: self.device, ..claims(self.role, self.id, self.name, self.ttl) };
+        Ok(token::mint(&token_secret, &claims))
+    }
+}
+
+/// Returns what a token says that is good from now on, for `ttl`.
+pub fn claims(role: Role, sub: String, name: Option<String>, ttl: Duration) -> Claims {
+    let iat = unix_s();
+    Claims { sub, role, name, listen: None, device: false, exp: iat + ttl.as_secs(), iat, nbf: None }
+}
