@@ -1,5 +1,6 @@
 //! The pages and the client library, embedded in the binary.
 //!
+//! `client` is what applications import, `pages` are those that use it; browsers find the files of both at the root.
 //! Nothing personal is in them: they are the same for everybody. Comments of scripts stay here; phones get the code,
 //! compressed. Invariant: an ETag names one form of one content.
 
@@ -90,54 +91,54 @@ fn content_type(path: &str) -> &'static str {
 }
 
 const FILES: &[(&str, &[u8])] = &[
-    ("/", include_bytes!("index.html")),
-    ("/admin", include_bytes!("admin.html")),
-    ("/commercial", include_bytes!("commercial.html")),
-    ("/offline", include_bytes!("offline.html")),
-    ("/admin-find.js", include_bytes!("admin-find.js")),
-    ("/admin-keys.js", include_bytes!("admin-keys.js")),
-    ("/admin-list.js", include_bytes!("admin-list.js")),
-    ("/admin-notices.js", include_bytes!("admin-notices.js")),
-    ("/admin-place.js", include_bytes!("admin-place.js")),
-    ("/admin.js", include_bytes!("admin.js")),
-    ("/commercial-options.js", include_bytes!("commercial-options.js")),
-    ("/commercial-position.js", include_bytes!("commercial-position.js")),
-    ("/commercial-test.js", include_bytes!("commercial-test.js")),
-    ("/commercial.js", include_bytes!("commercial.js")),
-    ("/commercial.webmanifest", include_bytes!("commercial.webmanifest")),
-    ("/diagnostic.js", include_bytes!("diagnostic.js")),
-    ("/ecoute-badge.js", include_bytes!("ecoute-badge.js")),
-    ("/ecoute-casque.js", include_bytes!("ecoute-casque.js")),
-    ("/ecoute-client.js", include_bytes!("ecoute-client.js")),
-    ("/ecoute-connection.js", include_bytes!("ecoute-connection.js")),
-    ("/ecoute-element.js", include_bytes!("ecoute-element.js")),
-    ("/ecoute-error.js", include_bytes!("ecoute-error.js")),
-    ("/ecoute-listener.js", include_bytes!("ecoute-listener.js")),
-    ("/ecoute-micro.js", include_bytes!("ecoute-micro.js")),
-    ("/ecoute-microphone.js", include_bytes!("ecoute-microphone.js")),
-    ("/ecoute-network.js", include_bytes!("ecoute-network.js")),
-    ("/ecoute-panel.js", include_bytes!("ecoute-panel.js")),
-    ("/ecoute-peer.js", include_bytes!("ecoute-peer.js")),
-    ("/ecoute-publisher.js", include_bytes!("ecoute-publisher.js")),
-    ("/ecoute-shared.js", include_bytes!("ecoute-shared.js")),
-    ("/ecoute-source.js", include_bytes!("ecoute-source.js")),
-    ("/ecoute-styles.js", include_bytes!("ecoute-styles.js")),
-    ("/ecoute-view.js", include_bytes!("ecoute-view.js")),
-    ("/ecoute-watch.js", include_bytes!("ecoute-watch.js")),
-    ("/ecoute-wake.js", include_bytes!("ecoute-wake.js")),
-    ("/ecoute.d.ts", include_bytes!("ecoute.d.ts")),
-    ("/ecoute.js", include_bytes!("ecoute.js")),
-    ("/help.js", include_bytes!("help.js")),
-    ("/icon.svg", include_bytes!("icon.svg")),
-    ("/icons.js", include_bytes!("icons.js")),
-    ("/index.js", include_bytes!("index.js")),
-    ("/meter.js", include_bytes!("meter.js")),
-    ("/page.css", include_bytes!("page.css")),
-    ("/page.js", include_bytes!("page.js")),
-    ("/service-worker.js", include_bytes!("service-worker.js")),
-    ("/session.js", include_bytes!("session.js")),
-    ("/useEcoute.js", include_bytes!("useEcoute.js")),
-    ("/words.js", include_bytes!("words.js")),
+    ("/", include_bytes!("pages/index.html")),
+    ("/admin", include_bytes!("pages/admin.html")),
+    ("/commercial", include_bytes!("pages/commercial.html")),
+    ("/offline", include_bytes!("pages/offline.html")),
+    ("/admin-find.js", include_bytes!("pages/admin-find.js")),
+    ("/admin-keys.js", include_bytes!("pages/admin-keys.js")),
+    ("/admin-list.js", include_bytes!("pages/admin-list.js")),
+    ("/admin-notices.js", include_bytes!("pages/admin-notices.js")),
+    ("/admin-place.js", include_bytes!("pages/admin-place.js")),
+    ("/admin.js", include_bytes!("pages/admin.js")),
+    ("/commercial-options.js", include_bytes!("pages/commercial-options.js")),
+    ("/commercial-position.js", include_bytes!("pages/commercial-position.js")),
+    ("/commercial-test.js", include_bytes!("pages/commercial-test.js")),
+    ("/commercial.js", include_bytes!("pages/commercial.js")),
+    ("/commercial.webmanifest", include_bytes!("pages/commercial.webmanifest")),
+    ("/diagnostic.js", include_bytes!("pages/diagnostic.js")),
+    ("/ecoute-badge.js", include_bytes!("client/ecoute-badge.js")),
+    ("/ecoute-casque.js", include_bytes!("client/ecoute-casque.js")),
+    ("/ecoute-client.js", include_bytes!("client/ecoute-client.js")),
+    ("/ecoute-connection.js", include_bytes!("client/ecoute-connection.js")),
+    ("/ecoute-element.js", include_bytes!("client/ecoute-element.js")),
+    ("/ecoute-error.js", include_bytes!("client/ecoute-error.js")),
+    ("/ecoute-listener.js", include_bytes!("client/ecoute-listener.js")),
+    ("/ecoute-micro.js", include_bytes!("client/ecoute-micro.js")),
+    ("/ecoute-microphone.js", include_bytes!("client/ecoute-microphone.js")),
+    ("/ecoute-network.js", include_bytes!("client/ecoute-network.js")),
+    ("/ecoute-panel.js", include_bytes!("client/ecoute-panel.js")),
+    ("/ecoute-peer.js", include_bytes!("client/ecoute-peer.js")),
+    ("/ecoute-publisher.js", include_bytes!("client/ecoute-publisher.js")),
+    ("/ecoute-shared.js", include_bytes!("client/ecoute-shared.js")),
+    ("/ecoute-source.js", include_bytes!("client/ecoute-source.js")),
+    ("/ecoute-styles.js", include_bytes!("client/ecoute-styles.js")),
+    ("/ecoute-view.js", include_bytes!("client/ecoute-view.js")),
+    ("/ecoute-watch.js", include_bytes!("client/ecoute-watch.js")),
+    ("/ecoute-wake.js", include_bytes!("client/ecoute-wake.js")),
+    ("/ecoute.d.ts", include_bytes!("client/ecoute.d.ts")),
+    ("/ecoute.js", include_bytes!("client/ecoute.js")),
+    ("/help.js", include_bytes!("pages/help.js")),
+    ("/icon.svg", include_bytes!("pages/icon.svg")),
+    ("/icons.js", include_bytes!("client/icons.js")),
+    ("/index.js", include_bytes!("pages/index.js")),
+    ("/meter.js", include_bytes!("client/meter.js")),
+    ("/page.css", include_bytes!("pages/page.css")),
+    ("/page.js", include_bytes!("pages/page.js")),
+    ("/service-worker.js", include_bytes!("pages/service-worker.js")),
+    ("/session.js", include_bytes!("client/session.js")),
+    ("/useEcoute.js", include_bytes!("client/useEcoute.js")),
+    ("/words.js", include_bytes!("client/words.js")),
 ];
 
 #[cfg(test)]
@@ -146,10 +147,7 @@ mod tests {
 
     #[test]
     fn every_file_of_the_folder_is_served() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/web");
-        let files =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        for file in files.filter(|file| file != "mod.rs") {
+        for file in ["client", "pages"].into_iter().flat_map(files_of) {
             let path = match file.as_str() {
                 "index.html" => "/".to_owned(),
                 _ => format!("/{}", file.trim_end_matches(".html")),
@@ -157,6 +155,24 @@ mod tests {
             assert!(find(&path).is_some(), "{file} is not served at {path}");
         }
         assert!(find("/mod.rs").is_none());
+    }
+
+    /// The names of the files in a folder beside this one.
+    fn files_of(folder: &str) -> Vec<String> {
+        let folder = format!("{}/src/web/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(folder).unwrap();
+        files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_library_knows_nothing_of_the_pages() {
+        let library = files_of("client");
+        for file in library.iter().filter(|file| file.ends_with(".js")) {
+            let script = std::str::from_utf8(&find(&format!("/{file}")).unwrap().plain.content).unwrap();
+            for named in script.split("\"./").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                assert!(library.iter().any(|known| known == named), "{file} names {named}");
+            }
+        }
     }
 
     #[test]
@@ -181,7 +197,7 @@ mod tests {
     /// The texts of one language, by key.
     fn texts(language: &str) -> Vec<(&str, &str)> {
         let text = |line: &'static str| line.strip_prefix("    ")?.trim_end_matches("\",").split_once(": \"");
-        let (_, texts) = include_str!("words.js").split_once(&format!("\n  {language}: {{\n")).unwrap();
+        let (_, texts) = include_str!("client/words.js").split_once(&format!("\n  {language}: {{\n")).unwrap();
         texts.lines().take_while(|line| *line != "  },").filter_map(text).collect()
     }
 
@@ -268,16 +284,16 @@ mod tests {
 
     #[test]
     fn the_types_name_all_that_the_library_exports() {
-        let types = include_str!("ecoute.d.ts");
+        let types = include_str!("client/ecoute.d.ts");
         let words = |text: &'static str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        let exports = include_str!("ecoute.js").lines().filter_map(|line| line.strip_prefix("export {"));
+        let exports = include_str!("client/ecoute.js").lines().filter_map(|line| line.strip_prefix("export {"));
         let exports = exports.flat_map(|line| words(line.split_once('}').unwrap().0));
         let member = |line: &'static str| {
             let line = line.strip_prefix("  ").filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))?;
             let line = line.trim_start_matches("get ").trim_start_matches("async ");
             line.split_once('(').map(|(name, _)| name).filter(|name| !name.starts_with('#'))
         };
-        let (_, client) = include_str!("ecoute-client.js").split_once("export class").unwrap();
+        let (_, client) = include_str!("client/ecoute-client.js").split_once("export class").unwrap();
         let (client, _) = client.split_once("\n}\n").unwrap();
         let members = client.lines().filter_map(member);
         let names: Vec<&str> = exports.chain(members).filter(|name| !name.is_empty()).collect();
