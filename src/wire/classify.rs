@@ -1,7 +1,7 @@
 //! Tells the protocols that share one UDP port apart by their first byte (RFC 7983).
 
 /// The longest datagram that is looked at, in bytes: what fits a common path, with room for jumbo links.
-pub const DATAGRAM_BYTES_MAX: usize = 2048;
+pub(crate) const DATAGRAM_BYTES_MAX: usize = 2048;
 
 /// What a datagram is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

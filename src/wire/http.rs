@@ -58,7 +58,7 @@ pub enum HttpError {
 
 impl HttpError {
     /// Returns the status that tells the client.
-    pub fn status(self) -> Status {
+    pub(crate) fn status(self) -> Status {
         match self {
             HttpError::Malformed => Status::BadRequest,
             HttpError::HeadTooLarge { .. } => Status::HeadTooLarge,
@@ -291,7 +291,7 @@ pub enum Status {
 
 impl Status {
     /// Returns the number and its reason phrase, as the status line has them.
-    pub fn line(self) -> &'static str {
+    pub(crate) fn line(self) -> &'static str {
         match self {
             Status::Ok => "200 OK",
             Status::Created => "201 Created",
@@ -334,7 +334,7 @@ impl<'a> Response<'a> {
     }
 
     /// Adds a header line.
-    pub fn header(mut self, name: &str, value: &str) -> Response<'a> {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Response<'a> {
         write!(self.head, "{name}: {value}\r\n").expect("a String takes all");
         self
     }
@@ -365,12 +365,12 @@ impl<'a> Response<'a> {
 }
 
 /// Appends what lets a client send the body that it announced.
-pub fn write_continue(out: &mut Vec<u8>) {
+pub(crate) fn write_continue(out: &mut Vec<u8>) {
     out.extend(b"HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /// Appends the answer that turns a connection into a WebSocket (RFC 6455 §4.2.2).
-pub fn write_upgrade(out: &mut Vec<u8>, websocket_key: &str, date: &str) {
+pub(crate) fn write_upgrade(out: &mut Vec<u8>, websocket_key: &str, date: &str) {
     let accept = tungstenite::handshake::derive_accept_key(websocket_key.as_bytes());
     out.extend(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
     out.extend(format!("Sec-WebSocket-Accept: {accept}\r\nDate: {date}\r\n\r\n").as_bytes());

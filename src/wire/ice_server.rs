@@ -11,10 +11,10 @@ use std::str::FromStr;
 use serde::Serialize;
 
 /// The longest URL, in bytes: a host name of DNS, and what stands around it.
-pub const URL_BYTES_MAX: usize = 300;
+pub(crate) const URL_BYTES_MAX: usize = 300;
 
 /// The longest user name or password, in bytes (RFC 8489 §14.3).
-pub const CREDENTIAL_BYTES_MAX: usize = 508;
+pub(crate) const CREDENTIAL_BYTES_MAX: usize = 508;
 
 /// The longest file with credentials, in bytes.
 pub const CREDENTIALS_BYTES_MAX: usize = 2 * CREDENTIAL_BYTES_MAX + 4;
@@ -78,7 +78,7 @@ impl IceServer {
 
     /// Returns the value of an HTTP header `Link` that tells a client of it; the header stands once for each server
     /// (RFC 9725 §4.6).
-    pub fn to_link(&self) -> String {
+    pub(crate) fn to_link(&self) -> String {
         let mut link = format!("<{}>; rel=\"ice-server\"", self.urls);
         if let Some(Credentials { username, credential }) = &self.credentials {
             for (name, value) in [("username", username), ("credential", credential)] {

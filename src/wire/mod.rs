@@ -3,15 +3,15 @@
 //! Invariant: no input, however hostile, makes anything here panic or allocate more than its own length.
 
 pub mod classify;
-pub mod forwarded;
+pub(crate) mod forwarded;
 pub mod frame;
 pub mod http;
 pub mod ice_server;
 pub mod opus;
 pub mod rtp;
 pub mod sdp;
-pub mod sdpfrag;
+pub(crate) mod sdpfrag;
 pub mod signaling;
-pub mod sniff;
+pub(crate) mod sniff;
 pub mod stun;
 pub mod websocket;

@@ -7,10 +7,10 @@
 //! Invariant: what was narrowed is narrow.
 
 /// The most lines of an offer; browsers write about 60 for one audio section, and hundreds for video.
-pub const OFFER_LINES_MAX: usize = 1000;
+pub(crate) const OFFER_LINES_MAX: usize = 1000;
 
 /// The most media sections of an offer.
-pub const OFFER_SECTIONS_MAX: usize = 16;
+pub(crate) const OFFER_SECTIONS_MAX: usize = 16;
 
 /// The longest name of a media section that the library keeps whole.
 const MID_BYTES_MAX: usize = 16;
@@ -124,7 +124,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
 
 /// Returns `answer`, which has one section, with those sections of `offer` that were not kept, rejected and in their
 /// places (RFC 3264 §6: an answer has as many as its offer), and bundled only where that was offered (RFC 9143 §7.3).
-pub fn with_rejected(offer: &str, answer: &str) -> String {
+pub(crate) fn with_rejected(offer: &str, answer: &str) -> String {
     let (Ok(offer), Ok(answer)) = (Sections::read(offer), Sections::read(answer)) else { return answer.to_owned() };
     let mut whole = String::new();
     let audio = offer.media.iter().find(|section| section.is_audio()).and_then(Section::mid);
@@ -159,7 +159,7 @@ pub fn credentials(description: &str) -> Option<(&str, &str)> {
 }
 
 /// Returns the synchronization source of an offer's audio, where it names exactly one (RFC 5576 §4.1).
-pub fn only_source(offer: &str) -> Option<u32> {
+pub(crate) fn only_source(offer: &str) -> Option<u32> {
     let sections = Sections::read(offer).ok()?;
     let audio = sections.media.iter().find(|section| section.is_audio())?;
     let mut sources = audio.lines.iter().filter_map(|line| ssrc_of(line)?.parse().ok());
@@ -168,7 +168,7 @@ pub fn only_source(offer: &str) -> Option<u32> {
 }
 
 /// Returns the DTLS fingerprint of a description with its hash function, the first one.
-pub fn fingerprint(description: &str) -> Option<&str> {
+pub(crate) fn fingerprint(description: &str) -> Option<&str> {
     attribute(description, FINGERPRINT)
 }
 

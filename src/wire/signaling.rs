@@ -14,7 +14,7 @@ use crate::words::{
 };
 
 /// The longest `page`, in bytes.
-pub const PAGE_BYTES_MAX: usize = 64;
+pub(crate) const PAGE_BYTES_MAX: usize = 64;
 /// The deepest `commercial_info`, in arrays and objects inside one another.
 const INFO_DEPTH_MAX: usize = 16;
 
@@ -150,7 +150,7 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
 
 /// Tells whether any client can read a `commercial_info`. It is passed on as it came, inside lists of everybody: what
 /// only some parsers take, as deep nesting, endless numbers or half a surrogate pair, would cost others the whole list.
-pub fn is_readable(info: &RawValue) -> bool {
+pub(crate) fn is_readable(info: &RawValue) -> bool {
     fn depth(value: &Value) -> usize {
         match value {
             Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -278,7 +278,7 @@ pub struct Complaint<'a> {
 
 impl<'a> Complaint<'a> {
     /// Returns a complaint without details.
-    pub fn new(code: ErrorCode, message: &'a str) -> Complaint<'a> {
+    pub(crate) fn new(code: ErrorCode, message: &'a str) -> Complaint<'a> {
         Complaint {
             code,
             message,
@@ -291,12 +291,12 @@ impl<'a> Complaint<'a> {
     }
 
     /// Adds whom a refused wish to listen was for.
-    pub fn about(self, commercial_id: &'a str) -> Complaint<'a> {
+    pub(crate) fn about(self, commercial_id: &'a str) -> Complaint<'a> {
         Complaint { commercial_id: Some(commercial_id), ..self }
     }
 
     /// Adds how long to wait before another try, in seconds.
-    pub fn retry_after_s(self, seconds: u32) -> Complaint<'a> {
+    pub(crate) fn retry_after_s(self, seconds: u32) -> Complaint<'a> {
         Complaint { retry_after_s: Some(seconds), ..self }
     }
 }

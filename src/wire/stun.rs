@@ -76,7 +76,7 @@ pub fn parse_binding_request(message: &[u8]) -> Result<BindingRequest<'_>, StunE
 }
 
 /// Tells whether `message` is the success response to `transaction_id`.
-pub fn is_success_response(message: &[u8], transaction_id: &TransactionId) -> bool {
+pub(crate) fn is_success_response(message: &[u8], transaction_id: &TransactionId) -> bool {
     message.starts_with(&BINDING_SUCCESS) && message.get(8..HEADER_BYTES) == Some(transaction_id)
 }
 

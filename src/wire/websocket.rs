@@ -87,7 +87,7 @@ impl Websocket {
 
     /// Returns how many bytes wait for the rest of their message, or have room kept for them: a frame's length is taken
     /// at its word, and what a large message took is given back only between two.
-    pub fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         let declared = usize::try_from(self.progress.payload).unwrap_or(usize::MAX).min(self.message_bytes_max);
         let kept = if self.keeps_room() { self.progress.largest } else { 0 };
         kept.max(self.progress.unfinished + declared)
@@ -158,12 +158,12 @@ impl Websocket {
     }
 
     /// Queues a ping.
-    pub fn send_ping(&mut self) {
+    pub(crate) fn send_ping(&mut self) {
         let _ = self.inner.send(Message::Ping(Default::default()));
     }
 
     /// Begins the closing handshake.
-    pub fn close(&mut self, code: u16, reason: &'static str) {
+    pub(crate) fn close(&mut self, code: u16, reason: &'static str) {
         self.is_closing = true;
         let frame = CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static(reason) };
         let _ = self.inner.close(Some(frame));
