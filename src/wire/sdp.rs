@@ -48,22 +48,7 @@ pub enum SdpError {
 /// [`SdpError`], when it does not offer one section of Opus that can go in `direction`.
 pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpError> {
     let Sections { session, media } = Sections::read(offer)?;
-    let mut audios = media.iter().filter(|section| section.is_audio());
-    let audio = audios.next().ok_or(SdpError::NotOneAudio { found: 0 })?;
-    let found = 1 + audios.count();
-    if found != 1 {
-        return Err(SdpError::NotOneAudio { found });
-    }
-    let has_codec = |line: &&str| {
-        let codec = line.strip_prefix("a=rtpmap:").and_then(|rest| rest.split_once(' '));
-        codec.is_some_and(|(_, name)| name.get(..11).is_some_and(|name| name.eq_ignore_ascii_case("opus/48000/")))
-    };
-    if !audio.lines.iter().any(has_codec) {
-        return Err(SdpError::NoOpus);
-    }
-    if audio.mid().is_some_and(|mid| mid.len() > MID_BYTES_MAX) {
-        return Err(SdpError::LongName);
-    }
+    let audio = only_audio(&media)?;
     let (wanted, refused) = match direction {
         Direction::SendOnly => ("a=sendonly", "a=recvonly"),
         Direction::RecvOnly => ("a=recvonly", "a=sendonly"),
@@ -120,6 +105,27 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, SdpErro
     // It is kept for long, and most of what it was made from may have been dropped.
     narrowed.shrink_to_fit();
     Ok(narrowed)
+}
+
+/// Returns the audio section: there is one, it takes Opus, and its name is not too long.
+fn only_audio<'a, 'b>(media: &'b [Section<'a>]) -> Result<&'b Section<'a>, SdpError> {
+    let mut audios = media.iter().filter(|section| section.is_audio());
+    let audio = audios.next().ok_or(SdpError::NotOneAudio { found: 0 })?;
+    let found = 1 + audios.count();
+    if found != 1 {
+        return Err(SdpError::NotOneAudio { found });
+    }
+    let has_codec = |line: &&str| {
+        let codec = line.strip_prefix("a=rtpmap:").and_then(|rest| rest.split_once(' '));
+        codec.is_some_and(|(_, name)| name.get(..11).is_some_and(|name| name.eq_ignore_ascii_case("opus/48000/")))
+    };
+    if !audio.lines.iter().any(has_codec) {
+        return Err(SdpError::NoOpus);
+    }
+    if audio.mid().is_some_and(|mid| mid.len() > MID_BYTES_MAX) {
+        return Err(SdpError::LongName);
+    }
+    Ok(audio)
 }
 
 /// Returns `answer`, which has one section, with those sections of `offer` that were not kept, rejected and in their
