@@ -52,8 +52,8 @@ impl Source {
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Change {
-    /// Have it written down that this listener is about to be announced: call [`Broadcast::await_entry`] at once, and
-    /// [`Broadcast::entry_written`] or [`Broadcast::entry_refused`] when that is known.
+    /// Have it written down that this listener is about to be announced: call [`Broadcast::await_entry`](super::Broadcast::await_entry) at once, and
+    /// [`entry_written`](super::Broadcast::entry_written) or [`entry_refused`](super::Broadcast::entry_refused) when that is known.
     WriteEntry { listener: ListenerKey },
     /// Tell the page that somebody will listen.
     Announce { page: ConnKey, notice_id: u64, listener: Listener },
