@@ -15,6 +15,7 @@
 //!   [`quota`], [`outbox`], [`path`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is the loop and its sockets, TLS too; [`host`] is what the machine is asked
 //!   for at the start and by commands.
+//! - [`docs`] is the guide for those who run the server or build on it.
 //!
 //! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
 //! one client changes what another hears; everything is bounded, and everything ends.
@@ -28,6 +29,7 @@ pub mod config;
 pub mod conn;
 pub mod deadlines;
 pub mod demux;
+pub mod docs;
 pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["shell", "doctor", "host"],
     &["server", "fuzz"],
-    &["broadcast", "conn", "demux", "peer", "token", "web"],
+    &["broadcast", "conn", "demux", "docs", "peer", "token", "web"],
     &["arrivals", "egress", "level"],
     &["wire"],
     &["words"],

@@ -1,4 +1,4 @@
-//! What the README shows of other applications, copied out of it as a newcomer would: it must run as it stands.
+//! What the guide shows of other applications, copied out of it as a newcomer would: it must run as it stands.
 //!
 //! Invariant: nothing is changed in an example but the server's address and who the user is.
 
@@ -22,13 +22,13 @@ const USER: &str = r#"{ id: "paul", name: "Paul D.", role: "admin" }"#;
 
 /// Returns an example whole, by how it begins.
 fn example(begin: &str) -> String {
-    let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once(&format!("\n{begin}")).unwrap_or_else(|| panic!("no example begins {begin}"));
+    let guide = include_str!("../../src/docs/embedding.md");
+    let (_, rest) = guide.split_once(&format!("\n{begin}")).unwrap_or_else(|| panic!("no example begins {begin}"));
     let (code, _) = rest.split_once("\n```\n").unwrap();
     format!("{begin}{code}\n").replace("https://ecoute.example", "ECOUTE")
 }
 
-/// The backend of the README, running until the test ends.
+/// The backend of the guide, running until the test ends.
 struct Backend {
     child: Child,
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! Behind Caddy, as the README says: pages and WebSocket through the proxy, audio past it.
+//! Behind Caddy, as the guide says: pages and WebSocket through the proxy, audio past it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ impl Caddy {
         let directory = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = directory.path().join("Caddyfile");
-        // What follows the first block is the README's; where the server speaks TLS, too, it is asked over that.
+        // What follows the first block is the guide's; where the server speaks TLS, too, it is asked over that.
         let unverified =
             if over_tls() { " {\n\t\ttransport http {\n\t\t\ttls_insecure_skip_verify\n\t\t}\n\t}" } else { "" };
         let text = format!(
