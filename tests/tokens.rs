@@ -67,6 +67,20 @@ AwEAAQ==
 -----END PUBLIC KEY-----
 ";
 
+/// What a token of the own secret says that is good for a minute.
+fn own(sub: &str) -> Claims {
+    Claims {
+        sub: sub.to_owned(),
+        role: Role::Admin,
+        name: None,
+        listen: None,
+        device: false,
+        exp: NOW + 60,
+        iat: NOW,
+        nbf: None,
+    }
+}
+
 fn verifier(keys: &str) -> Verifier {
     let rules = ClaimRules {
         id: "/sub".parse().unwrap(),
@@ -105,16 +119,7 @@ fn each_kind_of_key_and_the_own_secret() {
                 let claims = verifier.verify(NOW, &issuer.sign(kid, &claims())).unwrap();
                 assert_eq!((claims.sub.as_str(), claims.role), ("paul", Role::Admin), "{name}");
             }
-            let own = Claims {
-                sub: "ana".into(),
-                role: Role::Admin,
-                name: None,
-                listen: None,
-                device: false,
-                exp: NOW + 60,
-                iat: NOW,
-                nbf: None,
-            };
+            let own = own("ana");
             assert_eq!(verifier.verify(NOW, &token::mint(SECRET, &own)), Ok(own), "{name}");
         }
     }
@@ -130,16 +135,7 @@ fn the_key_decides_and_not_the_token() {
     let both = set(&[issuer.jwk("a"), ed.jwk("b")]);
     let lone = set(&[issuer.jwk("a")]);
     let (pem, rsa_pem) = (issuer.pem(), rsa.pem());
-    let own = Claims {
-        sub: "paul".into(),
-        role: Role::Admin,
-        name: None,
-        listen: None,
-        device: false,
-        exp: NOW + 60,
-        iat: NOW,
-        nbf: None,
-    };
+    let own = own("paul");
     let good = issuer.sign(Some("a"), &claims());
     let (message, _) = good.rsplit_once('.').unwrap();
     let none = ed.sign_with_head(&head("none", Some("a")), &claims());

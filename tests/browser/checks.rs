@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
+use crate::people::{microphone, start_streaming};
+use crate::screenshots;
 use crate::support::Ecoute;
-use crate::{microphone, screenshots, start_streaming};
 
 /// Runs before a page: counts what the page holds open, and lets a test close ways.
 const COUNTED: &str = "

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::chromium::{Chromium, Page};
 use crate::elements::COUNTED;
+use crate::people::{microphone, open_both, start_listening, start_streaming};
 use crate::relay::Relay;
 use crate::support::Ecoute;
-use crate::{assert_tone, microphone, screenshots, sound, start_listening, start_streaming, wait_for_tone};
+use crate::{assert_tone, screenshots, sound, wait_for_tone};
 
 const STARTED: &str = "deep('ecoute-panel >>> #panel').dataset.listening === 'started'";
 
@@ -93,11 +94,7 @@ fn a_pause_is_silent_within_300_ms_and_keeps_the_broadcast() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
-    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-    start_streaming(&lea);
-    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    start_listening(&paul, "lea");
-    paul.wait_for("loudness() > 0.01");
+    let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
     paul.evaluate(
         "window.silentAt = new Promise((resolve) => {
             let since = null;
@@ -127,10 +124,7 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
-    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-    start_streaming(&lea);
-    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    start_listening(&paul, "lea");
+    let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
     lea.kill();
     paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'interrupted'");
     paul.wait_for("loudness() < 0.001");
@@ -238,11 +232,7 @@ fn who_is_revoked_is_cut_within_a_second() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
-    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-    start_streaming(&lea);
-    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    start_listening(&paul, "lea");
-    paul.wait_for("loudness() > 0.01");
+    let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
 
     let revoked = Instant::now();
     ecoute.revoke("paul");

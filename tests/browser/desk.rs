@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Page};
 use crate::npm::installed;
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, microphone, screenshots, sound, start_listening, start_streaming};
+use crate::{SOCKET_KEPT, screenshots, sound};
 
 /// Returns the source of axe-core.
 fn axe() -> String {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::npm::react;
+use crate::people::open_both;
 use crate::site::Site;
 
 /// A server that the sites' origins may use.
@@ -223,11 +224,7 @@ fn a_lost_connection_heals_on_the_same_session_and_microphone() {
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
-    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
-    start_streaming(&lea);
-    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{}{COUNTED}", sound::TAP));
-    start_listening(&paul, "lea");
-    paul.wait_for("loudness() > 0.01");
+    let (lea, paul) = open_both(&ecoute, [&phone, &desk], [COUNTED, COUNTED]);
 
     // Another network: the same session looks for new paths, without a hole.
     for page in [&lea, &paul] {
@@ -267,11 +264,7 @@ fn a_call_interrupts_and_a_pause_stays_a_pause() {
     let (_folder, tone) = microphone(440.0);
     let phone = Chromium::start(&tone, "fr-FR");
     let desk = Chromium::start(&tone, "fr-FR");
-    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
-    start_streaming(&lea);
-    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    start_listening(&paul, "lea");
-    paul.wait_for("loudness() > 0.01");
+    let (lea, paul) = open_both(&ecoute, [&phone, &desk], [COUNTED, ""]);
     let happens = |event: &str| {
         let track = "deep('ecoute-micro').client.microphone.getAudioTracks()[0]";
         lea.evaluate(&format!("{track}.dispatchEvent(new Event('{event}'))"));

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::assert_tone;
 use crate::chromium::{Chromium, Page};
 use crate::elements::{COUNTED, LISTENING, go_on_air, start_for};
 use crate::npm::{installed, react};
+use crate::people::microphone;
 use crate::site::Site;
 use crate::sound;
 use crate::support::{Ecoute, WAIT, run};
-use crate::{assert_tone, microphone};
 
 /// The user of the backend's example.
 const USER: &str = r#"{ id: "paul", name: "Paul D.", role: "admin" }"#;

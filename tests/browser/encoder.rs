@@ -6,8 +6,9 @@ use nix::sys::signal::Signal;
 
 use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, assert_tone, microphone, sound, start_listening, start_streaming};
+use crate::{SOCKET_KEPT, assert_tone, sound};
 
 /// Runs before a page: counts the audio connections that it builds.
 const COUNTED: &str = "

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::chromium::{Chromium, Page};
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{assert_tone, microphone, sound, start_listening, start_streaming};
+use crate::{assert_tone, sound};
 
 /// Runs before a page: keeps its audio connections.
 const KEPT: &str = "

@@ -10,6 +10,7 @@ mod embedding;
 mod encoder;
 mod ice_servers;
 mod npm;
+mod people;
 mod proxy;
 mod recovery;
 mod relay;
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use chromium::{Chromium, Page};
 use nix::sys::signal::Signal;
+use people::{microphone, start_listening, start_streaming};
 use serde_json::Value;
 use support::{Ecoute, program};
 use tempfile::TempDir;
@@ -36,27 +38,6 @@ fn screenshots() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-/// A microphone that plays a tone, in a folder that lives as long as it.
-fn microphone(hz: f64) -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("tone.wav");
-    sound::write_tone(&path, hz);
-    (folder, path)
-}
-
-fn start_streaming(page: &Page<'_>) {
-    page.wait_for("document.body.dataset.state === 'ready'");
-    page.click("ecoute-micro >>> #start");
-    page.wait_for("document.body.dataset.state === 'on_air'");
-}
-
-fn start_listening(page: &Page<'_>, id: &str) {
-    page.wait_for("document.body.dataset.audio === 'ready'");
-    page.wait_for(&format!("document.querySelector('[data-commercial=\"{id}\"]')?.dataset.state === 'on_air'"));
-    page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
-    page.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started'");
 }
 
 /// Waits until a page plays the tone, whatever holes a busy machine makes, and however much of another it has still

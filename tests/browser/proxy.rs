@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::chromium::Chromium;
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::{Ecoute, WAIT, over_tls};
-use crate::{assert_tone, microphone, sound, start_listening, start_streaming};
+use crate::{assert_tone, sound};
 
 /// Caddy with a certificate of its own making, ended with the test.
 struct Caddy {

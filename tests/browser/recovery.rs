@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use crate::chromium::Chromium;
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, microphone, sound, start_listening, start_streaming};
+use crate::{SOCKET_KEPT, sound};
 
 const CLIENT: &str = "deep('ecoute-micro').client";
 

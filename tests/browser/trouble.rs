@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
+use crate::SOCKET_KEPT;
 use crate::chromium::{Chromium, Page};
 use crate::day::set_volume;
 use crate::desk::{assert_accessible_in, say};
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, microphone, start_listening, start_streaming};
 
 /// Runs before a page: lets a test refuse the microphone, and take away the one that is open.
 const MICROPHONE: &str = "

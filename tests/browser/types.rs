@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::chromium::{Chromium, Page};
-use crate::microphone;
 use crate::npm::installed;
+use crate::people::microphone;
 use crate::support::Ecoute;
 
 /// What the hook returns, exactly.

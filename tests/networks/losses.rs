@@ -11,7 +11,7 @@ use crate::internet::Internet;
 use crate::namespace::with_networks;
 use crate::sound::{self, listen};
 use crate::wire::Quality;
-use crate::{STATS, start_listening, start_streaming};
+use crate::{STATS, open_both};
 
 const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
 
@@ -36,10 +36,7 @@ fn speech_stays_where_a_fifth_of_the_packets_is_lost() {
         let voice = folder.path().join("voice.wav");
         sound::write_voice(&voice);
         let (phone, desk) = (field.browser(&ecoute, &voice), office.browser(&ecoute, &voice));
-        let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), STATS);
-        start_streaming(&lea);
-        let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{STATS}{}", sound::TAP));
-        start_listening(&paul, "lea");
+        let (lea, paul) = open_both(&ecoute, [&phone, &desk], [STATS, STATS]);
         let cases = [("listener", &office_wire, CONCEALED_MAX), ("publisher", &field_wire, MENDED_MAX)];
         for (who, wire, concealed_max) in cases {
             wire.become_like(BAD);

@@ -10,6 +10,8 @@ mod internet;
 mod losses;
 mod moves;
 mod namespace;
+#[path = "../browser/people.rs"]
+mod people;
 mod places;
 #[path = "../browser/sound.rs"]
 mod sound;
@@ -18,20 +20,14 @@ mod support;
 mod tcp;
 mod wire;
 
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use chromium::Page;
-use tempfile::TempDir;
+use chromium::{Chromium, Page};
+use support::Ecoute;
 
-/// A microphone that plays a tone, in a folder that lives as long as it.
-fn microphone() -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("tone.wav");
-    sound::write_tone(&path, 440.0);
-    (folder, path)
-}
+/// How long a sound takes to be steady after it began.
+const STEADY: Duration = Duration::from_millis(500);
 
 /// Runs before a page: keeps its connections, and reads of them what they report.
 const STATS: &str = "window.peers = [];
@@ -48,18 +44,16 @@ const STATS: &str = "window.peers = [];
     window.protocol = async () => (await end('localCandidateId')).protocol;
     window.server = async () => (await end('remoteCandidateId')).address;";
 
-fn start_streaming(page: &Page<'_>) {
-    page.wait_for("document.body.dataset.state === 'ready'");
-    page.click("ecoute-micro >>> #start");
-    page.wait_for("document.body.dataset.state === 'on_air'");
+fn start_listening(page: &Page<'_>, id: &str) {
+    people::start_listening(page, id);
+    page.wait_for("loudness() > 0.01");
+    thread::sleep(STEADY);
 }
 
-fn start_listening(page: &Page<'_>, id: &str) {
-    page.wait_for("document.body.dataset.audio === 'ready'");
-    page.wait_for(&format!("document.querySelector('[data-commercial=\"{id}\"]')?.dataset.state === 'on_air'"));
-    page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
-    page.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started' && loudness() > 0.01");
-    thread::sleep(Duration::from_millis(500));
+fn open_both<'a>(ecoute: &Ecoute, browsers: [&'a Chromium; 2], before: [&str; 2]) -> (Page<'a>, Page<'a>) {
+    let both = people::open_both(ecoute, browsers, before);
+    thread::sleep(STEADY);
+    both
 }
 
 /// Returns the longest silence that a page plays, in ms, within so many seconds, one second into which something happens

@@ -2,7 +2,8 @@
 
 use crate::internet::Internet;
 use crate::namespace::with_networks;
-use crate::{microphone, silence_ms, sound, start_listening, start_streaming};
+use crate::people::microphone;
+use crate::{open_both, silence_ms};
 
 /// How long nothing may be heard after a router forgot, in ms.
 const REBINDING_MAX_MS: usize = 2000;
@@ -17,12 +18,9 @@ fn a_router_that_forgets_is_silence_for_two_seconds_at_the_most() {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, office) = (internet.home("field", 1), internet.home("office", 2));
-        let (_folder, tone) = microphone();
+        let (_folder, tone) = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
-        let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-        start_streaming(&lea);
-        let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-        start_listening(&paul, "lea");
+        let (_lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
         for (who, home) in [("listener", &office), ("publisher", &field)] {
             for _ in 0..2 {
                 let silence = silence_ms(&paul, 7, || home.rebind());
@@ -40,12 +38,9 @@ fn a_phone_that_changes_networks_is_heard_again() {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, office) = (internet.home("field", 1), internet.home("office", 2));
-        let (_folder, tone) = microphone();
+        let (_folder, tone) = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
-        let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-        start_streaming(&lea);
-        let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-        start_listening(&paul, "lea");
+        let (_lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
         let mut routers = Vec::new();
         for (who, home, number) in [("publisher", &field, 3), ("listener", &office, 4)] {
             routers.push(internet.router(&format!("other{number}"), number));

@@ -5,13 +5,14 @@ use tempfile::TempDir;
 use crate::chromium::Chromium;
 use crate::internet::Internet;
 use crate::namespace::{Namespace, cable, with_networks};
+use crate::people::{microphone, start_streaming};
 use crate::support::Ecoute;
-use crate::{STATS, microphone, sound, start_listening, start_streaming};
+use crate::{STATS, sound, start_listening};
 
 /// Asserts that somebody hears somebody who is beside them, at an address of the server's; returns where their audio
 /// comes from.
 fn assert_heard(host: &Namespace, ecoute: &Ecoute, server: &str) -> String {
-    let (_folder, tone) = microphone();
+    let (_folder, tone) = microphone(440.0);
     let base = format!("http://{server}:{}", ecoute.address.port());
     let trusted = format!("--unsafely-treat-insecure-origin-as-secure={base}");
     host.settle();

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::internet::Internet;
 use crate::namespace::with_networks;
-use crate::{STATS, microphone, sound, start_listening, start_streaming};
+use crate::people::{microphone, start_streaming};
+use crate::{STATS, sound, start_listening};
 
 /// How long nothing may be heard on the way back to UDP, in ms.
 const GAP_MAX_MS: usize = 1000;
@@ -33,7 +34,7 @@ fn who_has_no_udp_hears_over_tcp_and_goes_back_when_it_works() {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, office) = (internet.home("field", 1), internet.home("office", 2));
-        let (_folder, tone) = microphone();
+        let (_folder, tone) = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
         let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), STATS);
         start_streaming(&lea);

@@ -1,6 +1,7 @@
 //! Scenarios against the whole core in virtual time, by subject. What they play on is `tests/sim/stage`.
 //!
-//! One run of a scenario is repeated by its seed; a seed that found a bug stays in the list of its scenario.
+//! Seeds are for what is left to chance: what a mobile network loses and delays (six bad days), and what people do in
+//! `random`. On a perfect network one is enough. A seed repeats its run, and one that found a bug stays in its list.
 
 mod air;
 mod hostile;

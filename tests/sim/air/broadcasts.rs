@@ -2,17 +2,12 @@
 
 use ecoute::token::Scope;
 use ecoute::words::Role;
-use stage::scenario::{assert_hears, hears_nothing, scenario};
+use stage::scenario::{assert_hears, count, heard, hears_nothing, last, scenario};
 
 #[test]
 fn a_pause_silences_at_once_whatever_the_page_sends() {
     scenario(|world| {
-        let lea = world.publisher("lea");
-        let paul = world.listener("paul");
-        world.settle();
-        world.join(paul, "lea");
-        world.run_ms(2000);
-        assert_hears(world, paul, lea, 1000, 80);
+        let (lea, paul) = heard(world);
         world.browsers[lea].say("pause_streaming", serde_json::json!({}));
         world.run_ms(300);
         assert!(world.browsers[lea].has("streaming_paused"));
@@ -25,7 +20,7 @@ fn a_pause_silences_at_once_whatever_the_page_sends() {
         world.settle();
         for who in [paul, ana] {
             assert!(hears_nothing(world, who, 5000), "law 2");
-            assert_eq!(world.browsers[who].messages_of("listening_pending").last().unwrap()["cause"], "paused");
+            assert_eq!(last(world, who, "listening_pending")["cause"], "paused");
         }
         world.browsers[lea].say("resume_streaming", serde_json::json!({}));
         world.run_ms(3000);
@@ -36,7 +31,7 @@ fn a_pause_silences_at_once_whatever_the_page_sends() {
         world.browsers[lea].say("stop_streaming", serde_json::json!({}));
         world.browsers[lea].say("pause_streaming", serde_json::json!({}));
         world.run_ms(1000);
-        assert_eq!(world.browsers[lea].messages_of("error").last().unwrap()["code"], "not_on_air");
+        assert_eq!(last(world, lea, "error")["code"], "not_on_air");
     });
 }
 
@@ -50,40 +45,33 @@ fn levels_come_without_audio_and_only_to_who_may_hear() {
         let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(Scope::new(["tom"])));
         let ana = world.open_with("ana", &token);
         world.settle();
-        let last = world.browsers[paul].messages_of("levels").last().unwrap();
-        assert_eq!(*last, serde_json::json!({ "lea": -30, "tom": -50 }));
-        let last = world.browsers[ana].messages_of("levels").last().unwrap();
-        assert_eq!(*last, serde_json::json!({ "tom": -50 }), "law 3");
-        let before = world.browsers[paul].messages_of("levels").count();
+        assert_eq!(*last(world, paul, "levels"), serde_json::json!({ "lea": -30, "tom": -50 }));
+        assert_eq!(*last(world, ana, "levels"), serde_json::json!({ "tom": -50 }), "law 3");
+        let before = count(world, paul, "levels");
         world.run_ms(2000);
-        let told = world.browsers[paul].messages_of("levels").count() - before;
+        let told = count(world, paul, "levels") - before;
         assert!((9..=11).contains(&told), "{told}");
         assert_eq!(world.server.stats().packets_forwarded, 0);
         world.browsers[lea].say("pause_streaming", serde_json::json!({}));
         world.unplug(tom);
         world.run_ms(1000);
-        let last = world.browsers[paul].messages_of("levels").last().unwrap();
-        assert_eq!(*last, serde_json::json!({ "lea": -127, "tom": -127 }));
+        assert_eq!(*last(world, paul, "levels"), serde_json::json!({ "lea": -127, "tom": -127 }));
         world.browsers[lea].say("stop_streaming", serde_json::json!({}));
         world.run_ms(60_000);
-        assert_eq!(*world.browsers[paul].messages_of("levels").last().unwrap(), serde_json::json!({}));
-        let before = world.browsers[paul].messages_of("levels").count();
+        assert_eq!(*last(world, paul, "levels"), serde_json::json!({}));
+        let before = count(world, paul, "levels");
         world.run_ms(1000);
-        assert_eq!(world.browsers[paul].messages_of("levels").count(), before, "nobody is on air");
+        assert_eq!(count(world, paul, "levels"), before, "nobody is on air");
     });
 }
 
 #[test]
 fn a_publisher_that_vanishes_goes_off_air_and_wishes_stay() {
     scenario(|world| {
-        let lea = world.publisher("lea");
-        let paul = world.listener("paul");
-        world.settle();
-        world.join(paul, "lea");
-        world.run_ms(2000);
+        let (lea, paul) = heard(world);
         world.unplug(lea);
         world.run_ms(60_000);
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "offline");
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "offline");
         let again = world.publisher("lea");
         world.settle();
         assert_hears(world, paul, again, 1000, 80);
@@ -97,8 +85,8 @@ fn another_page_takes_over_only_when_asked() {
         world.settle();
         let other = world.open(Role::Commercial, "lea");
         world.run_ms(1000);
-        assert_eq!(world.browsers[other].messages_of("error").last().unwrap()["code"], "already_open");
-        assert_eq!(world.browsers[other].messages_of("error").last().unwrap()["state"], "on_air");
+        assert_eq!(last(world, other, "error")["code"], "already_open");
+        assert_eq!(last(world, other, "error")["state"], "on_air");
         assert_eq!(world.browsers[lea].closed, None);
         let token = world.token(Role::Commercial, "lea", |_| {});
         let takeover = serde_json::json!({ "token": token, "page": "other", "takeover": true });
@@ -112,11 +100,7 @@ fn another_page_takes_over_only_when_asked() {
 #[test]
 fn a_drain_tells_everybody_and_ends() {
     scenario(|world| {
-        let lea = world.publisher("lea");
-        let paul = world.listener("paul");
-        world.settle();
-        world.join(paul, "lea");
-        world.run_ms(2000);
+        let (lea, paul) = heard(world);
         world.drain();
         world.run_ms(3000);
         assert!(world.server.is_drained());

@@ -6,7 +6,7 @@ use ecoute::token::Scope;
 use ecoute::words::Role;
 use serde_json::{Value, json};
 use stage::link::Quality;
-use stage::scenario::{SEEDS, assert_hears, count, heard, hears_nothing, last, scenario};
+use stage::scenario::{SEEDS, assert_hears, count, heard, hears_nothing, last, publisher_with, scenario};
 use stage::world::{Who, World};
 
 #[test]
@@ -112,10 +112,7 @@ fn a_drain_does_not_wait_for_a_page_that_is_away() {
 fn an_access_that_expires_ends_the_broadcast_at_once() {
     scenario(|world| {
         let exp = 1_800_000_000 + 20;
-        let token = world.token(Role::Commercial, "lea", |claims| claims.exp = exp);
-        let lea = world.open_with("lea", &token);
-        let now = world.now;
-        world.browsers[lea].start_streaming(now);
+        let lea = publisher_with(world, "lea", |claims| claims.exp = exp);
         let paul = world.listener("paul");
         world.settle();
         world.join(paul, "lea");

@@ -5,16 +5,11 @@ use std::net::SocketAddr;
 use ecoute::config::Limits;
 use ecoute::words::Role;
 use serde_json::json;
-use stage::browser::Browser;
 use stage::link::Quality;
-use stage::scenario::scenario;
+use stage::scenario::{error_codes, scenario};
 use stage::world::{Who, World};
 
 const OTHER_ADDRESS: ([u8; 4], u16) = ([198, 18, 0, 1], 4000);
-
-fn error_codes(browser: &Browser) -> Vec<&str> {
-    browser.messages_of("error").map(|error| error["code"].as_str().unwrap()).collect()
-}
 
 fn test(world: &mut World, who: Who) {
     let now = world.now;
@@ -127,7 +122,7 @@ fn it_counts_as_an_offer_and_a_refused_one_leaves_the_last() {
         world.browsers[paul].say(event, json!({ "sdp": "v=0" }));
     }
     world.run_ms(50);
-    assert_eq!(error_codes(&world.browsers[paul]), [["offer_refused"; 10].as_slice(), &["too_many"; 2]].concat());
+    assert_eq!(error_codes(&world, paul), [["offer_refused"; 10].as_slice(), &["too_many"; 2]].concat());
     assert_eq!(world.server.table_sizes().peers, 1);
     world.end();
 }
@@ -146,7 +141,7 @@ fn it_counts_among_the_sessions_of_all_and_only_users_have_one() {
     test(&mut world, mia);
     test(&mut world, nobody);
     world.run_ms(100);
-    assert_eq!(error_codes(&world.browsers[ana]), ["too_many"]);
+    assert_eq!(error_codes(&world, ana), ["too_many"]);
     assert_eq!(world.server.stats().peers_refused, 1);
     assert_eq!((world.browsers[mia].closed, world.browsers[nobody].closed), (Some(4403), Some(4401)));
     world.end();

@@ -4,8 +4,7 @@ use ecoute::words::Role;
 use stage::scene::{Scene, is_dtls, stranger};
 use stage::world::Who;
 
-/// How many datagrams a second a flood has.
-const FLOOD_PER_S: u64 = 10_000;
+use super::FLOOD_PER_S;
 
 /// Returns the first flight of a handshake of somebody else.
 fn client_hello(scene: &mut Scene) -> Vec<u8> {

@@ -12,3 +12,6 @@ mod signed;
 mod stun;
 mod websocket;
 mod whip;
+
+/// How many datagrams a second a flood has.
+const FLOOD_PER_S: u64 = 10_000;

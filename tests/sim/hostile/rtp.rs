@@ -8,8 +8,7 @@ use stage::scene::{Scene, is_rtcp, is_rtp, stranger};
 use stage::world::{Who, World};
 use str0m::media::Direction;
 
-/// How many datagrams a second a flood has.
-const FLOOD_PER_S: u64 = 10_000;
+use super::FLOOD_PER_S;
 
 /// Returns the synchronization source of an RTP packet, and its number.
 fn source_of(packet: &[u8]) -> ([u8; 4], u16) {

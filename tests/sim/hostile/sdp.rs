@@ -7,11 +7,12 @@ use ecoute::wire::sdp::{self, SdpError, narrow_offer};
 use ecoute::words::Role;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use serde_json::{Value, json};
+use serde_json::json;
 use stage::browser::Browser;
 use stage::link::Quality;
+use stage::scenario::last;
 use stage::scene::Scene;
-use stage::world::{ADVERTISED, Who, World};
+use stage::world::{ADVERTISED, World};
 use str0m::media::Direction;
 
 /// What becomes of an offer: a session, or nothing.
@@ -130,10 +131,6 @@ fn an_offer_that_no_browser_makes_makes_no_session() {
     scene.end();
 }
 
-fn last_error(world: &World, who: Who) -> &Value {
-    &world.browsers[who].messages_of("error").last().expect("it was refused")["code"]
-}
-
 /// The page is told; what it has goes on, and the next offer of its is as good as any.
 #[test]
 fn an_offer_that_is_refused_ends_nothing() {
@@ -152,7 +149,7 @@ fn an_offer_that_is_refused_ends_nothing() {
             scene.world.browsers[who].messages.clear();
             scene.world.browsers[who].say(event, json!({ "sdp": offer }));
             scene.world.run_ms(300);
-            assert_eq!(last_error(&scene.world, who), "offer_refused", "{name}");
+            assert_eq!(last(&scene.world, who, "error")["code"], "offer_refused", "{name}");
         }
     }
     let stats = scene.world.server.stats();

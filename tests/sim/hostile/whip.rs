@@ -8,16 +8,12 @@ use ecoute::words::Role;
 use stage::link::Quality;
 use stage::scenario::assert_hears;
 use stage::scene::{Scene, stranger};
+use stage::stranger::address;
 use stage::world::World;
 use stage::world::programs::{Answer, Ask, FRAGMENT, Kind};
 
 const END: &str = "a=end-of-candidates\r\n";
 const NOBODY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef";
-
-/// A client of the network with this number.
-fn address(network: u8, port: u16) -> SocketAddr {
-    SocketAddr::from(([203, 0, 113, network], port))
-}
 
 fn request(method: &str, path: &str, token: &str) -> String {
     Ask { method, ..Ask::delete(path, token) }.to_http()

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use ecoute::keys::ConnKey;
 use ecoute::words::Role;
 use serde_json::json;
+use stage::scenario::error_codes;
+use stage::stranger::address;
 use stage::world::{Who, World};
 
-use super::{address, error_codes, world};
+use super::world;
 
 #[test]
 fn strangers_of_one_address_are_counted_and_others_come_in() {
@@ -113,7 +115,7 @@ fn offers_of_one_user_have_a_rate_and_others_are_answered() {
     world.browsers[anne].open_audio(now);
     world.run_ms(50);
     let codes = error_codes(&world, paul);
-    assert!(codes[..10].iter().all(|code| code == "offer_refused") && codes[10..] == ["too_many"; 2], "{codes:?}");
+    assert!(codes[..10].iter().all(|code| *code == "offer_refused") && codes[10..] == ["too_many"; 2], "{codes:?}");
     assert_eq!(world.browsers[paul].messages_of("error").last().unwrap()["retry_after_s"], 1);
     assert_eq!(world.server.stats().offers_over_rate, 2);
     assert!(world.browsers[anne].has("audio_ready"));

@@ -3,10 +3,12 @@
 use ecoute::keys::ConnKey;
 use ecoute::words::Role;
 use serde_json::json;
+use stage::scenario::error_codes;
 use stage::stranger::UPGRADE;
+use stage::stranger::address;
 use stage::world::Who;
 
-use super::{address, error_codes, world};
+use super::world;
 
 #[test]
 fn offers_of_all_have_a_rate() {

@@ -2,7 +2,7 @@
 
 use ecoute::token::{self, Claims, Scope};
 use ecoute::words::Role;
-use stage::scenario::{assert_hears, hears_nothing, scenario};
+use stage::scenario::{assert_hears, count, hears_nothing, last, listener_with, publisher_with, scenario};
 use stage::scene::Scene;
 use stage::stranger::{Stranger, TEXT, close_code, contains, frame, register};
 use stage::world::World;
@@ -12,10 +12,7 @@ fn a_token_that_expires_ends_its_media() {
     scenario(|world| {
         let lea = world.publisher("lea");
         let exp = 1_800_000_000 + 25;
-        let token = world.token(Role::Admin, "paul", |claims| claims.exp = exp);
-        let paul = world.open_with("paul", &token);
-        let now = world.now;
-        world.browsers[paul].open_audio(now);
+        let paul = listener_with(world, "paul", |claims| claims.exp = exp);
         world.settle();
         world.join(paul, "lea");
         world.run_ms(3000);
@@ -34,10 +31,7 @@ fn a_token_is_renewed_before_it_expires() {
     scenario(|world| {
         let lea = world.publisher("lea");
         let exp = 1_800_000_000 + 90;
-        let token = world.token(Role::Admin, "paul", |claims| claims.exp = exp);
-        let paul = world.open_with("paul", &token);
-        let now = world.now;
-        world.browsers[paul].open_audio(now);
+        let paul = listener_with(world, "paul", |claims| claims.exp = exp);
         world.settle();
         world.join(paul, "lea");
         world.run_ms(29_000 - world.elapsed_ms());
@@ -51,7 +45,7 @@ fn a_token_is_renewed_before_it_expires() {
         world.browsers[paul].say("register_user", serde_json::json!({ "token": later, "page": "page-1" }));
         world.run_ms(90_000);
         assert_hears(world, paul, lea, 1000, 80);
-        assert_eq!(world.browsers[paul].messages_of("user_registered").count(), 2);
+        assert_eq!(count(world, paul, "user_registered"), 2);
         let narrow = world.token(Role::Admin, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));
         world.browsers[paul].say("register_user", serde_json::json!({ "token": narrow, "page": "page-1" }));
         world.run_ms(1000);
@@ -68,14 +62,8 @@ fn a_jump_of_the_clock_ends_tokens_and_not_media() {
     scenario(|world| {
         let lea = world.publisher("lea");
         let paul = world.listener("paul");
-        let token = world.token(Role::Admin, "ana", |claims| claims.exp += 7200);
-        let ana = world.open_with("ana", &token);
-        let now = world.now;
-        world.browsers[ana].open_audio(now);
-        let token = world.token(Role::Commercial, "tom", |claims| claims.exp += 7200);
-        let tom = world.open_with("tom", &token);
-        let now = world.now;
-        world.browsers[tom].start_streaming(now);
+        let ana = listener_with(world, "ana", |claims| claims.exp += 7200);
+        let tom = publisher_with(world, "tom", |claims| claims.exp += 7200);
         world.settle();
         world.join(paul, "lea");
         world.join(ana, "tom");
@@ -148,7 +136,7 @@ fn a_revoked_salesperson_is_off_air_and_wishes_wait() {
         world.run_ms(2000);
         assert_eq!(world.browsers[lea].closed, Some(4401));
         assert!(hears_nothing(world, paul, 1000), "law 3");
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "offline");
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "offline");
         let told = world.browsers[ana].messages_of("commercial_updated").filter(|c| c["commercial_id"] == "lea");
         assert_eq!(told.last().unwrap()["state"], "offline");
         assert_hears(world, ana, tom, 1000, 80);

@@ -7,7 +7,7 @@ use ecoute::words::Role;
 use serde_json::json;
 use stage::browser::Manners;
 use stage::link::Quality;
-use stage::scenario::{SEEDS, assert_hears, count, heard, hears_nothing, last, scenario};
+use stage::scenario::{SEEDS, assert_hears, count, heard, hears_nothing, last, listener_with, scenario};
 use stage::world::{Who, World};
 
 #[test]
@@ -37,10 +37,10 @@ fn listening_before_going_on_air_starts_by_itself() {
         world.settle();
         world.join(paul, "lea");
         world.run_ms(1000);
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "offline");
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "offline");
         let lea = world.open(Role::Commercial, "lea");
         world.run_ms(1000);
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "off_air");
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "off_air");
         let now = world.now;
         world.browsers[lea].start_streaming(now);
         world.settle();
@@ -73,10 +73,10 @@ fn switching_moves_the_same_session() {
             world.browsers[paul].heard_of(lea as u16).filter(|h| h.at > world.now - Duration::from_secs(1)).count(),
             0
         );
-        let stopped = world.browsers[paul].messages_of("listening_stopped").last().unwrap();
+        let stopped = last(world, paul, "listening_stopped");
         assert_eq!((stopped["commercial_id"].as_str(), stopped["cause"].as_str()), (Some("lea"), Some("switched")));
         assert!(world.browsers[lea].has("listener_left"));
-        assert_eq!(world.browsers[paul].messages_of("audio_ready").count(), 1);
+        assert_eq!(count(world, paul, "audio_ready"), 1);
         // The numbers go on over the switch, and the timestamp runs with the clock.
         let mut heard = world.browsers[paul].heard.clone();
         heard.sort_by_key(|heard| heard.sequence);
@@ -105,13 +105,13 @@ fn who_comes_back_does_not_take_a_supervisor_who_moved_on() {
         world.run_ms(1000);
         world.join(paul, "tom");
         world.run_ms(2000);
-        let stopped = world.browsers[paul].messages_of("listening_stopped").last().unwrap();
+        let stopped = last(world, paul, "listening_stopped");
         assert_eq!((stopped["commercial_id"].as_str(), stopped["cause"].as_str()), (Some("lea"), Some("switched")));
         let now = world.now;
         world.browsers[lea].start_streaming(now);
         world.settle();
         assert_hears(world, paul, tom, 2000, 80);
-        assert_eq!(world.browsers[lea].messages_of("listener_joined").count(), 1);
+        assert_eq!(count(world, lea, "listener_joined"), 1);
     });
 }
 
@@ -127,12 +127,12 @@ fn a_page_that_does_not_acknowledge_is_not_heard() {
         assert!(world.browsers[lea].has("listener_joined"));
         assert!(world.browsers[paul].heard.is_empty(), "law 1");
         assert_eq!(world.server.stats().packets_forwarded, 0, "law 1");
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "ack_late");
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "ack_late");
         // A notice that was never given does not help, nor does another person's page.
         world.browsers[lea].say("listener_ack", serde_json::json!({ "notice_id": 999_999 }));
         let tom = world.publisher("tom");
         world.settle();
-        let notice_id = world.browsers[lea].messages_of("listener_joined").last().unwrap()["notice_id"].clone();
+        let notice_id = last(world, lea, "listener_joined")["notice_id"].clone();
         world.browsers[tom].say("listener_ack", serde_json::json!({ "notice_id": notice_id }));
         world.run_ms(1000);
         assert!(world.browsers[paul].heard.is_empty(), "law 1");
@@ -142,21 +142,16 @@ fn a_page_that_does_not_acknowledge_is_not_heard() {
 #[test]
 fn a_silent_page_takes_its_acknowledgements_along() {
     scenario(|world| {
-        let lea = world.publisher("lea");
-        let paul = world.listener("paul");
-        world.settle();
-        world.join(paul, "lea");
-        world.run_ms(2000);
-        assert_hears(world, paul, lea, 1000, 80);
+        let (lea, paul) = heard(world);
         world.mute_stream(lea);
         world.run_ms(15_000);
         assert!(hears_nothing(world, paul, 2000), "the page is silent, its microphone is not");
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").last().unwrap()["cause"], "ack_late");
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "ack_late");
         world.unmute_stream(lea);
         world.browsers[lea].say("ping", serde_json::json!({ "t": 1 }));
         world.run_ms(2000);
         assert_hears(world, paul, lea, 1000, 80);
-        assert_eq!(world.browsers[lea].messages_of("listener_joined").count(), 2);
+        assert_eq!(count(world, lea, "listener_joined"), 2);
     });
 }
 
@@ -194,17 +189,17 @@ fn a_listener_that_vanishes_is_gone_within_20_s() {
         world.run_ms(2000);
         world.unplug(paul);
         world.run_ms(20_000);
-        let left = world.browsers[lea].messages_of("listener_left").last().unwrap();
+        let left = last(world, lea, "listener_left");
         assert_eq!(left["admin"]["id"], "paul");
         assert_eq!(left["listeners_count"], 1);
         for who in [ana, marc] {
-            let told = world.browsers[who].messages_of("commercial_updated").last().unwrap();
+            let told = last(world, who, "commercial_updated");
             let left = serde_json::json!([{ "id": "ana", "name": "ana X." }]);
             assert_eq!((&told["listeners_count"], &told["listeners"]), (&1.into(), &left));
         }
         world.plug(paul);
         world.run_ms(2000);
-        let stopped = world.browsers[paul].messages_of("listening_stopped").last().unwrap();
+        let stopped = last(world, paul, "listening_stopped");
         assert_eq!(stopped["cause"], "connection_lost", "also who vanished, once it is back");
         assert_hears(world, ana, lea, 1000, 80);
     });
@@ -215,14 +210,11 @@ fn who_is_out_of_scope_is_neither_seen_nor_heard() {
     scenario(|world| {
         let _lea = world.publisher("lea");
         let tom = world.publisher("tom");
-        let token = world.token(Role::Admin, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));
-        let paul = world.open_with("paul", &token);
-        let now = world.now;
-        world.browsers[paul].open_audio(now);
+        let paul = listener_with(world, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));
         world.settle();
         world.join(paul, "lea");
         world.run_ms(1000);
-        assert_eq!(world.browsers[paul].messages_of("error").last().unwrap()["code"], "not_allowed");
+        assert_eq!(last(world, paul, "error")["code"], "not_allowed");
         world.join(paul, "tom");
         world.run_ms(2000);
         assert_hears(world, paul, tom, 1000, 80);
@@ -241,7 +233,7 @@ fn wishes_have_a_bound_and_leave_no_trace() {
             world.join(paul, &format!("nobody{n}"));
         }
         world.run_ms(1000);
-        assert_eq!(world.browsers[paul].messages_of("listening_pending").count(), wishes_max);
+        assert_eq!(count(world, paul, "listening_pending"), wishes_max);
         let refused: Vec<_> = world.browsers[paul].messages_of("error").map(|error| &error["code"]).collect();
         assert_eq!(refused, ["too_many"; 3]);
         assert_eq!(world.server.table_sizes().broadcasts, wishes_max);
@@ -292,7 +284,7 @@ fn a_reason_that_nobody_would_understand_is_refused_and_ends_nothing() {
             let wish = serde_json::json!({ "commercial_id": "tom", "reason": reason });
             world.browsers[paul].say("join_commercial_stream", wish);
             world.run_ms(500);
-            let error = world.browsers[paul].messages_of("error").last().unwrap();
+            let error = last(world, paul, "error");
             assert_eq!(
                 (&error["code"], &error["commercial_id"]),
                 (&"bad_reason".into(), &"tom".into()),

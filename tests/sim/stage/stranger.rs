@@ -1,5 +1,7 @@
 //! A TCP client that is no browser: sends any bytes, reads as much as it likes, each from an address of its own.
 
+use std::net::SocketAddr;
+
 use ecoute::keys::ConnKey;
 
 use crate::scene::stranger;
@@ -17,6 +19,11 @@ pub const ENDS: u8 = 0x80;
 pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
+
+/// A client of the network with this number, where some share one.
+pub fn address(network: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, network], port))
+}
 
 pub struct Stranger {
     pub conn: ConnKey,
