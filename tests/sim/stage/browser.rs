@@ -34,6 +34,8 @@ pub struct Heard {
     /// Which browser's microphone, and its how-manieth packet.
     pub source: u16,
     pub counter: u32,
+    /// The stream as the server numbers it.
+    pub ssrc: u32,
 }
 
 /// What a page does with notices of listeners.
@@ -57,8 +59,8 @@ pub struct Browser {
     pub quality: Quality,
     pub messages: Vec<Value>,
     pub heard: Vec<Heard>,
-    /// `(admin id, notice id, when)` of every acknowledgement sent.
-    pub acknowledged: Vec<(String, u64, Instant)>,
+    /// How many acknowledgements it sent by itself.
+    pub acknowledged: usize,
     /// The last connectivity check that was sent, as somebody on the way could keep it.
     pub last_check: Vec<u8>,
     /// How often the microphone makes a packet.
@@ -70,10 +72,6 @@ pub struct Browser {
     pub connected: bool,
     /// The how-manieth TCP connection this is.
     pub connection: u32,
-    /// When it was registered, if it is not the first: from then on what was said on the one before counts no more.
-    pub connected_at: Option<Instant>,
-    /// Since when this page knows that nothing of it is transmitted.
-    pub paused_since: Option<Instant>,
     /// Tokens that were sent and that the world has not looked at.
     pub tokens: Vec<String>,
     upgraded: bool,
@@ -148,15 +146,13 @@ impl Browser {
             quality,
             messages: Vec::new(),
             heard: Vec::new(),
-            acknowledged: Vec::new(),
+            acknowledged: 0,
             last_check: Vec::new(),
             packet_interval: PACKET_INTERVAL,
             level: -30,
             closed: None,
             connected: false,
             connection: 0,
-            connected_at: None,
-            paused_since: None,
             tokens: Vec::new(),
             upgraded: false,
             head: Vec::new(),
@@ -179,7 +175,6 @@ impl Browser {
     /// Begins a TCP connection: the upgrade, and the first message behind it. The session, if there is one, goes on.
     pub fn register(&mut self, token: &str, page: &str) {
         self.connection += 1;
-        self.connected_at = None;
         self.closed = None;
         self.upgraded = false;
         self.head.clear();
@@ -196,9 +191,6 @@ impl Browser {
     }
 
     pub fn say(&mut self, event: &str, data: Value) {
-        if matches!(event, "resume_streaming" | "stop_streaming" | "register_user") {
-            self.paused_since = None;
-        }
         if event == "register_user" {
             self.tokens.extend(data["token"].as_str().map(str::to_owned));
         }
@@ -206,22 +198,10 @@ impl Browser {
         let _ = self.websocket.send(Message::text(text));
     }
 
-    /// Says a text that no page may ever have said; what it means to the server is kept in mind.
-    pub fn say_text(&mut self, now: Instant, text: &str) {
-        match signaling::parse(text) {
-            Ok(ClientMessage::ListenerAck { notice_id }) => {
-                let of_notice = |notice: &&Value| notice["notice_id"] == notice_id;
-                let admin =
-                    self.messages_of("listener_joined").find(of_notice).map(|notice| &notice["admin"]["id"]);
-                let admin = admin.and_then(Value::as_str).map(str::to_owned);
-                self.acknowledged.extend(admin.map(|admin| (admin, notice_id, now)));
-            }
-            Ok(ClientMessage::RegisterUser(register)) => {
-                self.tokens.push(register.token);
-                self.paused_since = None;
-            }
-            Ok(ClientMessage::ResumeStreaming | ClientMessage::StopStreaming) => self.paused_since = None,
-            Ok(_) | Err(_) => {}
+    /// Says a text that no page may ever have said; a token in it is kept in mind.
+    pub fn say_text(&mut self, text: &str) {
+        if let Ok(ClientMessage::RegisterUser(register)) = signaling::parse(text) {
+            self.tokens.push(register.token);
         }
         let _ = self.websocket.send(Message::text(text));
     }
@@ -395,14 +375,9 @@ impl Browser {
             "streaming_started" | "audio_ready" | "ice_restarted" | "connection_test" => {
                 self.accept_answer(now, data["sdp"].as_str().unwrap());
             }
-            "user_registered" if self.connection > 1 => self.connected_at = self.connected_at.or(Some(now)),
-            "streaming_paused" => self.paused_since = Some(now),
-            "streaming_resumed" | "streaming_stopped" => self.paused_since = None,
             "listener_joined" if self.manners == Manners::Acknowledges => {
-                let notice_id = data["notice_id"].as_u64().unwrap();
-                let admin = data["admin"]["id"].as_str().unwrap().to_owned();
-                self.say("listener_ack", json!({ "notice_id": notice_id }));
-                self.acknowledged.push((admin, notice_id, now));
+                self.say("listener_ack", json!({ "notice_id": data["notice_id"] }));
+                self.acknowledged += 1;
             }
             _ => {}
         }
@@ -509,6 +484,7 @@ impl Browser {
                         marker: packet.header.marker,
                         source,
                         counter,
+                        ssrc: *packet.header.ssrc,
                     });
                 }
                 Output::Event(_) => {}

@@ -187,8 +187,7 @@ impl Crowd {
             39..=43 if page.is_real => self.act_as_program(operation, choices),
             41..=44 if !page.is_real => {
                 let text = choices.text();
-                let now = world.now;
-                world.browsers[who].say_text(now, &text);
+                world.browsers[who].say_text(&text);
             }
             45 => {
                 let place = json!({ "lat": choices.u8(), "lon": 2, "accuracy_m": 5, "at": 1 });
@@ -367,8 +366,7 @@ impl Crowd {
             .collect();
         let notice_id = choices.one_of(&notices);
         let text = json!({ "event": "listener_ack", "data": { "notice_id": notice_id } }).to_string();
-        let now = self.world.now;
-        self.world.browsers[who].say_text(now, &text);
+        self.world.browsers[who].say_text(&text);
     }
 
     /// Says an offer in which some line was replaced, as no library would write it.
@@ -381,8 +379,7 @@ impl Crowd {
             (Role::Admin | Role::Monitor, _) => "open_audio",
         };
         let text = json!({ "event": event, "data": { "sdp": offer } }).to_string();
-        let now = self.world.now;
-        self.world.browsers[who].say_text(now, &text);
+        self.world.browsers[who].say_text(&text);
     }
 
     /// Sends a genuine check again, up to 16 times, changed in some bytes, from somewhere.

@@ -1,7 +1,10 @@
 //! The whole server and its clients in virtual time, with the laws checked at every step.
 
+mod disk;
+mod frames;
 pub mod programs;
 mod tunnels;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -18,10 +21,12 @@ use ecoute::words::Role;
 use serde_json::Value;
 use str0m::net::Protocol;
 
-use crate::browser::Browser;
+use crate::browser::{Browser, Heard};
 use crate::link::{Link, Quality};
+use disk::Disk;
 use programs::Program;
 use tunnels::Tunnel;
+use witness::{Packet, Witness};
 
 pub const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 /// What clients are told; the server itself is reached at `LOCAL`, as behind 1:1 NAT.
@@ -112,12 +117,9 @@ pub struct World {
     rights: BTreeMap<Who, Vec<(Instant, Claims)>>,
     /// Whose tokens are refused, and since when.
     revoked: (Revoked, Instant),
-    /// Whose older TCP connection nobody saw die, when they opened another one.
-    undead: BTreeSet<Who>,
-    /// When a page's TCP connection was lost.
-    lost: BTreeMap<Who, Instant>,
-    /// When whose page went on air, where nothing of theirs was before.
-    pages_started: BTreeMap<String, Instant>,
+    witness: Witness,
+    /// The writer of the journal.
+    pub disk: Disk,
     cut: BTreeSet<Who>,
     udp_blocked: BTreeSet<Who>,
     tunnels: BTreeMap<Who, Tunnel>,
@@ -138,6 +140,8 @@ pub struct World {
     jumped: Option<Instant>,
     link: Link<Delivery>,
     out: Outbox,
+    /// How many packets of each listener were held against the laws.
+    checked: BTreeMap<Who, usize>,
 }
 
 impl World {
@@ -167,9 +171,8 @@ impl World {
             media_sent: BTreeMap::new(),
             rights: BTreeMap::new(),
             revoked: (Revoked::default(), start),
-            undead: BTreeSet::new(),
-            lost: BTreeMap::new(),
-            pages_started: BTreeMap::new(),
+            witness: Witness::default(),
+            disk: Disk::new(seed),
             cut: BTreeSet::new(),
             udp_blocked: BTreeSet::new(),
             tunnels: BTreeMap::new(),
@@ -184,6 +187,7 @@ impl World {
             jumped: None,
             link: Link::new(seed),
             out: Outbox::new(),
+            checked: BTreeMap::new(),
         }
     }
 
@@ -230,9 +234,7 @@ impl World {
         browser.register(token, &format!("page-{who}"));
         let remote = self.office.unwrap_or(browser.address);
         let conn = self.server.handle_accept(self.now, ends(remote), &mut self.out).expect("there is room");
-        if self.conns.insert(who, conn).is_some() {
-            self.undead.insert(who);
-        }
+        self.conns.insert(who, conn);
         self.cut.remove(&who);
     }
 
@@ -285,8 +287,10 @@ impl World {
     /// The process ends without a word and another one begins.
     pub fn restart_server(&mut self) {
         self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
-        self.lost.extend(std::mem::take(&mut self.conns).into_keys().map(|who| (who, self.now)));
+        self.conns.clear();
         self.tunnels.clear();
+        self.witness.on_restart();
+        self.disk.forget();
     }
 
     /// Begins to keep the datagrams that a browser sends.
@@ -342,14 +346,28 @@ impl World {
 
     /// Sends bytes over a TCP connection that is no page's; returns what is answered at once, and reads it.
     pub fn send_bytes(&mut self, conn: ConnKey, bytes: &[u8]) -> String {
-        self.server.handle_bytes(self.now, conn, bytes, &mut self.out);
+        self.receive(conn, bytes);
         let answer = String::from_utf8_lossy(self.server.pending_write(conn)).into_owned();
-        self.server.handle_written(self.now, conn, answer.len(), &mut self.out);
+        self.wrote(conn, answer.len());
         answer
     }
 
     pub fn hang_up(&mut self, conn: ConnKey) {
+        self.witness.on_hangup(conn);
         self.server.handle_hangup(self.now, conn, &mut self.out);
+    }
+
+    /// The server takes bytes of a TCP client.
+    fn receive(&mut self, conn: ConnKey, bytes: &[u8]) {
+        self.witness.on_received(conn, bytes);
+        self.server.handle_bytes(self.now, conn, bytes, &mut self.out);
+    }
+
+    /// The network took so many bytes of what waited for a TCP client.
+    fn wrote(&mut self, conn: ConnKey, bytes: usize) {
+        self.witness.on_pending(conn, self.server.pending_write(conn));
+        self.server.handle_written(self.now, conn, bytes, &mut self.out);
+        self.witness.on_written(conn, bytes);
     }
 
     /// Sends a datagram that no browser would, from any address.
@@ -366,7 +384,7 @@ impl World {
 
     /// Takes bytes of a TCP client that is no page.
     pub fn push(&mut self, conn: ConnKey, bytes: &[u8]) {
-        self.server.handle_bytes(self.now, conn, bytes, &mut self.out);
+        self.receive(conn, bytes);
         self.flush();
     }
 
@@ -374,7 +392,7 @@ impl World {
     pub fn pull(&mut self, conn: ConnKey, bytes_max: usize) -> Vec<u8> {
         let pending = self.server.pending_write(conn);
         let bytes = pending[..pending.len().min(bytes_max)].to_vec();
-        self.server.handle_written(self.now, conn, bytes.len(), &mut self.out);
+        self.wrote(conn, bytes.len());
         self.flush();
         bytes
     }
@@ -399,8 +417,6 @@ impl World {
         for browser in &mut self.browsers {
             browser.wake(slept);
         }
-        // What was on its way when a connection was lost still is.
-        self.lost.values_mut().for_each(|at| *at += slept);
     }
 
     /// Sets the wall clock forward or back.
@@ -483,7 +499,7 @@ impl World {
     fn next_event(&self) -> Option<Instant> {
         let server = self.server.next_deadline().filter(|_| self.backlog.is_none()).map(|(at, _)| at);
         let browsers = self.browsers.iter().filter_map(Browser::next_deadline);
-        browsers.chain(server).chain(self.link.next()).min()
+        browsers.chain(server).chain(self.link.next()).chain(self.disk.next()).min()
     }
 
     fn turn(&mut self) {
@@ -555,7 +571,7 @@ impl World {
                 if self.browsers[who].connection != connection => {}
             Delivery::StreamToServer { who, bytes, .. } => {
                 if let Some(&conn) = self.conns.get(&who) {
-                    self.server.handle_bytes(now, conn, &bytes, &mut self.out);
+                    self.receive(conn, &bytes);
                 }
             }
             Delivery::FramedToServer { who, connection, bytes } => self.deliver_to_server(who, connection, &bytes),
@@ -563,8 +579,7 @@ impl World {
             Delivery::StreamToClient { who, bytes, .. } => self.browsers[who].handle_bytes(now, &bytes),
             Delivery::Hangup { who, .. } => {
                 if let Some(conn) = self.conns.remove(&who) {
-                    self.lost.insert(who, now);
-                    self.server.handle_hangup(now, conn, &mut self.out);
+                    self.hang_up(conn);
                 }
             }
         }
@@ -575,15 +590,13 @@ impl World {
         let now = self.now;
         let mut touched = BTreeSet::new();
         loop {
-            let mut out = std::mem::take(&mut self.out);
+            let (mut out, mut named) = (std::mem::take(&mut self.out), Vec::new());
             for item in out.drain() {
                 match item {
                     Item::Job(job, Job::Write(entry)) => {
-                        if entry.event.name() == "broadcast_started" && entry.event.detail().is_empty() {
-                            self.pages_started.insert(entry.event.commercial_id().to_owned(), now);
-                        }
+                        self.witness.on_entry(now, &entry);
+                        self.disk.take(now, job, &entry);
                         self.audit.push(entry);
-                        self.server.handle_reply(now, job, Reply::Written(Ok(())), &mut self.out);
                     }
                     Item::Datagram(datagram) => {
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
@@ -592,6 +605,7 @@ impl World {
                         self.sent_to_nobody += usize::from(who.is_none());
                         if let Some(who) = who.filter(|_| is_media(&datagram.contents)) {
                             *self.media_sent.entry(who).or_default() += 1;
+                            self.witness.on_media(who, &datagram.contents);
                         }
                         if let Some(kept) = who.and_then(|who| self.deaf.get_mut(&who)) {
                             kept.push(datagram.contents.clone());
@@ -605,12 +619,27 @@ impl World {
                             self.link.send(now, self.browsers[who].quality, delivery);
                         }
                     }
-                    Item::Conn(conn) => {
-                        touched.insert(conn);
-                    }
+                    Item::Conn(conn) => named.push(conn),
                 }
             }
-            let Some(conn) = touched.pop_first() else { break };
+            // What is queued was said when it was queued, whenever it is written.
+            self.watch_tunnels();
+            for conn in named {
+                if !self.is_of_tunnel(conn) {
+                    self.witness.on_pending(conn, self.server.pending_write(conn));
+                }
+                touched.insert(conn);
+            }
+            while let Some((job, entry, written)) = self.disk.pop(now) {
+                self.witness.on_answered(entry, written.is_ok());
+                self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
+            }
+            let Some(conn) = touched.pop_first() else {
+                if self.out.is_empty() {
+                    break;
+                }
+                continue;
+            };
             let who = self.conns.iter().find(|(_, other)| **other == conn).map(|(&who, _)| who);
             self.flush_tunnel(conn);
             let bytes = self.server.pending_write(conn).to_vec();
@@ -620,12 +649,11 @@ impl World {
                     let delivery = Delivery::StreamToClient { who, connection, bytes: bytes.clone() };
                     self.link.stream(now, quality, delivery);
                 }
-                self.server.handle_written(now, conn, bytes.len(), &mut self.out);
+                self.wrote(conn, bytes.len());
             }
             if self.server.should_close(conn) {
-                self.lost.extend(who.map(|who| (who, now)));
                 self.conns.retain(|_, other| *other != conn);
-                self.server.handle_hangup(now, conn, &mut self.out);
+                self.hang_up(conn);
             }
         }
     }
@@ -656,7 +684,7 @@ impl World {
     }
 
     /// Checks what must hold whatever the clients do.
-    fn check_laws(&self) {
+    fn check_laws(&mut self) {
         let sizes = self.server.table_sizes();
         assert!(
             sizes.conns <= self.limits.admission.conns_max && sizes.sessions <= sizes.conns,
@@ -677,68 +705,37 @@ impl World {
         let resources_max = self.limits.media.peers_max + self.limits.program.resources_max;
         assert!(sizes.resources <= resources_max, "law 6: {sizes:?}");
         assert!(sizes.unconnected <= self.limits.media.unconnected_queue_max, "law 6: {sizes:?}");
-        for listener in &self.browsers {
-            if let Some(heard) = listener.heard.last().filter(|heard| heard.at == self.now) {
-                self.check_heard(listener, heard.source);
+        for who in 0..self.browsers.len() {
+            let checked = self.checked.entry(who).or_default();
+            let from = std::mem::replace(checked, self.browsers[who].heard.len());
+            for index in from..self.browsers[who].heard.len() {
+                self.check_heard(who, self.browsers[who].heard[index]);
             }
         }
     }
 
-    /// Laws 1, 2 and 8: whoever is heard has acknowledged this listener before, and it is written down.
-    fn check_heard(&self, listener: &Browser, source: u16) {
-        let publisher = &self.browsers[usize::from(source)];
-        // An acknowledgement is worth nothing on another TCP connection than the one it was sent on.
-        let is_late = self.slow_readers.contains(&usize::from(listener.index));
-        if !is_late {
+    /// Laws 1, 2, 3 and 8, of one packet that a listener got.
+    fn check_heard(&mut self, who: Who, heard: Heard) {
+        let (listener, publisher) = (&self.browsers[who], &self.browsers[usize::from(heard.source)]);
+        // What was sent in time may be read late.
+        if !self.slow_readers.contains(&who) {
             self.check_right(listener, publisher);
         }
-        let program = self.program_of(publisher);
-        let pages = self.pages_of(publisher);
-        let acknowledges = |page: &&Browser| {
-            let since = page.connected_at.filter(|at| *at + ON_THE_WAY < self.now);
-            page.acknowledged.iter().any(|(admin, _, at)| {
-                *admin == listener.id && *at < self.now && since.is_none_or(|since| *at >= since)
-            })
-        };
-        let started = self.pages_started.get(&publisher.id).filter(|_| program.is_none());
-        let is_paused = pages.iter().any(|page| {
-            let since = page.paused_since.filter(|since| started.is_none_or(|started| started < since));
-            page.closed.is_none() && since.is_some_and(|since| since + ON_THE_WAY < self.now)
+        let needs_page = self.program_of(publisher).is_none_or(|program| !program.is_device);
+        self.witness.check(&Packet {
+            who,
+            ssrc: heard.ssrc,
+            sequence: heard.sequence,
+            admin_id: &listener.id,
+            commercial_id: &publisher.id,
+            source: heard.source,
+            counter: heard.counter,
+            needs_page,
         });
-        assert!(!is_paused || is_late, "law 2: {} hears {} in a pause", listener.id, publisher.id);
-        let needs_none = program.is_some_and(|program| program.is_device || is_late);
-        let is_acknowledged = pages.iter().any(acknowledges) || needs_none;
-        assert!(is_acknowledged, "law 1: {} hears {} unacknowledged", listener.id, publisher.id);
-        for event in ["listen_asked", "listen_announced", "listen_started"] {
-            let written = self.audit.iter().any(|entry| {
-                entry.event.name() == event
-                    && entry.event.actor() == listener.id
-                    && entry.event.commercial_id() == publisher.id
-            });
-            assert!(written, "law 8: {event:?} of {} is not written down", listener.id);
-        }
     }
 
     fn program_of(&self, browser: &Browser) -> Option<&Program> {
         self.programs.get(&usize::from(browser.index))
-    }
-
-    /// Returns those pages whose acknowledgements and pauses count for a microphone: it is the page's own, or an
-    /// encoder's whose person has this page open.
-    fn pages_of<'a>(&'a self, publisher: &'a Browser) -> Vec<&'a Browser> {
-        let is_open =
-            |who: Who| self.is_open(who) || self.lost.get(&who).is_some_and(|at| *at + ON_THE_WAY >= self.now);
-        if self.program_of(publisher).is_none() {
-            // Nobody looks at a page that is not connected: its acknowledgements are over.
-            let may_be_seen = |page: &&Browser| {
-                let who = usize::from(page.index);
-                is_open(who) || self.undead.contains(&who)
-            };
-            return Vec::from_iter(Some(publisher).filter(may_be_seen));
-        }
-        let of_person =
-            self.browsers.iter().filter(|page| page.id == publisher.id && self.program_of(page).is_none());
-        of_person.filter(|page| is_open(usize::from(page.index))).collect()
     }
 
     /// Law 7: each packet at most once, and in the order of its numbers the order in which it was sent.
@@ -781,6 +778,7 @@ impl World {
     pub fn end(mut self) {
         self.check_faithful();
         self.check_told();
+        self.disk.heal();
         for who in 0..self.browsers.len() {
             self.close(who);
         }
@@ -793,6 +791,7 @@ impl World {
         }
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
+        self.witness.check_closed();
     }
 }
 

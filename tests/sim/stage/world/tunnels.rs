@@ -18,6 +18,8 @@ pub(super) struct Tunnel {
     /// How many bytes the network takes until the client reads again; anything, where it reads at once.
     room: Option<usize>,
     received: Vec<u8>,
+    /// How much of what waits to be written was looked at.
+    seen: usize,
 }
 
 impl World {
@@ -82,7 +84,8 @@ impl World {
             let from = SocketAddr::new(ip, 20_000 + self.tunnels_opened as u16);
             // Where there is no room the network loses it.
             let Some(conn) = self.server.handle_accept(self.now, ends(from), &mut self.out) else { return };
-            let tunnel = Tunnel { conn, connection: self.tunnels_opened, room: None, received: Vec::new() };
+            let tunnel =
+                Tunnel { conn, connection: self.tunnels_opened, room: None, received: Vec::new(), seen: 0 };
             self.tunnels.insert(who, tunnel);
         }
         let mut bytes = Vec::new();
@@ -116,13 +119,34 @@ impl World {
         }
     }
 
+    pub(super) fn is_of_tunnel(&self, conn: ConnKey) -> bool {
+        self.tunnels.values().any(|tunnel| tunnel.conn == conn)
+    }
+
+    /// Looks at what was queued for each since: media that waits there can't be taken back.
+    pub(super) fn watch_tunnels(&mut self) {
+        for (&who, tunnel) in &mut self.tunnels {
+            let pending = self.server.pending_write(tunnel.conn);
+            // Nothing is left of what a dead conn had.
+            tunnel.seen = tunnel.seen.min(pending.len());
+            while let Some(datagram) = frame::parse(&pending[tunnel.seen..]).expect("the server writes frames") {
+                tunnel.seen += frame::HEADER_BYTES + datagram.len();
+                if is_media(datagram) {
+                    self.witness.on_media(who, datagram);
+                }
+            }
+        }
+    }
+
     /// Does what the shell does for a conn that may have something to write, if it is one of these.
     pub(super) fn flush_tunnel(&mut self, conn: ConnKey) {
+        self.watch_tunnels();
         let Some((&who, tunnel)) = self.tunnels.iter_mut().find(|(_, tunnel)| tunnel.conn == conn) else { return };
         let pending = self.server.pending_write(conn);
         let taken = if self.cut.contains(&who) { 0 } else { tunnel.room.unwrap_or(usize::MAX).min(pending.len()) };
         let bytes = pending[..taken].to_vec();
         tunnel.room = tunnel.room.map(|room| room - taken);
+        tunnel.seen = tunnel.seen.saturating_sub(taken);
         if taken > 0 {
             let (quality, connection) = (self.browsers[who].quality, tunnel.connection);
             self.link.stream(self.now, quality, Delivery::FramedToClient { who, connection, bytes });

@@ -1,0 +1,292 @@
+//! Watches what reaches and leaves the server, and says what may be heard because of that: laws 1, 2 and 8.
+//!
+//! Bytes are read as they reach or leave the core, so that no network blurs when something was said. What leaves for a
+//! listener is bound to what was so at that very moment: the notices that its supervisor's name stands in, told to the
+//! page, acknowledged on that conn and not withdrawn; the listenings that are written down as started; the pauses.
+//! Invariant: nothing here is asked of the server, so that no fault of the server hides itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ecoute::audit::{Entry, EntryId, Event, ListenEnd, ListeningId, StartedBy};
+use ecoute::keys::ConnKey;
+use serde_json::Value;
+
+use super::Who;
+use super::frames::Frames;
+
+/// For how long the pause of an encoder that is off air counts when it comes back.
+const PAUSE_KEPT: Duration = Duration::from_secs(12 * 3600);
+
+/// A supervisor and a salesperson, by their ids.
+type Pair = (String, String);
+
+#[derive(Default)]
+pub(super) struct Witness {
+    pages: BTreeMap<ConnKey, Page>,
+    listenings: BTreeMap<ListeningId, Stage>,
+    /// Who streams through an encoder, and whose pause is kept since when.
+    encoders: BTreeSet<String>,
+    pauses_kept: BTreeMap<String, Instant>,
+    /// What is so now.
+    facts: Rc<Facts>,
+    /// What was so when a packet left: by its listener, stream and number.
+    left: HashMap<(Who, u32, u16), Rc<Facts>>,
+    /// How many listeners of one supervisor got one packet, and how many might have.
+    shares: HashMap<(String, u16, u32), (usize, usize)>,
+}
+
+/// What decides about who may be heard by whom.
+#[derive(Clone, Default)]
+struct Facts {
+    /// How many live notices were acknowledged.
+    acknowledged: BTreeMap<Pair, usize>,
+    /// How many listenings are written down as started.
+    started: BTreeMap<Pair, usize>,
+    paused: BTreeSet<String>,
+}
+
+/// One TCP connection of a page.
+#[derive(Default)]
+struct Page {
+    /// Whose it is, once the server said so; of salespeople alone.
+    commercial_id: Option<String>,
+    /// The notices that it was told, whom each names, and whether it acknowledged.
+    notices: BTreeMap<u64, (String, bool)>,
+    from_client: Frames,
+    from_server: Frames,
+    /// How much of what waits to be written was read here.
+    seen: usize,
+}
+
+/// How far a listening is, by its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Asked for, or unsettled since.
+    Asked,
+    Announced {
+        entry: EntryId,
+        is_durable: bool,
+    },
+    Started,
+    /// Started once, and acknowledged still.
+    Held,
+    Ended,
+}
+
+impl Witness {
+    /// The client of a conn sent this.
+    pub(super) fn on_received(&mut self, conn: ConnKey, bytes: &[u8]) {
+        let page = self.pages.entry(conn).or_default();
+        let texts = page.from_client.push(bytes);
+        if texts.is_empty() {
+            return;
+        }
+        for text in texts {
+            let Some(text) = text else {
+                page.notices.clear();
+                continue;
+            };
+            let message: Value = serde_json::from_str(&text).unwrap_or_default();
+            let notice_id = message["data"]["notice_id"].as_u64().filter(|_| message["event"] == "listener_ack");
+            if let Some((_, is_acknowledged)) = notice_id.and_then(|id| page.notices.get_mut(&id)) {
+                *is_acknowledged = true;
+            }
+        }
+        self.count_notices();
+    }
+
+    /// This waits to be written to a conn: what is new in it was said just now.
+    pub(super) fn on_pending(&mut self, conn: ConnKey, pending: &[u8]) {
+        let page = self.pages.entry(conn).or_default();
+        let texts = page.from_server.push(&pending[page.seen.min(pending.len())..]);
+        page.seen = pending.len();
+        if texts.is_empty() {
+            return;
+        }
+        for text in texts {
+            match text.map(|text| serde_json::from_str(&text).expect("the server writes JSON")) {
+                Some(message) => self.on_said(conn, &message),
+                // The server says goodbye.
+                None => drop(self.pages.get_mut(&conn).map(|page| page.notices.clear())),
+            }
+        }
+        self.count_notices();
+    }
+
+    pub(super) fn on_written(&mut self, conn: ConnKey, bytes: usize) {
+        if let Some(page) = self.pages.get_mut(&conn) {
+            page.seen = page.seen.saturating_sub(bytes);
+        }
+    }
+
+    pub(super) fn on_hangup(&mut self, conn: ConnKey) {
+        if self.pages.remove(&conn).is_some_and(|page| !page.notices.is_empty()) {
+            self.count_notices();
+        }
+    }
+
+    /// A packet leaves for a listener.
+    pub(super) fn on_media(&mut self, who: Who, datagram: &[u8]) {
+        let sequence = u16::from_be_bytes([datagram[2], datagram[3]]);
+        let ssrc = u32::from_be_bytes([datagram[8], datagram[9], datagram[10], datagram[11]]);
+        self.left.entry((who, ssrc, sequence)).or_insert_with(|| Rc::clone(&self.facts));
+    }
+
+    /// The server has something written down.
+    pub(super) fn on_entry(&mut self, now: Instant, entry: &Entry) {
+        let id = entry.event.listening().map(|listening| listening.id);
+        let before = id.and_then(|id| self.listenings.get(&id).copied());
+        let is_open = before.is_some_and(|stage| stage != Stage::Ended);
+        let after = match &entry.event {
+            Event::ListenAsked { .. } if before.is_none() => Stage::Asked,
+            Event::ListenRefused { .. } if before.is_none() => Stage::Ended,
+            Event::ListenAnnounced { .. } if is_open && before != Some(Stage::Started) => {
+                Stage::Announced { entry: entry.id, is_durable: false }
+            }
+            Event::ListenStarted { .. }
+                if matches!(before, Some(Stage::Announced { is_durable: true, .. } | Stage::Held)) =>
+            {
+                Stage::Started
+            }
+            Event::ListenInterrupted { why, .. } if before == Some(Stage::Started) => {
+                if why.keeps_acknowledgement() { Stage::Held } else { Stage::Asked }
+            }
+            Event::ListenEnded { was_heard, why, .. } if is_open => {
+                assert_eq!(*was_heard, before == Some(Stage::Started), "law 8: {}", entry.event);
+                assert!(*why != ListenEnd::NotWritten || !was_heard, "law 8: {}", entry.event);
+                Stage::Ended
+            }
+            Event::ListenAsked { .. }
+            | Event::ListenRefused { .. }
+            | Event::ListenAnnounced { .. }
+            | Event::ListenStarted { .. }
+            | Event::ListenInterrupted { .. }
+            | Event::ListenEnded { .. } => panic!("law 8: {} after {before:?}", entry.event),
+            event => return self.on_broadcast_entry(now, event),
+        };
+        let listening = entry.event.listening().expect("it is of one");
+        self.listenings.insert(listening.id, after);
+        let started =
+            Rc::make_mut(&mut self.facts).started.entry(pair(&listening.admin_id, &listening.commercial_id));
+        let count = started.or_default();
+        *count += usize::from(after == Stage::Started);
+        *count -= usize::from(before == Some(Stage::Started) && after != Stage::Started);
+    }
+
+    fn on_broadcast_entry(&mut self, now: Instant, event: &Event) {
+        let id = event.commercial_id().to_owned();
+        let facts = Rc::make_mut(&mut self.facts);
+        match event {
+            Event::BroadcastPaused { .. } => drop(facts.paused.insert(id)),
+            Event::BroadcastResumed { .. } => drop(facts.paused.remove(&id)),
+            Event::BroadcastStarted { by: StartedBy::Page, .. } => {
+                self.encoders.remove(&id);
+                facts.paused.remove(&id);
+            }
+            Event::BroadcastStarted { by: StartedBy::Encoder, .. } => {
+                let kept = self.pauses_kept.remove(&id).filter(|at| *at + PAUSE_KEPT > now);
+                facts.paused.extend(kept.map(|_| id.clone()));
+                self.encoders.insert(id);
+            }
+            Event::BroadcastStopped { .. } => {
+                if facts.paused.remove(&id) && self.encoders.contains(&id) {
+                    self.pauses_kept.insert(id, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The writer answered.
+    pub(super) fn on_answered(&mut self, written: EntryId, is_written: bool) {
+        let announced = self.listenings.values_mut().find_map(|stage| match stage {
+            Stage::Announced { entry, is_durable } if *entry == written => Some(is_durable),
+            _ => None,
+        });
+        if let Some(is_durable) = announced {
+            *is_durable = is_written;
+        }
+    }
+
+    /// A listener of this supervisor got the how-manieth packet of a microphone: laws 1, 2 and 8.
+    pub(super) fn check(&mut self, heard: &Packet<'_>) {
+        let &Packet { who, ssrc, sequence, admin_id, commercial_id, source, counter, needs_page } = heard;
+        let facts = self.left.get(&(who, ssrc, sequence as u16)).expect("what is heard has left before");
+        assert!(!facts.paused.contains(commercial_id), "law 2: {admin_id} hears {commercial_id} in a pause");
+        let pair = pair(admin_id, commercial_id);
+        let acknowledged = facts.acknowledged.get(&pair).copied().unwrap_or_default();
+        let started = facts.started.get(&pair).copied().unwrap_or_default();
+        let may_hear = if needs_page { acknowledged.min(started) } else { started };
+        let (hearing, most) = self.shares.entry((pair.0, source, counter)).or_default();
+        *hearing += 1;
+        *most = may_hear.max(*most);
+        assert!(acknowledged > 0 || !needs_page, "law 1: {admin_id} hears {commercial_id} unacknowledged");
+        assert!(started > 0, "law 8: {admin_id} hears {commercial_id}, and it is not written down");
+        assert!(hearing <= most, "law 1: {hearing} of {admin_id} hear {commercial_id}, {most} may");
+    }
+
+    /// Everybody is gone: each listening is closed by its stop.
+    pub(super) fn check_closed(&self) {
+        let open = self.listenings.iter().find(|(_, stage)| **stage != Stage::Ended);
+        assert_eq!(open, None, "law 8: no end is written down");
+    }
+
+    /// The server is another one.
+    pub(super) fn on_restart(&mut self) {
+        let left = std::mem::take(&mut self.left);
+        *self = Witness { left, ..Witness::default() };
+    }
+
+    fn on_said(&mut self, conn: ConnKey, message: &Value) {
+        let (page, data) = (self.pages.get_mut(&conn).expect("it was just read"), &message["data"]);
+        let facts = Rc::make_mut(&mut self.facts);
+        match (message["event"].as_str().unwrap_or_default(), &page.commercial_id) {
+            ("user_registered", _) if data["role"] == "commercial" => {
+                page.commercial_id = data["id"].as_str().map(str::to_owned);
+            }
+            ("listener_joined", _) => {
+                let id = data["notice_id"].as_u64().expect("a notice has a number");
+                let admin_id = data["admin"]["id"].as_str().expect("and names somebody").to_owned();
+                page.notices.insert(id, (admin_id, false));
+            }
+            ("listener_left", _) => {
+                page.notices.remove(&data["notice_id"].as_u64().expect("a notice has a number"));
+            }
+            ("streaming_paused", Some(id)) => drop(facts.paused.insert(id.clone())),
+            ("streaming_resumed", Some(id)) => drop(facts.paused.remove(id)),
+            _ => {}
+        }
+    }
+
+    fn count_notices(&mut self) {
+        let mut acknowledged: BTreeMap<Pair, usize> = BTreeMap::new();
+        for page in self.pages.values() {
+            let Some(id) = &page.commercial_id else { continue };
+            for (admin_id, _) in page.notices.values().filter(|(_, is_acknowledged)| *is_acknowledged) {
+                *acknowledged.entry(pair(admin_id, id)).or_default() += 1;
+            }
+        }
+        if self.facts.acknowledged != acknowledged {
+            Rc::make_mut(&mut self.facts).acknowledged = acknowledged;
+        }
+    }
+}
+
+/// A packet that a listener got.
+pub(super) struct Packet<'a> {
+    pub(super) who: Who,
+    pub(super) ssrc: u32,
+    pub(super) sequence: u64,
+    pub(super) admin_id: &'a str,
+    pub(super) commercial_id: &'a str,
+    pub(super) source: u16,
+    pub(super) counter: u32,
+    /// Whether a page must have acknowledged.
+    pub(super) needs_page: bool,
+}
+
+fn pair(admin_id: &str, commercial_id: &str) -> Pair {
+    (admin_id.to_owned(), commercial_id.to_owned())
+}
