@@ -22,6 +22,7 @@
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
 //! | clients that are sent to HTTPS | 256 | 9000 | 2 |
 //! | entries that wait to be written | 16,384 | 160 | 3 |
+//! | log lines that wait for stderr | 256 Ki + 1024 × 64 | 1 | 0 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
 //!
 //! A program's session takes up to 136,000 bytes, as its DTLS is OpenSSL's. A session amid its handshake takes less than a
@@ -53,6 +54,12 @@ pub const PLACES_OF_PROGRAM: usize = 2;
 
 /// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
+
+/// How many log lines may wait for stderr; the others are lost, and counted.
+pub const LOG_LINES_MAX: usize = 1024;
+
+/// What those lines may have together, in bytes.
+pub const LOG_BYTES_MAX: usize = 256 * 1024;
 
 /// What one server is told at its start.
 #[derive(Clone)]
@@ -484,6 +491,7 @@ mod tests {
             (limits.media.peers_max + limits.program.resources_max) * 740,
             256 * 9000,
             limits.jobs.entries_max * 160,
+            LOG_BYTES_MAX + LOG_LINES_MAX * 64,
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;

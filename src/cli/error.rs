@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use ecoute::config::ConfigError;
 use ecoute::host::addresses::AddressesError;
-use ecoute::host::logging::FilterError;
+use ecoute::host::logging::LogError;
 use ecoute::host::rewrite::RewriteError;
 use ecoute::host::secret::SecretError;
 use ecoute::host::self_signed::SelfSignedError;
@@ -26,7 +26,7 @@ pub enum ProgramError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Filter(#[from] FilterError),
+    Log(#[from] LogError),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
@@ -82,7 +82,7 @@ impl ProgramError {
             ProgramError::Run(_) | ProgramError::Print(_) | ProgramError::Unwell(_) => ExitCode::from(1),
             ProgramError::Bind(_)
             | ProgramError::Config(_)
-            | ProgramError::Filter(_)
+            | ProgramError::Log(_)
             | ProgramError::Secret(_)
             | ProgramError::KeysUnreadable(_)
             | ProgramError::Keys { .. }

@@ -12,12 +12,12 @@ mod revoke;
 mod serve;
 mod token;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use ecoute::host::logging;
 
 use options::{Command, CommandLine};
 
@@ -26,6 +26,7 @@ const LOG_OF_COMMANDS: &str = "error";
 
 /// Does what the command line says; returns what the process ends with.
 pub fn run() -> ExitCode {
+    let _log = logging::FlushAtEnd;
     let result = match CommandLine::try_parse() {
         Err(error) => return explain_usage(&error),
         Ok(CommandLine { command: Some(Command::Serve(options)), .. }) => serve::serve(*options),
@@ -54,8 +55,7 @@ fn explain_usage(error: &clap::Error) -> ExitCode {
 }
 
 fn print_error(text: &str) {
-    // With stderr closed the exit code still tells.
-    let _ = writeln!(io::stderr(), "ecoute: {text}");
+    logging::print(format!("ecoute: {text}"));
 }
 
 #[expect(clippy::disallowed_methods, reason = "tokens and revocations say when they were made")]

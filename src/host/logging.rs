@@ -2,14 +2,31 @@
 //! is left out, and the level stands in front as it wants it (sd-daemon(3)).
 //!
 //! Marks: `signal` 📡, `gps` 📍, `audio` 🎵, `webrtc` 📞, `http` 🌐, `audit` 🧾, and ❌ for every error. Invariant: a
-//! record is one line, whatever a client put into a value of it, and nothing that clients say is written by libraries.
+//! record is one line, whatever a client put into a value of it, nothing that clients say is written by libraries, and
+//! nobody waits for stderr but a thread of its own.
 
-use std::io::Write;
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::panic::{self, PanicHookInfo};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use env_logger::{Builder, Target};
-use log::{Level, LevelFilter};
+use env_filter::{Builder, Filter};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::threads;
+use queue::{Queue, Writer};
+
+/// How long the end of the program waits for what is not written yet.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// What waits to be written, once logging has started.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
 /// Why a filter can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,25 +54,53 @@ pub fn check_filter(filter: &str) -> Result<(), FilterError> {
     Ok(())
 }
 
+/// Why there can be no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error("can't start a thread for the log: {0}")]
+    Thread(#[from] io::Error),
+}
+
 /// Starts logging; what logs before is lost.
 ///
 /// # Errors
-/// See [`check_filter`].
-pub fn start(filter: &str) -> Result<(), FilterError> {
+/// See [`check_filter`]; also where the system has no thread for it.
+pub fn start(filter: &str) -> Result<(), LogError> {
     check_filter(filter)?;
-    let mut builder = Builder::new();
-    let is_journal = is_journal();
-    builder.parse_filters(&with_fixed(filter)).target(Target::Stderr).format(move |out, record| {
-        let (level, message) = (record.level(), record.args().to_string());
-        let line = line(level, record.target(), &message);
-        if is_journal {
-            return writeln!(out, "<{}>{line}", priority(level));
-        }
-        writeln!(out, "{} {line}", timestamp(now()))
-    });
-    // Fails only where a logger is already set, as in a test: that one stays.
-    let _ = builder.try_init();
+    let (filter, is_journal) = (filter_of(filter), is_journal());
+    let queue = Arc::new(Queue::default());
+    let of_writer = Arc::clone(&queue);
+    let tell_lost = move |count| lost_line(is_journal, count);
+    threads::spawn("log", move || Writer::new(&of_writer, Patient(io::stderr()), tell_lost).run())?;
+    // Fails only where there is a log already, as in a test: that one stays.
+    if QUEUE.set(queue).is_ok() {
+        log::set_max_level(filter.filter());
+        let _ = log::set_boxed_logger(Box::new(Logger { filter, is_journal }));
+        panic::set_hook(Box::new(move |panic| tell_panic(is_journal, panic)));
+    }
     Ok(())
+}
+
+/// Writes a line to stderr as it is, after what was logged before. Nobody waits for it once logging has started.
+pub fn print(line: String) {
+    // What is lost is counted; and with stderr closed an exit code still tells.
+    match QUEUE.get() {
+        Some(queue) => drop(queue.push(line)),
+        None => drop(writeln!(io::stderr(), "{line}")),
+    }
+}
+
+/// Waits until what was logged is written, at its end: for 200 ms at most.
+pub struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        if let Some(queue) = QUEUE.get() {
+            queue.flush(FLUSH);
+        }
+    }
 }
 
 /// Returns the moment as RFC 3339 with milliseconds, in UTC.
@@ -76,10 +121,75 @@ pub fn timestamp(at: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z")
 }
 
+struct Logger {
+    filter: Filter,
+    is_journal: bool,
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.filter.matches(record) {
+            let line = line(record.level(), record.target(), &record.args().to_string());
+            print(prefixed(self.is_journal, record.level(), &line));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Waits where the other end of stderr made it one that never blocks.
+struct Patient<W>(W);
+
+impl<W: Write + AsFd> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)], PollTimeout::NONE)?;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Tells of a panic in the log, where nobody waits for it: most are caught, and the server goes on.
+fn tell_panic(is_journal: bool, panic: &PanicHookInfo<'_>) {
+    let message = panic.payload_as_str().unwrap_or("of another kind");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let line = line(Level::Error, "ecoute", &format!("panicked: {message} at={place}"));
+    print(prefixed(is_journal, Level::Error, &line));
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        print(backtrace.to_string());
+    }
+}
+
+fn lost_line(is_journal: bool, count: u64) -> String {
+    let message = format!("log lines were lost, they could not be written in time: count={count}");
+    prefixed(is_journal, Level::Warn, &line(Level::Warn, module_path!(), &message))
+}
+
 /// Keeps the journal when the rest is quiet, only a filter that names `audit` itself changes it; and keeps a library
 /// quiet that would trace all messages, tokens in them.
-fn with_fixed(filter: &str) -> String {
-    format!("audit=info,tungstenite=off,{filter}")
+fn filter_of(filter: &str) -> Filter {
+    Builder::new().parse(&format!("audit=info,tungstenite=off,{filter}")).build()
+}
+
+/// Puts in front of a line what its reader wants there.
+fn prefixed(is_journal: bool, level: Level, line: &str) -> String {
+    match is_journal {
+        true => format!("<{}>{line}", priority(level)),
+        false => format!("{} {line}", timestamp(now())),
+    }
 }
 
 fn is_target(text: &str) -> bool {
@@ -144,9 +254,24 @@ fn one_line(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::io::Read;
+
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
     use super::*;
+
+    #[test]
+    fn a_pipe_that_never_blocks_is_waited_for() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+        let text = vec![7; 1 << 20];
+        let mut read = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| Patient(writer).write_all(&text).unwrap());
+            reader.read_to_end(&mut read).unwrap();
+        });
+        assert_eq!(read.len(), 1 << 20);
+    }
 
     #[test]
     fn timestamps() {
@@ -194,8 +319,8 @@ mod tests {
     #[test]
     fn audit_is_logged_unless_it_is_named() {
         let info = |filter| {
-            let logger = Builder::new().parse_filters(&with_fixed(filter)).build();
-            let record = |target| logger.matches(&log::Record::builder().level(Level::Info).target(target).build());
+            let filter = filter_of(filter);
+            let record = |target| filter.matches(&Record::builder().level(Level::Info).target(target).build());
             (record("audit"), record("http"))
         };
         assert_eq!(info("info"), (true, true));

@@ -8,4 +8,5 @@ pub mod logging;
 pub mod rewrite;
 pub mod secret;
 pub mod self_signed;
+pub mod threads;
 pub mod watch;

@@ -8,6 +8,7 @@ mod datagrams;
 mod shown;
 #[path = "../support/mod.rs"]
 mod support;
+mod unread;
 
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -13,6 +13,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,8 @@ pub struct Ecoute {
     pub lines: Vec<String>,
     stderr: Receiver<String>,
     stdout: Receiver<String>,
+    /// While a test holds it nobody reads stderr, but for a few KiB on their way.
+    pub reading: Arc<Mutex<()>>,
 }
 
 /// A command whose stdout is read, killed with the test.
@@ -72,9 +75,11 @@ impl Ecoute {
 
     /// Starts a command that runs the server on port 0, with `data` as its data directory.
     pub fn start_command(mut command: Command, data: TempDir) -> Ecoute {
-        let (child, stdout, stderr) = spawn(&mut command);
+        let reading = Arc::default();
+        let (child, stdout, stderr) = spawn(&mut command, &reading);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut ecoute = Ecoute { child, address, bound: address, data, lines: Vec::new(), stderr, stdout };
+        let mut ecoute =
+            Ecoute { child, address, bound: address, data, lines: Vec::new(), stderr, stdout, reading };
         let line = ecoute.wait_for_line("listening address=");
         let (_, rest) = line.split_once("address=").unwrap();
         let bound: SocketAddr = rest.split([' ', ',']).next().unwrap().parse().unwrap();
@@ -98,7 +103,7 @@ impl Ecoute {
         if over_tls() {
             command.arg("--tls-self-signed");
         }
-        (self.child, self.stdout, self.stderr) = spawn(&mut command);
+        (self.child, self.stdout, self.stderr) = spawn(&mut command, &self.reading);
         self.lines.clear();
         self.wait_for_line("listening address=");
     }
@@ -185,7 +190,7 @@ impl Drop for Ecoute {
 impl Terminal {
     pub fn start(command: &mut Command) -> Terminal {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = lines_of(child.stdout.take().unwrap());
+        let stdout = lines_of(child.stdout.take().unwrap(), Arc::default());
         Terminal { child, lines: Vec::new(), stdout }
     }
 
@@ -203,10 +208,10 @@ impl Drop for Terminal {
     }
 }
 
-fn spawn(command: &mut Command) -> (Child, Receiver<String>, Receiver<String>) {
+fn spawn(command: &mut Command, reading: &Arc<Mutex<()>>) -> (Child, Receiver<String>, Receiver<String>) {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let stdout = lines_of(child.stdout.take().unwrap());
-    let stderr = lines_of(child.stderr.take().unwrap());
+    let stdout = lines_of(child.stdout.take().unwrap(), Arc::default());
+    let stderr = lines_of(child.stderr.take().unwrap(), Arc::clone(reading));
     (child, stdout, stderr)
 }
 
@@ -274,10 +279,11 @@ fn wait_for_line(source: &Receiver<String>, lines: &mut Vec<String>, part: &str)
     }
 }
 
-fn lines_of(source: impl Read + Send + 'static) -> Receiver<String> {
+fn lines_of(source: impl Read + Send + 'static, reading: Arc<Mutex<()>>) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for line in BufReader::new(source).lines().map_while(Result::ok) {
+            drop(reading.lock());
             if sender.send(line).is_err() {
                 break;
             }

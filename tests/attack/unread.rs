@@ -1,0 +1,75 @@
+//! What happens to a server whose log nobody reads: a pipe of 64 KiB is full after some requests.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::bystanders::Bystanders;
+use crate::start;
+use crate::support::client::{connect, read_response, request};
+
+/// How much the requests have in their lines, in bytes: more than the pipe and the queue behind it take.
+const LINES: usize = 800;
+const LINE_BYTES: usize = 1000;
+
+/// Asks for pages of long names, each of which is a line in the log.
+fn fill(address: SocketAddr, lines: usize) {
+    let mut client = connect(address);
+    for index in 0..lines {
+        let path = format!("/asked/{index}/{}", "x".repeat(LINE_BYTES));
+        client.get_mut().write_all(request(&path, "").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).0, 404, "{index}");
+    }
+}
+
+fn asked_in(lines: &[String]) -> usize {
+    lines.iter().filter(|line| line.contains("path=\"/asked/")).count()
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing_and_tells_what_it_lost() {
+    let mut ecoute = start(&["--log", "info,http=debug"]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    let reading = Arc::clone(&ecoute.reading);
+    let unread = reading.lock().unwrap();
+    bystanders.run_during(|| fill(ecoute.address, LINES));
+    let before = bystanders.hearer.browser.heard.len();
+    bystanders.run_for(Duration::from_secs(2));
+    let heard = bystanders.hearer.browser.heard.len() - before;
+    assert!((95..=105).contains(&heard), "{heard} packets in two seconds");
+    bystanders.assert_undisturbed();
+    drop(unread);
+
+    let told = ecoute.wait_for_line("log lines were lost");
+    let lost: usize = told.rsplit_once("count=").unwrap().1.parse().unwrap();
+    let missing = LINES - asked_in(&ecoute.lines);
+    // The bystanders' own requests are among them.
+    assert!((missing..missing + 100).contains(&lost) && missing > LINES / 10, "{missing} missing, {told}");
+    fill(ecoute.address, 1);
+    ecoute.wait_for_line("path=\"/asked/0/");
+    bystanders.assert_undisturbed();
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_hold_the_end_up() {
+    let mut ecoute = start(&["--log", "info,http=debug"]);
+    let reading = Arc::clone(&ecoute.reading);
+    let _unread = reading.lock().unwrap();
+    fill(ecoute.address, LINES);
+    ecoute.signal(Signal::SIGTERM);
+    assert_eq!(ecoute.wait_for_exit(Duration::from_secs(3)).0.code(), Some(0));
+}
+
+#[test]
+fn nothing_is_lost_at_the_end_of_a_log_that_is_read() {
+    let mut ecoute = start(&["--log", "info,http=debug"]);
+    fill(ecoute.address, 200);
+    ecoute.signal(Signal::SIGTERM);
+    assert_eq!(ecoute.wait_for_exit(Duration::from_secs(3)).0.code(), Some(0));
+    let (_, lines) = ecoute.output();
+    assert_eq!(asked_in(&lines), 200);
+    assert!(lines.last().unwrap().contains("stopped datagrams_sent="), "{:?}", lines.last());
+}
