@@ -3,7 +3,7 @@
 //! ```text
 //!                 one thread, one port (TCP and UDP)
 //!   UDP ───────► shell ── bytes + now ──► server ── outbox + deadline ──► shell ───► UDP, TCP, log
-//!   TCP ───────►   (sockets, clock, signals)   (tables, rules, no I/O)
+//!   TCP ───────►   (sockets, clock, signals)   (tables, rules, no I/O)     └─────► threads for what may block
 //! ```
 //!
 //! - [`server`] is the core: it sees all tables and holds the rules. It opens no socket and reads no clock, so the
@@ -20,7 +20,7 @@
 //! What holds whatever clients do: nobody is heard before their page has acknowledged who listens; no input from
 //! one client changes what another hears; everything is bounded, and everything ends.
 //!
-//! Deliberately absent: decoding or mixing of audio, threads, async runtimes, a mode without tokens.
+//! Deliberately absent: decoding or mixing of audio, threads that share state, async runtimes, a mode without tokens.
 
 pub mod arrivals;
 pub mod audit;

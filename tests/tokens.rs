@@ -565,7 +565,7 @@ fn who_is_revoked_is_cut_and_comes_back_only_with_a_new_token() {
         let (mut websocket, answer) = register(ecoute.address, &before);
         assert_eq!(answer["event"], "user_registered");
         cut(&ecoute, &id, &mut websocket);
-        ecoute.wait_for_line("access_revoked at=");
+        ecoute.wait_for_line("audit: access_revoked actor=");
 
         let (mut websocket, answer) = register(ecoute.address, &before);
         assert_eq!(answer["data"]["code"], "token_refused");

@@ -8,6 +8,7 @@
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
@@ -20,13 +21,14 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::threads;
+pub use queue::Lost;
 use queue::{Queue, Writer};
 
 /// How long the end of the program waits for what is not written yet.
 const FLUSH: Duration = Duration::from_millis(200);
 
-/// What waits to be written, once logging has started.
-static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
+/// The log, once it has started.
+static LOG: OnceLock<Logger> = OnceLock::new();
 
 /// Why a filter can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,9 +77,9 @@ pub fn start(filter: &str) -> Result<(), LogError> {
     let tell_lost = move |count| lost_line(is_journal, count);
     threads::spawn("log", move || Writer::new(&of_writer, Patient(io::stderr()), tell_lost).run())?;
     // Fails only where there is a log already, as in a test: that one stays.
-    if QUEUE.set(queue).is_ok() {
-        log::set_max_level(filter.filter());
-        let _ = log::set_boxed_logger(Box::new(Logger { filter, is_journal }));
+    let logger = LOG.get_or_init(|| Logger { filter, is_journal, queue });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(logger.filter.filter());
         panic::set_hook(Box::new(move |panic| tell_panic(is_journal, panic)));
     }
     Ok(())
@@ -86,9 +88,24 @@ pub fn start(filter: &str) -> Result<(), LogError> {
 /// Writes a line to stderr as it is, after what was logged before. Nobody waits for it once logging has started.
 pub fn print(line: String) {
     // What is lost is counted; and with stderr closed an exit code still tells.
-    match QUEUE.get() {
-        Some(queue) => drop(queue.push(line)),
+    match LOG.get() {
+        Some(log) => drop(log.queue.push(line)),
         None => drop(writeln!(io::stderr(), "{line}")),
+    }
+}
+
+/// Logs a line of the journal, unless the filter keeps it out.
+///
+/// # Errors
+/// [`Lost`], where there was no room for it: it will never be seen.
+pub fn write_down(line: fmt::Arguments<'_>) -> Result<(), Lost> {
+    let record = Record::builder().level(Level::Info).target("audit").args(line).build();
+    match LOG.get() {
+        Some(log) => log.take(&record),
+        None => {
+            log::logger().log(&record);
+            Ok(())
+        }
     }
 }
 
@@ -97,8 +114,8 @@ pub struct FlushAtEnd;
 
 impl Drop for FlushAtEnd {
     fn drop(&mut self) {
-        if let Some(queue) = QUEUE.get() {
-            queue.flush(FLUSH);
+        if let Some(log) = LOG.get() {
+            log.queue.flush(FLUSH);
         }
     }
 }
@@ -124,6 +141,17 @@ pub fn timestamp(at: SystemTime) -> String {
 struct Logger {
     filter: Filter,
     is_journal: bool,
+    queue: Arc<Queue>,
+}
+
+impl Logger {
+    fn take(&self, record: &Record<'_>) -> Result<(), Lost> {
+        if !self.filter.matches(record) {
+            return Ok(());
+        }
+        let line = line(record.level(), record.target(), &record.args().to_string());
+        self.queue.push(prefixed(self.is_journal, record.level(), &line))
+    }
 }
 
 impl Log for Logger {
@@ -132,10 +160,8 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter.matches(record) {
-            let line = line(record.level(), record.target(), &record.args().to_string());
-            print(prefixed(self.is_journal, record.level(), &line));
-        }
+        // What is lost is counted.
+        let _ = self.take(record);
     }
 
     fn flush(&self) {}

@@ -1,12 +1,15 @@
 //! Drives the server with real sockets, clocks and signals, on one thread.
 //!
-//! Thin: what bytes mean is the core's. A turn is poll → signals → changed files → TCP → datagrams → time → flush; each
-//! source has a budget, and one cut short by it goes on in the next turn, which then does not wait. Invariant: an audit
-//! entry is logged before anything that follows it in the outbox leaves.
+//! Thin: what bytes mean is the core's, and what may block has threads of its own. A turn is poll → signals → TCP →
+//! datagrams → replies → time → flush; each source has a budget, and one cut short by it goes on in the next turn, which
+//! then does not wait. Invariant: jobs begin in the order in which the core had them done, and before anything that
+//! follows them in the outbox leaves.
 
 mod bind;
+mod late;
 mod media;
 mod notify;
+mod reader;
 mod records;
 pub mod redirect;
 mod shutdown;
@@ -14,6 +17,7 @@ mod stream;
 mod tcp;
 pub mod tls;
 mod udp;
+mod writer;
 
 pub use bind::{BindError, Sockets, bind, bind_redirect};
 
@@ -25,12 +29,11 @@ use std::time::{Duration, Instant, SystemTime};
 use mio::{Events, Poll, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::audit::Entry;
 use crate::config::{Config, LISTENS_MAX};
-use crate::host::logging;
 use crate::host::watch::{Purpose, Watch};
-use crate::outbox::{Item, Job, Outbox, Reply};
+use crate::outbox::{Item, Outbox};
 use crate::server::Server;
+use late::{Answer, Late};
 use media::Media;
 use notify::Notify;
 use redirect::{Redirect, RedirectTo};
@@ -41,6 +44,7 @@ use udp::UdpCounters;
 
 /// Tokens that are no keys of clients; those start at 2^32.
 const SIGNALS: Token = Token(0);
+const ANSWERS: Token = Token(1);
 /// The first socket's; the others' follow.
 const UDP: Token = Token(100);
 const TCP: Token = Token(200);
@@ -54,6 +58,9 @@ const EVENTS_PER_TURN: usize = 1024;
 /// How many datagrams are received in one turn.
 const DATAGRAMS_PER_TURN: usize = 512;
 
+/// How many late answers are taken in one turn.
+const ANSWERS_PER_TURN: usize = 256;
+
 /// Nothing more is received in a turn that has so much to do: one packet to all listeners at the most comes on top.
 const OUTBOX_ITEMS_MAX: usize = 4096;
 
@@ -66,6 +73,9 @@ const FLUSHES_PER_TURN: usize = 8;
 
 /// How long clients have to take their leave after the first signal.
 const DRAIN: Duration = Duration::from_millis(2500);
+
+/// How long the end waits for what is still to be written down; a drain has waited for it already.
+const LAST_WRITES: Duration = Duration::from_millis(200);
 
 /// After so many turns in a row with a deadline that was already due, something is wrong with it.
 const DUE_TURNS_MAX: u32 = 100_000;
@@ -110,6 +120,7 @@ pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError>
         }
         shell.turn(monotonic(), wall(), &events);
     }
+    shell.late.end(LAST_WRITES);
     let UdpCounters { sent, dropped_full, dropped_no_buffers, dropped_refused } = shell.media.counters();
     log::info!(
         "stopped datagrams_sent={sent} dropped_full={dropped_full} dropped_no_buffers={dropped_no_buffers} \
@@ -145,7 +156,7 @@ struct Shell {
     redirect: Option<Redirect>,
     signals: Signals,
     notify: Notify,
-    watch: Watch,
+    late: Late,
     phase: Phase,
     outbox: Outbox,
     /// The outbox that is being emptied while `outbox` takes what that brings about.
@@ -164,6 +175,7 @@ impl Shell {
         let media = Media::new(sockets.udp, registry, UDP)?;
         let redirect =
             redirect.map(|(listener, to)| Redirect::new(listener, to, registry, REDIRECT)).transpose()?;
+        let late = Late::new(registry, ANSWERS, watch)?;
         Ok(Shell {
             poll,
             server,
@@ -172,7 +184,7 @@ impl Shell {
             redirect,
             signals,
             notify: Notify::new(monotonic()),
-            watch,
+            late,
             phase: Phase::Serving,
             outbox: Outbox::new(),
             flushing: Outbox::new(),
@@ -182,7 +194,7 @@ impl Shell {
 
     /// Returns how long to wait for events; `None` is until there is one.
     fn wait(&mut self, now: Instant) -> Option<Duration> {
-        if self.media.is_ready() || !self.outbox.is_empty() {
+        if self.media.is_ready() || self.late.is_ready() || !self.outbox.is_empty() {
             return Some(Duration::ZERO);
         }
         let of_core = self.server.next_deadline();
@@ -195,7 +207,6 @@ impl Shell {
         let deadlines = [
             of_core.map(|(at, _)| at),
             self.tcp.next_deadline(now),
-            self.watch.next_deadline(now),
             self.notify.next_deadline(),
             self.redirect.as_ref().and_then(Redirect::next_deadline),
             of_phase,
@@ -223,6 +234,7 @@ impl Shell {
         for event in events {
             match event.token() {
                 SIGNALS => self.signals.take(&mut asked),
+                ANSWERS => self.late.on_event(),
                 token if token < TCP => self.media.on_event(token.0 - UDP.0),
                 token if token < REDIRECT => self.tcp.on_listener_event(),
                 token if tcp::is_of_client(token) => self.tcp.on_stream_event(event, &mut self.outbox),
@@ -230,7 +242,6 @@ impl Shell {
             }
         }
         self.on_signals(now, asked);
-        self.on_changed_files(now);
         self.notify.handle_timeout(now);
 
         let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
@@ -245,6 +256,13 @@ impl Shell {
             let Some((path, bytes)) = self.media.receive() else { break };
             self.server.handle_datagram(now, path, bytes, &mut self.outbox);
         }
+        for _ in 0..ANSWERS_PER_TURN {
+            match self.late.next() {
+                Some(Answer::Reply(job, reply)) => self.server.handle_reply(now, job, reply, &mut self.outbox),
+                Some(Answer::Changed(files)) => self.on_changed_files(now, files),
+                None => break,
+            }
+        }
         self.server.handle_timeout(now, &mut self.outbox);
 
         self.flush(now);
@@ -253,7 +271,7 @@ impl Shell {
 
     fn on_signals(&mut self, now: Instant, asked: Asked) {
         if asked.reload {
-            self.watch.look_again();
+            self.late.look_again();
         }
         let mut signals = asked.ends;
         if signals > 0 && self.phase == Phase::Serving {
@@ -268,9 +286,9 @@ impl Shell {
         }
     }
 
-    fn on_changed_files(&mut self, now: Instant) {
+    fn on_changed_files(&mut self, now: Instant, files: Vec<(Purpose, Vec<u8>)>) {
         let (mut certificate, mut key) = (None, None);
-        for (purpose, contents) in self.watch.poll(now) {
+        for (purpose, contents) in files {
             match purpose {
                 Purpose::PublicKeys => self.server.handle_public_keys(&contents),
                 Purpose::Revoked => self.server.handle_revoked(now, &contents, &mut self.outbox),
@@ -284,17 +302,18 @@ impl Shell {
         }
     }
 
-    /// Does what the outbox says, and what follows from that: writes down what is to be written down, sends datagrams,
-    /// and then writes to clients, as far as there is time.
+    /// Does what the outbox says, and what follows from that: begins jobs, sends datagrams, and then writes to clients, as
+    /// far as there is time.
     fn flush(&mut self, now: Instant) {
         let mut time = TCP_TIME_PER_TURN;
         for _ in 0..FLUSHES_PER_TURN {
             mem::swap(&mut self.outbox, &mut self.flushing);
             for item in self.flushing.drain() {
                 match item {
-                    Item::Job(job, Job::Write(entry)) => {
-                        log_entry(&entry);
-                        self.server.handle_reply(now, job, Reply::Written(Ok(())), &mut self.outbox);
+                    Item::Job(key, job) => {
+                        if let Some(reply) = self.late.begin(key, job) {
+                            self.server.handle_reply(now, key, reply, &mut self.outbox);
+                        }
                     }
                     Item::Conn(conn) => self.tcp.want_flush(conn),
                     Item::Datagram(datagram) => self.media.send(now, datagram),
@@ -322,11 +341,6 @@ impl Shell {
     fn is_drained(&self) -> bool {
         self.server.is_drained() && self.outbox.is_empty() && !self.tcp.has_unflushed()
     }
-}
-
-fn log_entry(entry: &Entry) {
-    let (at, event) = (logging::timestamp(entry.at), &entry.event);
-    log::info!(target: "audit", "{event} at={at}");
 }
 
 /// Asks for as many open files as are allowed: 1024, the usual default, is fewer than the clients we allow. Returns how

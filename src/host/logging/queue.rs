@@ -11,8 +11,9 @@ use std::time::Duration;
 use crate::config::{LOG_BYTES_MAX, LOG_LINES_MAX};
 
 /// There was no room for a line, and it is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lost;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there was no room for a line of the log")]
+pub struct Lost;
 
 /// The lines that wait, for many who hand them over and one who writes.
 #[derive(Default)]

@@ -1,0 +1,125 @@
+//! The threads that do what may block, and the way of their answers back to the loop.
+//!
+//! The *writer* makes entries durable, in order; the *reader* reads files. What a job is for is the core's, which has so
+//! many of them done at one time as it has credit: a send never blocks the loop, and the queue of jobs is as long as
+//! that. Invariant: each job that was taken is answered once, where its thread lives.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mio::{Registry, Token, Waker};
+
+use super::{reader, writer};
+use crate::audit::Entry;
+use crate::host::threads;
+use crate::host::watch::{Purpose, Watch};
+use crate::keys::JobKey;
+use crate::outbox::{Job, NotWritten, Reply};
+
+/// How many answers wait for the loop; a thread that has another one waits.
+const ANSWERS_WAITING_MAX: usize = 256;
+
+/// What comes back to the loop.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Reply(JobKey, Reply),
+    /// What files have become that are watched.
+    Changed(Vec<(Purpose, Vec<u8>)>),
+}
+
+/// The threads, as the loop sees them.
+pub(super) struct Late {
+    writer: Sender<(JobKey, Entry)>,
+    reader: SyncSender<reader::Ask>,
+    answers: Receiver<Answer>,
+    is_ready: bool,
+    ending: Ending,
+}
+
+/// What tells that the writer has written all.
+struct Ending {
+    thread: JoinHandle<()>,
+    /// Nothing comes of it: its other end goes with the thread.
+    over: Receiver<()>,
+}
+
+/// The way back, as a thread sees it.
+#[derive(Clone)]
+pub(super) struct Answers {
+    sender: SyncSender<Answer>,
+    waker: Arc<Waker>,
+}
+
+impl Answers {
+    /// Hands an answer to the loop and wakes it; tells whether there is one.
+    pub(super) fn send(&self, answer: Answer) -> bool {
+        // Waking fails only where the loop is gone too.
+        self.sender.send(answer).is_ok() && self.waker.wake().is_ok()
+    }
+}
+
+impl Late {
+    /// Starts the threads; `token` is that of the event that tells of answers.
+    pub(super) fn new(registry: &Registry, token: Token, watch: Watch) -> io::Result<Late> {
+        let (sender, answers) = sync_channel(ANSWERS_WAITING_MAX);
+        let to_loop = Answers { sender, waker: Arc::new(Waker::new(registry, token)?) };
+        let (writer, entries) = channel();
+        let (alive, over) = channel::<()>();
+        let of_writer = to_loop.clone();
+        let thread = threads::spawn("writer", move || {
+            let _alive = alive;
+            writer::run(&entries, &of_writer);
+        })?;
+        let (reader, asks) = sync_channel(reader::ASKS_WAITING_MAX);
+        threads::spawn("reader", move || reader::run(&asks, watch, &to_loop))?;
+        Ok(Late { writer, reader, answers, is_ready: false, ending: Ending { thread, over } })
+    }
+
+    /// Has a job done; one that no thread is left for is answered here.
+    pub(super) fn begin(&self, key: JobKey, job: Job) -> Option<Reply> {
+        match job {
+            Job::Write(entry) => self.writer.send((key, entry)).is_err().then_some(Reply::Written(Err(NotWritten))),
+        }
+    }
+
+    /// Has the watched files looked at.
+    pub(super) fn look_again(&self) {
+        // Where there is no room, one waits to be looked at already.
+        let _ = self.reader.try_send(reader::Ask::LookAgain);
+    }
+
+    /// Remembers that there may be answers.
+    pub(super) fn on_event(&mut self) {
+        self.is_ready = true;
+    }
+
+    /// Tells whether there may be answers.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Returns the next answer, if there is one.
+    pub(super) fn next(&mut self) -> Option<Answer> {
+        if !self.is_ready {
+            return None;
+        }
+        let answer = self.answers.try_recv().ok();
+        self.is_ready = answer.is_some();
+        answer
+    }
+
+    /// Waits until all is written that was to be, and no longer than that; the reader is left to itself.
+    pub(super) fn end(self, within: Duration) {
+        let Late { writer, answers, ending, .. } = self;
+        // Nobody waits for answers any more, nor may the writer wait for somebody to take them.
+        drop((writer, answers));
+        match ending.over.recv_timeout(within) {
+            Err(RecvTimeoutError::Timeout) => log::error!(target: "audit", "not all was written down in time"),
+            // It told of a panic itself.
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(ending.thread.join()),
+        }
+    }
+}
