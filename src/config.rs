@@ -3,7 +3,7 @@
 //! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
 //!
 //! # Memory
-//! At all bounds at once the server takes 511 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
+//! At all bounds at once the server takes 509 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
 //! says is in use falls by so much for each when the core is dropped):
 //!
 //! | what | so many | bytes each | MB |
@@ -20,8 +20,8 @@
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
 //! | rows of who holds what | 20,480 | 250 | 5 |
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
-//! | clients that are sent to HTTPS | 256 | 9000 | 2 |
 //! | entries that wait to be written | 16,384 | 160 | 3 |
+//! | requests whose answer is made elsewhere | 16 | 20,000 | 0 |
 //! | log lines that wait for stderr | 256 Ki + 1024 × 64 | 1 | 0 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
 //!
@@ -92,7 +92,18 @@ pub struct Settings {
     /// STUN and TURN servers of others that clients are told of; the credentials in them may be replaced later.
     pub ice_servers: Vec<IceServer>,
     pub encryption: Encryption,
+    /// Where clients are sent that come to the door of plain HTTP.
+    pub redirect: Option<RedirectTo>,
     pub limits: Limits,
+}
+
+/// Where HTTPS is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectTo {
+    /// The server's own address, without a slash at the end; otherwise HTTPS at the host that was asked for.
+    pub base: Option<String>,
+    /// The port of HTTPS there.
+    pub port: u16,
 }
 
 /// What is asked of clients that speak HTTP.
@@ -169,6 +180,8 @@ pub struct ConnLimits {
     pub body_bytes_max: usize,
     /// From a full head to a full body (408 after).
     pub body_timeout: Duration,
+    /// From a full request to an answer that is made elsewhere (503 after).
+    pub answer_timeout: Duration,
     /// Answers of one conn that were not written yet; requests behind them wait.
     pub pipelined_max: usize,
     /// An HTTP conn between two requests.
@@ -204,6 +217,7 @@ impl Default for ConnLimits {
             head_timeout: Duration::from_secs(5),
             body_bytes_max: 64 * 1024,
             body_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(10),
             pipelined_max: 16,
             keep_alive: Duration::from_secs(15),
             register_timeout: Duration::from_secs(5),
@@ -270,11 +284,13 @@ pub struct JobLimits {
     pub gates_max: usize,
     /// Entries that wait to be written, above which others are lost: all that a turn can bring while gates are open.
     pub entries_max: usize,
+    /// Files that are being read for clients; who asks for another one is told to come back.
+    pub reads_max: usize,
 }
 
 impl Default for JobLimits {
     fn default() -> JobLimits {
-        JobLimits { gates_max: 2048, entries_max: 16 * 1024 }
+        JobLimits { gates_max: 2048, entries_max: 16 * 1024, reads_max: 16 }
     }
 }
 
@@ -489,13 +505,13 @@ mod tests {
             REVOKED_IDS_MAX * 211,
             rows * 250,
             (limits.media.peers_max + limits.program.resources_max) * 740,
-            256 * 9000,
             limits.jobs.entries_max * 160,
+            limits.jobs.reads_max * 20_000,
             LOG_BYTES_MAX + LOG_LINES_MAX * 64,
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
-        assert_eq!(mib, 511, "the table says something else");
+        assert_eq!(mib, 509, "the table says something else");
         assert!(mib < 512);
     }
 
@@ -531,6 +547,7 @@ mod tests {
                 allowed_origins: vec![],
                 ice_servers: vec![],
                 encryption: Encryption::Optional,
+                redirect: None,
                 limits: Limits::default(),
             };
             let config = Config { trust, settings };

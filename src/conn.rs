@@ -3,6 +3,7 @@
 //! Speaks HTTP until an upgrade, then WebSocket; or ICE-TCP from its first byte on. Knows neither users nor sessions.
 //! Invariant: what waits in either direction is bounded, and every state but a healthy WebSocket ends by itself.
 
+mod answering;
 mod encrypted;
 mod event;
 mod framed;
@@ -13,7 +14,7 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::config::ConnLimits;
-use crate::path::Ends;
+use crate::path::{Door, Ends};
 use crate::rate::Bucket;
 use crate::wire::http::{self, HttpError, Request, Response, Status};
 use crate::wire::sniff::{self, Protocol};
@@ -95,7 +96,9 @@ impl Conn {
         if let (&State::New { until }, Some(&first_byte)) = (&self.state, bytes.first()) {
             self.state = match sniff::sniff(first_byte) {
                 // What is encrypted already needs no more encryption inside.
-                Protocol::Framed if !self.is_encrypted => State::Framed(Framed::new(until)),
+                Protocol::Framed if !self.is_encrypted && self.ends.door == Door::Main => {
+                    State::Framed(Framed::new(until))
+                }
                 Protocol::Framed | Protocol::Http | Protocol::Tls => State::Head { received: Vec::new(), until },
             };
         }
@@ -108,7 +111,7 @@ impl Conn {
                 }
                 received.extend(bytes);
             }
-            State::Body { received, .. } => received.extend(bytes),
+            State::Body { received, .. } | State::Answering { received, .. } => received.extend(bytes),
             State::Signaling { websocket, .. } => websocket.push(bytes),
             State::Closing { websocket: Some(websocket), .. } => websocket.push(bytes),
             State::Closing { websocket: None, .. } | State::Dead => {}
@@ -141,6 +144,9 @@ impl Conn {
                 }
             }
             State::Body { .. } => self.end_body(now, limits),
+            State::Answering { received, .. } => {
+                (received.len() > 4 * limits.head_bytes_max).then_some(ConnEvent::TooSlow)
+            }
             State::Signaling { websocket, messages, .. } => {
                 let polled = websocket.poll_message();
                 websocket.take_output(self.out.end());
@@ -178,7 +184,11 @@ impl Conn {
     }
 
     /// Waits for the body that a head announced, if there is one.
-    fn begin_body(&mut self, now: Instant, request: Request, limits: &ConnLimits) -> Option<ConnEvent> {
+    fn begin_body(&mut self, now: Instant, mut request: Request, limits: &ConnLimits) -> Option<ConnEvent> {
+        if self.ends.door == Door::Redirect {
+            // Whatever is asked for there has one short answer, which is the last.
+            request = Request { keep_alive: false, expects_continue: false, body_bytes: 0, ..request };
+        }
         if request.body_bytes > limits.body_bytes_max {
             return Some(ConnEvent::BadRequest(HttpError::BodyTooLarge { bytes_max: limits.body_bytes_max }));
         }
@@ -295,7 +305,7 @@ impl Conn {
                 let until = now + limits.closing_timeout;
                 self.state = State::Closing { websocket: Some(websocket), until };
             }
-            State::New { .. } | State::Head { .. } | State::Body { .. } => {
+            State::New { .. } | State::Head { .. } | State::Body { .. } | State::Answering { .. } => {
                 self.state = State::Closing { websocket: None, until: now + limits.closing_timeout }
             }
             framed @ State::Framed(_) => {
@@ -315,6 +325,7 @@ impl Conn {
             State::New { .. }
             | State::Head { .. }
             | State::Body { .. }
+            | State::Answering { .. }
             | State::Signaling { .. }
             | State::Closing { .. } => {}
         }
@@ -344,7 +355,9 @@ impl Conn {
     /// Returns how many bytes are buffered beyond what every conn keeps: as this was asked last, and now.
     pub fn reckon(&mut self, now: Instant) -> (usize, usize) {
         let input = match &self.state {
-            State::Head { received, .. } | State::Body { received, .. } => received.capacity(),
+            State::Head { received, .. } | State::Body { received, .. } | State::Answering { received, .. } => {
+                received.capacity()
+            }
             State::Signaling { websocket, .. } | State::Closing { websocket: Some(websocket), .. } => {
                 websocket.held_bytes()
             }
@@ -375,6 +388,7 @@ impl Conn {
             State::New { .. }
             | State::Head { .. }
             | State::Body { .. }
+            | State::Answering { .. }
             | State::Signaling { .. }
             | State::Framed(_) => false,
             State::Closing { websocket, .. } => websocket.is_none() && self.pending_write().is_empty(),
@@ -388,6 +402,7 @@ impl Conn {
             State::New { until }
             | State::Head { until, .. }
             | State::Body { until, .. }
+            | State::Answering { until, .. }
             | State::Framed(Framed { until, .. })
             | State::Closing { until, .. } => Some(*until),
             State::Signaling { next_ping, registration, .. } => {
@@ -420,6 +435,7 @@ impl Conn {
                 Some(ConnTimeout::Request)
             }
             State::Body { until, .. } if *until <= now => Some(ConnTimeout::Request),
+            State::Answering { until, .. } if *until <= now => Some(ConnTimeout::Answer),
             State::Signaling { registration: Registration::Awaited { until }, .. } if *until <= now => {
                 Some(ConnTimeout::Register)
             }
@@ -444,6 +460,7 @@ impl Conn {
             | State::Framed(_)
             | State::Head { .. }
             | State::Body { .. }
+            | State::Answering { .. }
             | State::Closing { .. }
             | State::Dead => None,
         }
@@ -479,7 +496,7 @@ mod tests {
         fn new() -> Client {
             let (now, limits) = (Instant::now(), ConnLimits::default());
             let remote = "192.0.2.9:4000".parse().unwrap();
-            let ends = Ends { remote, local: "192.0.2.1:8080".parse().unwrap() };
+            let ends = Ends { remote, local: "192.0.2.1:8080".parse().unwrap(), door: Door::Main };
             Client { conn: Conn::new(now, ends, &limits), now, limits }
         }
 

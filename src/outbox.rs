@@ -23,12 +23,16 @@ pub struct Datagram {
 pub enum Job {
     /// Make this entry durable, after those that were to be written before.
     Write(Entry),
+    /// Read the file with this plain name that a certificate authority asks for.
+    ReadChallenge(String),
 }
 
 /// The answer to a [`Job`].
 #[derive(Debug)]
 pub enum Reply {
     Written(Result<(), NotWritten>),
+    /// The contents of the file, where there is one.
+    Challenge(Option<Vec<u8>>),
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

@@ -40,6 +40,16 @@ pub struct Ends {
     pub remote: SocketAddr,
     /// Where the client was accepted.
     pub local: SocketAddr,
+    pub door: Door,
+}
+
+/// Which of the server's ports a TCP client came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Where all is served.
+    Main,
+    /// Where plain HTTP is sent to HTTPS.
+    Redirect,
 }
 
 impl Ends {

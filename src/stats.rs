@@ -93,6 +93,8 @@ pub struct Stats {
     pub requests_refused: u64,
     /// Wishes to listen that ended because they could not be written down.
     pub gates_refused: u64,
+    /// Requests refused because too many files were being read.
+    pub reads_refused: u64,
     /// Entries of other effects that could not be written down.
     pub entries_lost: u64,
     /// Tokens that did not verify.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ecoute::config::{Config, ConnLimits, Encryption, Limits, Settings, Trust};
 use ecoute::outbox::Outbox;
-use ecoute::path::Ends;
+use ecoute::path::{Door, Ends};
 use ecoute::server::Server;
 use ecoute::token::{self, Claims, Revoked};
 use ecoute::words::Role;
@@ -13,7 +13,7 @@ use ecoute::words::Role;
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 
 fn ends() -> Ends {
-    Ends { remote: "192.0.2.9:4000".parse().unwrap(), local: "192.0.2.1:8080".parse().unwrap() }
+    Ends { remote: "192.0.2.9:4000".parse().unwrap(), local: "192.0.2.1:8080".parse().unwrap(), door: Door::Main }
 }
 
 /// Sends bytes on a new conn; returns all that comes back, and whether the conn is to be closed.
@@ -43,6 +43,7 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
         allowed_origins: vec!["https://app.example".into()],
         ice_servers: vec!["stun:stun.example".parse().unwrap()],
         encryption,
+        redirect: None,
         limits,
     };
     let now = Instant::now();

@@ -5,14 +5,13 @@
 use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ecoute::config::{Config, Encryption, Limits, Settings, Trust};
+use ecoute::config::{Config, Encryption, Limits, RedirectTo, Settings, Trust};
 use ecoute::host::addresses::advertised_for;
 use ecoute::host::watch::{Purpose, Watch, WatchedFile};
 use ecoute::host::{logging, secret, self_signed};
-use ecoute::shell::redirect::RedirectTo;
 use ecoute::shell::tls::{PEM_BYTES_MAX, Tls};
 use ecoute::shell::{self, Setup};
 use ecoute::token::{self, Issuer, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked};
@@ -52,7 +51,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let public_url = options.public_url.public_url;
     let ips: Vec<IpAddr> = advertised.iter().map(SocketAddr::ip).collect();
     let tls = load_tls(&options.tls, data, &ips, public_url.as_deref(), &mut watched)?;
-    let redirect = open_redirect(&options.tls, data, bound[0].port(), public_url.as_deref())?;
+    let (redirect, to) = open_redirect(&options.tls, data, bound[0].port(), public_url.as_deref())?.unzip();
     let encryption = match &tls {
         None => Encryption::Optional,
         Some(_) if options.tls.tls_self_signed => Encryption::Required,
@@ -67,6 +66,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         allowed_origins: options.allow_origin,
         ice_servers,
         encryption,
+        redirect: to,
         limits,
     };
     let config = Config { trust, settings };
@@ -130,7 +130,7 @@ fn open_redirect(
     data: &Path,
     port: u16,
     public_url: Option<&str>,
-) -> Result<Option<(TcpListener, RedirectTo)>, ProgramError> {
+) -> Result<Option<((TcpListener, PathBuf), RedirectTo)>, ProgramError> {
     let Some(listen) = options.http_redirect else { return Ok(None) };
     let base = public_url.filter(|url| url.starts_with("https://")).map(str::to_owned);
     let has_tls = options.tls_cert.is_some() || options.tls_self_signed;
@@ -141,7 +141,7 @@ fn open_redirect(
     fs::create_dir_all(&webroot).map_err(|error| ProgramError::Webroot { path: webroot.clone(), error })?;
     let listener = shell::bind_redirect(listen)?;
     log::info!("plain HTTP is sent to HTTPS: address={}", listener.local_addr().unwrap_or(listen));
-    Ok(Some((listener, RedirectTo { base, port, webroot })))
+    Ok(Some(((listener, webroot), RedirectTo { base, port })))
 }
 
 /// Returns the STUN and TURN servers of others, with the credentials for those that ask.

@@ -31,6 +31,8 @@ pub enum ConnEvent {
 pub enum ConnTimeout {
     /// Half a request: to be told with 408.
     Request,
+    /// An answer that is made elsewhere did not come: to be told with 503.
+    Answer,
     /// Nothing at all since the last answer.
     Idle,
     /// Upgraded, but nobody registered.

@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use super::framed::Framed;
+use crate::keys::JobKey;
 use crate::rate::Bucket;
 use crate::wire::http::Request;
 use crate::wire::websocket::Websocket;
@@ -17,6 +18,8 @@ pub(super) enum State {
     Head { received: Vec<u8>, until: Instant },
     /// Waiting for a full body, until the deadline.
     Body { request: Box<Request>, received: Vec<u8>, until: Instant },
+    /// The answer to a request is made elsewhere, until the deadline; what comes behind it waits.
+    Answering { job: JobKey, request: Box<Request>, received: Vec<u8>, until: Instant },
     /// Upgraded; speaks the signaling protocol.
     Signaling { websocket: Box<Websocket>, next_ping: Instant, registration: Registration, messages: Bucket },
     /// Speaks ICE-TCP.

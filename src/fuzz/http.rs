@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::bytes::{Choices, pieces};
 use crate::config::ConnLimits;
 use crate::conn::{Conn, ConnEvent};
-use crate::path::Ends;
+use crate::path::{Door, Ends};
 use crate::wire::frame::FrameError;
 use crate::wire::http::{self, Request, Response, Status};
 use crate::wire::sniff::{self, Protocol};
@@ -123,7 +123,7 @@ fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Sai
 
 /// Some client's.
 pub(super) fn ends() -> Ends {
-    Ends { remote: ([192, 0, 2, 9], 4000).into(), local: ([192, 0, 2, 1], 8080).into() }
+    Ends { remote: ([192, 0, 2, 9], 4000).into(), local: ([192, 0, 2, 1], 8080).into(), door: Door::Main }
 }
 
 /// Frames mean the same however they are cut; what a client frames arrives as it was; what waits is bounded.

@@ -10,3 +10,4 @@ pub mod secret;
 pub mod self_signed;
 pub mod threads;
 pub mod watch;
+pub mod webroot;

@@ -5,12 +5,14 @@ use std::time::Instant;
 use log::debug;
 use serde::Serialize;
 
+use super::redirect::to_https;
 use super::signaling::RETRY_AFTER_S;
 use super::{Server, whip};
 use crate::config::Encryption;
 use crate::conn::Conn;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
+use crate::path::Door;
 use crate::token::Claims;
 use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
@@ -33,6 +35,10 @@ impl Server {
         if let Err(status) = self.identify(now, conn, request) {
             self.stats.requests_malformed += u64::from(status == Status::BadRequest);
             return self.respond_status(now, conn, status);
+        }
+        match self.conns.get(conn).map(|client| client.ends().door) {
+            Some(Door::Redirect) => return self.on_redirect_request(now, conn, request, out),
+            Some(Door::Main) | None => {}
         }
         if self.must_encrypt(conn, request) {
             return self.redirect(now, conn, request);
@@ -97,10 +103,7 @@ impl Server {
             return self.respond_status(now, conn, Status::BadRequest);
         };
         let location = format!("https://{host}{}{}", request.path, request.query);
-        // Browsers would keep it for ever, also where HTTPS was tried and given up.
-        let response = Response::new(Status::PermanentRedirect).header("Cache-Control", "no-store");
-        let response = response.header("Location", &location);
-        self.respond(now, conn, request, response);
+        self.respond(now, conn, request, to_https(&location));
     }
 
     /// Answers with a status alone and closes.
@@ -291,6 +294,11 @@ impl Server {
         }
         self.answer(now, conn, Some(request), response);
     }
+}
+
+/// Returns the answer where there is none for now; the conn may live on.
+pub(super) fn come_back_later() -> Response<'static> {
+    Response::new(Status::Unavailable).header("Retry-After", "1")
 }
 
 /// Adds when to try again to a status that asks for it (RFC 6585 §4).

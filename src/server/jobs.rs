@@ -11,15 +11,19 @@ use rand_core::Rng;
 use slotmap::SlotMap;
 
 use super::Server;
+use super::http::come_back_later;
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
-use crate::keys::{BroadcastKey, JobKey, ListenerKey};
+use crate::keys::{BroadcastKey, ConnKey, JobKey, ListenerKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
+use crate::wire::http::Request;
 
 /// The jobs whose answers are to come.
 pub(super) struct Jobs {
     waiting: SlotMap<JobKey, Waiting>,
     /// How many of them write.
     entries: usize,
+    /// How many of them read.
+    reads: usize,
     next_entry: u64,
 }
 
@@ -30,16 +34,33 @@ enum Waiting {
     Note,
     /// A wish to listen, which waits for this entry.
     Gate { broadcast: BroadcastKey, listener: ListenerKey, entry: EntryId },
+    /// A certificate authority, which asked on this conn for a file.
+    Challenge { conn: ConnKey },
 }
 
 impl Jobs {
     pub(super) fn new() -> Jobs {
-        Jobs { waiting: SlotMap::with_key(), entries: 0, next_entry: 1 }
+        Jobs { waiting: SlotMap::with_key(), entries: 0, reads: 0, next_entry: 1 }
     }
 
     /// Returns how many jobs are out.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Returns how many of them write.
+    pub(super) fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Returns what waits for an answer, which is no longer out.
+    fn take(&mut self, job: JobKey) -> Option<Waiting> {
+        let waiting = self.waiting.remove(job)?;
+        match waiting {
+            Waiting::Note | Waiting::Gate { .. } => self.entries -= 1,
+            Waiting::Challenge { .. } => self.reads -= 1,
+        }
+        Some(waiting)
     }
 }
 
@@ -47,16 +68,19 @@ impl Server {
     /// Takes the answer to a job; one that nobody waits for any more changes nothing.
     pub fn handle_reply(&mut self, now: Instant, job: JobKey, reply: Reply, out: &mut Outbox) {
         self.now = now;
-        match (self.jobs.waiting.remove(job), reply) {
-            (Some(Waiting::Note), Reply::Written(written)) => {
-                self.jobs.entries -= 1;
-                self.stats.entries_lost += u64::from(written.is_err());
-            }
-            (Some(Waiting::Gate { broadcast, listener, entry }), Reply::Written(written)) => {
-                self.jobs.entries -= 1;
+        let Some(waiting) = self.jobs.take(job) else { return };
+        match (waiting, reply) {
+            (Waiting::Note, Reply::Written(written)) => self.stats.entries_lost += u64::from(written.is_err()),
+            (Waiting::Gate { broadcast, listener, entry }, Reply::Written(written)) => {
                 self.on_gate_answered(now, (broadcast, listener), entry, written, out);
             }
-            (None, _) => {}
+            (Waiting::Challenge { conn }, Reply::Challenge(contents)) => {
+                self.on_challenge_read(now, (conn, job), contents.as_deref(), out);
+            }
+            (waiting @ (Waiting::Note | Waiting::Gate { .. }), reply @ Reply::Challenge(_))
+            | (waiting @ Waiting::Challenge { .. }, reply @ Reply::Written(_)) => {
+                debug_assert!(false, "{waiting:?} was answered with {reply:?}");
+            }
         }
         self.deliver_framed(now, out);
     }
@@ -87,6 +111,40 @@ impl Server {
         }
         let entry = EntryId(self.jobs.next_entry);
         Ok(self.write(now, event, Waiting::Gate { broadcast, listener, entry }, out))
+    }
+
+    /// Has a file read that a certificate authority asks for, whose request waits meanwhile.
+    pub(super) fn read_challenge(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        name: &str,
+        out: &mut Outbox,
+    ) {
+        if self.jobs.reads >= self.settings.limits.jobs.reads_max {
+            self.stats.reads_refused += 1;
+            return self.answer(now, conn, Some(request), come_back_later());
+        }
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        self.jobs.reads += 1;
+        let job = self.jobs.waiting.insert(Waiting::Challenge { conn });
+        client.await_answer(now, job, request.clone(), &self.settings.limits.conn);
+        out.job(job, Job::ReadChallenge(name.to_owned()));
+    }
+
+    /// It is known what a file holds; the client may be gone, or have waited for too long.
+    fn on_challenge_read(
+        &mut self,
+        now: Instant,
+        (conn, job): (ConnKey, JobKey),
+        contents: Option<&[u8]>,
+        out: &mut Outbox,
+    ) {
+        let Some(client) = self.conns.get_mut(conn) else { return };
+        let Some(request) = client.take_answering(now, job, &self.settings.limits.conn) else { return };
+        self.respond_challenge(now, conn, &request, contents);
+        self.poll_conn(now, conn, out);
     }
 
     fn write(&mut self, now: Instant, event: Event, waiting: Waiting, out: &mut Outbox) -> EntryId {

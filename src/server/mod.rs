@@ -2,9 +2,10 @@
 //!
 //! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
 //! of those over TCP, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
-//! `listening` carries out what a broadcast decides, `http` answers requests, `whip` those of WHIP and WHEP clients,
-//! `resources` holds what these made, `jobs` what is done elsewhere, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
-//! `clock` tells the wall's time; this file holds the tables and the conns.
+//! `listening` carries out what a broadcast decides, `http` answers requests, `redirect` those at the door of plain
+//! HTTP, `whip` those of WHIP and WHEP clients, `resources` holds what these made, `jobs` what is done elsewhere, `tokens`
+//! takes new keys and revocations, `sizes` counts rows, `close` ends conns, `clock` tells the wall's time; this file holds
+//! the tables and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
@@ -16,6 +17,7 @@ mod http;
 mod jobs;
 mod listening;
 mod media;
+mod redirect;
 mod resources;
 mod session;
 mod signaling;
@@ -54,6 +56,7 @@ use crate::wire::websocket::WebsocketError;
 use admission::Visitor;
 use clock::Clock;
 use close::CloseCode;
+use http::come_back_later;
 use jobs::Jobs;
 use resources::{Ending, Resource};
 pub use sizes::TableSizes;
@@ -353,9 +356,14 @@ impl Server {
         self.conns.get(conn).is_none_or(Conn::should_close)
     }
 
+    /// Tells whether an answer for a TCP client is made elsewhere: one that has sent its last byte still waits for it.
+    pub fn is_answering(&self, conn: ConnKey) -> bool {
+        self.conns.get(conn).is_some_and(Conn::is_answering)
+    }
+
     /// Tells whether a drain is over: no client and no session is left, and what happened is written down.
     pub fn is_drained(&self) -> bool {
-        self.is_draining && self.conns.is_empty() && self.peers.is_empty() && self.jobs.len() == 0
+        self.is_draining && self.conns.is_empty() && self.peers.is_empty() && self.jobs.entries() == 0
     }
 
     /// Returns when [`Server::handle_timeout`] must be called next, and what for.
@@ -447,6 +455,7 @@ impl Server {
         }
         match timeout {
             Some(ConnTimeout::Request) => self.answer(now, conn, None, conn::timeout_response()),
+            Some(ConnTimeout::Answer) => self.answer(now, conn, None, come_back_later()),
             Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NotRegistered, out),
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
                 self.close_conn(now, conn, CloseCode::Silent, out);

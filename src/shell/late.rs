@@ -5,6 +5,7 @@
 //! that. Invariant: each job that was taken is answered once, where its thread lives.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token, Waker};
 
+use super::reader::Ask;
 use super::{reader, writer};
 use crate::audit::Entry;
 use crate::host::threads;
@@ -30,10 +32,18 @@ pub(super) enum Answer {
     Changed(Vec<(Purpose, Vec<u8>)>),
 }
 
+/// What the reader reads.
+pub(super) struct Files {
+    pub(super) watch: Watch,
+    pub(super) webroot: Option<PathBuf>,
+    /// How many wishes of clients wait for it, as the core has credit.
+    pub(super) reads_max: usize,
+}
+
 /// The threads, as the loop sees them.
 pub(super) struct Late {
     writer: Sender<(JobKey, Entry)>,
-    reader: SyncSender<reader::Ask>,
+    reader: SyncSender<Ask>,
     answers: Receiver<Answer>,
     is_ready: bool,
     ending: Ending,
@@ -63,7 +73,8 @@ impl Answers {
 
 impl Late {
     /// Starts the threads; `token` is that of the event that tells of answers.
-    pub(super) fn new(registry: &Registry, token: Token, watch: Watch) -> io::Result<Late> {
+    pub(super) fn new(registry: &Registry, token: Token, files: Files) -> io::Result<Late> {
+        let Files { watch, webroot, reads_max } = files;
         let (sender, answers) = sync_channel(ANSWERS_WAITING_MAX);
         let to_loop = Answers { sender, waker: Arc::new(Waker::new(registry, token)?) };
         let (writer, entries) = channel();
@@ -73,8 +84,9 @@ impl Late {
             let _alive = alive;
             writer::run(&entries, &of_writer);
         })?;
-        let (reader, asks) = sync_channel(reader::ASKS_WAITING_MAX);
-        threads::spawn("reader", move || reader::run(&asks, watch, &to_loop))?;
+        // And one that asks to look at files.
+        let (reader, asks) = sync_channel(reads_max + 1);
+        threads::spawn("reader", move || reader::run(&asks, watch, webroot.as_deref(), &to_loop))?;
         Ok(Late { writer, reader, answers, is_ready: false, ending: Ending { thread, over } })
     }
 
@@ -82,13 +94,16 @@ impl Late {
     pub(super) fn begin(&self, key: JobKey, job: Job) -> Option<Reply> {
         match job {
             Job::Write(entry) => self.writer.send((key, entry)).is_err().then_some(Reply::Written(Err(NotWritten))),
+            Job::ReadChallenge(name) => {
+                self.reader.try_send(Ask::Challenge(key, name)).is_err().then_some(Reply::Challenge(None))
+            }
         }
     }
 
     /// Has the watched files looked at.
     pub(super) fn look_again(&self) {
         // Where there is no room, one waits to be looked at already.
-        let _ = self.reader.try_send(reader::Ask::LookAgain);
+        let _ = self.reader.try_send(Ask::LookAgain);
     }
 
     /// Remembers that there may be answers.
@@ -121,5 +136,71 @@ impl Late {
             // It told of a panic itself.
             Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(ending.thread.join()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use mio::{Events, Poll};
+    use slotmap::KeyData;
+
+    use super::*;
+    use crate::audit::{EntryId, Event};
+
+    const JOBS: u64 = 3 * ANSWERS_WAITING_MAX as u64;
+
+    fn begin_all(late: &Late) {
+        for number in 1..=JOBS {
+            let event = Event::AccessRevoked { user_id: "ana".into(), role: "admin", of: None };
+            let entry = Entry { id: EntryId(number), at: SystemTime::UNIX_EPOCH, event };
+            assert!(late.begin(KeyData::from_ffi(number).into(), Job::Write(entry)).is_none());
+        }
+    }
+
+    fn start() -> (Poll, Late) {
+        let poll = Poll::new().unwrap();
+        let files = Files { watch: Watch::new(Vec::new()), webroot: None, reads_max: 1 };
+        let late = Late::new(poll.registry(), Token(1), files).unwrap();
+        (poll, late)
+    }
+
+    #[test]
+    fn each_job_is_answered_once_and_in_order() {
+        let (mut poll, mut late) = start();
+        begin_all(&late);
+        let mut events = Events::with_capacity(8);
+        let mut answered = Vec::new();
+        while answered.len() < JOBS as usize {
+            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+            assert!(!events.is_empty(), "answers come without a word: {}", answered.len());
+            late.on_event();
+            while let Some(answer) = late.next() {
+                let Answer::Reply(key, Reply::Written(Ok(()))) = answer else { panic!("{answer:?}") };
+                answered.push(key);
+            }
+            assert!(!late.is_ready());
+        }
+        let want: Vec<JobKey> = (1..=JOBS).map(|number| KeyData::from_ffi(number).into()).collect();
+        assert_eq!(answered, want);
+    }
+
+    #[test]
+    fn the_end_waits_for_what_is_to_be_written_though_nobody_takes_the_answers() {
+        let (_poll, late) = start();
+        begin_all(&late);
+        late.end(Duration::from_secs(10));
+    }
+
+    #[test]
+    fn files_are_read_and_none_is_without_a_directory() {
+        let (mut poll, mut late) = start();
+        let key = KeyData::from_ffi(1).into();
+        assert!(late.begin(key, Job::ReadChallenge("token".into())).is_none());
+        poll.poll(&mut Events::with_capacity(8), Some(Duration::from_secs(10))).unwrap();
+        late.on_event();
+        let answer = late.next();
+        assert!(matches!(answer, Some(Answer::Reply(_, Reply::Challenge(None)))), "{answer:?}");
     }
 }

@@ -11,7 +11,6 @@ mod media;
 mod notify;
 mod reader;
 mod records;
-pub mod redirect;
 mod shutdown;
 mod stream;
 mod tcp;
@@ -24,6 +23,7 @@ pub use bind::{BindError, Sockets, bind, bind_redirect};
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events, Poll, Token};
@@ -32,11 +32,11 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::config::{Config, LISTENS_MAX};
 use crate::host::watch::{Purpose, Watch};
 use crate::outbox::{Item, Outbox};
+use crate::path::Door;
 use crate::server::Server;
-use late::{Answer, Late};
+use late::{Answer, Files, Late};
 use media::Media;
 use notify::Notify;
-use redirect::{Redirect, RedirectTo};
 use shutdown::{Asked, Signals};
 use tcp::Tcp;
 use tls::Tls;
@@ -47,11 +47,10 @@ const SIGNALS: Token = Token(0);
 const ANSWERS: Token = Token(1);
 /// The first socket's; the others' follow.
 const UDP: Token = Token(100);
+/// The first listener's; the others' follow.
 const TCP: Token = Token(200);
-/// The listener's; its clients' follow.
-const REDIRECT: Token = Token(1000);
 
-const _: () = assert!(LISTENS_MAX <= TCP.0 - UDP.0 && TCP.0 + LISTENS_MAX <= REDIRECT.0);
+const _: () = assert!(LISTENS_MAX <= TCP.0 - UDP.0);
 
 const EVENTS_PER_TURN: usize = 1024;
 
@@ -89,8 +88,8 @@ pub struct Setup {
     pub watch: Watch,
     /// What clients may come encrypted with.
     pub tls: Option<Tls>,
-    /// A port that sends clients to HTTPS.
-    pub redirect: Option<(std::net::TcpListener, RedirectTo)>,
+    /// A port that sends clients to HTTPS, and the directory in which `.well-known/acme-challenge` is.
+    pub redirect: Option<(std::net::TcpListener, PathBuf)>,
 }
 
 /// Why the loop ended by itself.
@@ -108,7 +107,7 @@ pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError>
     let listed =
         |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     let (address, advertised) = (listed(&setup.sockets.addresses()), listed(&config.settings.advertised));
-    let mut shell = Shell::new(setup, Server::new(config, seed, monotonic(), wall()), files_max)?;
+    let mut shell = Shell::new(setup, config, seed, files_max)?;
     log::info!("listening address={address} advertised={advertised}");
     shell.notify.on_ready();
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
@@ -153,7 +152,6 @@ struct Shell {
     server: Server,
     media: Media,
     tcp: Tcp,
-    redirect: Option<Redirect>,
     signals: Signals,
     notify: Notify,
     late: Late,
@@ -165,23 +163,23 @@ struct Shell {
 }
 
 impl Shell {
-    fn new(setup: Setup, server: Server, files_max: usize) -> io::Result<Shell> {
+    fn new(setup: Setup, config: Config, seed: [u8; 32], files_max: usize) -> io::Result<Shell> {
+        let reads_max = config.settings.limits.jobs.reads_max;
         let Setup { sockets, watch, tls, redirect } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let registry = poll.registry();
-        let redirected = if redirect.is_some() { redirect::CLIENTS_MAX } else { 0 };
-        let tcp = Tcp::new(sockets.tcp, registry, TCP, files_max.saturating_sub(redirected), tls)?;
+        let (redirect, webroot) = redirect.unzip();
+        let listeners = sockets.tcp.into_iter().map(|listener| (listener, Door::Main));
+        let listeners = listeners.chain(redirect.map(|listener| (listener, Door::Redirect))).collect();
+        let tcp = Tcp::new(listeners, registry, TCP, files_max, tls)?;
         let media = Media::new(sockets.udp, registry, UDP)?;
-        let redirect =
-            redirect.map(|(listener, to)| Redirect::new(listener, to, registry, REDIRECT)).transpose()?;
-        let late = Late::new(registry, ANSWERS, watch)?;
+        let late = Late::new(registry, ANSWERS, Files { watch, webroot, reads_max })?;
         Ok(Shell {
             poll,
-            server,
+            server: Server::new(config, seed, monotonic(), wall()),
             media,
             tcp,
-            redirect,
             signals,
             notify: Notify::new(monotonic()),
             late,
@@ -204,13 +202,8 @@ impl Shell {
             Phase::Draining { until } => Some(until),
             Phase::Ended => Some(now),
         };
-        let deadlines = [
-            of_core.map(|(at, _)| at),
-            self.tcp.next_deadline(now),
-            self.notify.next_deadline(),
-            self.redirect.as_ref().and_then(Redirect::next_deadline),
-            of_phase,
-        ];
+        let deadlines =
+            [of_core.map(|(at, _)| at), self.tcp.next_deadline(now), self.notify.next_deadline(), of_phase];
         deadlines.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
     }
 
@@ -236,9 +229,8 @@ impl Shell {
                 SIGNALS => self.signals.take(&mut asked),
                 ANSWERS => self.late.on_event(),
                 token if token < TCP => self.media.on_event(token.0 - UDP.0),
-                token if token < REDIRECT => self.tcp.on_listener_event(),
                 token if tcp::is_of_client(token) => self.tcp.on_stream_event(event, &mut self.outbox),
-                token => self.redirect.iter_mut().for_each(|redirect| redirect.on_event(now, token)),
+                _ => self.tcp.on_listener_event(),
             }
         }
         self.on_signals(now, asked);
@@ -248,7 +240,6 @@ impl Shell {
         self.tcp.close_lingering(now);
         self.tcp.accept(&mut turn);
         self.tcp.read(&mut turn);
-        self.redirect.iter_mut().for_each(|redirect| redirect.handle_timeout(now));
         for _ in 0..DATAGRAMS_PER_TURN {
             if self.outbox.len() >= OUTBOX_ITEMS_MAX {
                 break;

@@ -23,8 +23,8 @@ use super::{TCP_TIME_PER_TURN, Turn, monotonic};
 use crate::host::addresses::canonical;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
-use crate::path::Ends;
-use crate::server::NO_ROOM;
+use crate::path::{Door, Ends};
+use crate::server::{NO_ROOM, Server};
 
 /// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 1024;
@@ -60,7 +60,8 @@ const DISCARDED_READS_MAX: usize = 16;
 
 /// The listeners and all clients.
 pub(super) struct Tcp {
-    listeners: Vec<TcpListener>,
+    /// All of them, and where each leads to.
+    listeners: Vec<(TcpListener, Door)>,
     /// Who is asked first: one where always somebody waits must not keep the others waiting.
     first_listener: usize,
     registry: Registry,
@@ -125,14 +126,15 @@ impl Tcp {
     /// Takes over listeners made by [`listen`] and registers them, with tokens from `token` on, in a process that may open
     /// so many files.
     pub(super) fn new(
-        listeners: Vec<std::net::TcpListener>,
+        listeners: Vec<(std::net::TcpListener, Door)>,
         registry: &Registry,
         token: Token,
         files_max: usize,
         tls: Option<Tls>,
     ) -> io::Result<Tcp> {
-        let mut listeners: Vec<TcpListener> = listeners.into_iter().map(TcpListener::from_std).collect();
-        for (index, listener) in listeners.iter_mut().enumerate() {
+        let take_over = |(listener, door)| (TcpListener::from_std(listener), door);
+        let mut listeners: Vec<_> = listeners.into_iter().map(take_over).collect();
+        for (index, (listener, _)) in listeners.iter_mut().enumerate() {
             registry.register(listener, Token(token.0 + index), Interest::READABLE)?;
         }
         Ok(Tcp {
@@ -215,12 +217,14 @@ impl Tcp {
                 if self.streams.len() + self.lingering.len() >= self.sockets_max {
                     return self.rest_from_accepting(turn.now, &Errno::EMFILE.into());
                 }
-                match self.listeners[index].accept() {
+                let (listener, door) = &self.listeners[index];
+                let door = *door;
+                match listener.accept() {
                     Ok((socket, remote)) => {
                         self.accepting = Accepting::Ready;
                         // Fails only for a client that is gone already.
                         let Ok(local) = socket.local_addr() else { continue };
-                        self.admit(turn, socket, Ends { remote: canonical(remote), local: canonical(local) });
+                        self.admit(turn, socket, Ends { remote: canonical(remote), local: canonical(local), door });
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                     Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
@@ -294,7 +298,7 @@ impl Tcp {
         stream.is_unflushed = false;
         match stream.write_pending(turn, conn, until) {
             Ok(()) if turn.server.should_close(conn) => self.close(turn, conn),
-            Ok(()) if stream.has_ended && turn.server.pending_write(conn).is_empty() => {
+            Ok(()) if stream.has_ended && !waits(turn.server, conn) => {
                 self.hang_up(turn, conn);
             }
             Ok(()) => {}
@@ -309,7 +313,7 @@ impl Tcp {
     /// before. The others are hung up once they have read it, or when the core gives up on them.
     pub(super) fn hang_up_ended(&mut self, turn: &mut Turn<'_>) {
         for conn in mem::take(&mut self.ended) {
-            if turn.server.pending_write(conn).is_empty() {
+            if !waits(turn.server, conn) {
                 self.hang_up(turn, conn);
             }
         }
@@ -336,7 +340,8 @@ impl Tcp {
             turn.server.handle_hangup(turn.now, conn, turn.out);
             return;
         }
-        self.streams.insert(conn, Stream::new(socket, self.tls.is_some()));
+        let has_tls = self.tls.is_some() && ends.door == Door::Main;
+        self.streams.insert(conn, Stream::new(socket, has_tls));
     }
 
     fn rest_from_accepting(&mut self, now: Instant, error: &io::Error) {
@@ -376,6 +381,11 @@ impl Tcp {
         }
         self.lingering.push_back((now + LINGER, socket));
     }
+}
+
+/// Tells whether there is something for a client, or will be.
+fn waits(server: &Server, conn: ConnKey) -> bool {
+    !server.pending_write(conn).is_empty() || server.is_answering(conn)
 }
 
 /// What is left of a client's bytes.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ecoute::config::Limits;
 use ecoute::keys::ConnKey;
+use ecoute::path::Door;
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use serde_json::json;
@@ -54,6 +55,7 @@ pub fn server(bytes: &[u8]) {
     limits.listening.wishes_per_conn_max = 3;
     limits.registration.conns_per_admin_max = 2;
     limits.program.resources_max = 4;
+    limits.jobs.reads_max = 2;
     let mut world = World::with_limits(1, Quality::PERFECT, limits);
     let exp = world.unix_s() + YEAR_S;
     let token = world.token(Role::Commercial, "bystander", |claims| claims.exp = exp);
@@ -417,7 +419,9 @@ impl Crowd {
         let which = usize::from(choices.u8());
         if operation == 54 {
             let remote = SocketAddr::from(([198, 18, 1, which as u8 / 4], 4000));
-            let conn = self.world.knock(remote);
+            // Some come to the door of plain HTTP.
+            let door = if which & 3 == 3 { Door::Redirect } else { Door::Main };
+            let conn = self.world.knock_at(door, remote);
             return self.strangers.extend(conn.map(|conn| (conn, which % 2 == 0)));
         }
         let Some(&(conn, reads)) = self.strangers.get(which) else { return };
@@ -428,6 +432,8 @@ impl Crowd {
                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
                 self.world.push(conn, upgrade);
             }
+            57 => self.world.push(conn, b"GET /.well-known/acme-challenge/a HTTP/1.1\r\nHost: ecoute\r\n\r\n"),
+            58 if !self.world.reads.is_empty() => self.world.answer_read(Some(choices.bytes())),
             _ => self.world.push(conn, choices.bytes()),
         }
         if reads {

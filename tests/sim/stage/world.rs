@@ -11,10 +11,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::audit::Entry;
-use ecoute::config::{AdmissionLimits, Config, Encryption, Limits, Settings, Trust};
-use ecoute::keys::ConnKey;
+use ecoute::config::{AdmissionLimits, Config, Encryption, Limits, RedirectTo, Settings, Trust};
+use ecoute::keys::{ConnKey, JobKey};
 use ecoute::outbox::{Item, Job, Outbox, Reply};
-use ecoute::path::{Ends, Path};
+use ecoute::path::{Door, Ends, Path};
 use ecoute::server::{Server, TableSizes};
 use ecoute::token::{self, Claims, Revoked, Verifier};
 use ecoute::words::Role;
@@ -135,6 +135,8 @@ pub struct World {
     records: BTreeMap<Who, Vec<Vec<u8>>>,
     /// What waits for the server's process, while that is stopped.
     backlog: Option<Vec<Delivery>>,
+    /// Files that are to be read, which scenarios answer.
+    pub reads: Vec<(JobKey, String)>,
     clock_jump_s: i64,
     /// When the clock jumped last.
     jumped: Option<Instant>,
@@ -183,6 +185,7 @@ impl World {
             deaf: BTreeMap::new(),
             records: BTreeMap::new(),
             backlog: None,
+            reads: Vec::new(),
             clock_jump_s: 0,
             jumped: None,
             link: Link::new(seed),
@@ -341,7 +344,20 @@ impl World {
 
     /// Opens a TCP connection that is no page's.
     pub fn knock(&mut self, remote: SocketAddr) -> Option<ConnKey> {
-        self.server.handle_accept(self.now, ends(remote), &mut self.out)
+        self.knock_at(Door::Main, remote)
+    }
+
+    /// Opens one at a door of the server.
+    pub fn knock_at(&mut self, door: Door, remote: SocketAddr) -> Option<ConnKey> {
+        self.server.handle_accept(self.now, Ends { door, ..ends(remote) }, &mut self.out)
+    }
+
+    /// Answers what was to be read first.
+    pub fn answer_read(&mut self, contents: Option<&[u8]>) {
+        let (job, _) = self.reads.remove(0);
+        let reply = Reply::Challenge(contents.map(<[u8]>::to_vec));
+        self.server.handle_reply(self.now, job, reply, &mut self.out);
+        self.flush();
     }
 
     /// Sends bytes over a TCP connection that is no page's; returns what is answered at once, and reads it.
@@ -598,6 +614,7 @@ impl World {
                         self.disk.take(now, job, &entry);
                         self.audit.push(entry);
                     }
+                    Item::Job(job, Job::ReadChallenge(name)) => self.reads.push((job, name)),
                     Item::Datagram(datagram) => {
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
                         let to = |browser: &Browser| browser.external == datagram.path.remote;
@@ -785,6 +802,9 @@ impl World {
         // Broadcasts wait for their pages, connections that nobody closed for a sign of life, and whoever was refused
         // for being believed again.
         self.run_ms(75_000);
+        while !self.reads.is_empty() {
+            self.answer_read(None);
+        }
         // An encoder that was paused may come back.
         if self.server.table_sizes().broadcasts > 0 {
             self.run_ms(self.limits.broadcast.pause_memory.as_millis() as u64);
@@ -833,13 +853,14 @@ fn config(limits: &Limits) -> Config {
         allowed_origins: vec![],
         ice_servers: vec![],
         encryption: Encryption::Optional,
+        redirect: Some(RedirectTo { base: None, port: 443 }),
         limits: limits.clone(),
     };
     Config { trust, settings }
 }
 
 fn ends(remote: SocketAddr) -> Ends {
-    Ends { remote, local: LOCAL.parse().unwrap() }
+    Ends { remote, local: LOCAL.parse().unwrap(), door: Door::Main }
 }
 
 fn path(remote: SocketAddr) -> Path {

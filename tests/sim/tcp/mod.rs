@@ -1,5 +1,7 @@
 //! Media over TCP: who has no UDP hears and is heard, who reads slowly or frames nonsense harms nobody else.
+//! And requests over TCP whose answer is made elsewhere.
 
+mod answering;
 mod pages;
 mod trouble;
 
