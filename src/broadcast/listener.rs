@@ -109,12 +109,9 @@ impl Broadcast {
         };
         listener.phase = next;
         let listener = listener.clone();
-        let follows = match self.is_heard(&listener) {
-            true => Change::Start { listener: listener.clone(), is_new: true },
-            false => self.pend(&listener),
-        };
+        let start = self.is_heard(&listener).then(|| Change::Start { listener: listener.clone(), is_new: true });
         let announce = page.map(|page| Change::Announce { page, notice_id, listener });
-        announce.into_iter().chain([follows]).collect()
+        announce.into_iter().chain(start).collect()
     }
 
     /// An entry can't be written: what it would have let on is over.
@@ -215,7 +212,9 @@ impl Broadcast {
     fn settle(&self, key: ListenerKey) -> Vec<Change> {
         let ready = self.presence() == Presence::OnAir && (self.awake_page().is_some() || self.is_device());
         match self.listener(key).filter(|listener| listener.phase == Phase::Waiting) {
-            Some(_) if ready => vec![Change::WriteEntry { listener: key }],
+            // Nobody has to be asked for a device: there is no more to wait for than the entry.
+            Some(_) if ready && self.is_device() => vec![Change::WriteEntry { listener: key }],
+            Some(listener) if ready => vec![Change::WriteEntry { listener: key }, self.pend(listener)],
             Some(listener) => vec![self.pend(listener)],
             None => Vec::new(),
         }

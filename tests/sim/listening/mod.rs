@@ -2,3 +2,4 @@
 
 mod tokens;
 mod wishes;
+mod written;

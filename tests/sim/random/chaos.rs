@@ -4,13 +4,14 @@ mod programs;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Duration;
 
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use serde_json::json;
 use stage::browser::Manners;
 use stage::link::Quality;
-use stage::world::{Who, World};
+use stage::world::{Disk, Who, World};
 
 const SEEDS: Range<u64> = 100..124;
 const STEPS: usize = 150;
@@ -28,9 +29,11 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
         world.run_ms(1000);
         world.quality = Quality::MOBILE;
         let mut chance = fastrand::Rng::with_seed(seed);
+        let mut chance_of_disk = fastrand::Rng::with_seed(seed);
         let mut clients = Vec::new();
         for _ in 0..STEPS {
             act(&mut world, &mut clients, &mut chance);
+            trouble_disk(&mut world.disk, &mut chance_of_disk);
             world.run_ms(chance.u64(0..400));
         }
         let counters: BTreeSet<u32> =
@@ -38,6 +41,7 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
         let (first, last) = (*counters.first().unwrap(), *counters.last().unwrap());
         assert_eq!(counters.len() as u32, last - first + 1, "law 4: a gap, seed {seed}");
         assert!(counters.len() > 1000, "seed {seed}: {}", counters.len());
+        world.disk.heal();
         if chance.bool() {
             world.drain();
             world.run_ms(5000);
@@ -57,6 +61,19 @@ pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
     let asked = std::env::var(variable).ok();
     let asked = asked.as_deref().and_then(|range| range.split_once(".."));
     asked.map_or(usual, |(from, to)| from.parse().unwrap()..to.parse().unwrap())
+}
+
+/// Makes the writer slow, full, stuck or new, now and then.
+fn trouble_disk(disk: &mut Disk, chance: &mut fastrand::Rng) {
+    match chance.u8(..60) {
+        0 => disk.delay = Duration::ZERO..Duration::from_millis(50),
+        1 => disk.delay = Duration::ZERO..Duration::from_secs(3),
+        2 => disk.refused_per_mille = 300,
+        3 => disk.refused_per_mille = 1000,
+        4 => disk.is_stuck = true,
+        5..=9 => disk.heal(),
+        _ => {}
+    }
 }
 
 fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {

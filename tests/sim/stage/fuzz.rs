@@ -206,8 +206,20 @@ impl Crowd {
                 let now = world.now;
                 world.browsers[who].test_connection(now);
             }
+            62 if !page.is_real => self.change_disk(choices),
             63 => self.change_network(who, choices),
             _ => {}
+        }
+    }
+
+    /// Makes the writer of the journal slow, full, stuck or new.
+    fn change_disk(&mut self, choices: &mut Choices<'_>) {
+        let disk = &mut self.world.disk;
+        match choices.u8() & 7 {
+            0 | 1 => disk.delay = Duration::ZERO..Duration::from_millis(u64::from(choices.u8()) * 20),
+            2 => disk.refused_per_mille = u32::from(choices.u8()) * 4,
+            3 => disk.is_stuck = true,
+            _ => disk.heal(),
         }
     }
 

@@ -23,7 +23,7 @@ use str0m::net::Protocol;
 
 use crate::browser::{Browser, Heard};
 use crate::link::{Link, Quality};
-use disk::Disk;
+pub use disk::Disk;
 use programs::Program;
 use tunnels::Tunnel;
 use witness::{Packet, Witness};
