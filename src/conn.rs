@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use crate::config::ConnLimits;
 use crate::path::{Door, Ends};
 use crate::rate::Bucket;
-use crate::wire::http::{self, HttpError, Request, Response, Status};
+use crate::wire::http::{self, HttpError, Request, Response};
 use crate::wire::sniff::{self, Protocol};
 use crate::wire::websocket::{Incoming, Websocket};
 pub use event::{ConnEvent, ConnTimeout};
@@ -140,7 +140,7 @@ impl Conn {
                         take_front(received, head_bytes);
                         self.begin_body(now, request, limits)
                     }
-                    Err(error) => Some(ConnEvent::BadRequest(error)),
+                    Err(error) => Some(ConnEvent::BadRequest(error, None)),
                 }
             }
             State::Body { .. } => self.end_body(now, limits),
@@ -190,7 +190,8 @@ impl Conn {
             request = Request { keep_alive: false, expects_continue: false, body_bytes: 0, ..request };
         }
         if request.body_bytes > limits.body_bytes_max {
-            return Some(ConnEvent::BadRequest(HttpError::BodyTooLarge { bytes_max: limits.body_bytes_max }));
+            let error = HttpError::BodyTooLarge { bytes_max: limits.body_bytes_max };
+            return Some(ConnEvent::BadRequest(error, Some(Box::new(request))));
         }
         let State::Head { received, .. } = &mut self.state else { return None };
         let received = mem::take(received);
@@ -212,6 +213,18 @@ impl Conn {
             }
             waiting => {
                 self.state = waiting;
+                None
+            }
+        }
+    }
+
+    /// Waits no more for a request that did not come whole, and returns its head, if that did; the conn must be told and
+    /// closed.
+    pub fn give_up_body(&mut self) -> Option<Box<Request>> {
+        match mem::replace(&mut self.state, State::Dead) {
+            State::Body { request, .. } => Some(request),
+            other => {
+                self.state = other;
                 None
             }
         }
@@ -473,15 +486,11 @@ fn take_front(received: &mut Vec<u8>, bytes: usize) {
     received.shrink_to_fit();
 }
 
-/// Returns the answer to a request that did not come whole in time.
-pub fn timeout_response() -> Response<'static> {
-    Response::new(Status::Timeout)
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
 mod tests {
     use super::*;
+    use crate::wire::http::Status;
 
     const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -596,7 +605,7 @@ mod tests {
         let mut client = Client::new();
         let too_large = HttpError::BodyTooLarge { bytes_max: most };
         assert!(
-            matches!(client.send(post(most + 1).as_bytes()), Some(ConnEvent::BadRequest(error)) if error == too_large)
+            matches!(client.send(post(most + 1).as_bytes()), Some(ConnEvent::BadRequest(error, Some(_))) if error == too_large)
         );
     }
 

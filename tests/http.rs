@@ -259,6 +259,88 @@ fn other_origins_are_told_only_if_they_are_allowed() {
 }
 
 #[test]
+fn every_refusal_says_why_in_the_form_of_its_path() {
+    let (mut server, now) = server();
+    let ask = |method: &str, path: &str, more: &str| {
+        format!("{method} {path} HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n{more}\r\n")
+    };
+    let long = "Content-Length: 65537\r\n";
+    let (error, document) = ("application/json", "application/problem+json");
+    let cases: &[(&str, String, &str, &str, &str)] = &[
+        ("path", ask("GET", "/nothing", ""), "404", error, r#"{"error":{"code":"not_found","message":""#),
+        ("path, options", ask("OPTIONS", "/nothing", ""), "404", error, "not_found"),
+        ("method", ask("POST", "/ecoute.js", ""), "405", error, r#""code":"method_not_allowed""#),
+        ("body", ask("POST", "/health", long), "413", error, r#""code":"content_too_large""#),
+        ("token", ask("GET", "/api/streaming/status", ""), "401", error, r#""code":"token_refused""#),
+        ("no upgrade", ask("GET", "/ws", ""), "426", error, r#""code":"upgrade_required""#),
+        ("program's path", ask("POST", "/whip/%ff", ""), "404", document, r#""status":404"#),
+        ("program's method", ask("GET", "/whep/lea", ""), "405", document, "\r\nAllow: POST, OPTIONS\r\n"),
+        ("program's body", ask("POST", "/whip/lea", long), "413", document, r#""title":"Content Too Large""#),
+        ("program's token", ask("POST", "/whip/lea", ""), "401", document, "\r\nWWW-Authenticate: Bearer\r\n"),
+    ];
+    for (name, request, status, content_type, part) in cases {
+        let (answer, closes) = exchange(&mut server, now, request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+        assert!(answer.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{name}: {answer}");
+        assert!(answer.contains(part), "{name}: {answer}");
+        assert!(answer.contains("\r\nAccess-Control-Allow-Origin: https://app.example\r\n"), "{name}: {answer}");
+        assert_eq!(closes, request.contains(long), "{name}");
+    }
+    // Of what can't be read, nobody knows the path.
+    for (bytes, status, code) in
+        [("\u{16}\u{3}\u{1}", "400", "bad_request"), (&"x".repeat(17_000), "431", "request_h")]
+    {
+        let (answer, closes) = exchange(&mut server, now, bytes);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && closes, "{answer}");
+        assert!(answer.contains(&format!(r#"{{"error":{{"code":"{code}"#)), "{answer}");
+    }
+}
+
+#[test]
+fn a_preflight_names_what_its_path_serves() {
+    let (mut server, now) = server();
+    let cases = [
+        ("/ecoute.js", "204", "GET, HEAD"),
+        ("/ecoute-client.js", "204", "GET, HEAD"),
+        ("/api/streaming/status", "204", "GET, HEAD"),
+        ("/ws", "204", "GET"),
+        ("/whep/lea", "200", "POST, OPTIONS"),
+        ("/whep/lea/12", "200", "PATCH, DELETE, OPTIONS"),
+    ];
+    for (path, status, methods) in cases {
+        let request = format!("OPTIONS {path} HTTP/1.1\r\nHost: a\r\nOrigin: https://app.example\r\n\r\n");
+        let (answer, _) = exchange(&mut server, now, &request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {answer}");
+        for header in [
+            format!("Allow: {methods}"),
+            format!("Access-Control-Allow-Methods: {methods}"),
+            "Access-Control-Allow-Headers: Authorization, Content-Type, If-Match".to_owned(),
+            "Access-Control-Allow-Origin: https://app.example".to_owned(),
+            "Access-Control-Allow-Credentials: true".to_owned(),
+            "Vary: Origin".to_owned(),
+        ] {
+            assert!(answer.contains(&format!("\r\n{header}\r\n")), "{path}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn half_a_body_is_told_in_the_form_of_its_path() {
+    let (mut server, now) = server();
+    for (path, part) in [("/health", r#""code":"request_timeout""#), ("/whip/lea", r#""status":408"#)] {
+        let mut out = Outbox::new();
+        let conn = server.handle_accept(now, ends(), &mut out).unwrap();
+        let half = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf");
+        server.handle_bytes(now, conn, half.as_bytes(), &mut out);
+        server.handle_timeout(now + ConnLimits::default().body_timeout, &mut out);
+        let answer = String::from_utf8_lossy(server.pending_write(conn)).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\r\nConnection: close\r\n"), "{answer}");
+        assert!(answer.contains(part), "{answer}");
+        server.handle_hangup(now, conn, &mut out);
+    }
+}
+
+#[test]
 fn half_a_request_is_told_that_it_took_too_long() {
     let (mut server, now) = server();
     let mut out = Outbox::new();

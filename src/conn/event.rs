@@ -11,8 +11,8 @@ use crate::wire::websocket::WebsocketError;
 #[derive(Debug)]
 pub enum ConnEvent {
     Request(Box<Request>),
-    /// A request that can't be served; the conn must be told and closed.
-    BadRequest(HttpError),
+    /// A request that can't be served, with its head where that could be read; the conn must be told and closed.
+    BadRequest(HttpError, Option<Box<Request>>),
     /// Requests wait until the client has read the answers before them.
     Held,
     Text(Utf8Bytes),

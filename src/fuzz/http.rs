@@ -102,7 +102,7 @@ fn converse<'a>(now: Instant, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Sai
                     conn.respond(now, Some(&request), response, &limits);
                     said.push(Said::Request(request));
                 }
-                ConnEvent::BadRequest(error) => {
+                ConnEvent::BadRequest(error, _) => {
                     conn.respond(now, None, Response::new(error.status()), &limits);
                     said.push(Said::Refused);
                 }

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
+use super::problem::Problem;
 use super::{Server, Timer};
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
@@ -78,14 +79,16 @@ impl Server {
     /// Takes it that a request came: a trusted proxy says for whom.
     ///
     /// # Errors
-    /// The status to answer with: there is no room for that client, or it can't be told which it is.
-    pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Status> {
+    /// What to answer: there is no room for that client, or it can't be told which it is.
+    pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Problem> {
         let Some(&Visitor { remote, network: before, .. }) = self.visitors.get(conn) else { return Ok(()) };
         self.idle.arm(conn, now);
         if !self.is_trusted_proxy(remote) {
             return Ok(());
         }
-        let client = self.client_of(remote, request).ok_or(Status::BadRequest)?;
+        let client = self
+            .client_of(remote, request)
+            .ok_or_else(|| Problem::new(Status::BadRequest, "Forwarded and X-Forwarded-For name two clients"))?;
         let network = network_of(client);
         let is_stranger = matches!(self.visitors.get(conn), Some(Visitor { account: Account::Stranger, .. }));
         if is_stranger && network == before && client != remote {
@@ -95,7 +98,8 @@ impl Server {
         let account = if client == remote { Some(Account::Nobody) } else { self.stranger(now, client) };
         let is_admitted = account.is_some();
         self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody) });
-        if is_admitted { Ok(()) } else { Err(Status::TooManyRequests) }
+        let problem = || Problem::new(Status::TooManyRequests, "too many connections from your address");
+        is_admitted.then_some(()).ok_or_else(problem)
     }
 
     /// Counts a conn under the user whom its token named; tells whether that user may have another one.

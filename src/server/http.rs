@@ -1,20 +1,24 @@
 //! Answers HTTP requests: health, status, the pages, the upgrade to a WebSocket, and the way to HTTPS.
+//!
+//! Which request asks for what is `route`'s to know; programs' are answered in `whip`. Invariant: every response says who
+//! may read it, and every refusal why.
 
 use std::time::Instant;
 
 use log::debug;
 use serde::Serialize;
 
+use super::Server;
+use super::problem::{Form, Problem, Right};
 use super::redirect::to_https;
-use super::signaling::RETRY_AFTER_S;
-use super::{Server, whip};
+use super::route::{Options, Route};
 use crate::config::Encryption;
 use crate::conn::Conn;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::path::Door;
 use crate::token::Claims;
-use crate::web::{self, Page};
+use crate::web::Page;
 use crate::wire::http::{Request, Response, Status};
 use crate::words::Presence;
 use crate::words::Role;
@@ -30,42 +34,49 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 
 impl Server {
     /// Answers one request.
-    pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: &Request, out: &mut Outbox) {
+    pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: Box<Request>, out: &mut Outbox) {
         debug!(target: "http", "request method={:?} path={:?}", request.method, request.path);
-        if let Err(status) = self.identify(now, conn, request) {
-            self.stats.requests_malformed += u64::from(status == Status::BadRequest);
-            return self.respond_status(now, conn, status);
+        if let Err(problem) = self.identify(now, conn, &request) {
+            self.stats.requests_malformed += u64::from(problem.status() == Status::BadRequest);
+            return self.turn_away(now, conn, Some(request), &problem);
         }
         match self.conns.get(conn).map(|client| client.ends().door) {
-            Some(Door::Redirect) => return self.on_redirect_request(now, conn, request, out),
+            Some(Door::Redirect) => return self.on_redirect_request(now, conn, &request, out),
             Some(Door::Main) | None => {}
         }
-        if self.must_encrypt(conn, request) {
+        let route = Route::parse(&request.method, &request.path);
+        if self.must_encrypt(conn, route.as_ref().ok()) {
             return self.redirect(now, conn, request);
         }
-        if let Some(target) = whip::target(&request.path) {
-            return self.on_whip_request(now, conn, request, target, out);
+        let served = match route {
+            Ok(route) => self.serve(now, conn, &request, route, out),
+            Err(misrouted) => Err(misrouted.into()),
+        };
+        if let Err(problem) = served {
+            self.stats.requests_refused += u64::from(Form::at(&request.path) == Form::Document);
+            self.refuse(now, conn, Some(&request), &problem);
         }
-        if request.method == "OPTIONS" {
-            let preflight = Response::new(Status::NoContent)
-                .header("Access-Control-Allow-Methods", "GET")
-                .header("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
-                .header("Access-Control-Max-Age", "600");
-            return self.respond(now, conn, request, preflight);
+    }
+
+    fn serve(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        route: Route<'_>,
+        out: &mut Outbox,
+    ) -> Result<(), Problem> {
+        match route {
+            Route::Page(page) => self.respond_page(now, conn, request, page),
+            Route::Health => self.respond_health(now, conn, request),
+            Route::Options(options) => self.respond_options(now, conn, request, options),
+            Route::Websocket => self.on_upgrade(now, conn, request)?,
+            Route::StreamingStatus => self.respond_streaming_status(now, conn, request)?,
+            Route::Begin(kind, id) => self.on_post(now, conn, request, (kind, &id), out)?,
+            Route::Mend(kind, name) => self.on_patch(now, conn, request, (kind, name), out)?,
+            Route::End(kind, name) => self.on_delete(now, conn, request, (kind, name), out)?,
         }
-        if let Some(page) = web::find(&request.path) {
-            return match request.method.as_str() {
-                "GET" | "HEAD" => self.respond_page(now, conn, request, page),
-                _ => self.refuse_method(now, conn, request),
-            };
-        }
-        match (request.method.as_str(), request.path.as_str()) {
-            ("GET", "/ws") => self.on_upgrade(now, conn, request),
-            ("GET" | "HEAD", "/health") => self.respond_health(now, conn, request),
-            ("GET" | "HEAD", "/api/streaming/status") => self.respond_streaming_status(now, conn, request),
-            (_, "/ws" | "/health" | "/api/streaming/status") => self.refuse_method(now, conn, request),
-            _ => self.refuse(now, conn, request, Status::NotFound, "not_found", "there is nothing here"),
-        }
+        Ok(())
     }
 
     /// Takes it that the shell decrypts what a TCP client sends, from its next byte on.
@@ -88,56 +99,55 @@ impl Server {
     }
 
     /// Tells whether a client must come back encrypted; what watches the server's health on its own machine need not.
-    fn must_encrypt(&self, conn: ConnKey, request: &Request) -> bool {
+    fn must_encrypt(&self, conn: ConnKey, route: Option<&Route<'_>>) -> bool {
         let is_required = match self.settings.encryption {
             Encryption::Optional => false,
             Encryption::Required | Encryption::Lasting => true,
         };
         let is_plain = self.conns.get(conn).is_some_and(|client| !client.is_encrypted());
-        is_required && is_plain && !(request.path == "/health" && self.is_local(conn))
+        is_required && is_plain && !(matches!(route, Some(Route::Health)) && self.is_local(conn))
     }
 
     /// Sends a client to the same place over HTTPS, on the port that it has found: it speaks both.
-    fn redirect(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+    fn redirect(&mut self, now: Instant, conn: ConnKey, request: Box<Request>) {
         let Some(host) = request.host.as_deref().filter(|_| request.path.starts_with('/')) else {
-            return self.respond_status(now, conn, Status::BadRequest);
+            let problem = Problem::new(Status::BadRequest, "there is no host and path to come back to over HTTPS");
+            return self.turn_away(now, conn, Some(request), &problem);
         };
         let location = format!("https://{host}{}{}", request.path, request.query);
-        self.respond(now, conn, request, to_https(&location));
+        self.respond(now, conn, Some(&request), to_https(&location));
     }
 
-    /// Answers with a status alone and closes.
-    pub(super) fn respond_status(&mut self, now: Instant, conn: ConnKey, status: Status) {
-        self.answer(now, conn, None, with_retry(Response::new(status), status));
+    /// Tells a client what it may ask for at a path; pages of other origins ask that first.
+    fn respond_options(&mut self, now: Instant, conn: ConnKey, request: &Request, options: Options) {
+        let Options { allow, accepts } = options;
+        // RFC 9725 §4.2 wants 200 of its paths.
+        let response = Response::new(if accepts.is_some() { Status::Ok } else { Status::NoContent })
+            .header("Allow", allow)
+            .header("Access-Control-Allow-Methods", allow)
+            .header("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
+            .header("Access-Control-Max-Age", "600");
+        let response = match accepts {
+            Some(body_type) => response.header(body_type.accept_header(), body_type.content_type()),
+            None => response,
+        };
+        self.respond(now, conn, Some(request), response);
     }
 
-    /// Queues a response with its date, by which clients tell how wrong their clock is (RFC 9110 §6.6.1).
-    pub(super) fn answer(
-        &mut self,
-        now: Instant,
-        conn: ConnKey,
-        request: Option<&Request>,
-        response: Response<'_>,
-    ) {
-        let date = self.clock.http_date(now);
-        if let Some(client) = self.conns.get_mut(conn) {
-            client.respond(now, request, response.header("Date", &date), &self.settings.limits.conn);
-        }
-    }
-
-    fn on_upgrade(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+    fn on_upgrade(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Problem> {
         if !self.is_allowed_origin(conn, request) {
-            let text = "start the server with --allow-origin for this origin";
-            return self.refuse(now, conn, request, Status::Forbidden, "origin_refused", text);
+            let problem = Problem::new(Status::Forbidden, "start the server with --allow-origin for this origin");
+            return Err(problem.code("origin_refused"));
         }
         let Some(key) = request.websocket_key.as_deref().filter(|_| request.body_bytes == 0) else {
-            let response = Response::new(Status::UpgradeRequired).header("Upgrade", "websocket");
-            return self.respond(now, conn, request, response);
+            let problem = Problem::new(Status::UpgradeRequired, "this path speaks WebSocket alone");
+            return Err(problem.right(Right::Protocol("websocket")));
         };
         let date = self.clock.http_date(now);
         if let Some(client) = self.conns.get_mut(conn) {
             client.upgrade(now, key, &date, &self.settings.limits.conn);
         }
+        Ok(())
     }
 
     /// Tells whether a page of this origin may talk to the server; programs send none.
@@ -156,10 +166,22 @@ impl Server {
         } else {
             Response::new(Status::Ok).body(JSON, br#"{"status":"ok"}"#)
         };
-        self.respond(now, conn, request, response.header("Cache-Control", "no-store"));
+        self.respond(now, conn, Some(request), response.header("Cache-Control", "no-store"));
     }
 
-    fn respond_streaming_status(&mut self, now: Instant, conn: ConnKey, request: &Request) {
+    fn respond_streaming_status(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Problem> {
+        let claims = self.authenticate(now, conn, request)?;
+        if claims.role == Role::Commercial {
+            return Err(Problem::new(Status::Forbidden, "only for admins and monitors"));
+        }
+        let body = self.streaming_status(&claims);
+        let response = Response::new(Status::Ok).header("Cache-Control", "no-store").body(JSON, &body);
+        self.respond(now, conn, Some(request), response);
+        Ok(())
+    }
+
+    /// Returns who is on air or listened to, as far as a token allows to see, as JSON.
+    fn streaming_status(&self, claims: &Claims) -> Vec<u8> {
         #[derive(Serialize)]
         struct StreamingStatus<'a> {
             active_commercials: usize,
@@ -177,17 +199,6 @@ impl Server {
             serializer.collect_map(rows.iter().map(|(id, details)| (id, details)))
         }
 
-        let claims = match self.authenticate(now, conn, request) {
-            Ok(claims) => claims,
-            Err((status, text)) => {
-                let code = if status == Status::Unauthorized { "token_refused" } else { "too_many" };
-                return self.refuse(now, conn, request, status, code, text);
-            }
-        };
-        if claims.role == Role::Commercial {
-            let text = "only for admins and monitors";
-            return self.refuse(now, conn, request, Status::Forbidden, "not_allowed", text);
-        }
         let broadcasts = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
         let visible =
             broadcasts.filter(|broadcast| claims.role == Role::Monitor || claims.may_hear(broadcast.id()));
@@ -207,28 +218,26 @@ impl Server {
             total_listeners: rows.iter().map(|(_, details)| details.listeners_count).sum(),
             commercial_details: rows,
         };
-        let body = serde_json::to_vec(&status).expect("our own status is JSON");
-        let response = Response::new(Status::Ok).header("Cache-Control", "no-store").body(JSON, &body);
-        self.respond(now, conn, request, response);
+        serde_json::to_vec(&status).expect("our own status is JSON")
     }
 
     /// Returns what a request's token says.
     ///
     /// # Errors
-    /// The status and the words to answer with.
+    /// What to answer: the token is not valid, or the client's address sent too many such.
     pub(super) fn authenticate(
         &mut self,
         now: Instant,
         conn: ConnKey,
         request: &Request,
-    ) -> Result<Claims, (Status, &'static str)> {
+    ) -> Result<Claims, Problem> {
         let token = request.bearer.as_deref().unwrap_or_default();
         self.verifier.verify(self.unix_s(now), token).map_err(|error| {
             debug!(target: "http", "token refused conn={conn:?} error={error}");
             if self.on_token_refused(now, conn) {
-                (Status::Unauthorized, "send a valid token as Authorization: Bearer")
+                Problem::new(Status::Unauthorized, "send a valid token as Authorization: Bearer")
             } else {
-                (Status::TooManyRequests, "too many tokens were refused: wait before the next one")
+                Problem::new(Status::TooManyRequests, "too many tokens were refused: wait before the next one")
             }
         })
     }
@@ -252,22 +261,26 @@ impl Server {
             .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .header("Referrer-Policy", "no-referrer")
             .header("Permissions-Policy", "microphone=(self), geolocation=(self), camera=()");
-        self.respond(now, conn, request, response);
+        self.respond(now, conn, Some(request), response);
     }
 
-    fn refuse_method(&mut self, now: Instant, conn: ConnKey, request: &Request) {
-        let allow = if request.path == "/ws" { "GET" } else { "GET, HEAD" };
-        let response = Response::new(Status::MethodNotAllowed).header("Allow", allow);
-        self.respond(now, conn, request, response);
+    /// Answers why a request is refused, in the form that its path's clients read.
+    pub(super) fn refuse(&mut self, now: Instant, conn: ConnKey, request: Option<&Request>, problem: &Problem) {
+        let form = request.map_or(Form::Error, |request| Form::at(&request.path));
+        let body = problem.body(form);
+        self.respond(now, conn, request, problem.response(form, &body));
     }
 
-    fn refuse(&mut self, now: Instant, conn: ConnKey, request: &Request, status: Status, code: &str, text: &str) {
-        let body = serde_json::json!({ "error": { "code": code, "message": text } }).to_string();
-        let mut response = with_retry(Response::new(status).body(JSON, body.as_bytes()), status);
-        if status == Status::Unauthorized {
-            response = response.header("WWW-Authenticate", "Bearer");
-        }
-        self.respond(now, conn, request, response);
+    /// Answers why a client is refused, and closes; of what it asked maybe nothing could be read.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: Option<Box<Request>>,
+        problem: &Problem,
+    ) {
+        let last = request.map(|request| Request { keep_alive: false, ..*request });
+        self.refuse(now, conn, last.as_ref(), problem);
     }
 
     /// Tells whether a browser may be asked to keep to HTTPS: it would on all ports of the host, whoever serves them, so
@@ -278,13 +291,20 @@ impl Server {
         self.settings.encryption == Encryption::Lasting && is_encrypted && is_default_port
     }
 
-    /// Adds what every response carries.
-    pub(super) fn respond(&mut self, now: Instant, conn: ConnKey, request: &Request, response: Response<'_>) {
+    /// Queues a response with what every one carries: who else may read it, and its date, by which clients tell how wrong
+    /// their clock is (RFC 9110 §6.6.1). The conn closes after one to no request.
+    pub(super) fn respond(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: Option<&Request>,
+        response: Response<'_>,
+    ) {
         let mut response = response.header("X-Content-Type-Options", "nosniff").header("Vary", "Origin");
-        if self.is_lasting(conn, request) {
+        if request.is_some_and(|request| self.is_lasting(conn, request)) {
             response = response.header("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY);
         }
-        if let Some(origin) = request.origin.as_deref()
+        if let Some(origin) = request.and_then(|request| request.origin.as_deref())
             && self.settings.allowed_origins.iter().any(|allowed| allowed == origin)
         {
             response = response
@@ -292,19 +312,9 @@ impl Server {
                 .header("Access-Control-Allow-Credentials", "true")
                 .header("Access-Control-Expose-Headers", "Location, ETag, Link");
         }
-        self.answer(now, conn, Some(request), response);
-    }
-}
-
-/// Returns the answer where there is none for now; the conn may live on.
-pub(super) fn come_back_later() -> Response<'static> {
-    Response::new(Status::Unavailable).header("Retry-After", "1")
-}
-
-/// Adds when to try again to a status that asks for it (RFC 6585 §4).
-fn with_retry(response: Response<'_>, status: Status) -> Response<'_> {
-    match status {
-        Status::TooManyRequests => response.header("Retry-After", &RETRY_AFTER_S.to_string()),
-        _ => response,
+        let date = self.clock.http_date(now);
+        if let Some(client) = self.conns.get_mut(conn) {
+            client.respond(now, request, response.header("Date", &date), &self.settings.limits.conn);
+        }
     }
 }

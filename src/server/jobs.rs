@@ -11,7 +11,7 @@ use rand_core::Rng;
 use slotmap::SlotMap;
 
 use super::Server;
-use super::http::come_back_later;
+use super::problem::come_back_later;
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
 use crate::keys::{BroadcastKey, ConnKey, JobKey, ListenerKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
@@ -124,7 +124,7 @@ impl Server {
     ) {
         if self.jobs.reads >= self.settings.limits.jobs.reads_max {
             self.stats.reads_refused += 1;
-            return self.answer(now, conn, Some(request), come_back_later());
+            return self.refuse(now, conn, Some(request), &come_back_later("too many ask for files"));
         }
         let Some(client) = self.conns.get_mut(conn) else { return };
         self.jobs.reads += 1;

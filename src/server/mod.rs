@@ -2,10 +2,10 @@
 //!
 //! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
 //! of those over TCP, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
-//! `listening` carries out what a broadcast decides, `http` answers requests, `redirect` those at the door of plain
-//! HTTP, `whip` those of WHIP and WHEP clients, `resources` holds what these made, `jobs` what is done elsewhere, `tokens`
-//! takes new keys and revocations, `sizes` counts rows, `close` ends conns, `clock` tells the wall's time; this file holds
-//! the tables and the conns.
+//! `listening` carries out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem`
+//! how they are refused, `redirect` answers those at the door of plain HTTP, `whip` those of WHIP and WHEP clients,
+//! `resources` holds what these made, `jobs` what is done elsewhere, `tokens` takes new keys and revocations, `sizes` counts
+//! rows, `close` ends conns, `clock` tells the wall's time; this file holds the tables and the conns.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
@@ -17,8 +17,10 @@ mod http;
 mod jobs;
 mod listening;
 mod media;
+mod problem;
 mod redirect;
 mod resources;
+mod route;
 mod session;
 mod signaling;
 mod sizes;
@@ -39,7 +41,7 @@ use slotmap::{SecondaryMap, SlotMap};
 use crate::audit::OffAir;
 use crate::broadcast::Broadcast;
 use crate::config::{AdmissionLimits, Config, Settings};
-use crate::conn::{self, Conn, ConnEvent, ConnTimeout};
+use crate::conn::{Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey, ResourceKey};
@@ -51,13 +53,14 @@ use crate::rate::Bucket;
 use crate::stats::Stats;
 use crate::token::{Claims, Verifier};
 use crate::web;
+use crate::wire::http::Status;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
 use admission::Visitor;
 use clock::Clock;
 use close::CloseCode;
-use http::come_back_later;
 use jobs::Jobs;
+use problem::{Problem, come_back_later};
 use resources::{Ending, Resource};
 pub use sizes::TableSizes;
 
@@ -398,10 +401,10 @@ impl Server {
             self.conns.get_mut(conn).and_then(|client| client.poll(now, &self.settings.limits.conn))
         {
             match event {
-                ConnEvent::Request(request) => self.on_request(now, conn, &request, out),
-                ConnEvent::BadRequest(error) => {
+                ConnEvent::Request(request) => self.on_request(now, conn, request, out),
+                ConnEvent::BadRequest(error, request) => {
                     self.stats.requests_malformed += 1;
-                    self.respond_status(now, conn, error.status());
+                    self.turn_away(now, conn, request, &error.into());
                 }
                 ConnEvent::Held => self.stats.requests_held += 1,
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
@@ -454,8 +457,15 @@ impl Server {
             self.stats.conns_timed_out += 1;
         }
         match timeout {
-            Some(ConnTimeout::Request) => self.answer(now, conn, None, conn::timeout_response()),
-            Some(ConnTimeout::Answer) => self.answer(now, conn, None, come_back_later()),
+            Some(ConnTimeout::Request) => {
+                let request = self.conns.get_mut(conn).and_then(Conn::give_up_body);
+                let problem = Problem::new(Status::Timeout, "the request did not come whole in time");
+                self.turn_away(now, conn, request, &problem);
+            }
+            Some(ConnTimeout::Answer) => {
+                let problem = come_back_later("the answer does not come");
+                self.turn_away(now, conn, None, &problem);
+            }
             Some(ConnTimeout::Register) => self.close_conn(now, conn, CloseCode::NotRegistered, out),
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
                 self.close_conn(now, conn, CloseCode::Silent, out);

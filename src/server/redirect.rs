@@ -6,6 +6,8 @@
 use std::time::Instant;
 
 use super::Server;
+use super::problem::Problem;
+use super::route::Misrouted;
 use crate::config::RedirectTo;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
@@ -22,12 +24,15 @@ impl Server {
     pub(super) fn on_redirect_request(&mut self, now: Instant, conn: ConnKey, request: &Request, out: &mut Outbox) {
         match request.path.strip_prefix(CHALLENGES) {
             Some(name) if is_plain(name) => self.read_challenge(now, conn, request, name, out),
-            Some(_) => self.answer(now, conn, Some(request), Response::new(Status::NotFound)),
+            Some(_) => self.refuse(now, conn, Some(request), &Misrouted::NoSuchPath.into()),
             None => {
                 let to = self.settings.redirect.as_ref();
                 match to.and_then(|to| location(request, to)) {
-                    Some(location) => self.answer(now, conn, Some(request), to_https(&location)),
-                    None => self.answer(now, conn, Some(request), Response::new(Status::BadRequest)),
+                    Some(location) => self.respond(now, conn, Some(request), to_https(&location)),
+                    None => {
+                        let problem = Problem::new(Status::BadRequest, "there is no host to send you to");
+                        self.refuse(now, conn, Some(request), &problem);
+                    }
                 }
             }
         }
@@ -41,13 +46,13 @@ impl Server {
         request: &Request,
         contents: Option<&[u8]>,
     ) {
-        let response = match contents {
-            Some(contents) => Response::new(Status::Ok)
-                .header("X-Content-Type-Options", "nosniff")
-                .body("application/octet-stream", contents),
-            None => Response::new(Status::NotFound),
-        };
-        self.answer(now, conn, Some(request), response);
+        match contents {
+            Some(contents) => {
+                let response = Response::new(Status::Ok).body("application/octet-stream", contents);
+                self.respond(now, conn, Some(request), response);
+            }
+            None => self.refuse(now, conn, Some(request), &Misrouted::NoSuchPath.into()),
+        }
     }
 }
 

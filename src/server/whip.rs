@@ -3,30 +3,25 @@
 //! What they stream and hear is under the same rules as with pages. Invariant: nothing is made or changed before the
 //! rate, the token, its role and the form of a request were found good.
 
-use std::borrow::Cow;
 use std::time::Instant;
 
 use log::info;
-use percent_encoding::percent_decode_str;
 
 use super::Server;
+use super::problem::{Problem, Right};
 use super::resources::Ending;
+use super::route::BodyType;
 use super::signaling::RETRY_AFTER_S;
 use crate::audit::{Event, ListenRefusal, OffAir, StartedBy, Subject};
 use crate::broadcast::{Source, Start, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey, Sink};
 use crate::outbox::Outbox;
-use crate::peer::{OfferError, Purpose, Wanted};
+use crate::peer::{Purpose, Wanted};
 use crate::token::{Claims, is_valid_id};
 use crate::wire::http::{Request, Response, Status};
-use crate::wire::sdp::SdpError;
 use crate::wire::sdpfrag;
 use crate::words::REASON_DEFAULT;
 use crate::words::Role;
-
-const SDP: &str = "application/sdp";
-const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
-const PROBLEM: &str = "application/problem+json";
 
 /// When a client whose request can succeed soon should try again.
 const SOON_S: u32 = 2;
@@ -40,65 +35,6 @@ pub(super) enum Kind {
     Whep,
 }
 
-/// What a path of WHIP or WHEP names.
-#[derive(Debug)]
-pub(super) enum Target<'a> {
-    /// Where sessions with this salesperson begin.
-    Endpoint(Kind, Cow<'a, str>),
-    /// The session of this name.
-    Session(Kind, &'a str),
-}
-
-/// Reads a path; `None` where it is none of WHIP or WHEP.
-pub(super) fn target(path: &str) -> Option<Target<'_>> {
-    let (kind, rest) = match (path.strip_prefix("/whip/"), path.strip_prefix("/whep/")) {
-        (Some(rest), _) => (Kind::Whip, rest),
-        (None, Some(rest)) => (Kind::Whep, rest),
-        (None, None) => return None,
-    };
-    match rest.split_once('/') {
-        Some((_, name)) => Some(Target::Session(kind, name)),
-        None if rest.is_empty() => None,
-        None => Some(Target::Endpoint(kind, percent_decode_str(rest).decode_utf8().ok()?)),
-    }
-}
-
-/// Why a request was refused (RFC 9457).
-struct Problem {
-    status: Status,
-    detail: Cow<'static, str>,
-    retry_after_s: Option<u32>,
-    /// What would have been the right content type.
-    accepted: Option<&'static str>,
-    /// What would have been the right methods.
-    allow: Option<&'static str>,
-}
-
-impl Problem {
-    fn new(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { status, detail: detail.into(), retry_after_s: None, accepted: None, allow: None }
-    }
-
-    fn retry_after_s(self, retry_after_s: u32) -> Problem {
-        Problem { retry_after_s: Some(retry_after_s), ..self }
-    }
-}
-
-impl From<OfferError> for Problem {
-    fn from(error: OfferError) -> Problem {
-        let status = match error {
-            OfferError::TooLong { .. } => Status::BodyTooLarge,
-            OfferError::Sdp(SdpError::TooLarge | SdpError::NotSdp | SdpError::NoTransport) => Status::BadRequest,
-            OfferError::Sdp(
-                SdpError::NotOneAudio { .. } | SdpError::NoOpus | SdpError::LongName | SdpError::WrongDirection,
-            )
-            | OfferError::NotRestart => Status::Unprocessable,
-            OfferError::NotAcceptable => Status::BadRequest,
-        };
-        Problem::new(status, error.to_string())
-    }
-}
-
 /// A session that was made.
 struct Created {
     resource: ResourceKey,
@@ -107,43 +43,8 @@ struct Created {
 }
 
 impl Server {
-    /// Answers a request of a WHIP or WHEP client.
-    pub(super) fn on_whip_request(
-        &mut self,
-        now: Instant,
-        conn: ConnKey,
-        request: &Request,
-        target: Target<'_>,
-        out: &mut Outbox,
-    ) {
-        let answered = match (target, request.method.as_str()) {
-            (Target::Endpoint(..), "OPTIONS") => {
-                let response = options("POST, OPTIONS").header("Accept-Post", SDP);
-                return self.respond(now, conn, request, response);
-            }
-            (Target::Session(..), "OPTIONS") => {
-                let response = options("PATCH, DELETE, OPTIONS").header("Accept-Patch", FRAGMENT);
-                return self.respond(now, conn, request, response);
-            }
-            (Target::Endpoint(kind, id), "POST") => self.on_post(now, conn, request, (kind, &id), out),
-            (Target::Session(kind, name), "PATCH") => self.on_patch(now, conn, request, (kind, name), out),
-            (Target::Session(kind, name), "DELETE") => self.on_delete(now, conn, request, (kind, name), out),
-            (target, _) => {
-                let allow = match target {
-                    Target::Endpoint(..) => "POST, OPTIONS",
-                    Target::Session(..) => "PATCH, DELETE, OPTIONS",
-                };
-                let problem = Problem::new(Status::MethodNotAllowed, "this method is for later versions");
-                Err(Problem { allow: Some(allow), ..problem })
-            }
-        };
-        if let Err(problem) = answered {
-            self.respond_problem(now, conn, request, &problem);
-        }
-    }
-
     /// A client wants to send or to hear (RFC 9725 §4.2).
-    fn on_post(
+    pub(super) fn on_post(
         &mut self,
         now: Instant,
         conn: ConnKey,
@@ -162,10 +63,9 @@ impl Server {
             }
             return Err(Problem::new(Status::Forbidden, "your token does not allow this"));
         }
-        let offer = text_of(request, SDP)?;
+        let offer = text_of(request, BodyType::Sdp)?;
         if self.is_draining {
-            let problem = Problem::new(Status::Unavailable, "the server restarts: come back in a moment");
-            return Err(problem.retry_after_s(RETRY_AFTER_S));
+            return Err(Problem::new(Status::Unavailable, "the server restarts: come back in a moment"));
         }
         let created = match kind {
             Kind::Whip => self.begin_streaming(now, &claims, offer, out)?,
@@ -173,12 +73,12 @@ impl Server {
         };
         let location = format!("{}/{}", request.path, self.name_of_resource(created.resource));
         let etag = self.etag(created.peer);
-        let response = Response::new(Status::Created).body(SDP, created.answer.as_bytes());
+        let response = Response::new(Status::Created).body(BodyType::Sdp.content_type(), created.answer.as_bytes());
         let mut response = response.header("Location", &location).header("ETag", &etag);
         for server in &self.settings.ice_servers {
             response = response.header("Link", &server.to_link());
         }
-        self.respond(now, conn, request, response);
+        self.respond(now, conn, Some(request), response);
         Ok(())
     }
 
@@ -247,8 +147,7 @@ impl Server {
             return Err(no_room());
         }
         if !self.hold_listening(now, &claims.sub) {
-            let problem = Problem::new(Status::TooManyRequests, "too many sessions: end one of yours first");
-            return Err(problem.retry_after_s(RETRY_AFTER_S));
+            return Err(Problem::new(Status::TooManyRequests, "too many sessions: end one of yours first"));
         }
         let created = self.create(now, claims, |resource| Purpose::Whep(key, resource), offer);
         let created = created.inspect_err(|_| self.release_listening(now, &claims.sub))?;
@@ -287,7 +186,7 @@ impl Server {
     }
 
     /// A client tells addresses or restarts ICE (RFC 9725 §4.3).
-    fn on_patch(
+    pub(super) fn on_patch(
         &mut self,
         now: Instant,
         conn: ConnKey,
@@ -298,7 +197,7 @@ impl Server {
         let claims = self.requester(now, conn, request)?;
         let resource = self.resource_of(named, &claims)?;
         let peer = self.resources[resource].peer().ok_or_else(no_session)?;
-        let fragment = text_of(request, FRAGMENT)?;
+        let fragment = text_of(request, BodyType::Fragment)?;
         let if_match = request.if_match.as_deref().ok_or_else(|| {
             Problem::new(Status::PreconditionRequired, "send the session's ETag as If-Match, or * to restart ICE")
         })?;
@@ -313,7 +212,7 @@ impl Server {
         }
         let is_present = |&(ufrag, pwd): &(&str, &str)| self.peers[peer].has_credentials(ufrag, pwd);
         let Some((ufrag, pwd)) = credentials.filter(|new| !is_present(new)) else {
-            self.respond(now, conn, request, Response::new(Status::NoContent));
+            self.respond(now, conn, Some(request), Response::new(Status::NoContent));
             return Ok(());
         };
         if !self.take_offer_of_program(now) {
@@ -322,13 +221,15 @@ impl Server {
         let restarted = self.restart_peer(now, peer, Wanted::Credentials(ufrag, pwd), out);
         let answer = sdpfrag::write(&restarted.ok_or_else(no_session)??);
         let etag = self.etag(peer);
-        let response = Response::new(Status::Ok).body(FRAGMENT, answer.as_bytes()).header("ETag", &etag);
-        self.respond(now, conn, request, response);
+        let response = Response::new(Status::Ok)
+            .body(BodyType::Fragment.content_type(), answer.as_bytes())
+            .header("ETag", &etag);
+        self.respond(now, conn, Some(request), response);
         Ok(())
     }
 
     /// A client ends its session; the entity-tag is of no matter here (RFC 9725 §4.2).
-    fn on_delete(
+    pub(super) fn on_delete(
         &mut self,
         now: Instant,
         conn: ConnKey,
@@ -344,16 +245,13 @@ impl Server {
         }
         self.end_resource(now, key, Ending::Stopped, out);
         self.forget_resource(key);
-        self.respond(now, conn, request, Response::new(Status::Ok));
+        self.respond(now, conn, Some(request), Response::new(Status::Ok));
         Ok(())
     }
 
     /// Returns what the token of a request says that may be made.
     fn requester(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<Claims, Problem> {
-        let claims = self.authenticate(now, conn, request).map_err(|(status, detail)| {
-            let retry_after_s = (status == Status::TooManyRequests).then_some(RETRY_AFTER_S);
-            Problem { retry_after_s, ..Problem::new(status, detail) }
-        })?;
+        let claims = self.authenticate(now, conn, request)?;
         if !self.take_request(now, conn, &claims.sub) {
             return Err(Problem::new(Status::TooManyRequests, "too many requests: wait").retry_after_s(SOON_S));
         }
@@ -374,47 +272,14 @@ impl Server {
     fn etag(&self, peer: PeerKey) -> String {
         self.peers.get(peer).map(|peer| format!("\"{}\"", peer.ufrag())).unwrap_or_default()
     }
-
-    fn respond_problem(&mut self, now: Instant, conn: ConnKey, request: &Request, problem: &Problem) {
-        self.stats.requests_refused += 1;
-        let (number, title) = problem.status.line().split_once(' ').unwrap_or_default();
-        let number: u16 = number.parse().unwrap_or_default();
-        let body = serde_json::json!({
-            "type": "about:blank", "title": title, "status": number, "detail": problem.detail,
-        });
-        let body = body.to_string();
-        let mut response = Response::new(problem.status).body(PROBLEM, body.as_bytes());
-        if problem.status == Status::Unauthorized {
-            response = response.header("WWW-Authenticate", "Bearer");
-        }
-        if let Some(accepted) = problem.accepted {
-            let name = if accepted == FRAGMENT { "Accept-Patch" } else { "Accept-Post" };
-            response = response.header("Accept", accepted).header(name, accepted);
-        }
-        if let Some(allow) = problem.allow {
-            response = response.header("Allow", allow);
-        }
-        if let Some(retry_after_s) = problem.retry_after_s {
-            response = response.header("Retry-After", &retry_after_s.to_string());
-        }
-        self.respond(now, conn, request, response);
-    }
-}
-
-/// Begins the answer to what asks for the methods (RFC 9725 §4.2 wants 200).
-fn options(allow: &str) -> Response<'static> {
-    Response::new(Status::Ok)
-        .header("Allow", allow)
-        .header("Access-Control-Allow-Methods", allow)
-        .header("Access-Control-Allow-Headers", "Authorization, Content-Type, If-Match")
-        .header("Access-Control-Max-Age", "600")
 }
 
 /// Returns the body of a request that has this type.
-fn text_of<'a>(request: &'a Request, content_type: &'static str) -> Result<&'a str, Problem> {
+fn text_of(request: &Request, body_type: BodyType) -> Result<&str, Problem> {
+    let content_type = body_type.content_type();
     if request.content_type.as_deref() != Some(content_type) {
         let problem = Problem::new(Status::UnsupportedType, format!("send {content_type}"));
-        return Err(Problem { accepted: Some(content_type), ..problem });
+        return Err(problem.right(Right::Body(body_type)));
     }
     std::str::from_utf8(&request.body).map_err(|_| Problem::new(Status::BadRequest, "the body is no text"))
 }
@@ -425,7 +290,7 @@ fn is_any(tag: &str) -> bool {
 }
 
 fn no_room() -> Problem {
-    Problem::new(Status::Unavailable, "no room for another session: try again later").retry_after_s(RETRY_AFTER_S)
+    Problem::new(Status::Unavailable, "no room for another session: try again later")
 }
 
 fn no_session() -> Problem {

@@ -46,7 +46,7 @@ pub struct Request {
 /// Why a head can't be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    #[error("not an HTTP/1.1 request head")]
+    #[error("not a well-formed request head")]
     Malformed,
     #[error("more than {bytes_max} bytes or {HEADERS_MAX} header lines")]
     HeadTooLarge { bytes_max: usize },

@@ -191,9 +191,8 @@ impl Witness {
                 self.encoders.insert(id);
             }
             Event::BroadcastStopped { .. } => {
-                if facts.paused.remove(&id) && self.encoders.contains(&id) {
-                    self.pauses_kept.insert(id, now);
-                }
+                let is_kept = facts.paused.remove(&id) && self.encoders.contains(&id);
+                self.pauses_kept.extend(is_kept.then_some((id, now)));
             }
             _ => {}
         }

@@ -1,0 +1,233 @@
+//! Why a request is refused, and what its client is told: one type for all refusals, in two forms.
+//!
+//! Knows no clients: the server answers with it. Invariant: a 401 says how to be let in, a 429 and a 503 when to try
+//! again.
+
+use std::borrow::Cow;
+
+use super::route::{self, BodyType, Misrouted};
+use super::signaling::RETRY_AFTER_S;
+use crate::peer::OfferError;
+use crate::wire::http::{HttpError, Response, Status};
+use crate::wire::sdp::SdpError;
+
+/// The codes that are not just the status in words.
+const CODES: [(Status, &str); 3] = [
+    (Status::Unauthorized, "token_refused"),
+    (Status::Forbidden, "not_allowed"),
+    (Status::TooManyRequests, "too_many"),
+];
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: Status,
+    /// What readers of JSON go by, where it is not just the status in words.
+    code: Option<&'static str>,
+    detail: Cow<'static, str>,
+    retry_after_s: Option<u32>,
+    right: Option<Right>,
+}
+
+/// What would have been right.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Right {
+    /// Another method, one of these.
+    Methods(&'static str),
+    /// Another kind of body.
+    Body(BodyType),
+    /// The same over another protocol.
+    Protocol(&'static str),
+}
+
+/// How a refusal is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `{"error": {"code", "message"}}`.
+    Error,
+    /// A problem document (RFC 9457), for programs that stream or hear.
+    Document,
+}
+
+impl Form {
+    /// Returns the form for whoever asks for a path.
+    pub(super) fn at(path: &str) -> Form {
+        if route::is_of_program(path) { Form::Document } else { Form::Error }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Form::Error => "application/json",
+            Form::Document => "application/problem+json",
+        }
+    }
+}
+
+impl Problem {
+    /// Returns a problem; one that passes by itself says when to try again.
+    pub(super) fn new(status: Status, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let code = CODES.iter().find(|(of, _)| *of == status).map(|(_, code)| *code);
+        let passes = matches!(status, Status::TooManyRequests | Status::Unavailable);
+        let retry_after_s = passes.then_some(RETRY_AFTER_S);
+        Problem { status, code, detail: detail.into(), retry_after_s, right: None }
+    }
+
+    /// Says what readers of JSON go by.
+    pub(super) fn code(self, code: &'static str) -> Problem {
+        Problem { code: Some(code), ..self }
+    }
+
+    /// Says when to try again, in seconds.
+    pub(super) fn retry_after_s(self, retry_after_s: u32) -> Problem {
+        Problem { retry_after_s: Some(retry_after_s), ..self }
+    }
+
+    /// Says what would have been right.
+    pub(super) fn right(self, right: Right) -> Problem {
+        Problem { right: Some(right), ..self }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Returns the text of an answer.
+    pub(super) fn body(&self, form: Form) -> String {
+        let (number, title) = self.status.line().split_once(' ').unwrap_or_default();
+        let body = match form {
+            Form::Error => {
+                let code = self.code.map_or_else(|| title.to_lowercase().replace(' ', "_"), str::to_owned);
+                serde_json::json!({ "error": { "code": code, "message": self.detail } })
+            }
+            Form::Document => {
+                let number: u16 = number.parse().unwrap_or_default();
+                serde_json::json!({
+                    "type": "about:blank", "title": title, "status": number, "detail": self.detail,
+                })
+            }
+        };
+        body.to_string()
+    }
+
+    /// Begins the answer whose text is `body`.
+    pub(super) fn response<'a>(&self, form: Form, body: &'a str) -> Response<'a> {
+        let mut response = Response::new(self.status).body(form.content_type(), body.as_bytes());
+        if self.status == Status::Unauthorized {
+            response = response.header("WWW-Authenticate", "Bearer");
+        }
+        response = match self.right {
+            Some(Right::Methods(allow)) => response.header("Allow", allow),
+            Some(Right::Body(body_type)) => {
+                let content_type = body_type.content_type();
+                response.header("Accept", content_type).header(body_type.accept_header(), content_type)
+            }
+            Some(Right::Protocol(protocol)) => response.header("Upgrade", protocol),
+            None => response,
+        };
+        match self.retry_after_s {
+            Some(seconds) => response.header("Retry-After", &seconds.to_string()),
+            None => response,
+        }
+    }
+}
+
+/// Returns the problem of a request that may well be answered in a moment.
+pub(super) fn come_back_later(detail: &'static str) -> Problem {
+    Problem::new(Status::Unavailable, detail).retry_after_s(1)
+}
+
+impl From<Misrouted> for Problem {
+    fn from(why: Misrouted) -> Problem {
+        match why {
+            Misrouted::NoSuchPath => Problem::new(Status::NotFound, "there is nothing here"),
+            Misrouted::NotThisMethod { allow } => {
+                let problem = Problem::new(Status::MethodNotAllowed, "this method is not for this path");
+                problem.right(Right::Methods(allow))
+            }
+        }
+    }
+}
+
+impl From<HttpError> for Problem {
+    fn from(error: HttpError) -> Problem {
+        Problem::new(error.status(), error.to_string())
+    }
+}
+
+impl From<OfferError> for Problem {
+    fn from(error: OfferError) -> Problem {
+        let status = match error {
+            OfferError::TooLong { .. } => Status::BodyTooLarge,
+            OfferError::Sdp(SdpError::TooLarge | SdpError::NotSdp | SdpError::NoTransport) => Status::BadRequest,
+            OfferError::Sdp(
+                SdpError::NotOneAudio { .. } | SdpError::NoOpus | SdpError::LongName | SdpError::WrongDirection,
+            )
+            | OfferError::NotRestart => Status::Unprocessable,
+            OfferError::NotAcceptable => Status::BadRequest,
+        };
+        Problem::new(status, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answer as a client gets it.
+    fn written(problem: &Problem, form: Form) -> String {
+        let body = problem.body(form);
+        let mut out = Vec::new();
+        problem.response(form, &body).write(&mut out, false, true);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn both_forms_say_what_is_wrong() {
+        let cases: &[(&str, Problem, &str, &str)] = &[
+            ("token", Problem::new(Status::Unauthorized, "no"), "token_refused", "WWW-Authenticate: Bearer"),
+            ("role", Problem::new(Status::Forbidden, "no"), "not_allowed", ""),
+            ("origin", Problem::new(Status::Forbidden, "no").code("origin_refused"), "origin_refused", ""),
+            ("path", Problem::from(Misrouted::NoSuchPath), "not_found", ""),
+            ("method", Misrouted::NotThisMethod { allow: "GET" }.into(), "method_not_allowed", "Allow: GET"),
+            ("too many", Problem::new(Status::TooManyRequests, "no"), "too_many", "Retry-After: 10"),
+            ("no room", Problem::new(Status::Unavailable, "no"), "service_unavailable", "Retry-After: 10"),
+            ("soon", Problem::new(Status::Conflict, "no").retry_after_s(2), "conflict", "Retry-After: 2"),
+            ("sooner", Problem::new(Status::TooManyRequests, "no").retry_after_s(1), "too_many", "Retry-After: 1"),
+            (
+                "type",
+                Problem::new(Status::UnsupportedType, "no").right(Right::Body(BodyType::Fragment)),
+                "unsupported_media_type",
+                "Accept-Patch: application/trickle-ice-sdpfrag",
+            ),
+            (
+                "protocol",
+                Problem::new(Status::UpgradeRequired, "no").right(Right::Protocol("websocket")),
+                "upgrade_required",
+                "Upgrade: websocket",
+            ),
+            ("body", HttpError::BodyTooLarge { bytes_max: 9 }.into(), "content_too_large", ""),
+        ];
+        for (name, problem, code, header) in cases {
+            let error = written(problem, Form::Error);
+            assert!(error.contains("\r\nContent-Type: application/json\r\n"), "{name}: {error}");
+            let code = format!("\r\n\r\n{{\"error\":{{\"code\":\"{code}\",\"message\":\"");
+            assert!(error.contains(&code), "{name}: {error}");
+            let document = written(problem, Form::Document);
+            assert!(document.contains("\r\nContent-Type: application/problem+json\r\n"), "{name}: {document}");
+            let (_, body) = document.split_once("\r\n\r\n").unwrap();
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(format!("{} {}", body["status"], body["title"].as_str().unwrap()), problem.status.line());
+            assert_eq!(body["detail"], *problem.detail, "{name}");
+            for answer in [error, document] {
+                let head = answer.split("\r\n\r\n").next().unwrap();
+                assert!(head.starts_with(&format!("HTTP/1.1 {}\r\n", problem.status.line())), "{name}: {answer}");
+                assert!(
+                    header.is_empty() || format!("{head}\r\n").contains(&format!("\r\n{header}\r\n")),
+                    "{name}: {answer}"
+                );
+                assert_eq!(head.contains("Retry-After"), header.starts_with("Retry-After"), "{name}: {answer}");
+                assert_eq!(head.contains("WWW-Authenticate"), name == &"token", "{name}: {answer}");
+            }
+        }
+    }
+}

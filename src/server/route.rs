@@ -1,0 +1,260 @@
+//! What a request asks for, by its method and path: the one place that knows all paths.
+//!
+//! Knows neither tokens nor clients. Invariant: what `Allow` and a preflight name for a path is what is served there, and
+//! nothing else is.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::whip::Kind;
+use crate::web::{self, Page};
+
+/// What a request asks for.
+#[derive(Debug)]
+pub(super) enum Route<'a> {
+    /// A page, or a file of one or of the client library.
+    Page(&'static Page),
+    /// To speak over a WebSocket from now on.
+    Websocket,
+    Health,
+    StreamingStatus,
+    /// A session of a program with the salesperson of this id.
+    Begin(Kind, Cow<'a, str>),
+    /// Another way for the audio of the session of this name.
+    Mend(Kind, &'a str),
+    /// The end of the session of this name.
+    End(Kind, &'a str),
+    /// What may be asked for here; a browser asks that before a page of another origin may (a preflight).
+    Options(Options),
+}
+
+/// What may be asked for at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    /// The methods, as `Allow` lists them.
+    pub(super) allow: &'static str,
+    /// What a request of a program brings.
+    pub(super) accepts: Option<BodyType>,
+}
+
+/// Why a request asks for nothing that is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misrouted {
+    NoSuchPath,
+    /// Others are, which `Allow` lists.
+    NotThisMethod {
+        allow: &'static str,
+    },
+}
+
+/// What the bodies of programs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyType {
+    Sdp,
+    /// A part of an SDP (RFC 8840).
+    Fragment,
+}
+
+impl BodyType {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            BodyType::Sdp => "application/sdp",
+            BodyType::Fragment => "application/trickle-ice-sdpfrag",
+        }
+    }
+
+    /// Returns the header that tells a program what to send (RFC 9725 §4.2, RFC 5789 §3.1).
+    pub(super) fn accept_header(self) -> &'static str {
+        match self {
+            BodyType::Sdp => "Accept-Post",
+            BodyType::Fragment => "Accept-Patch",
+        }
+    }
+}
+
+impl<'a> Route<'a> {
+    /// Reads what a request asks for.
+    ///
+    /// # Errors
+    /// [`Misrouted`], when nothing is served at that path, or not by that method.
+    pub(super) fn parse(method: &str, path: &'a str) -> Result<Route<'a>, Misrouted> {
+        let place = Place::at(path).ok_or(Misrouted::NoSuchPath)?;
+        let allow = place.allow();
+        match (method, place) {
+            ("OPTIONS", place) => Ok(Route::Options(Options { allow, accepts: place.accepts() })),
+            ("GET" | "HEAD", Place::Page(page)) => Ok(Route::Page(page)),
+            ("GET" | "HEAD", Place::Health) => Ok(Route::Health),
+            ("GET" | "HEAD", Place::StreamingStatus) => Ok(Route::StreamingStatus),
+            ("GET", Place::Websocket) => Ok(Route::Websocket),
+            ("POST", Place::Endpoint(kind, id)) => Ok(Route::Begin(kind, id)),
+            ("PATCH", Place::Session(kind, name)) => Ok(Route::Mend(kind, name)),
+            ("DELETE", Place::Session(kind, name)) => Ok(Route::End(kind, name)),
+            (
+                _,
+                Place::Server
+                | Place::Page(_)
+                | Place::Websocket
+                | Place::Health
+                | Place::StreamingStatus
+                | Place::Endpoint(..)
+                | Place::Session(..),
+            ) => Err(Misrouted::NotThisMethod { allow }),
+        }
+    }
+}
+
+/// Tells whether programs that stream or hear ask for such a path, whatever stands there.
+pub(super) fn is_of_program(path: &str) -> bool {
+    split_program(path).is_some()
+}
+
+/// What stands at a path.
+enum Place<'a> {
+    /// The server as a whole (RFC 9110 §9.3.7).
+    Server,
+    Page(&'static Page),
+    Websocket,
+    Health,
+    StreamingStatus,
+    /// Where sessions with the salesperson of this id begin.
+    Endpoint(Kind, Cow<'a, str>),
+    /// The session of this name.
+    Session(Kind, &'a str),
+}
+
+impl<'a> Place<'a> {
+    fn at(path: &'a str) -> Option<Place<'a>> {
+        match path {
+            "*" => Some(Place::Server),
+            "/ws" => Some(Place::Websocket),
+            "/health" => Some(Place::Health),
+            "/api/streaming/status" => Some(Place::StreamingStatus),
+            _ => match split_program(path) {
+                Some((kind, rest)) => Place::of_program(kind, rest),
+                None => web::find(path).map(Place::Page),
+            },
+        }
+    }
+
+    fn of_program(kind: Kind, rest: &'a str) -> Option<Place<'a>> {
+        match rest.split_once('/') {
+            Some((_, name)) => Some(Place::Session(kind, name)),
+            None if rest.is_empty() => None,
+            None => Some(Place::Endpoint(kind, percent_decode_str(rest).decode_utf8().ok()?)),
+        }
+    }
+
+    fn allow(&self) -> &'static str {
+        match self {
+            Place::Server => "OPTIONS",
+            Place::Page(_) | Place::Health | Place::StreamingStatus => "GET, HEAD",
+            Place::Websocket => "GET",
+            Place::Endpoint(..) => "POST, OPTIONS",
+            Place::Session(..) => "PATCH, DELETE, OPTIONS",
+        }
+    }
+
+    fn accepts(&self) -> Option<BodyType> {
+        match self {
+            Place::Endpoint(..) => Some(BodyType::Sdp),
+            Place::Session(..) => Some(BodyType::Fragment),
+            Place::Server | Place::Page(_) | Place::Websocket | Place::Health | Place::StreamingStatus => None,
+        }
+    }
+}
+
+/// Returns which of the two protocols a path is of, and what follows.
+fn split_program(path: &str) -> Option<(Kind, &str)> {
+    let of = |prefix, kind| path.strip_prefix(prefix).map(|rest| (kind, rest));
+    of("/whip/", Kind::Whip).or_else(|| of("/whep/", Kind::Whep))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a request comes to, in words.
+    fn routed(method: &str, path: &str) -> String {
+        match Route::parse(method, path) {
+            Ok(Route::Page(page)) => format!("page {}", page.path),
+            Ok(Route::Websocket) => "websocket".into(),
+            Ok(Route::Health) => "health".into(),
+            Ok(Route::StreamingStatus) => "status".into(),
+            Ok(Route::Begin(kind, id)) => format!("begin {kind:?} {id}"),
+            Ok(Route::Mend(kind, name)) => format!("mend {kind:?} {name}"),
+            Ok(Route::End(kind, name)) => format!("end {kind:?} {name}"),
+            Ok(Route::Options(Options { allow, accepts: None })) => format!("options {allow}"),
+            Ok(Route::Options(Options { allow, accepts: Some(body) })) => {
+                format!("options {allow}: {}", body.content_type())
+            }
+            Err(Misrouted::NoSuchPath) => "no such path".into(),
+            Err(Misrouted::NotThisMethod { allow }) => format!("only {allow}"),
+        }
+    }
+
+    #[test]
+    fn each_request_asks_for_one_thing() {
+        let cases: &[(&str, &str, &str)] = &[
+            ("GET", "/", "page /"),
+            ("HEAD", "/admin", "page /admin"),
+            ("GET", "/ecoute.js", "page /ecoute.js"),
+            ("POST", "/admin", "only GET, HEAD"),
+            ("OPTIONS", "/ecoute-client.js", "options GET, HEAD"),
+            ("GET", "/admin/", "no such path"),
+            ("OPTIONS", "/nothing", "no such path"),
+            ("GET", "", "no such path"),
+            ("OPTIONS", "*", "options OPTIONS"),
+            ("GET", "/ws", "websocket"),
+            ("HEAD", "/ws", "only GET"),
+            ("OPTIONS", "/ws", "options GET"),
+            ("GET", "/health", "health"),
+            ("HEAD", "/health", "health"),
+            ("get", "/health", "only GET, HEAD"),
+            ("PUT", "/api/streaming/status", "only GET, HEAD"),
+            ("GET", "/api/streaming/status", "status"),
+            ("POST", "/whip/lea", "begin Whip lea"),
+            ("POST", "/whep/%6c%65a", "begin Whep lea"),
+            ("POST", "/whip/l%2Fa", "begin Whip l/a"),
+            ("GET", "/whip/lea", "only POST, OPTIONS"),
+            ("OPTIONS", "/whep/lea", "options POST, OPTIONS: application/sdp"),
+            ("POST", "/whip/%ff", "no such path"),
+            ("POST", "/whip/", "no such path"),
+            ("POST", "/whip", "no such path"),
+            ("POST", "/WHIP/lea", "no such path"),
+            ("POST", "/whip%2Flea", "no such path"),
+            ("PATCH", "/whip/lea/12", "mend Whip 12"),
+            ("DELETE", "/whep/lea/12", "end Whep 12"),
+            ("DELETE", "/whep/lea/", "end Whep "),
+            ("DELETE", "/whep/lea/1/2", "end Whep 1/2"),
+            ("POST", "/whip/lea/12", "only PATCH, DELETE, OPTIONS"),
+            ("OPTIONS", "/whip/lea/12", "options PATCH, DELETE, OPTIONS: application/trickle-ice-sdpfrag"),
+        ];
+        for (method, path, want) in cases {
+            assert_eq!(routed(method, path), *want, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_served_and_nothing_else() {
+        let pages = web::all().iter().map(|page| page.path);
+        for path in pages.chain(["*", "/ws", "/health", "/api/streaming/status", "/whip/lea", "/whep/lea/12"]) {
+            let Ok(Route::Options(Options { allow, .. })) = Route::parse("OPTIONS", path) else { panic!("{path}") };
+            for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {
+                let is_named = allow.split(", ").any(|named| named == method);
+                let is_served = Route::parse(method, path).is_ok();
+                assert_eq!(is_served, is_named, "{method} {path}");
+                let refused = Route::parse(method, path).err();
+                assert!(refused.is_none_or(|why| why == Misrouted::NotThisMethod { allow }), "{method} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn paths_of_programs_are_known_whatever_stands_there() {
+        let of_programs = ["/whip/lea", "/whep/", "/whip/%ff", "/whep/lea/12"];
+        assert!(of_programs.into_iter().all(is_of_program));
+        let others = ["/whip", "/ws", "/", "*", "/a/whip/lea"];
+        assert!(!others.into_iter().any(is_of_program));
+    }
+}
