@@ -49,6 +49,9 @@ pub const LISTENS_MAX: usize = 8;
 /// How many STUN and TURN servers clients may be told of; browsers ask all of them at every connection.
 pub const ICE_SERVERS_MAX: usize = 8;
 
+/// How many sessions the session of a page counts for.
+pub const PLACES_OF_PAGE: usize = 1;
+
 /// How many sessions the session of a WHIP or WHEP client counts for: what it takes of memory.
 pub const PLACES_OF_PROGRAM: usize = 2;
 

@@ -10,7 +10,7 @@ mod crypto;
 mod dtls;
 mod gate;
 mod offer;
-mod purpose;
+mod role;
 mod route;
 mod signs;
 
@@ -27,15 +27,16 @@ use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::config::PeerLimits;
 use crate::egress::{Egress, Position};
-use crate::keys::PeerKey;
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
-use crate::wire::{sdp, stun};
+use crate::wire::sdp::{self, Direction};
+use crate::wire::stun;
 pub use dtls::OpenSsl;
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, Wanted, key_of_ufrag};
-pub use purpose::Purpose;
+use role::Terms;
+pub use role::{Client, Owner, PeerRole};
 pub use route::Nomination;
 use route::Route;
 use signs::Signs;
@@ -84,6 +85,10 @@ pub struct Peer {
     /// Absent once the session is over.
     rtc: Option<Box<Rtc>>,
     owner: Owner,
+    /// How much it counts among all.
+    places: usize,
+    /// Which way its media goes, seen from the client.
+    direction: Direction,
     state: State,
     /// The offer as it was accepted.
     offer: String,
@@ -133,21 +138,24 @@ impl Peer {
         offer: &str,
         chance: &mut impl Rng,
     ) -> Result<(Peer, String), OfferError> {
-        let chosen = offer::accept(template, now, limits, owner, offer, chance)?;
+        let terms = Terms::of(owner, limits);
+        let chosen = offer::accept(template, now, limits, (owner.key, &terms), offer, chance)?;
         let peer = Peer {
             rtc: Some(chosen.rtc),
             owner,
+            places: terms.places,
+            direction: terms.direction,
             offer: chosen.offer,
             state: State::Connecting { until: now + limits.handshake_timeout },
             ufrag: chosen.ufrag,
             route: Route::default(),
-            gate: Gate::new(now, owner.purpose, chosen.source, limits),
-            signs: Signs::new(now, limits.program_silence),
+            gate: Gate::new(now, terms.publishes(), chosen.source, limits),
+            signs: Signs::new(now, terms.patience),
             queued: 0,
             mid: chosen.mid,
             payload_type: chosen.payload_type,
             egress: Egress::new(chance.next_u64()),
-            ends: owner.purpose.lifetime(limits).map(|lifetime| now + lifetime),
+            ends: terms.lifetime.map(|lifetime| now + lifetime),
             timeout: now,
             armed: None,
         };
@@ -155,8 +163,23 @@ impl Peer {
     }
 
     /// Returns what the session is for.
-    pub fn purpose(&self) -> Purpose {
-        self.owner.purpose
+    pub fn role(&self) -> PeerRole {
+        self.owner.role
+    }
+
+    /// Returns whose the session is.
+    pub fn client(&self) -> Client {
+        self.owner.client
+    }
+
+    /// Returns how much it counts in [`MediaLimits::peers_max`](crate::config::MediaLimits::peers_max).
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Tells whether what its client sends may be the only sign of it.
+    pub fn may_stop_checking(&self) -> bool {
+        self.signs.may_stop_checking()
     }
 
     /// Tells whether media may flow.
@@ -301,7 +324,7 @@ impl Peer {
         chance: &mut impl Rng,
         turn: &mut Turn<'_>,
     ) -> Result<String, OfferError> {
-        let restart = offer::restart(&self.offer, wanted, turn.limits, self.owner, chance)?;
+        let restart = offer::restart(&self.offer, wanted, turn.limits, (self.owner.key, self.direction), chance)?;
         let mut restarted = None;
         self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc));
         let Some((ufrag, answer)) = restarted else {
@@ -418,7 +441,7 @@ impl Peer {
                         turn.events.push(PeerEvent::Connected);
                     }
                     Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
-                        if !self.owner.purpose.is_program() {
+                        if !self.signs.may_stop_checking() {
                             return Some(Gone::Vanished);
                         }
                         self.signs.on_unchecked();
@@ -462,13 +485,6 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.drop_rtc();
     }
-}
-
-/// Whose a new session is, and for what.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner {
-    pub key: PeerKey,
-    pub purpose: Purpose,
 }
 
 /// Where a peer puts what it produces.

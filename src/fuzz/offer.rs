@@ -10,7 +10,7 @@ use rand_core::SeedableRng;
 
 use crate::config::PeerLimits;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
-use crate::peer::{Owner, Peer, Purpose, Template};
+use crate::peer::{Client, Owner, Peer, PeerRole, Template};
 use crate::wire::sdp::{self, Direction};
 
 /// A narrowed offer is one section in one direction without addresses, and an answer to it is ours.
@@ -48,11 +48,11 @@ fn check_narrowed(offer: &str, narrowed: &str, direction: Direction) {
 fn check_answer(now: Instant, offer: &str, direction: Direction) {
     static TEMPLATE: OnceLock<Template> = OnceLock::new();
     let template = TEMPLATE.get_or_init(|| Template::new(&[([192, 0, 2, 1], 8080).into()]));
-    let purpose = match direction {
-        Direction::SendOnly => Purpose::Publish(BroadcastKey::default()),
-        Direction::RecvOnly => Purpose::Listen(ConnKey::default()),
+    let role = match direction {
+        Direction::SendOnly => PeerRole::Publish(BroadcastKey::default()),
+        Direction::RecvOnly => PeerRole::Listen,
     };
-    let owner = Owner { key: PeerKey::default(), purpose };
+    let owner = Owner { key: PeerKey::default(), role, client: Client::Page(ConnKey::default()) };
     let mut chance = ChaCha20Rng::from_seed([7; 32]);
     let Ok((peer, answer)) = Peer::accept(template, now, &PeerLimits::default(), owner, offer, &mut chance) else {
         return;

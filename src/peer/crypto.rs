@@ -12,7 +12,6 @@ use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
 
-use super::Purpose;
 use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS};
 
 /// Datagrams of one handshake that wait for those before them, or are the missing one, 6.4 KB each in the library: with more
@@ -31,13 +30,18 @@ pub(super) fn certificate() -> DtlsCert {
     CERTIFICATE.clone()
 }
 
-/// Returns the cryptography of sessions with this purpose.
-pub(super) fn of(purpose: Purpose) -> Arc<CryptoProvider> {
-    static PAGES: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
-    static PROGRAMS: LazyLock<OpenSsl> = LazyLock::new(|| OpenSsl::new(certificate()).expect("it is a good one"));
-    static OF_PAGES: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*PAGES));
-    static OF_PROGRAMS: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*PROGRAMS));
-    Arc::clone(if purpose.is_program() { &OF_PROGRAMS } else { &OF_PAGES })
+/// Returns the cryptography of pages' sessions.
+pub(super) fn of_pages() -> Arc<CryptoProvider> {
+    static DTLS: LazyLock<SharedDtls> = LazyLock::new(SharedDtls::new);
+    static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*DTLS));
+    Arc::clone(&CRYPTO)
+}
+
+/// Returns the cryptography of programs' sessions.
+pub(super) fn of_programs() -> Arc<CryptoProvider> {
+    static DTLS: LazyLock<OpenSsl> = LazyLock::new(|| OpenSsl::new(certificate()).expect("it is a good one"));
+    static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*DTLS));
+    Arc::clone(&CRYPTO)
 }
 
 fn with_dtls(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoProvider> {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Nomination, Purpose};
+use super::Nomination;
 use crate::config::PeerLimits;
 use crate::path::Path;
 use crate::rate::Bucket;
@@ -41,7 +41,8 @@ pub enum Refusal {
 
 /// What was let through for one session, and what that says about the rest.
 pub(super) struct Gate {
-    purpose: Purpose,
+    /// Whether media comes at all.
+    publishes: bool,
     /// All paths on which checks were answered since ICE began.
     paths: Vec<Path>,
     /// The checks that were answered last, each with the place of its path in `paths`. A client sends one again only
@@ -85,10 +86,10 @@ pub(super) struct Check {
 }
 
 impl Gate {
-    /// Returns a gate that lets through the stream `source` of a publisher, or any one where its offer named none.
-    pub(super) fn new(now: Instant, purpose: Purpose, source: Option<u32>, limits: &PeerLimits) -> Gate {
+    /// Returns a gate that lets through the stream `source` of who publishes, or any one where the offer named none.
+    pub(super) fn new(now: Instant, publishes: bool, source: Option<u32>, limits: &PeerLimits) -> Gate {
         let (packets, control) = (Bucket::new(now, limits.packet_rate), Bucket::new(now, limits.control_rate));
-        Gate { purpose, paths: Vec::new(), answered: VecDeque::new(), stream: source, packets, control }
+        Gate { publishes, paths: Vec::new(), answered: VecDeque::new(), stream: source, packets, control }
     }
 
     /// ICE was restarted: the agent has forgotten all paths, and answers no check of before.
@@ -169,8 +170,7 @@ impl Gate {
             return self.admit_control(now);
         };
         let is_foreign = self.stream.is_some_and(|heard| heard != ssrc);
-        let publishes = self.purpose.publishes().is_some();
-        if !publishes || is_foreign {
+        if !self.publishes || is_foreign {
             return Err(Refusal::ForeignStream);
         }
         if self.packets.has_one(now) { Ok(Admitted::Packet) } else { Err(Refusal::OverRate) }
@@ -190,7 +190,6 @@ mod tests {
     use str0m::net::Protocol;
 
     use super::*;
-    use crate::keys::{BroadcastKey, ConnKey};
 
     fn path(port: u16) -> Path {
         let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
@@ -218,14 +217,15 @@ mod tests {
     }
 
     impl Session {
-        fn new(purpose: Purpose) -> Session {
-            Session::of(purpose, None)
+        /// Returns one that publishes, and whose offer named no stream.
+        fn new() -> Session {
+            Session::of(true, None)
         }
 
-        fn of(purpose: Purpose, source: Option<u32>) -> Session {
+        fn of(publishes: bool, source: Option<u32>) -> Session {
             let (limits, now) = (PeerLimits::default(), Instant::now());
             Session {
-                gate: Gate::new(now, purpose, source, &limits),
+                gate: Gate::new(now, publishes, source, &limits),
                 limits,
                 now,
                 settled: None,
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_check_is_answered_again_only_the_same_way() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let mut session = Session::new();
         assert_eq!(session.check(1, 1000), Ok(()));
         assert_eq!(session.check(1, 1000), Ok(()), "a retransmission");
         for _ in 0..2 * ANSWERED_KEPT {
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_check_nominates_once() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let mut session = Session::new();
         let mut nominating = check(1);
         nominating[3] += 4;
         nominating.extend([0, 0x25, 0, 0]);
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn addresses_of_a_life_are_bounded_and_known_ones_stay() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let mut session = Session::new();
         let max = session.limits.addresses_life_max as u8;
         for n in 0..max {
             assert_eq!(session.check(n, 1000 + u16::from(n)), Ok(()));
@@ -314,31 +314,28 @@ mod tests {
 
     #[test]
     fn a_session_has_one_stream() {
-        let publish = Purpose::Publish(BroadcastKey::default());
-        let mut session = Session::of(publish, Some(1));
+        let mut session = Session::of(true, Some(1));
         assert_eq!(session.packet(2), Err(Refusal::ForeignStream), "it said so");
         assert_eq!(session.packet(1), Ok(()));
-        let mut session = Session::new(publish);
+        let mut session = Session::new();
         assert_eq!(session.forged(1), Ok(()), "it said nothing, and this proves nothing");
         assert_eq!(session.packet(2), Ok(()));
         session.now += Duration::from_secs(3600);
         assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
         assert_eq!(session.packet(2), Ok(()));
-        for purpose in [Purpose::Listen(ConnKey::default()), Purpose::Test(ConnKey::default())] {
-            assert_eq!(Session::new(purpose).packet(1), Err(Refusal::ForeignStream));
-        }
+        assert_eq!(Session::of(false, None).packet(1), Err(Refusal::ForeignStream), "it hears");
     }
 
     #[test]
     fn what_is_not_authenticated_uses_nothing_up() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let mut session = Session::new();
         assert!((0..10_000).all(|_| session.forged(1).is_ok()));
         assert_eq!(session.packet(1), Ok(()));
     }
 
     #[test]
     fn packets_have_a_rate_and_reports_pass() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let mut session = Session::new();
         let passed = (0..10_000).filter(|_| session.packet(1).is_ok()).count();
         assert_eq!(passed, session.limits.packet_rate.burst as usize);
         assert_eq!(session.packet(1), Err(Refusal::OverRate));
@@ -349,7 +346,7 @@ mod tests {
 
     #[test]
     fn reports_and_alerts_have_a_rate_of_their_own_and_handshakes_none() {
-        let mut session = Session::new(Purpose::Publish(BroadcastKey::default()));
+        let mut session = Session::new();
         let burst = session.limits.control_rate.burst as usize;
         let (report, alert) = ([0x80, 201, 0, 1, 0, 0, 0, 2], [21, 254, 253]);
         session.is_connected = false;

@@ -3,6 +3,7 @@
 //! Invariant: what the library is given was narrowed first, and all credentials are ours.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use log::debug;
@@ -15,10 +16,10 @@ use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
-use super::{Owner, Purpose, crypto, guarded};
+use super::{Terms, crypto, guarded};
 use crate::config::PeerLimits;
 use crate::keys::PeerKey;
-use crate::wire::sdp;
+use crate::wire::sdp::{self, Direction};
 
 /// Hexadecimal digits of a peer's key in its user fragment.
 const KEY_DIGITS: usize = 16;
@@ -76,17 +77,17 @@ pub(super) fn accept(
     template: &Template,
     now: Instant,
     limits: &PeerLimits,
-    owner: Owner,
+    (key, terms): (PeerKey, &Terms),
     offer: &str,
     chance: &mut impl Rng,
 ) -> Result<Answered, OfferError> {
     let source = sdp::only_source(offer);
     let whole = offer;
-    let offer = narrow(offer, limits, owner)?;
-    let credentials = credentials(owner.key, chance);
+    let offer = narrow(offer, limits, terms.direction)?;
+    let credentials = credentials(key, chance);
     let ufrag = credentials.ufrag.clone();
     let accepted = guarded(|| {
-        let mut rtc = Box::new(rtc_config(owner.purpose, template, credentials).build(now));
+        let mut rtc = Box::new(rtc_config(terms, template, credentials).build(now));
         for candidate in &template.candidates {
             rtc.add_local_candidate(candidate.clone());
         }
@@ -124,26 +125,26 @@ pub(super) fn restart(
     accepted: &str,
     wanted: Wanted<'_>,
     limits: &PeerLimits,
-    owner: Owner,
+    (key, direction): (PeerKey, Direction),
     chance: &mut impl Rng,
 ) -> Result<Restart, OfferError> {
     let narrowed;
     let new = match wanted {
         Wanted::Credentials(ufrag, pwd) => Some((ufrag, pwd)),
         Wanted::Offer(offer) => {
-            narrowed = narrow(offer, limits, owner)?;
+            narrowed = narrow(offer, limits, direction)?;
             let is_same = sdp::fingerprint(accepted) == sdp::fingerprint(&narrowed);
             sdp::credentials(&narrowed).filter(|_| is_same)
         }
     };
     let (ufrag, pwd) = new.filter(|&new| sdp::credentials(accepted) != Some(new)).ok_or(OfferError::NotRestart)?;
     let offer = sdp::with_credentials(accepted, ufrag, pwd);
-    Ok(Restart { offer, credentials: credentials(owner.key, chance) })
+    Ok(Restart { offer, credentials: credentials(key, chance) })
 }
 
 /// Narrows an offer, which is kept as long as its session, and bounds what is left of it.
-fn narrow(offer: &str, limits: &PeerLimits, owner: Owner) -> Result<String, OfferError> {
-    let narrowed = sdp::narrow_offer(offer, owner.purpose.direction())?;
+fn narrow(offer: &str, limits: &PeerLimits, direction: Direction) -> Result<String, OfferError> {
+    let narrowed = sdp::narrow_offer(offer, direction)?;
     let (bytes, bytes_max) = (narrowed.len(), limits.offer_bytes_max);
     if bytes > bytes_max {
         return Err(OfferError::TooLong { bytes, bytes_max });
@@ -178,9 +179,9 @@ fn credentials(key: PeerKey, chance: &mut impl Rng) -> IceCreds {
     IceCreds { ufrag, pass }
 }
 
-fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> RtcConfig {
+fn rtc_config(terms: &Terms, template: &Template, credentials: IceCreds) -> RtcConfig {
     let mut config = RtcConfig::new()
-        .set_crypto_provider(crypto::of(purpose))
+        .set_crypto_provider(Arc::clone(&terms.crypto))
         .set_dtls_cert(template.certificate.clone())
         .set_local_ice_credentials(credentials)
         .set_ice_lite(true)
@@ -190,12 +191,11 @@ fn rtc_config(purpose: Purpose, template: &Template, credentials: IceCreds) -> R
         .set_extension(1, Extension::RtpMid)
         .set_stats_interval(None)
         .set_send_buffer_audio(1);
-    let publishes = purpose.publishes().is_some();
-    if publishes {
+    if terms.publishes() {
         config = config.set_extension(2, Extension::AudioLevel);
     }
     // In-band FEC mends single losses, DTX spares a silent phone's battery (RFC 7587 §6.1).
-    let use_dtx = publishes.then_some(true);
+    let use_dtx = terms.publishes().then_some(true);
     let format = FormatParams { use_inband_fec: Some(true), use_dtx, ..FormatParams::default() };
     let clock = Frequency::FORTY_EIGHT_KHZ;
     config.codec_config().add_config(111.into(), None, Codec::Opus, clock, Some(2), format);

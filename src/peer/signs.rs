@@ -1,4 +1,4 @@
-//! Whether a program is still there that checks no more.
+//! Whether a client is still there that checks no more.
 //!
 //! Browsers check their connection for as long as it lasts (RFC 7675). Some programs, those over libnice among them, send
 //! only what asks for no answer once they are connected (RFC 8445 §11); their media and its reports say that they are there.
@@ -13,11 +13,12 @@ pub(super) struct Signs {
     heard: Instant,
     /// Whether checks have come and come no more.
     is_unchecked: bool,
-    patience: Duration,
+    /// How long it may be unheard then; without it, it has to check.
+    patience: Option<Duration>,
 }
 
 impl Signs {
-    pub(super) fn new(now: Instant, patience: Duration) -> Signs {
+    pub(super) fn new(now: Instant, patience: Option<Duration>) -> Signs {
         Signs { heard: now, is_unchecked: false, patience }
     }
 
@@ -35,8 +36,13 @@ impl Signs {
         self.is_unchecked = true;
     }
 
+    /// Tells whether the client may be there without checks.
+    pub(super) fn may_stop_checking(&self) -> bool {
+        self.patience.is_some()
+    }
+
     /// Returns when the client has vanished, unless there is another sign of it.
     pub(super) fn end(&self) -> Option<Instant> {
-        self.is_unchecked.then(|| self.heard + self.patience)
+        self.patience.filter(|_| self.is_unchecked).map(|patience| self.heard + patience)
     }
 }

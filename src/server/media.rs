@@ -11,13 +11,14 @@ use str0m::net::Protocol;
 
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
-use crate::config::{MediaLimits, PLACES_OF_PROGRAM};
+use crate::config::MediaLimits;
 use crate::egress::Position;
 use crate::keys::{ListenerKey, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::peer::{
-    Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, Purpose, Refusal, Turn, Wanted, key_of_ufrag,
+    Client, Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, PeerRole, Refusal, Turn, Wanted,
+    key_of_ufrag,
 };
 use crate::stats::Stats;
 use crate::wire::classify::{self, DatagramError, Kind};
@@ -89,23 +90,23 @@ impl Server {
     pub(super) fn open_peer(
         &mut self,
         now: Instant,
-        purpose: Purpose,
+        (role, client): (PeerRole, Client),
         offer: &str,
     ) -> Result<(PeerKey, String), OfferError> {
         let (template, limits, chance) = (&self.template, &self.settings.limits.peer, &mut self.chance);
         let mut answer = String::new();
         let key: Result<PeerKey, OfferError> = self.peers.try_insert_with_key(|key| {
-            let owner = Owner { key, purpose };
+            let owner = Owner { key, role, client };
             let (peer, text) = Peer::accept(template, now, limits, owner, offer, chance)?;
             answer = text;
             Ok(Box::new(peer))
         });
         let key = key.inspect_err(|&error| {
-            debug!(target: "webrtc", "offer refused purpose={purpose:?} error={error}");
+            debug!(target: "webrtc", "offer refused role={role:?} client={client:?} error={error}");
             count_refused(&mut self.stats, error);
         })?;
         self.offers_bytes += self.peers[key].offer_bytes();
-        self.places_taken += places_of(purpose.is_program());
+        self.places_taken += self.peers[key].places();
         self.arm_peer(key);
         Ok((key, answer))
     }
@@ -135,11 +136,11 @@ impl Server {
         Some(restarted)
     }
 
-    /// Tells whether there is room for another session, of a program or a page, with this offer.
-    pub(super) fn has_room_for_peer(&mut self, is_program: bool, offer: &str) -> bool {
+    /// Tells whether there is room for another session that takes so many places, with this offer.
+    pub(super) fn has_room_for_peer(&mut self, places: usize, offer: &str) -> bool {
         let MediaLimits { peers_max, offers_bytes_max, .. } = self.settings.limits.media;
-        let has_room = self.places_taken + places_of(is_program) <= peers_max
-            && self.offers_bytes + offer.len() <= offers_bytes_max;
+        let has_room =
+            self.places_taken + places <= peers_max && self.offers_bytes + offer.len() <= offers_bytes_max;
         if !has_room {
             self.stats.peers_refused += 1;
         }
@@ -170,8 +171,8 @@ impl Server {
         if let Some(peer) = self.peers.get_mut(key) {
             let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
             match peer.receive(now, path, candidate, bytes, &mut turn) {
-                // What else would close the conn of a program that checks no more.
-                Ok(()) if path.proto == Protocol::Tcp && peer.purpose().is_program() && peer.is_connected() => {
+                // What else would close the conn of a client that checks no more.
+                Ok(()) if path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected() => {
                     self.on_framed_checked(now, path);
                 }
                 Ok(()) => {}
@@ -242,7 +243,7 @@ impl Server {
     /// Sends a publisher's packet to all who hear it.
     fn forward(&mut self, now: Instant, publisher: PeerKey, packet: &MediaPacket, out: &mut Outbox) {
         self.stats.packets_received += 1;
-        let Some(key) = self.peers.get(publisher).and_then(|peer| peer.purpose().publishes()) else { return };
+        let Some(PeerRole::Publish(key)) = self.peers.get(publisher).map(|peer| peer.role()) else { return };
         let unix_ms = self.unix_ms(now);
         let Some(broadcast) = self.broadcasts.get_mut(key).filter(|b| b.publisher() == Some(publisher)) else {
             return;
@@ -291,24 +292,32 @@ impl Server {
             Gone::Vanished | Gone::Closed => {}
         }
         let Some(peer) = self.peers.get(key) else { return };
-        let purpose = peer.purpose();
+        let (role, client) = (peer.role(), peer.client());
+        let made_for = self.broadcast_of_program(client);
         self.forget_peer(now, key, out);
-        match purpose {
-            Purpose::Publish(broadcast) => self.on_publisher_gone(now, broadcast, key, gone, out),
-            Purpose::Whip(broadcast, _) => self.on_encoder_gone(now, broadcast, key, gone, out),
-            Purpose::Whep(broadcast, resource) => {
-                self.leave(now, broadcast, ListenerKey::Whep(resource), Some(StopCause::ConnectionLost), out);
+        match (role, client) {
+            (PeerRole::Publish(broadcast), Client::Page(_)) => {
+                self.on_publisher_gone(now, broadcast, key, gone, out);
             }
-            Purpose::Listen(conn) => self.on_audio_gone(now, conn, key, out),
-            Purpose::Test(conn) => self.on_test_gone(conn, key),
+            (PeerRole::Publish(broadcast), Client::Program(_)) => {
+                self.on_encoder_gone(now, broadcast, key, gone, out);
+            }
+            (PeerRole::Listen, Client::Page(conn)) => self.on_audio_gone(now, conn, key, out),
+            (PeerRole::Listen, Client::Program(resource)) => {
+                if let Some(broadcast) = made_for {
+                    self.leave(now, broadcast, ListenerKey::Whep(resource), Some(StopCause::ConnectionLost), out);
+                }
+            }
+            (PeerRole::Test, Client::Page(conn)) => self.on_test_gone(conn, key),
+            (PeerRole::Test, Client::Program(_)) => {}
         }
     }
 
     fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
         if let Some(peer) = self.peers.remove(key) {
             self.offers_bytes -= peer.offer_bytes();
-            self.places_taken -= places_of(peer.purpose().is_program());
-            if let Some(resource) = peer.purpose().resource() {
+            self.places_taken -= peer.places();
+            if let Client::Program(resource) = peer.client() {
                 self.retire(now, resource);
             }
         }
@@ -323,11 +332,6 @@ impl Server {
             self.deadlines.arm(Timer::Peer(key), at);
         }
     }
-}
-
-/// Returns how much a session counts in [`MediaLimits::peers_max`].
-fn places_of(is_program: bool) -> usize {
-    if is_program { PLACES_OF_PROGRAM } else { 1 }
 }
 
 fn count_refused(stats: &mut Stats, error: OfferError) {

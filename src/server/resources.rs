@@ -10,9 +10,9 @@ use rand_core::Rng;
 use super::whip::Kind;
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
-use crate::keys::{ListenerKey, PeerKey, ResourceKey};
+use crate::keys::{BroadcastKey, ListenerKey, PeerKey, ResourceKey};
 use crate::outbox::Outbox;
-use crate::peer::Purpose;
+use crate::peer::{Client, PeerRole};
 use crate::token::Claims;
 use crate::words::Role;
 
@@ -31,12 +31,13 @@ pub(super) struct Resource {
 /// How far a resource is.
 #[derive(Clone, Copy)]
 enum State {
-    Active(PeerKey),
-    /// It is over, and why; a `DELETE` that comes late is answered all the same, until this moment.
-    Ended {
-        until: Instant,
-        why: ListenEnd,
+    Active {
+        peer: PeerKey,
+        /// What it sends to or hears.
+        broadcast: BroadcastKey,
     },
+    /// It is over, and why; a `DELETE` that comes late is answered all the same, until this moment.
+    Ended { until: Instant, why: ListenEnd },
 }
 
 /// Why the server ends a resource.
@@ -73,7 +74,15 @@ impl Resource {
     /// Returns its peer, while it has one.
     pub(super) fn peer(&self) -> Option<PeerKey> {
         match self.state {
-            State::Active(peer) => Some(peer),
+            State::Active { peer, .. } => Some(peer),
+            State::Ended { .. } => None,
+        }
+    }
+
+    /// Returns the broadcast that it sends to or hears, while it has a peer.
+    pub(super) fn broadcast(&self) -> Option<BroadcastKey> {
+        match self.state {
+            State::Active { broadcast, .. } => Some(broadcast),
             State::Ended { .. } => None,
         }
     }
@@ -116,11 +125,19 @@ impl Server {
     }
 
     /// A resource's offer was answered.
-    pub(super) fn activate(&mut self, now: Instant, key: ResourceKey, peer: PeerKey) {
+    pub(super) fn activate(&mut self, now: Instant, key: ResourceKey, peer: PeerKey, broadcast: BroadcastKey) {
         if let Some(resource) = self.resources.get_mut(key) {
-            resource.state = State::Active(peer);
+            resource.state = State::Active { peer, broadcast };
         }
         self.arm_resource(now, key);
+    }
+
+    /// Returns the broadcast that a program's session was made for, while it is there.
+    pub(super) fn broadcast_of_program(&self, client: Client) -> Option<BroadcastKey> {
+        match client {
+            Client::Page(_) => None,
+            Client::Program(key) => self.resources.get(key).and_then(Resource::broadcast),
+        }
     }
 
     /// Takes it that the peer of a resource is gone: its URL is remembered for a while.
@@ -142,15 +159,17 @@ impl Server {
 
     /// Ends a resource: what it sent or heard is over.
     pub(super) fn end_resource(&mut self, now: Instant, key: ResourceKey, ending: Ending, out: &mut Outbox) {
-        let Some(peer) = self.resources.get(key).and_then(Resource::peer) else { return };
-        match self.peers.get(peer).map(|peer| peer.purpose()) {
-            Some(Purpose::Whip(broadcast, _)) => {
+        let Some(&Resource { state: State::Active { peer, broadcast }, .. }) = self.resources.get(key) else {
+            return;
+        };
+        match self.peers.get(peer).map(|peer| peer.role()) {
+            Some(PeerRole::Publish(_)) => {
                 if self.broadcasts.get(broadcast).is_some_and(|broadcast| broadcast.publisher() == Some(peer)) {
                     self.go_off_air(now, broadcast, ending.of_broadcast(), out);
                 }
                 self.close_peer(now, peer, out);
             }
-            Some(Purpose::Whep(broadcast, _)) => {
+            Some(PeerRole::Listen) => {
                 self.close_peer(now, peer, out);
                 if let Some(State::Ended { why, .. }) =
                     self.resources.get_mut(key).map(|resource| &mut resource.state)
@@ -159,7 +178,7 @@ impl Server {
                 }
                 self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
             }
-            Some(Purpose::Publish(_) | Purpose::Listen(_) | Purpose::Test(_)) | None => {}
+            Some(PeerRole::Test) | None => {}
         }
     }
 
@@ -183,7 +202,7 @@ impl Server {
         match listener {
             ListenerKey::Conn(conn) => (!self.sessions.contains_key(conn)).then_some(ListenEnd::ConnClosed),
             ListenerKey::Whep(key) => match self.resources.get(key).map(|resource| resource.state) {
-                Some(State::Active(_)) => None,
+                Some(State::Active { .. }) => None,
                 Some(State::Ended { why, .. }) => Some(why),
                 None => Some(ListenEnd::ConnectionLost),
             },
@@ -200,7 +219,7 @@ impl Server {
     pub(super) fn arm_resource(&mut self, now: Instant, key: ResourceKey) {
         let Some(resource) = self.resources.get(key) else { return };
         let at = match resource.state {
-            State::Active(_) => self.clock.instant_of(now, resource.claims.exp),
+            State::Active { .. } => self.clock.instant_of(now, resource.claims.exp),
             State::Ended { until, .. } => Some(until),
         };
         match at {
@@ -213,8 +232,8 @@ impl Server {
         let Some(resource) = self.resources.get(key) else { return };
         match resource.state {
             State::Ended { .. } => self.forget_resource(key),
-            State::Active(_) if resource.claims.is_live(self.unix_s(now)) => self.arm_resource(now, key),
-            State::Active(_) => self.end_resource(now, key, Ending::TokenExpired, out),
+            State::Active { .. } if resource.claims.is_live(self.unix_s(now)) => self.arm_resource(now, key),
+            State::Active { .. } => self.end_resource(now, key, Ending::TokenExpired, out),
         }
     }
 

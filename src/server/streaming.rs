@@ -13,9 +13,10 @@ use super::signaling::RETRY_AFTER_S;
 use super::{Seat, Server};
 use crate::audit::{Event, OffAir, StartedBy, Subject};
 use crate::broadcast::{Broadcast, Source, Start};
+use crate::config::PLACES_OF_PAGE;
 use crate::keys::{ConnKey, PeerKey};
 use crate::outbox::Outbox;
-use crate::peer::{Purpose, Wanted};
+use crate::peer::{Client, PeerRole, Wanted};
 use crate::wire::signaling::{self, Complaint, ErrorCode, ServerMessage, StartStreaming};
 use crate::words::{InterruptedBy, Place, Presence};
 
@@ -48,7 +49,7 @@ impl Server {
             self.complain(conn, Complaint::new(ErrorCode::Malformed, text));
             return;
         }
-        let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Publish(key), &start.sdp) else { return };
+        let Some((peer, answer)) = self.answer_offer(now, conn, PeerRole::Publish(key), &start.sdp) else { return };
         if self.broadcasts[key].is_on_air() && !self.broadcasts[key].is_on_air_by_page() {
             self.go_off_air(now, key, OffAir::ReplacedByPage, out);
         }
@@ -174,7 +175,7 @@ impl Server {
     }
 
     pub(super) fn on_open_audio(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
-        let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Listen(conn), offer) else { return };
+        let Some((peer, answer)) = self.answer_offer(now, conn, PeerRole::Listen, offer) else { return };
         let Some(Seat::Admin { audio, wishes, .. }) = self.seat_mut(conn) else { return };
         let replaced = audio.replace(peer);
         for key in wishes.clone() {
@@ -190,7 +191,7 @@ impl Server {
 
     /// The client wants to know how it reaches the server, on air or not: it gets a session that no audio comes near.
     pub(super) fn on_test_connection(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
-        let Some((peer, answer)) = self.answer_offer(now, conn, Purpose::Test(conn), offer) else { return };
+        let Some((peer, answer)) = self.answer_offer(now, conn, PeerRole::Test, offer) else { return };
         let replaced = self.sessions.get_mut(conn).and_then(|session| session.test.replace(peer));
         if let Some(replaced) = replaced {
             self.close_peer(now, replaced, out);
@@ -210,18 +211,18 @@ impl Server {
         &mut self,
         now: Instant,
         conn: ConnKey,
-        purpose: Purpose,
+        role: PeerRole,
         offer: &str,
     ) -> Option<(PeerKey, String)> {
         if !self.may_offer(now, conn) {
             return None;
         }
-        if !self.has_room_for_peer(false, offer) {
+        if !self.has_room_for_peer(PLACES_OF_PAGE, offer) {
             let complaint = Complaint::new(ErrorCode::TooMany, "no room for another connection: try again later");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
             return None;
         }
-        let opened = self.open_peer(now, purpose, offer);
+        let opened = self.open_peer(now, (role, Client::Page(conn)), offer);
         opened
             .map_err(|error| self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())))
             .ok()

@@ -14,9 +14,10 @@ use super::route::BodyType;
 use super::signaling::RETRY_AFTER_S;
 use crate::audit::{Event, ListenRefusal, OffAir, StartedBy, Subject};
 use crate::broadcast::{Source, Start, Wish};
+use crate::config::PLACES_OF_PROGRAM;
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey, Sink};
 use crate::outbox::Outbox;
-use crate::peer::{Purpose, Wanted};
+use crate::peer::{Client, PeerRole, Wanted};
 use crate::token::{Claims, is_valid_id};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::sdpfrag;
@@ -100,7 +101,7 @@ impl Server {
             let problem = Problem::new(Status::Conflict, "another client streams under this id");
             return Err(problem.retry_after_s(SOON_S));
         }
-        let created = self.create(now, claims, |resource| Purpose::Whip(key, resource), offer);
+        let created = self.create(now, claims, (Kind::Whip, key), offer);
         let created = created.inspect_err(|_| self.forget_unseen(key))?;
         // Who may hear the one may not hear the other.
         if self.broadcasts[key].source().is_some_and(|before| *before != source) {
@@ -149,7 +150,7 @@ impl Server {
         if !self.hold_listening(now, &claims.sub) {
             return Err(Problem::new(Status::TooManyRequests, "too many sessions: end one of yours first"));
         }
-        let created = self.create(now, claims, |resource| Purpose::Whep(key, resource), offer);
+        let created = self.create(now, claims, (Kind::Whep, key), offer);
         let created = created.inspect_err(|_| self.release_listening(now, &claims.sub))?;
         let listening = self.new_listening((&claims.sub, claims.shown_name()), id, REASON_DEFAULT);
         let (key_of_listener, sink) = (ListenerKey::Whep(created.resource), Sink::Peer(created.peer));
@@ -163,19 +164,23 @@ impl Server {
         &mut self,
         now: Instant,
         claims: &Claims,
-        purpose: impl FnOnce(ResourceKey) -> Purpose,
+        (kind, broadcast): (Kind, BroadcastKey),
         offer: &str,
     ) -> Result<Created, Problem> {
         if !self.take_offer_of_program(now) {
             return Err(Problem::new(Status::TooManyRequests, "too many sessions at once").retry_after_s(SOON_S));
         }
-        if !self.has_room_for_peer(true, offer) {
+        if !self.has_room_for_peer(PLACES_OF_PROGRAM, offer) {
             return Err(no_room());
         }
         let resource = self.new_resource(now, claims);
-        match self.open_peer(now, purpose(resource), offer) {
+        let role = match kind {
+            Kind::Whip => PeerRole::Publish(broadcast),
+            Kind::Whep => PeerRole::Listen,
+        };
+        match self.open_peer(now, (role, Client::Program(resource)), offer) {
             Ok((peer, answer)) => {
-                self.activate(now, resource, peer);
+                self.activate(now, resource, peer, broadcast);
                 Ok(Created { resource, peer, answer })
             }
             Err(error) => {
@@ -239,8 +244,8 @@ impl Server {
     ) -> Result<(), Problem> {
         let claims = self.requester(now, conn, request)?;
         let key = self.resource_of(named, &claims)?;
-        let peer = self.resources[key].peer().and_then(|peer| self.peers.get(peer));
-        if let Some(Purpose::Whep(broadcast, _)) = peer.map(|peer| peer.purpose()) {
+        let broadcast = self.resources[key].broadcast().filter(|_| named.0 == Kind::Whep);
+        if let Some(broadcast) = broadcast {
             self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
         }
         self.end_resource(now, key, Ending::Stopped, out);

@@ -2,7 +2,7 @@
 
 use ecoute::config::PeerLimits;
 use ecoute::keys::{BroadcastKey, ConnKey, PeerKey};
-use ecoute::peer::{OfferError, Owner, Peer, Purpose, Template};
+use ecoute::peer::{Client, OfferError, Owner, Peer, PeerRole, Template};
 use ecoute::wire::sdp::{self, SdpError, narrow_offer};
 use ecoute::words::Role;
 use rand_chacha::ChaCha20Rng;
@@ -25,6 +25,11 @@ const NO_TRANSPORT: Outcome = Err(OfferError::Sdp(SdpError::NoTransport));
 fn offer(world: &World) -> String {
     let mut browser = Browser::new(0, "lea", "198.51.100.1:4000".parse().unwrap(), Quality::PERFECT);
     browser.make_offer(world.now, Direction::SendOnly)
+}
+
+/// Returns a page that has a session for this.
+fn page(role: PeerRole) -> Owner {
+    Owner { key: PeerKey::default(), role, client: Client::Page(ConnKey::default()) }
 }
 
 fn with_lines(offer: &str, lines: &str) -> String {
@@ -113,7 +118,7 @@ fn an_offer_that_no_browser_makes_makes_no_session() {
     let template = Template::new(&[ADVERTISED.parse().unwrap()]);
     let mut chance = ChaCha20Rng::from_seed([1; 32]);
     let mut accept = |offer: &str| {
-        let owner = Owner { key: PeerKey::default(), purpose: Purpose::Publish(BroadcastKey::default()) };
+        let owner = page(PeerRole::Publish(BroadcastKey::default()));
         let limits = PeerLimits::default();
         Peer::accept(&template, scene.world.now, &limits, owner, offer, &mut chance).map(|_| ())
     };
@@ -122,7 +127,7 @@ fn an_offer_that_no_browser_makes_makes_no_session() {
         assert_eq!(accept(&offer), want, "{name}");
     }
     // A listener's are judged by the same rules.
-    let owner = Owner { key: PeerKey::default(), purpose: Purpose::Listen(ConnKey::default()) };
+    let owner = page(PeerRole::Listen);
     let listens = good.replace("a=sendonly", "a=recvonly");
     let bytes = narrow_offer(&listens, sdp::Direction::RecvOnly).unwrap().len();
     let limits = PeerLimits { offer_bytes_max: bytes - 1, ..PeerLimits::default() };
