@@ -144,6 +144,11 @@ impl Broadcast {
         matches!(self.page, Page::Silent(_))
     }
 
+    /// Returns who hears or wishes to.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
     /// Returns the wish of a listening connection.
     pub fn listener(&self, key: ListenerKey) -> Option<&Listener> {
         self.listeners.iter().find(|listener| listener.key == key)

@@ -383,6 +383,11 @@ impl Conn {
         (before, buffered)
     }
 
+    /// Returns how many bytes were buffered when that was asked last.
+    pub fn reckoned(&self) -> usize {
+        self.reckoned
+    }
+
     /// Returns since when more is buffered than what passes through.
     pub fn waiting(&self) -> Option<Instant> {
         self.waiting

@@ -57,6 +57,14 @@ impl Listener {
         Person { id: &self.listening.admin_id, name: &self.listening.admin_name }
     }
 
+    /// Returns the entry that the wish waits for.
+    pub fn awaited_entry(&self) -> Option<EntryId> {
+        match self.phase {
+            Phase::AwaitingEntry { entry } => Some(entry),
+            Phase::Waiting | Phase::AwaitingAck { .. } | Phase::Acknowledged { .. } => None,
+        }
+    }
+
     /// Tells whether nothing is waited for but the salesperson's presence.
     pub(super) fn is_acknowledged(&self) -> bool {
         matches!(self.phase, Phase::Acknowledged { .. })

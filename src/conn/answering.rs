@@ -37,9 +37,23 @@ impl Conn {
         }
     }
 
+    /// Returns the name under which an answer is made elsewhere.
+    pub fn awaited_answer(&self) -> Option<JobKey> {
+        match self.state {
+            State::Answering { job, .. } => Some(job),
+            State::New { .. }
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Signaling { .. }
+            | State::Framed(_)
+            | State::Closing { .. }
+            | State::Dead => None,
+        }
+    }
+
     /// Tells whether an answer is made elsewhere.
     pub fn is_answering(&self) -> bool {
-        matches!(self.state, State::Answering { .. })
+        self.awaited_answer().is_some()
     }
 }
 

@@ -136,6 +136,11 @@ impl Conn {
         matches!(self.state, State::Framed(_))
     }
 
+    /// Tells whether it stands in the server's queue.
+    pub fn is_ready(&self) -> bool {
+        matches!(&self.state, State::Framed(framed) if framed.is_queued)
+    }
+
     /// Takes it that a client that speaks ICE-TCP stands in the server's queue, until no whole datagram of it is left;
     /// tells whether it did not before.
     pub fn enqueue_framed(&mut self) -> bool {

@@ -53,6 +53,28 @@ impl Jobs {
         self.entries
     }
 
+    /// Tells whether the answer about an entry goes to this listener.
+    pub(super) fn awaits(&self, (key, listener): (BroadcastKey, ListenerKey), entry: EntryId) -> bool {
+        let is_it = |waiting: &Waiting| match *waiting {
+            Waiting::Gate { broadcast, listener: of, entry: awaited } => {
+                (broadcast, of, awaited) == (key, listener, entry)
+            }
+            Waiting::Note | Waiting::Challenge { .. } => false,
+        };
+        self.waiting.values().any(is_it)
+    }
+
+    /// Tells whether the answer to a job goes to this conn.
+    pub(super) fn answers(&self, job: JobKey, conn: ConnKey) -> bool {
+        matches!(self.waiting.get(job), Some(Waiting::Challenge { conn: asked }) if *asked == conn)
+    }
+
+    /// Asserts that each kind's count is right.
+    pub(super) fn check(&self) {
+        let reads = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Challenge { .. })).count();
+        assert_eq!((self.entries, self.reads), (self.waiting.len() - reads, reads), "jobs ↔ credit");
+    }
+
     /// Returns what waits for an answer, which is no longer out.
     fn take(&mut self, job: JobKey) -> Option<Waiting> {
         let waiting = self.waiting.remove(job)?;

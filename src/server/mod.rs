@@ -10,6 +10,7 @@
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
 mod admission;
+mod check;
 mod clock;
 mod close;
 mod framed;
@@ -347,6 +348,9 @@ impl Server {
         }
         self.make_room(now, out);
         self.deliver_framed(now, out);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
     }
 
     /// Returns the bytes that wait to be written to a TCP client.

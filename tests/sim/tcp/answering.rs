@@ -36,7 +36,7 @@ fn an_answer_that_comes_late_is_waited_for() {
     let cases = [
         ("GET", Some("token.thumb"), "200", "\r\n\r\ntoken.thumb"),
         ("HEAD", Some("token.thumb"), "200", "\r\n\r\n"),
-        ("GET", None, "404", "\r\n\r\n"),
+        ("GET", None, "404", "there is nothing here\"}}"),
     ];
     for (method, contents, status, end) in cases {
         let client = asking(world, &ASK.replace("GET", method));

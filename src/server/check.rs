@@ -1,0 +1,143 @@
+//! Compares what two tables must agree on, in debug builds, after every turn.
+//!
+//! Changes nothing. Invariant: each pair of tables that hold one truth is compared here, or in the one type that owns both.
+
+use std::collections::BTreeSet;
+
+use super::{Seat, Server, Timer};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
+use crate::peer::{Client, PeerRole};
+
+impl Server {
+    /// Asserts that the tables agree.
+    pub(super) fn check(&self) {
+        self.check_conns();
+        self.check_registrations();
+        self.check_listeners();
+        self.check_publishers();
+        self.check_peers();
+        self.check_jobs();
+    }
+
+    /// Conns ↔ visitors; conns ↔ what they have buffered in all; ICE-TCP conns ↔ where they are found, and who of them
+    /// waits for a turn ↔ who says so; conns that wait for time ↔ deadlines.
+    fn check_conns(&self) {
+        let conns: BTreeSet<ConnKey> = self.conns.keys().collect();
+        assert_eq!(conns, self.visitors.keys().collect(), "conns ↔ visitors");
+        let reckoned: usize = self.conns.values().map(|client| client.reckoned()).sum();
+        assert_eq!(reckoned, self.buffered_bytes, "conns ↔ buffered bytes");
+        for (remote, &conn) in &self.framed {
+            let found = self.conns.get(conn).map(|client| client.ends().path().client());
+            assert_eq!(found, Some(*remote), "framed ↔ conns");
+        }
+        let ready: BTreeSet<ConnKey> = self.framed_ready.iter().copied().collect();
+        assert_eq!(ready.len(), self.framed_ready.len(), "each once in the queue of those who are ready");
+        for (conn, client) in &self.conns {
+            assert!(!client.is_ready() || ready.contains(&conn), "ready queue ↔ flags");
+            let at = client.next_deadline(&self.settings.limits.conn);
+            assert!(at.is_none() || self.deadlines.is_armed(Timer::Conn(conn)), "conns ↔ deadlines");
+        }
+    }
+
+    /// Registrations ↔ conns, idle, admins, and the page of each broadcast.
+    fn check_registrations(&self) {
+        let mut admins = BTreeSet::new();
+        for (conn, registration) in &self.sessions {
+            assert!(self.conns.contains_key(conn), "registrations ↔ conns");
+            assert!(!self.idle.is_armed(conn), "registrations ↔ idle");
+            match registration.seat {
+                Seat::Admin { .. } => drop(admins.insert(conn)),
+                Seat::Commercial { broadcast } => {
+                    assert_eq!(self.broadcasts[broadcast].page(), Some(conn), "registrations ↔ pages");
+                }
+            }
+        }
+        assert_eq!(admins, self.admins, "registrations ↔ admins");
+        assert_eq!(self.broadcasts.len(), self.broadcast_of.len(), "broadcasts ↔ their ids");
+        for (id, &key) in &self.broadcast_of {
+            let broadcast = self.broadcasts.get(key).expect("broadcasts ↔ their ids");
+            assert_eq!(broadcast.id(), id, "broadcasts ↔ their ids");
+            let page = broadcast.page().and_then(|page| self.sessions.get(page)).map(|page| &page.seat);
+            let is_own = matches!(page, Some(Seat::Commercial { broadcast }) if *broadcast == key);
+            assert!(broadcast.page().is_none() || is_own, "pages ↔ registrations");
+            let at = broadcast.next_deadline(&self.settings.limits.broadcast);
+            assert!(at.is_none() || self.deadlines.is_armed(Timer::Broadcast(key)), "broadcasts ↔ deadlines");
+        }
+    }
+
+    /// Wishes and who is heard ↔ listeners; sinks ↔ audio connections.
+    fn check_listeners(&self) {
+        let mut wished: Vec<(BroadcastKey, ConnKey)> = Vec::new();
+        for (conn, registration) in &self.sessions {
+            let Seat::Admin { audio, wishes, current } = &registration.seat else { continue };
+            wished.extend(wishes.iter().map(|&wish| (wish, conn)));
+            assert!(current.is_none_or(|current| wishes.contains(&current)), "current ↔ wishes");
+            assert!(wishes.is_empty() || audio.is_some(), "wishes ↔ audio");
+            for &wish in wishes {
+                let listener = self.broadcasts[wish].listener(ListenerKey::Conn(conn));
+                let sink = listener.map(|listener| listener.sink);
+                assert_eq!(sink, audio.map(Sink::Peer), "wishes ↔ listeners, audio ↔ sinks");
+                let is_heard = self.broadcasts[wish].is_heard_by(conn);
+                assert!(!is_heard || *current == Some(wish), "a conn hears one salesperson, its current one");
+            }
+        }
+        for (key, broadcast) in &self.broadcasts {
+            for listener in broadcast.listeners() {
+                let is_wished = match listener.key {
+                    ListenerKey::Conn(conn) => wished.contains(&(key, conn)),
+                    ListenerKey::Whep(resource) => {
+                        self.resources.get(resource).and_then(|resource| resource.peer()).map(Sink::Peer)
+                            == Some(listener.sink)
+                    }
+                };
+                assert!(is_wished, "listeners ↔ wishes and resources");
+                let entry = listener.awaited_entry();
+                let is_awaited = entry.is_none_or(|entry| self.jobs.awaits((key, listener.key), entry));
+                assert!(is_awaited, "who waits for an entry ↔ jobs");
+            }
+        }
+    }
+
+    /// Broadcasts ↔ the sessions that bring their audio.
+    fn check_publishers(&self) {
+        for (key, peer) in &self.peers {
+            let PeerRole::Publish(broadcast) = peer.role() else { continue };
+            assert_eq!(self.broadcasts[broadcast].publisher(), Some(key), "publishing sessions ↔ broadcasts");
+        }
+        for (key, broadcast) in &self.broadcasts {
+            let Some(publisher) = broadcast.publisher() else { continue };
+            let role = self.peers.get(publisher).map(|peer| peer.role());
+            assert_eq!(role, Some(PeerRole::Publish(key)), "broadcasts ↔ publishing sessions");
+        }
+    }
+
+    /// Sessions ↔ whose they are, what they sum up to, and deadlines.
+    fn check_peers(&self) {
+        for (key, peer) in &self.peers {
+            let is_held = match (peer.client(), peer.role()) {
+                (Client::Program(resource), _) => {
+                    self.resources.get(resource).and_then(|resource| resource.peer()) == Some(key)
+                }
+                (Client::Page(conn), PeerRole::Listen) => self.sessions.get(conn).is_some_and(
+                    |registration| matches!(registration.seat, Seat::Admin { audio, .. } if audio == Some(key)),
+                ),
+                (Client::Page(conn), PeerRole::Test) => {
+                    self.sessions.get(conn).is_some_and(|registration| registration.test == Some(key))
+                }
+                // Its page may be away for a while.
+                (Client::Page(_), PeerRole::Publish(_)) => true,
+            };
+            assert!(is_held, "sessions ↔ who has them");
+            assert!(self.deadlines.is_armed(Timer::Peer(key)), "sessions ↔ deadlines");
+        }
+    }
+
+    /// Jobs ↔ their credit; requests that are answered elsewhere ↔ jobs.
+    fn check_jobs(&self) {
+        self.jobs.check();
+        for (conn, client) in &self.conns {
+            let is_known = client.awaited_answer().is_none_or(|job| self.jobs.answers(job, conn));
+            assert!(is_known, "conns that wait for an answer ↔ jobs");
+        }
+    }
+}
