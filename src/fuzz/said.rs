@@ -4,7 +4,9 @@
 
 use serde_json::Value;
 
-use crate::wire::signaling::{self, ClientMessage, Commercial, PAGE_BYTES_MAX, Person, ServerMessage};
+use crate::wire::signaling::{
+    self, ClientMessage, Commercial, OfAdmin, OfCommercial, PAGE_BYTES_MAX, Person, ServerMessage,
+};
 use crate::words::{Presence, REASON_CHARS_MAX, is_reason};
 
 /// Whatever a message makes the server tell others is JSON of the documented shape, with the same in it.
@@ -12,10 +14,22 @@ pub fn signaling(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(message) = signaling::parse(text) else { return };
     match message {
-        ClientMessage::RegisterUser(register) => {
-            assert!((1..=PAGE_BYTES_MAX).contains(&register.page.len()));
+        ClientMessage::Register(register) => assert!((1..=PAGE_BYTES_MAX).contains(&register.page.len())),
+        ClientMessage::Ping { t } => {
+            let data = relay(&ServerMessage::Pong { t: t.clone(), media_packets: None }, "pong");
+            let (told, said) = (data["t"].as_f64().unwrap(), t.as_f64().unwrap());
+            assert!((told - said).abs() <= said.abs() * 1e-12, "{told} {said}");
         }
-        ClientMessage::StartStreaming(start) => {
+        ClientMessage::OfCommercial(message) => of_commercial(&message),
+        ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason }) => of_join(&commercial_id, &reason),
+        ClientMessage::OfAdmin(OfAdmin::OpenAudio { .. } | OfAdmin::Leave { .. }) | ClientMessage::OfBoth(_) => {}
+    }
+}
+
+/// What a salesperson's page shows of itself is told to supervisors.
+fn of_commercial(message: &OfCommercial<'_>) {
+    match message {
+        OfCommercial::StartStreaming(start) => {
             if start.commercial_info.is_some_and(|info| !signaling::is_readable(info)) {
                 return;
             }
@@ -37,7 +51,7 @@ pub fn signaling(bytes: &[u8]) {
             let said = start.commercial_info.map(|info| serde_json::from_str(info.get()).expect("it is JSON"));
             assert_eq!(data["commercial_info"], said.unwrap_or(Value::Null));
         }
-        ClientMessage::GpsUpdate(place) => {
+        &OfCommercial::GpsUpdate(place) => {
             let message = ServerMessage::CommercialPosition { commercial_id: "lea", place };
             let data = relay(&message, "commercial_position");
             for (name, said) in [("lat", place.lat), ("lon", place.lon), ("accuracy_m", place.accuracy_m)] {
@@ -47,31 +61,23 @@ pub fn signaling(bytes: &[u8]) {
             assert_eq!(data["at"], place.at);
             assert!(place.lat.abs() <= 90.0 && place.lon.abs() <= 180.0 && place.accuracy_m >= 0.0);
         }
-        ClientMessage::Join { commercial_id, reason } => {
-            if is_reason(&reason) {
-                assert!(reason.chars().count() <= REASON_CHARS_MAX && !reason.contains(char::is_control));
-            }
-            let admin = Person { id: "paul", name: &commercial_id };
-            let (notice_id, listeners_count) = (1, 1);
-            let message = ServerMessage::ListenerJoined { notice_id, admin, reason: &reason, listeners_count };
-            let data = relay(&message, "listener_joined");
-            assert_eq!((&data["reason"], &data["admin"]["name"]), (&reason.into(), &commercial_id.into()));
-        }
-        ClientMessage::Ping { t } => {
-            let data = relay(&ServerMessage::Pong { t: t.clone(), media_packets: None }, "pong");
-            let (told, said) = (data["t"].as_f64().unwrap(), t.as_f64().unwrap());
-            assert!((told - said).abs() <= said.abs() * 1e-12, "{told} {said}");
-        }
-        ClientMessage::StopStreaming
-        | ClientMessage::PauseStreaming
-        | ClientMessage::ResumeStreaming
-        | ClientMessage::StreamInterrupted { .. }
-        | ClientMessage::ListenerAck { .. }
-        | ClientMessage::OpenAudio { .. }
-        | ClientMessage::Leave { .. }
-        | ClientMessage::RestartIce { .. }
-        | ClientMessage::TestConnection { .. } => {}
+        OfCommercial::StopStreaming
+        | OfCommercial::PauseStreaming
+        | OfCommercial::ResumeStreaming
+        | OfCommercial::StreamInterrupted { .. }
+        | OfCommercial::ListenerAck { .. } => {}
     }
+}
+
+/// A wish is told to whom it is for.
+fn of_join(commercial_id: &str, reason: &str) {
+    if is_reason(reason) {
+        assert!(reason.chars().count() <= REASON_CHARS_MAX && !reason.contains(char::is_control));
+    }
+    let admin = Person { id: "paul", name: commercial_id };
+    let message = ServerMessage::ListenerJoined { notice_id: 1, admin, reason, listeners_count: 1 };
+    let data = relay(&message, "listener_joined");
+    assert_eq!((&data["reason"], &data["admin"]["name"]), (&reason.into(), &commercial_id.into()));
 }
 
 /// Returns the data of a message as a client reads it.

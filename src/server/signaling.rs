@@ -10,8 +10,10 @@ use crate::broadcast::{Broadcast, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
 use crate::outbox::Outbox;
 use crate::token::{Claims, is_valid_id};
-use crate::wire::signaling::{self, ClientMessage, Complaint, ErrorCode, ServerMessage};
-use crate::words::{Role, is_reason};
+use crate::wire::signaling::{
+    self, ClientMessage, Complaint, ErrorCode, OfAdmin, OfBoth, OfCommercial, ServerMessage,
+};
+use crate::words::is_reason;
 
 /// When a client that found no room should try again.
 pub(super) const RETRY_AFTER_S: u32 = 10;
@@ -28,73 +30,85 @@ impl Server {
                 return;
             }
         };
-        let role = self.sessions.get(conn).map(|session| session.claims.role);
-        match (message, role) {
-            (ClientMessage::RegisterUser(register), _) => self.on_register(now, conn, register, out),
+        match (message, self.sessions.get(conn).map(|session| &session.seat)) {
+            (ClientMessage::Register(register), _) => self.on_register(now, conn, register, out),
             (ClientMessage::Ping { t }, _) => self.on_ping(conn, t),
-            (_, None) => {
+            (ClientMessage::OfCommercial(_) | ClientMessage::OfAdmin(_) | ClientMessage::OfBoth(_), None) => {
                 self.complain(conn, Complaint::new(ErrorCode::NotRegistered, "send register_user first"));
                 self.close_conn(now, conn, CloseCode::NotRegistered, out);
             }
-            (ClientMessage::StartStreaming(start), Some(Role::Commercial)) => {
-                self.on_start_streaming(now, conn, &start, out);
+            (ClientMessage::OfCommercial(message), Some(&Seat::Commercial { broadcast })) => {
+                self.on_message_of_commercial(now, (conn, broadcast), message, out);
             }
-            (ClientMessage::StopStreaming, Some(Role::Commercial)) => self.on_stop_streaming(now, conn, out),
-            (ClientMessage::PauseStreaming, Some(Role::Commercial)) => self.on_pause(now, conn, true, out),
-            (ClientMessage::ResumeStreaming, Some(Role::Commercial)) => self.on_pause(now, conn, false, out),
-            (ClientMessage::StreamInterrupted { cause }, Some(Role::Commercial)) => {
-                self.on_stream_interrupted(now, conn, cause, out);
+            (ClientMessage::OfAdmin(message), Some(Seat::Admin { .. })) => {
+                self.on_message_of_admin(now, conn, message, out);
             }
-            (ClientMessage::GpsUpdate(place), Some(Role::Commercial)) => self.on_gps_update(now, conn, place, out),
-            (ClientMessage::ListenerAck { notice_id }, Some(Role::Commercial)) => {
-                self.on_listener_ack(now, conn, notice_id, out);
-            }
-            (ClientMessage::RestartIce { sdp }, Some(Role::Admin | Role::Commercial)) => {
-                self.on_restart_ice(now, conn, &sdp, out);
-            }
-            (ClientMessage::TestConnection { sdp }, Some(Role::Admin | Role::Commercial)) => {
-                self.on_test_connection(now, conn, &sdp, out);
-            }
-            (ClientMessage::OpenAudio { sdp }, Some(Role::Admin)) => self.on_open_audio(now, conn, &sdp, out),
-            (ClientMessage::Join { commercial_id, reason }, Some(Role::Admin)) => {
-                self.on_join(now, conn, &commercial_id, reason, out);
-            }
-            (ClientMessage::Leave { commercial_id }, Some(Role::Admin)) => {
-                if let Some(&key) = self.broadcast_of.get(&commercial_id) {
-                    self.leave(now, key, ListenerKey::Conn(conn), None, out);
-                }
+            (ClientMessage::OfBoth(message), Some(Seat::Commercial { .. } | Seat::Admin { .. })) => {
+                self.on_message_of_both(now, conn, &message, out);
             }
             (
-                message @ (ClientMessage::StartStreaming(_)
-                | ClientMessage::StopStreaming
-                | ClientMessage::PauseStreaming
-                | ClientMessage::ResumeStreaming
-                | ClientMessage::StreamInterrupted { .. }
-                | ClientMessage::GpsUpdate(_)
-                | ClientMessage::RestartIce { .. }
-                | ClientMessage::TestConnection { .. }
-                | ClientMessage::ListenerAck { .. }
-                | ClientMessage::OpenAudio { .. }
-                | ClientMessage::Join { .. }
-                | ClientMessage::Leave { .. }),
-                Some(Role::Admin | Role::Commercial | Role::Monitor),
-            ) => {
-                if let ClientMessage::Join { commercial_id, reason } = &message {
-                    self.audit_refusal(now, conn, (commercial_id, reason), ListenRefusal::NotThisRole, out);
-                }
-                self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "not with this role"));
-                self.close_conn(now, conn, CloseCode::NotAllowed, out);
+                message @ (ClientMessage::OfCommercial(_) | ClientMessage::OfAdmin(_)),
+                Some(Seat::Commercial { .. } | Seat::Admin { .. }),
+            ) => self.refuse_role(now, conn, &message, out),
+        }
+    }
+
+    fn on_message_of_commercial(
+        &mut self,
+        now: Instant,
+        page: (ConnKey, BroadcastKey),
+        message: OfCommercial<'_>,
+        out: &mut Outbox,
+    ) {
+        match message {
+            OfCommercial::StartStreaming(start) => self.on_start_streaming(now, page, &start, out),
+            OfCommercial::StopStreaming => self.on_stop_streaming(now, page, out),
+            OfCommercial::PauseStreaming => self.on_pause(now, page, true, out),
+            OfCommercial::ResumeStreaming => self.on_pause(now, page, false, out),
+            OfCommercial::StreamInterrupted { cause } => self.on_stream_interrupted(now, page.1, cause, out),
+            OfCommercial::ListenerAck { notice_id } => self.on_listener_ack(now, page, notice_id, out),
+            OfCommercial::GpsUpdate(place) => self.on_gps_update(now, page.1, place, out),
+        }
+    }
+
+    fn on_message_of_admin(&mut self, now: Instant, conn: ConnKey, message: OfAdmin, out: &mut Outbox) {
+        match message {
+            OfAdmin::OpenAudio { sdp } => self.on_open_audio(now, conn, &sdp, out),
+            OfAdmin::Join { commercial_id, reason } => self.on_join(now, conn, (&commercial_id, &reason), out),
+            OfAdmin::Leave { commercial_id } => self.on_leave(now, conn, &commercial_id, out),
+        }
+    }
+
+    fn on_message_of_both(&mut self, now: Instant, conn: ConnKey, message: &OfBoth, out: &mut Outbox) {
+        match message {
+            OfBoth::RestartIce { sdp } => self.on_restart_ice(now, conn, sdp, out),
+            OfBoth::TestConnection { sdp } => self.on_test_connection(now, conn, sdp, out),
+        }
+    }
+
+    /// Closes a conn whose user said what only others may; a wish to listen is written down.
+    fn refuse_role(&mut self, now: Instant, conn: ConnKey, message: &ClientMessage<'_>, out: &mut Outbox) {
+        if let ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason }) = message {
+            self.audit_refusal(now, conn, (commercial_id, reason), ListenRefusal::NotThisRole, out);
+        }
+        self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "not with this role"));
+        self.close_conn(now, conn, CloseCode::NotAllowed, out);
+    }
+
+    fn on_join(&mut self, now: Instant, conn: ConnKey, wanted: (&str, &str), out: &mut Outbox) {
+        let (commercial_id, reason) = wanted;
+        match self.wish(conn, commercial_id, reason) {
+            Ok((key, wish)) => self.join(now, key, wish, out),
+            Err((why, code, message)) => {
+                self.audit_refusal(now, conn, wanted, why, out);
+                self.complain(conn, Complaint::new(code, message).about(commercial_id));
             }
         }
     }
 
-    fn on_join(&mut self, now: Instant, conn: ConnKey, commercial_id: &str, reason: String, out: &mut Outbox) {
-        match self.wish(conn, commercial_id, &reason) {
-            Ok((key, wish)) => self.join(now, key, wish, out),
-            Err((why, code, message)) => {
-                self.audit_refusal(now, conn, (commercial_id, &reason), why, out);
-                self.complain(conn, Complaint::new(code, message).about(commercial_id));
-            }
+    fn on_leave(&mut self, now: Instant, conn: ConnKey, commercial_id: &str, out: &mut Outbox) {
+        if let Some(&key) = self.broadcast_of.get(commercial_id) {
+            self.leave(now, key, ListenerKey::Conn(conn), None, out);
         }
     }
 

@@ -14,7 +14,7 @@ use super::{Seat, Server};
 use crate::audit::{Event, OffAir, StartedBy, Subject};
 use crate::broadcast::{Broadcast, Source, Start};
 use crate::config::PLACES_OF_PAGE;
-use crate::keys::{ConnKey, PeerKey};
+use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::peer::{Client, PeerRole, Wanted};
 use crate::wire::signaling::{self, Complaint, ErrorCode, ServerMessage, StartStreaming};
@@ -37,11 +37,10 @@ impl Server {
     pub(super) fn on_start_streaming(
         &mut self,
         now: Instant,
-        conn: ConnKey,
+        (conn, key): (ConnKey, BroadcastKey),
         start: &StartStreaming<'_>,
         out: &mut Outbox,
     ) {
-        let Some(key) = self.own_broadcast(conn) else { return };
         let info_bytes_max = self.settings.limits.listening.commercial_info_bytes_max;
         let is_info = |info: &RawValue| info.get().len() <= info_bytes_max && signaling::is_readable(info);
         if !start.commercial_info.is_none_or(is_info) {
@@ -76,16 +75,25 @@ impl Server {
         info!(target: "audio", "on air peer={peer:?}");
     }
 
-    pub(super) fn on_stop_streaming(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(key) = self.own_broadcast(conn) else { return };
+    pub(super) fn on_stop_streaming(
+        &mut self,
+        now: Instant,
+        (conn, key): (ConnKey, BroadcastKey),
+        out: &mut Outbox,
+    ) {
         self.go_off_air(now, key, OffAir::Stopped, out);
         let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
         self.tell(conn, &text, out);
     }
 
     /// Pauses or resumes; asking for what is already so is answered all the same.
-    pub(super) fn on_pause(&mut self, now: Instant, conn: ConnKey, pauses: bool, out: &mut Outbox) {
-        let Some(key) = self.own_broadcast(conn) else { return };
+    pub(super) fn on_pause(
+        &mut self,
+        now: Instant,
+        (conn, key): (ConnKey, BroadcastKey),
+        pauses: bool,
+        out: &mut Outbox,
+    ) {
         let broadcast = &self.broadcasts[key];
         let is_paused = match broadcast.presence() {
             Presence::OnAir | Presence::Interrupted => false,
@@ -116,11 +124,10 @@ impl Server {
     pub(super) fn on_stream_interrupted(
         &mut self,
         now: Instant,
-        conn: ConnKey,
+        key: BroadcastKey,
         cause: InterruptedBy,
         out: &mut Outbox,
     ) {
-        let Some(key) = self.own_broadcast(conn) else { return };
         // A call that takes the page's microphone is nothing to an encoder.
         if !self.broadcasts[key].is_on_air_by_page() {
             return;
@@ -131,8 +138,7 @@ impl Server {
     }
 
     /// The page says where the salesperson is; nobody learns it in a pause or off air.
-    pub(super) fn on_gps_update(&mut self, now: Instant, conn: ConnKey, place: Place, out: &mut Outbox) {
-        let Some(key) = self.own_broadcast(conn) else { return };
+    pub(super) fn on_gps_update(&mut self, now: Instant, key: BroadcastKey, place: Place, out: &mut Outbox) {
         if self.broadcasts[key].move_to(now, place, &self.settings.limits.broadcast) {
             let text = position(&self.broadcasts[key], place).to_json();
             for conn in self.supervisors_of(key) {
@@ -162,8 +168,13 @@ impl Server {
         }
     }
 
-    pub(super) fn on_listener_ack(&mut self, now: Instant, conn: ConnKey, notice_id: u64, out: &mut Outbox) {
-        let Some(key) = self.own_broadcast(conn) else { return };
+    pub(super) fn on_listener_ack(
+        &mut self,
+        now: Instant,
+        (conn, key): (ConnKey, BroadcastKey),
+        notice_id: u64,
+        out: &mut Outbox,
+    ) {
         // How many notices a page must acknowledge is decided by others.
         if self.broadcasts[key].awaits_ack(conn, notice_id)
             && let Some(client) = self.conns.get_mut(conn)

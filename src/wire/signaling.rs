@@ -1,6 +1,7 @@
 //! Reads and writes the JSON messages of the WebSocket: `{"event": "…", "data": {…}}`.
 //!
-//! Knows shapes and lengths, not who may say what. Unknown fields are ignored, unknown events are an error.
+//! Knows shapes and lengths, and which role each message is of; whose it is and what follows is the server's. Unknown
+//! fields are ignored, unknown events are an error.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +19,23 @@ pub(crate) const PAGE_BYTES_MAX: usize = 64;
 /// The deepest `commercial_info`, in arrays and objects inside one another.
 const INFO_DEPTH_MAX: usize = 16;
 
-/// What a client may say.
+/// What a client says, by who may say it.
 #[derive(Debug)]
 pub enum ClientMessage<'a> {
-    RegisterUser(RegisterUser),
+    /// Anybody may.
+    Register(RegisterUser),
+    /// Anybody may, also before registering.
+    Ping {
+        t: Number,
+    },
+    OfCommercial(OfCommercial<'a>),
+    OfAdmin(OfAdmin),
+    OfBoth(OfBoth),
+}
+
+/// What only a salesperson's page says.
+#[derive(Debug)]
+pub enum OfCommercial<'a> {
     StartStreaming(StartStreaming<'a>),
     StopStreaming,
     PauseStreaming,
@@ -29,12 +43,39 @@ pub enum ClientMessage<'a> {
     StreamInterrupted { cause: InterruptedBy },
     ListenerAck { notice_id: u64 },
     GpsUpdate(Place),
+}
+
+/// What only a supervisor's page says.
+#[derive(Debug)]
+pub enum OfAdmin {
     OpenAudio { sdp: String },
     Join { commercial_id: String, reason: String },
     Leave { commercial_id: String },
+}
+
+/// What any page says of its own connections, once its user is known.
+#[derive(Debug)]
+pub enum OfBoth {
     RestartIce { sdp: String },
     TestConnection { sdp: String },
-    Ping { t: Number },
+}
+
+impl<'a> From<OfCommercial<'a>> for ClientMessage<'a> {
+    fn from(message: OfCommercial<'a>) -> ClientMessage<'a> {
+        ClientMessage::OfCommercial(message)
+    }
+}
+
+impl From<OfAdmin> for ClientMessage<'_> {
+    fn from(message: OfAdmin) -> Self {
+        ClientMessage::OfAdmin(message)
+    }
+}
+
+impl From<OfBoth> for ClientMessage<'_> {
+    fn from(message: OfBoth) -> Self {
+        ClientMessage::OfBoth(message)
+    }
 }
 
 /// Who speaks: the first message of a conn.
@@ -77,75 +118,83 @@ pub enum MessageError {
 /// # Errors
 /// [`MessageError`], which an honest client never causes.
 pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        event: String,
-        #[serde(borrow, default)]
-        data: Option<&'a RawValue>,
-    }
-    #[derive(Deserialize)]
-    struct Ack {
-        notice_id: u64,
-    }
-    #[derive(Deserialize)]
-    struct Interrupted {
-        cause: InterruptedBy,
-    }
-    #[derive(Deserialize)]
-    struct Open {
-        sdp: String,
-    }
-    #[derive(Deserialize)]
-    struct Join {
-        commercial_id: String,
-        #[serde(default)]
-        reason: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Ping {
-        t: Number,
-    }
-    fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, MessageError> {
-        serde_json::from_str(data).map_err(|_| MessageError::BadData)
-    }
-
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| MessageError::NotMessage)?;
     let data = envelope.data.map_or("{}", RawValue::get);
-    match envelope.event.as_str() {
+    Ok(match envelope.event.as_str() {
         "register_user" => {
             let register: RegisterUser = read(data)?;
             if register.page.is_empty() || register.page.len() > PAGE_BYTES_MAX {
                 return Err(MessageError::BadPage);
             }
-            Ok(ClientMessage::RegisterUser(register))
+            ClientMessage::Register(register)
         }
-        "start_streaming" => Ok(ClientMessage::StartStreaming(read(data)?)),
-        "stop_streaming" => Ok(ClientMessage::StopStreaming),
-        "pause_streaming" => Ok(ClientMessage::PauseStreaming),
-        "resume_streaming" => Ok(ClientMessage::ResumeStreaming),
-        "stream_interrupted" => read(data).map(|Interrupted { cause }| ClientMessage::StreamInterrupted { cause }),
+        "ping" => read(data).map(|Ping { t }| ClientMessage::Ping { t })?,
+        "start_streaming" => OfCommercial::StartStreaming(read(data)?).into(),
+        "stop_streaming" => OfCommercial::StopStreaming.into(),
+        "pause_streaming" => OfCommercial::PauseStreaming.into(),
+        "resume_streaming" => OfCommercial::ResumeStreaming.into(),
+        "stream_interrupted" => {
+            read(data).map(|Interrupted { cause }| OfCommercial::StreamInterrupted { cause })?.into()
+        }
+        "listener_ack" => read(data).map(|Ack { notice_id }| OfCommercial::ListenerAck { notice_id })?.into(),
         "gps_update" => {
             let place: Place = read(data)?;
             if !place.is_on_earth() {
                 return Err(MessageError::BadPlace);
             }
-            Ok(ClientMessage::GpsUpdate(place))
+            OfCommercial::GpsUpdate(place).into()
         }
-        "restart_ice" => read(data).map(|Open { sdp }| ClientMessage::RestartIce { sdp }),
-        "test_connection" => read(data).map(|Open { sdp }| ClientMessage::TestConnection { sdp }),
-        "listener_ack" => read(data).map(|Ack { notice_id }| ClientMessage::ListenerAck { notice_id }),
-        "open_audio" => read(data).map(|Open { sdp }| ClientMessage::OpenAudio { sdp }),
+        "open_audio" => read(data).map(|Open { sdp }| OfAdmin::OpenAudio { sdp })?.into(),
         "join_commercial_stream" => {
             let Join { commercial_id, reason } = read(data)?;
             let reason = reason.unwrap_or_else(|| REASON_DEFAULT.to_owned());
-            Ok(ClientMessage::Join { commercial_id, reason })
+            OfAdmin::Join { commercial_id, reason }.into()
         }
         "leave_commercial_stream" => {
-            read(data).map(|Join { commercial_id, .. }| ClientMessage::Leave { commercial_id })
+            read(data).map(|Join { commercial_id, .. }| OfAdmin::Leave { commercial_id })?.into()
         }
-        "ping" => read(data).map(|Ping { t }| ClientMessage::Ping { t }),
-        _ => Err(MessageError::UnknownEvent),
-    }
+        "restart_ice" => read(data).map(|Open { sdp }| OfBoth::RestartIce { sdp })?.into(),
+        "test_connection" => read(data).map(|Open { sdp }| OfBoth::TestConnection { sdp })?.into(),
+        _ => return Err(MessageError::UnknownEvent),
+    })
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    event: String,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    notice_id: u64,
+}
+
+#[derive(Deserialize)]
+struct Interrupted {
+    cause: InterruptedBy,
+}
+
+#[derive(Deserialize)]
+struct Open {
+    sdp: String,
+}
+
+#[derive(Deserialize)]
+struct Join {
+    commercial_id: String,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Ping {
+    t: Number,
+}
+
+fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, MessageError> {
+    serde_json::from_str(data).map_err(|_| MessageError::BadData)
 }
 
 /// Tells whether any client can read a `commercial_info`. It is passed on as it came, inside lists of everybody: what
@@ -354,27 +403,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_each_event() {
-        let texts = [
-            r#"{"event":"register_user","data":{"token":"t","page":"p"}}"#,
-            r#"{"event":"start_streaming","data":{"sdp":"v=0","commercial_info":{"a":1},"later":true}}"#,
-            r#"{"event":"stop_streaming"}"#,
-            r#"{"event":"stop_streaming","data":{}}"#,
-            r#"{"event":"pause_streaming"}"#,
-            r#"{"event":"resume_streaming"}"#,
-            r#"{"event":"stream_interrupted","data":{"cause":"call"}}"#,
-            r#"{"event":"listener_ack","data":{"notice_id":7}}"#,
-            r#"{"event":"gps_update","data":{"lat":48.8566,"lon":-2.3522,"accuracy_m":12,"at":1800000000000}}"#,
-            r#"{"event":"gps_update","data":{"lat":90,"lon":-180.0,"accuracy_m":0,"at":0}}"#,
-            r#"{"event":"restart_ice","data":{"sdp":"v=0"}}"#,
-            r#"{"event":"test_connection","data":{"sdp":"v=0"}}"#,
-            r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#,
-            r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#,
-            r#"{"event":"leave_commercial_stream","data":{"commercial_id":"lea"}}"#,
-            r#"{"event":"ping","data":{"t":1.5}}"#,
+    fn reads_each_event_as_of_who_may_say_it() {
+        let cases = [
+            ("any", r#"{"event":"register_user","data":{"token":"t","page":"p"}}"#),
+            ("any", r#"{"event":"ping","data":{"t":1.5}}"#),
+            (
+                "commercial",
+                r#"{"event":"start_streaming","data":{"sdp":"v=0","commercial_info":{"a":1},"later":true}}"#,
+            ),
+            ("commercial", r#"{"event":"stop_streaming"}"#),
+            ("commercial", r#"{"event":"stop_streaming","data":{}}"#),
+            ("commercial", r#"{"event":"pause_streaming"}"#),
+            ("commercial", r#"{"event":"resume_streaming"}"#),
+            ("commercial", r#"{"event":"stream_interrupted","data":{"cause":"call"}}"#),
+            ("commercial", r#"{"event":"listener_ack","data":{"notice_id":7}}"#),
+            (
+                "commercial",
+                r#"{"event":"gps_update","data":{"lat":48.8566,"lon":-2.3522,"accuracy_m":12,"at":1800000000000}}"#,
+            ),
+            ("commercial", r#"{"event":"gps_update","data":{"lat":90,"lon":-180.0,"accuracy_m":0,"at":0}}"#),
+            ("admin", r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#),
+            ("admin", r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#),
+            ("admin", r#"{"event":"leave_commercial_stream","data":{"commercial_id":"lea"}}"#),
+            ("both", r#"{"event":"restart_ice","data":{"sdp":"v=0"}}"#),
+            ("both", r#"{"event":"test_connection","data":{"sdp":"v=0"}}"#),
         ];
-        for text in texts {
-            assert!(parse(text).is_ok(), "{text}");
+        for (who, text) in cases {
+            let of = match parse(text) {
+                Ok(ClientMessage::Register(_) | ClientMessage::Ping { .. }) => "any",
+                Ok(ClientMessage::OfCommercial(_)) => "commercial",
+                Ok(ClientMessage::OfAdmin(_)) => "admin",
+                Ok(ClientMessage::OfBoth(_)) => "both",
+                Err(error) => panic!("{text}: {error}"),
+            };
+            assert_eq!(of, who, "{text}");
         }
     }
 
@@ -431,7 +493,10 @@ mod tests {
         ];
         for (text, want) in cases {
             let message = format!(r#"{{"event":"start_streaming","data":{{"sdp":"","commercial_info":{text}}}}}"#);
-            let Ok(ClientMessage::StartStreaming(start)) = parse(&message) else { panic!("{text}") };
+            let parsed = parse(&message);
+            let Ok(ClientMessage::OfCommercial(OfCommercial::StartStreaming(start))) = parsed else {
+                panic!("{text}")
+            };
             assert_eq!(is_readable(start.commercial_info.unwrap()), want, "{text}");
         }
     }

@@ -200,7 +200,7 @@ impl Browser {
 
     /// Says a text that no page may ever have said; a token in it is kept in mind.
     pub fn say_text(&mut self, text: &str) {
-        if let Ok(ClientMessage::RegisterUser(register)) = signaling::parse(text) {
+        if let Ok(ClientMessage::Register(register)) = signaling::parse(text) {
             self.tokens.push(register.token);
         }
         let _ = self.websocket.send(Message::text(text));
