@@ -239,6 +239,11 @@ impl Peer {
         has_room
     }
 
+    /// Returns how many datagrams of it wait in the server's queue.
+    pub fn queued(&self) -> usize {
+        self.queued
+    }
+
     /// Counts a datagram out of the server's queue.
     pub fn dequeue(&mut self) {
         self.queued = self.queued.saturating_sub(1);

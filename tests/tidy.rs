@@ -103,6 +103,8 @@ fn words_that_say_nothing_stay_out() {
         "XXX",
     ];
     for (path, text) in sources() {
+        // What every table of Rust calls it.
+        let text = text.replace("fn get_mut(", "");
         for word in banned {
             assert!(!text.contains(word), "{} has {word}", path.display());
         }

@@ -100,7 +100,7 @@ impl Server {
 
     /// Broadcasts ↔ the sessions that bring their audio.
     fn check_publishers(&self) {
-        for (key, peer) in &self.peers {
+        for (key, peer) in self.peers.iter() {
             let PeerRole::Publish(broadcast) = peer.role() else { continue };
             assert_eq!(self.broadcasts[broadcast].publisher(), Some(key), "publishing sessions ↔ broadcasts");
         }
@@ -113,7 +113,8 @@ impl Server {
 
     /// Sessions ↔ whose they are, what they sum up to, and deadlines.
     fn check_peers(&self) {
-        for (key, peer) in &self.peers {
+        self.peers.check();
+        for (key, peer) in self.peers.iter() {
             let is_held = match (peer.client(), peer.role()) {
                 (Client::Program(resource), _) => {
                     self.resources.get(resource).and_then(|resource| resource.peer()) == Some(key)

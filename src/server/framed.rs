@@ -69,7 +69,7 @@ impl Server {
         if self.framed.get(&path.client()) != Some(&conn) {
             // Who has nothing to do with any session has nothing to do here.
             let check = stun::parse_binding_request(datagram);
-            if check.ok().and_then(|check| self.peer_of_ufrag(check.ufrag)).is_none() {
+            if check.ok().and_then(|check| self.peers.named(check.ufrag)).is_none() {
                 self.stats.frames_malformed += 1;
                 if let Some(client) = self.conns.get_mut(conn) {
                     client.abandon();
@@ -105,7 +105,7 @@ impl Server {
     pub(super) fn carries_media(&self, now: Instant, conn: ConnKey) -> bool {
         let Some(client) = self.conns.get(conn).filter(|client| client.is_framed()) else { return false };
         let remote = client.ends().path().client();
-        let owner = self.demux.owner(remote).and_then(|key| self.peers.get(key));
+        let owner = self.peers.owner(remote).and_then(|key| self.peers.get(key));
         owner.is_some_and(|peer| !peer.is_connected() || peer.uses(now, remote))
     }
 
@@ -148,7 +148,7 @@ impl Server {
     pub(super) fn withdraw_sound(&mut self, now: Instant, sink: Sink, out: &mut Outbox) {
         let Sink::Peer(peer) = sink;
         self.deliver_framed(now, out);
-        for remote in self.demux.addresses(peer) {
+        for remote in self.peers.addresses(peer) {
             let conn = self.framed.get(remote);
             if let Some(client) = conn.and_then(|&conn| self.conns.get_mut(conn)) {
                 self.stats.frames_withdrawn += client.withdraw_audio(now, &self.settings.limits.conn);
@@ -159,7 +159,7 @@ impl Server {
     /// Tells whether a conn is a session's.
     pub(super) fn is_of_session(&self, conn: ConnKey) -> bool {
         let client = self.conns.get(conn).filter(|client| client.is_framed());
-        client.is_some_and(|client| self.demux.owner(client.ends().path().client()).is_some())
+        client.is_some_and(|client| self.peers.owner(client.ends().path().client()).is_some())
     }
 
     /// An ICE-TCP conn is gone, and the path with it.
@@ -168,7 +168,7 @@ impl Server {
             return;
         }
         self.framed.remove(&path.client());
-        if let Some(peer) = self.demux.forget(path.client()).and_then(|key| self.peers.get_mut(key)) {
+        if let Some(peer) = self.peers.forget(path.client()) {
             peer.forget_path(path);
         }
     }

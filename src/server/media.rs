@@ -9,17 +9,14 @@ use std::time::Instant;
 use log::{debug, info, trace};
 use str0m::net::Protocol;
 
+use super::peers::Unconnected;
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
-use crate::config::MediaLimits;
 use crate::egress::Position;
 use crate::keys::{ListenerKey, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::Path;
-use crate::peer::{
-    Client, Gone, MediaPacket, Nomination, OfferError, Owner, Peer, PeerEvent, PeerRole, Refusal, Turn, Wanted,
-    key_of_ufrag,
-};
+use crate::peer::{Client, Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Refusal, Turn, Wanted};
 use crate::stats::Stats;
 use crate::wire::classify::{self, DatagramError, Kind};
 use crate::wire::stun;
@@ -46,18 +43,18 @@ impl Server {
                 return;
             }
         };
-        let owner = self.demux.owner(path.client());
+        let owner = self.peers.owner(path.client());
         let key = match kind {
             Kind::Dtls | Kind::Media => owner,
             Kind::Stun => match stun::parse_binding_request(bytes) {
-                Ok(check) => self.peer_of_ufrag(check.ufrag),
+                Ok(check) => self.peers.named(check.ufrag),
                 Err(_) => {
                     self.stats.stun_ignored += 1;
                     return;
                 }
             },
         };
-        let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get_mut(key)?))) else {
+        let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get(key)?))) else {
             match kind {
                 Kind::Stun => self.stats.stun_unknown_peer += 1,
                 Kind::Dtls | Kind::Media => self.stats.datagrams_unknown_address += 1,
@@ -66,11 +63,7 @@ impl Server {
         };
         if owner == Some(key) && peer.is_connected() {
             self.receive(now, key, path, bytes, out);
-        } else if self.unconnected.len() < self.settings.limits.media.unconnected_queue_max
-            && peer.enqueue(self.settings.limits.media.unconnected_per_peer_max)
-        {
-            self.unconnected.push_back((key, path, bytes.to_vec()));
-        } else {
+        } else if !self.peers.enqueue(key, path, bytes, &self.settings.limits.media) {
             self.stats.unconnected_queue_full += 1;
         }
     }
@@ -78,11 +71,8 @@ impl Server {
     /// Serves what waited for streams that run already, so many in a turn.
     pub(super) fn serve_unconnected(&mut self, now: Instant, out: &mut Outbox) {
         for _ in 0..self.settings.limits.media.unconnected_per_turn {
-            let Some((key, path, bytes)) = self.unconnected.pop_front() else { return };
-            if let Some(peer) = self.peers.get_mut(key) {
-                peer.dequeue();
-            }
-            self.receive(now, key, path, &bytes, out);
+            let Some(Unconnected { peer, path, bytes }) = self.peers.dequeue() else { return };
+            self.receive(now, peer, path, &bytes, out);
         }
     }
 
@@ -93,20 +83,11 @@ impl Server {
         (role, client): (PeerRole, Client),
         offer: &str,
     ) -> Result<(PeerKey, String), OfferError> {
-        let (template, limits, chance) = (&self.template, &self.settings.limits.peer, &mut self.chance);
-        let mut answer = String::new();
-        let key: Result<PeerKey, OfferError> = self.peers.try_insert_with_key(|key| {
-            let owner = Owner { key, role, client };
-            let (peer, text) = Peer::accept(template, now, limits, owner, offer, chance)?;
-            answer = text;
-            Ok(Box::new(peer))
-        });
-        let key = key.inspect_err(|&error| {
+        let opened = self.peers.insert(now, &self.settings.limits.peer, (role, client), offer, &mut self.chance);
+        let (key, answer) = opened.inspect_err(|&error| {
             debug!(target: "webrtc", "offer refused role={role:?} client={client:?} error={error}");
             count_refused(&mut self.stats, error);
         })?;
-        self.offers_bytes += self.peers[key].offer_bytes();
-        self.places_taken += self.peers[key].places();
         self.arm_peer(key);
         Ok((key, answer))
     }
@@ -121,10 +102,7 @@ impl Server {
     ) -> Option<Result<String, OfferError>> {
         let mut events = Vec::new();
         let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
-        let peer = self.peers.get_mut(key)?;
-        let bytes_before = peer.offer_bytes();
-        let restarted = peer.restart_ice(now, wanted, &mut self.chance, &mut turn);
-        self.offers_bytes = self.offers_bytes - bytes_before + peer.offer_bytes();
+        let restarted = self.peers.restart_ice(now, key, wanted, &mut self.chance, &mut turn)?;
         match &restarted {
             Ok(_) => info!(target: "webrtc", "ice restarted peer={key:?}"),
             &Err(error) => {
@@ -138,9 +116,7 @@ impl Server {
 
     /// Tells whether there is room for another session that takes so many places, with this offer.
     pub(super) fn has_room_for_peer(&mut self, places: usize, offer: &str) -> bool {
-        let MediaLimits { peers_max, offers_bytes_max, .. } = self.settings.limits.media;
-        let has_room =
-            self.places_taken + places <= peers_max && self.offers_bytes + offer.len() <= offers_bytes_max;
+        let has_room = self.peers.has_room(places, offer, &self.settings.limits.media);
         if !has_room {
             self.stats.peers_refused += 1;
         }
@@ -217,7 +193,7 @@ impl Server {
     /// An authenticated check came from this address: it is the peer's, unless another one is using it.
     fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nomination: Nomination, out: &mut Outbox) {
         let remote = path.client();
-        let owner = self.demux.owner(remote).filter(|&owner| owner != key);
+        let owner = self.peers.owner(remote).filter(|&owner| owner != key);
         if owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| owner.uses(now, remote)) {
             self.stats.address_conflicts += 1;
             return;
@@ -225,19 +201,13 @@ impl Server {
         if path.proto == Protocol::Tcp && !self.on_framed_checked(now, path) {
             return;
         }
-        let in_use = self.peers.get(key).and_then(|peer| peer.settled_path()).map(Path::client);
-        if let Some(forgotten) = self.demux.claim(remote, key, in_use) {
+        if let Some(forgotten) = self.peers.claim(remote, key) {
             self.stats.addresses_forgotten += 1;
             self.leave_framed(now, key, forgotten, out);
         }
         if let Some(peer) = self.peers.get_mut(key) {
             peer.confirm_path(now, path, nomination, out);
         }
-    }
-
-    /// Returns the session that a check names, by a whole user fragment: half of one can be guessed.
-    pub(super) fn peer_of_ufrag(&self, ufrag: &str) -> Option<PeerKey> {
-        key_of_ufrag(ufrag).filter(|&key| self.peers.get(key).is_some_and(|peer| peer.has_ufrag(ufrag)))
     }
 
     /// Sends a publisher's packet to all who hear it.
@@ -314,15 +284,12 @@ impl Server {
     }
 
     fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
-        if let Some(peer) = self.peers.remove(key) {
-            self.offers_bytes -= peer.offer_bytes();
-            self.places_taken -= peer.places();
-            if let Client::Program(resource) = peer.client() {
-                self.retire(now, resource);
-            }
+        let Some((peer, addresses)) = self.peers.remove(key) else { return };
+        if let Client::Program(resource) = peer.client() {
+            self.retire(now, resource);
         }
         self.deadlines.cancel(Timer::Peer(key));
-        for remote in self.demux.remove(key) {
+        for remote in addresses {
             self.close_framed(now, remote, out);
         }
     }

@@ -1,7 +1,7 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
 //! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
-//! of those over TCP, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
+//! of those over TCP, `peers` holds the sessions, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
 //! `listening` carries out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem`
 //! how they are refused, `redirect` answers those at the door of plain HTTP, `whip` those of WHIP and WHEP clients,
 //! `resources` holds what these made, `jobs` what is done elsewhere, `tokens` takes new keys and revocations, `sizes` counts
@@ -18,6 +18,7 @@ mod http;
 mod jobs;
 mod listening;
 mod media;
+mod peers;
 mod problem;
 mod redirect;
 mod resources;
@@ -44,11 +45,10 @@ use crate::broadcast::Broadcast;
 use crate::config::{AdmissionLimits, Config, Settings};
 use crate::conn::{Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
-use crate::demux::Demux;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey, ResourceKey};
 use crate::outbox::{Datagram, Outbox};
-use crate::path::{Ends, Path, Remote};
-use crate::peer::{Peer, PeerEvent, Template};
+use crate::path::{Ends, Remote};
+use crate::peer::PeerEvent;
 use crate::quota::Quota;
 use crate::rate::Bucket;
 use crate::stats::Stats;
@@ -61,6 +61,7 @@ use admission::Visitor;
 use clock::Clock;
 use close::CloseCode;
 use jobs::Jobs;
+use peers::Peers;
 use problem::{Problem, come_back_later};
 use resources::{Ending, Resource};
 pub use sizes::TableSizes;
@@ -69,7 +70,6 @@ pub use sizes::TableSizes;
 pub struct Server {
     settings: Settings,
     verifier: Verifier,
-    template: Template,
     chance: ChaCha20Rng,
     clock: Clock,
     /// The latest time that was told.
@@ -91,14 +91,9 @@ pub struct Server {
     sessions: SecondaryMap<ConnKey, Session>,
     /// The conns whose session is an admin's.
     admins: BTreeSet<ConnKey>,
-    peers: SlotMap<PeerKey, Box<Peer>>,
-    /// What their offers take, in bytes.
-    offers_bytes: usize,
-    /// What they count together in [`peers_max`](crate::config::MediaLimits::peers_max).
-    places_taken: usize,
+    peers: Peers,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
-    demux: Demux,
     /// TCP clients that speak ICE-TCP.
     framed: HashMap<Remote, ConnKey>,
     /// Those who may have sent a whole datagram; each stands in it at most once.
@@ -109,8 +104,6 @@ pub struct Server {
     /// The same broadcasts by `commercial_id`.
     broadcast_of: BTreeMap<String, BroadcastKey>,
     deadlines: Deadlines<Timer>,
-    /// Datagrams of sessions that are not connected, or from addresses that are new to them.
-    unconnected: VecDeque<(PeerKey, Path, Vec<u8>)>,
     /// What all conns together have buffered, in bytes.
     buffered_bytes: usize,
     /// Conns that did not keep up in this turn.
@@ -185,7 +178,6 @@ impl Server {
         web::all();
         Server {
             verifier: Verifier::new(&trust.token_secret, trust.issuer, trust.revoked),
-            template: Template::new(&settings.advertised),
             chance: ChaCha20Rng::from_seed(seed),
             clock: Clock { at: now, unix },
             now,
@@ -199,18 +191,14 @@ impl Server {
             offers: Bucket::new(now, offer_rate),
             sessions: SecondaryMap::new(),
             admins: BTreeSet::new(),
-            peers: SlotMap::with_key(),
-            offers_bytes: 0,
-            places_taken: 0,
+            peers: Peers::new(&settings.advertised, &settings.limits.media),
             resources: SlotMap::with_key(),
-            demux: Demux::new(settings.limits.media.addresses_per_peer_max),
             framed: HashMap::new(),
             framed_ready: VecDeque::new(),
             leaving: Vec::new(),
             broadcasts: SlotMap::with_key(),
             broadcast_of: BTreeMap::new(),
             deadlines: Deadlines::new(),
-            unconnected: VecDeque::new(),
             buffered_bytes: 0,
             too_slow: Vec::new(),
             events: Vec::new(),
@@ -370,12 +358,12 @@ impl Server {
 
     /// Tells whether a drain is over: no client and no session is left, and what happened is written down.
     pub fn is_drained(&self) -> bool {
-        self.is_draining && self.conns.is_empty() && self.peers.is_empty() && self.jobs.entries() == 0
+        self.is_draining && self.conns.is_empty() && self.peers.len() == 0 && self.jobs.entries() == 0
     }
 
     /// Returns when [`Server::handle_timeout`] must be called next, and what for.
     pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
-        if !self.unconnected.is_empty() {
+        if self.peers.unconnected_len() > 0 {
             return Some((self.now, "unconnected"));
         }
         if !self.framed_ready.is_empty() {

@@ -11,16 +11,16 @@ impl Server {
             conns: self.conns.len().max(self.idle.len()).max(self.framed.len()),
             sessions: self.sessions.len().max(self.admins.len()),
             peers: self.peers.len(),
-            addresses: self.demux.len(),
+            addresses: self.peers.addresses_len(),
             broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
             deadlines: self.deadlines.len(),
-            unconnected: self.unconnected.len().max(self.framed_ready.len()),
+            unconnected: self.peers.unconnected_len().max(self.framed_ready.len()),
             wishes: self.wishes_count(),
             quotas: self.strangers.len() + self.users.len() + self.programs.len() + self.programs_networks.len(),
             resources: self.resources.len(),
             jobs: self.jobs.len(),
             buffered_bytes: self.buffered_bytes,
-            offers_bytes: self.offers_bytes,
+            offers_bytes: self.peers.offers_bytes(),
         }
     }
 }

@@ -215,7 +215,9 @@ impl Server {
                 "the session has another ETag: ICE was restarted",
             ));
         }
-        let is_present = |&(ufrag, pwd): &(&str, &str)| self.peers[peer].has_credentials(ufrag, pwd);
+        let is_present = |&(ufrag, pwd): &(&str, &str)| {
+            self.peers.get(peer).is_some_and(|peer| peer.has_credentials(ufrag, pwd))
+        };
         let Some((ufrag, pwd)) = credentials.filter(|new| !is_present(new)) else {
             self.respond(now, conn, Some(request), Response::new(Status::NoContent));
             return Ok(());
