@@ -111,7 +111,7 @@ fn held_with(listeners: usize) -> isize {
     }
     world.run_ms(10_000);
     let with = held();
-    world.restart_server();
+    world.renew_server();
     with - held()
 }
 

@@ -46,7 +46,7 @@ fn taken_by_each(open: impl Fn(&mut World, usize)) -> usize {
         }
         assert!(world.server.table_sizes().peers >= count);
         let with = in_use();
-        world.restart_server();
+        world.renew_server();
         with - in_use()
     };
     (of_so_many(40) - of_so_many(8)) / 32

@@ -289,11 +289,16 @@ impl World {
 
     /// The process ends without a word and another one begins.
     pub fn restart_server(&mut self) {
-        self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
+        self.renew_server();
         self.conns.clear();
         self.tunnels.clear();
         self.witness.on_restart();
         self.disk.forget();
+    }
+
+    /// The core alone is dropped, for another one; nobody notices.
+    pub fn renew_server(&mut self) {
+        self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
     }
 
     /// Begins to keep the datagrams that a browser sends.
