@@ -434,12 +434,12 @@ fn what_tls_holds_counts_as_buffered() {
     let mut out = Outbox::new();
     let mut accept = |server: &mut Server| server.handle_accept(now, ends(), &mut out).unwrap();
     let (first, second) = (accept(&mut server), accept(&mut server));
-    server.handle_tls_bytes(now, first, 60_000);
-    server.handle_tls_bytes(now + Duration::from_millis(1), second, 30_000);
+    server.handle_tls_bytes(now, first, 60_000, &mut out);
+    server.handle_tls_bytes(now + Duration::from_millis(1), second, 30_000, &mut out);
     server.handle_timeout(now + Duration::from_millis(2), &mut out);
     assert!(!server.should_close(first));
     assert_eq!(server.table_sizes().buffered_bytes, 90_000);
-    server.handle_tls_bytes(now + Duration::from_millis(3), second, 60_000);
+    server.handle_tls_bytes(now + Duration::from_millis(3), second, 60_000, &mut out);
     server.handle_timeout(now + Duration::from_millis(4), &mut out);
     assert!(server.should_close(first) && !server.should_close(second), "the one that waited longest");
     assert_eq!(server.stats().conns_cut_for_room, 1);

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a conn is counted under one address or one user at most, and no more once it is gone.
 
+use std::mem;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
@@ -60,15 +61,15 @@ impl Server {
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
         let grace = self.settings.limits.admission.stranger_grace;
         for _ in 0..CUT_TRIES {
-            let Some((_, conn)) = self.idle.first().filter(|(heard, _)| *heard + grace <= now) else {
+            let Some((_, conn)) = self.clients.longest_idle().filter(|(heard, _)| *heard + grace <= now) else {
                 return false;
             };
             if self.carries_media(now, conn) {
-                self.idle.arm(conn, now);
+                self.clients.stir(now, conn);
                 continue;
             }
             self.stats.conns_cut_for_newer += 1;
-            self.handle_hangup(now, conn, out);
+            self.on_hangup(now, conn, out);
             // The shell finds no such conn and closes the socket.
             out.touch(conn);
             return true;
@@ -81,8 +82,8 @@ impl Server {
     /// # Errors
     /// What to answer: there is no room for that client, or it can't be told which it is.
     pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Problem> {
-        let Some(&Visitor { remote, network: before, .. }) = self.visitors.get(conn) else { return Ok(()) };
-        self.idle.arm(conn, now);
+        let Some(&Visitor { remote, network: before, .. }) = self.clients.visitor(conn) else { return Ok(()) };
+        self.clients.stir(now, conn);
         if !self.is_trusted_proxy(remote) {
             return Ok(());
         }
@@ -90,21 +91,21 @@ impl Server {
             .client_of(remote, request)
             .ok_or_else(|| Problem::new(Status::BadRequest, "Forwarded and X-Forwarded-For name two clients"))?;
         let network = network_of(client);
-        let is_stranger = matches!(self.visitors.get(conn), Some(Visitor { account: Account::Stranger, .. }));
+        let is_stranger = matches!(self.clients.visitor(conn), Some(Visitor { account: Account::Stranger, .. }));
         if is_stranger && network == before && client != remote {
             return Ok(());
         }
         self.release(now, conn);
         let account = if client == remote { Some(Account::Nobody) } else { self.stranger(now, client) };
         let is_admitted = account.is_some();
-        self.visitors.insert(conn, Visitor { remote, network, account: account.unwrap_or(Account::Nobody) });
+        self.count_under(conn, network, account.unwrap_or(Account::Nobody));
         let problem = || Problem::new(Status::TooManyRequests, "too many connections from your address");
         is_admitted.then_some(()).ok_or_else(problem)
     }
 
     /// Counts a conn under the user whom its token named; tells whether that user may have another one.
     pub(super) fn admit_user(&mut self, now: Instant, conn: ConnKey, id: &str) -> bool {
-        let Some(&Visitor { remote, network, ref account }) = self.visitors.get(conn) else { return false };
+        let Some(&Visitor { network, ref account, .. }) = self.clients.visitor(conn) else { return false };
         if matches!(account, Account::User(user) if user == id) {
             return true;
         }
@@ -115,30 +116,25 @@ impl Server {
             return false;
         }
         self.release(now, conn);
-        self.visitors.insert(conn, Visitor { remote, network, account: Account::User(id.to_owned()) });
-        self.idle.cancel(conn);
+        self.count_under(conn, network, Account::User(id.to_owned()));
+        self.clients.belongs_to_user(conn);
         true
     }
 
     /// Takes it that a session's check was answered on an ICE-TCP conn: it is that session's, which may have so many, but
     /// where there is no room only those that it needs.
     pub(super) fn admit_checked(&mut self, now: Instant, conn: ConnKey) {
-        if let Some(Visitor { account: account @ Account::Stranger, network, .. }) = self.visitors.get_mut(conn) {
+        let visitor = self.clients.visitor_mut(conn);
+        if let Some(Visitor { account: account @ Account::Stranger, network, .. }) = visitor {
             *account = Account::Nobody;
             self.strangers.release(now, network);
         }
-        self.idle.arm(conn, now);
+        self.clients.stir(now, conn);
     }
 
     /// Tells whether a conn comes from this machine.
     pub(super) fn is_local(&self, conn: ConnKey) -> bool {
-        self.visitors.get(conn).is_some_and(|visitor| visitor.remote.is_loopback())
-    }
-
-    /// Takes it that a conn is gone.
-    pub(super) fn dismiss(&mut self, now: Instant, conn: ConnKey) {
-        self.release(now, conn);
-        self.idle.cancel(conn);
+        self.clients.visitor(conn).is_some_and(|visitor| visitor.remote.is_loopback())
     }
 
     /// Takes it that a token of this conn was refused; tells whether its address may go on like that.
@@ -146,7 +142,7 @@ impl Server {
     /// Good tokens are never held back by bad ones: a whole office may share the address.
     pub(super) fn on_token_refused(&mut self, now: Instant, conn: ConnKey) -> bool {
         self.stats.tokens_refused += 1;
-        let network = self.visitors.get(conn).map(|visitor| visitor.network);
+        let network = self.clients.visitor(conn).map(|visitor| visitor.network);
         let is_allowed = network.is_some_and(|network| self.strangers.take(now, &network));
         self.settle_quotas(now);
         if !is_allowed {
@@ -157,7 +153,7 @@ impl Server {
 
     /// Tells a user who makes too many offers, or one too many of all, to wait; tells whether there was no need to.
     pub(super) fn may_offer(&mut self, now: Instant, conn: ConnKey) -> bool {
-        let id = self.sessions.get(conn).map(|session| session.claims.sub.clone());
+        let id = self.clients.registration(conn).map(|session| session.claims.sub.clone());
         let is_allowed = id.is_some_and(|id| self.take_offer(now, &id));
         if !is_allowed {
             let complaint =
@@ -189,7 +185,7 @@ impl Server {
     /// Counts a request of WHIP or WHEP under its user, then its address; tells whether both may make it. What a user may
     /// not is not counted under the address: a whole office may share it.
     pub(super) fn take_request(&mut self, now: Instant, conn: ConnKey, id: &str) -> bool {
-        let visitor = self.visitors.get(conn);
+        let visitor = self.clients.visitor(conn);
         let network = visitor.filter(|visitor| !visitor.is_local()).map(|visitor| visitor.network);
         let is_allowed = self.programs.take(now, &id.to_owned())
             && network.is_none_or(|network| self.programs_networks.take(now, &network));
@@ -218,25 +214,20 @@ impl Server {
     /// Cuts conns while all together have too much buffered: strangers before users, and those first that have waited
     /// longest, because what an honest client sends and is sent passes through.
     pub(super) fn make_room(&mut self, now: Instant, out: &mut Outbox) {
-        while self.buffered_bytes > self.settings.limits.admission.buffered_bytes_max {
-            let is_user = |conn| !self.idle.is_armed(conn) || self.is_of_session(conn);
+        self.deliver_framed(now, out);
+        self.settle(now, out);
+        while self.clients.buffered_bytes() > self.settings.limits.admission.buffered_bytes_max {
+            let is_user = |conn| !self.clients.is_idle(conn) || self.is_of_session(conn);
             let waiting =
-                self.conns.iter().filter_map(|(conn, client)| Some((is_user(conn), client.waiting()?, conn)));
+                self.clients.iter().filter_map(|(conn, client)| Some((is_user(conn), client.waiting()?, conn)));
             let Some((_, _, conn)) = waiting.min() else { return };
             self.stats.conns_cut_for_room += 1;
-            self.end_session(now, conn, out);
-            if let Some(client) = self.conns.get_mut(conn) {
+            self.end_registration(now, conn, out);
+            if let Some(client) = self.clients.get_mut(conn) {
                 client.abandon();
             }
-            self.settle_conn(conn, out);
+            self.settle(now, out);
         }
-    }
-
-    /// Keeps the sum of what conns have buffered, after one of them may have changed.
-    pub(super) fn reckon(&mut self, conn: ConnKey) {
-        let Some(client) = self.conns.get_mut(conn) else { return };
-        let (before, after) = client.reckon(self.now);
-        self.buffered_bytes = self.buffered_bytes - before + after;
     }
 
     pub(super) fn on_sweep_deadline(&mut self, now: Instant) {
@@ -262,16 +253,29 @@ impl Server {
 
     /// Gives back what a conn held.
     fn release(&mut self, now: Instant, conn: ConnKey) {
-        if let Some(visitor) = self.visitors.remove(conn) {
-            self.give_back(now, &visitor);
+        if let Some(Visitor { network, account, .. }) = self.clients.visitor_mut(conn) {
+            let (network, account) = (*network, mem::replace(account, Account::Nobody));
+            self.give_back_account(now, network, &account);
+        }
+    }
+
+    /// Counts a conn of a client of this network.
+    fn count_under(&mut self, conn: ConnKey, network: IpAddr, account: Account) {
+        if let Some(visitor) = self.clients.visitor_mut(conn) {
+            visitor.network = network;
+            visitor.account = account;
         }
     }
 
     /// Gives back what a visitor held.
     pub(super) fn give_back(&mut self, now: Instant, visitor: &Visitor) {
-        match &visitor.account {
+        self.give_back_account(now, visitor.network, &visitor.account);
+    }
+
+    fn give_back_account(&mut self, now: Instant, network: IpAddr, account: &Account) {
+        match account {
             Account::Nobody => {}
-            Account::Stranger => self.strangers.release(now, &visitor.network),
+            Account::Stranger => self.strangers.release(now, &network),
             Account::User(id) => self.users.release(now, id),
         }
     }

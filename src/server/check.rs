@@ -2,9 +2,8 @@
 //!
 //! Changes nothing. Invariant: each pair of tables that hold one truth is compared here, or in the one type that owns both.
 
-use std::collections::BTreeSet;
-
-use super::{Seat, Server, Timer};
+use super::registration::Seat;
+use super::{Server, Timer};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
 use crate::peer::{Client, PeerRole};
 
@@ -12,54 +11,28 @@ impl Server {
     /// Asserts that the tables agree.
     pub(super) fn check(&self) {
         self.check_conns();
-        self.check_registrations();
         self.check_listeners();
         self.check_publishers();
         self.check_peers();
         self.check_jobs();
     }
 
-    /// Conns ↔ visitors; conns ↔ what they have buffered in all; ICE-TCP conns ↔ where they are found, and who of them
-    /// waits for a turn ↔ who says so; conns that wait for time ↔ deadlines.
+    /// Conns that wait for time ↔ deadlines; the page of each broadcast ↔ who registered.
     fn check_conns(&self) {
-        let conns: BTreeSet<ConnKey> = self.conns.keys().collect();
-        assert_eq!(conns, self.visitors.keys().collect(), "conns ↔ visitors");
-        let reckoned: usize = self.conns.values().map(|client| client.reckoned()).sum();
-        assert_eq!(reckoned, self.buffered_bytes, "conns ↔ buffered bytes");
-        for (remote, &conn) in &self.framed {
-            let found = self.conns.get(conn).map(|client| client.ends().path().client());
-            assert_eq!(found, Some(*remote), "framed ↔ conns");
-        }
-        let ready: BTreeSet<ConnKey> = self.framed_ready.iter().copied().collect();
-        assert_eq!(ready.len(), self.framed_ready.len(), "each once in the queue of those who are ready");
-        for (conn, client) in &self.conns {
-            assert!(!client.is_ready() || ready.contains(&conn), "ready queue ↔ flags");
+        self.clients.check();
+        self.broadcasts.check();
+        for (conn, client) in self.clients.iter() {
             let at = client.next_deadline(&self.settings.limits.conn);
             assert!(at.is_none() || self.deadlines.is_armed(Timer::Conn(conn)), "conns ↔ deadlines");
         }
-    }
-
-    /// Registrations ↔ conns, idle, admins, and the page of each broadcast.
-    fn check_registrations(&self) {
-        let mut admins = BTreeSet::new();
-        for (conn, registration) in &self.sessions {
-            assert!(self.conns.contains_key(conn), "registrations ↔ conns");
-            assert!(!self.idle.is_armed(conn), "registrations ↔ idle");
-            match registration.seat {
-                Seat::Admin { .. } => drop(admins.insert(conn)),
-                Seat::Commercial { broadcast } => {
-                    assert_eq!(self.broadcasts[broadcast].page(), Some(conn), "registrations ↔ pages");
-                }
-            }
+        for (conn, _) in self.clients.registrations() {
+            let Some(broadcast) = self.clients.own_broadcast(conn) else { continue };
+            assert_eq!(self.broadcasts[broadcast].page(), Some(conn), "registrations ↔ pages");
         }
-        assert_eq!(admins, self.admins, "registrations ↔ admins");
-        assert_eq!(self.broadcasts.len(), self.broadcast_of.len(), "broadcasts ↔ their ids");
-        for (id, &key) in &self.broadcast_of {
-            let broadcast = self.broadcasts.get(key).expect("broadcasts ↔ their ids");
-            assert_eq!(broadcast.id(), id, "broadcasts ↔ their ids");
-            let page = broadcast.page().and_then(|page| self.sessions.get(page)).map(|page| &page.seat);
-            let is_own = matches!(page, Some(Seat::Commercial { broadcast }) if *broadcast == key);
-            assert!(broadcast.page().is_none() || is_own, "pages ↔ registrations");
+        for (key, broadcast) in self.broadcasts.iter() {
+            let page = broadcast.page();
+            let is_own = page.is_none_or(|page| self.clients.own_broadcast(page) == Some(key));
+            assert!(is_own, "pages ↔ registrations");
             let at = broadcast.next_deadline(&self.settings.limits.broadcast);
             assert!(at.is_none() || self.deadlines.is_armed(Timer::Broadcast(key)), "broadcasts ↔ deadlines");
         }
@@ -68,7 +41,7 @@ impl Server {
     /// Wishes and who is heard ↔ listeners; sinks ↔ audio connections.
     fn check_listeners(&self) {
         let mut wished: Vec<(BroadcastKey, ConnKey)> = Vec::new();
-        for (conn, registration) in &self.sessions {
+        for (conn, registration) in self.clients.registrations() {
             let Seat::Admin { audio, wishes, current } = &registration.seat else { continue };
             wished.extend(wishes.iter().map(|&wish| (wish, conn)));
             assert!(current.is_none_or(|current| wishes.contains(&current)), "current ↔ wishes");
@@ -81,7 +54,7 @@ impl Server {
                 assert!(!is_heard || *current == Some(wish), "a conn hears one salesperson, its current one");
             }
         }
-        for (key, broadcast) in &self.broadcasts {
+        for (key, broadcast) in self.broadcasts.iter() {
             for listener in broadcast.listeners() {
                 let is_wished = match listener.key {
                     ListenerKey::Conn(conn) => wished.contains(&(key, conn)),
@@ -104,7 +77,7 @@ impl Server {
             let PeerRole::Publish(broadcast) = peer.role() else { continue };
             assert_eq!(self.broadcasts[broadcast].publisher(), Some(key), "publishing sessions ↔ broadcasts");
         }
-        for (key, broadcast) in &self.broadcasts {
+        for (key, broadcast) in self.broadcasts.iter() {
             let Some(publisher) = broadcast.publisher() else { continue };
             let role = self.peers.get(publisher).map(|peer| peer.role());
             assert_eq!(role, Some(PeerRole::Publish(key)), "broadcasts ↔ publishing sessions");
@@ -119,11 +92,11 @@ impl Server {
                 (Client::Program(resource), _) => {
                     self.resources.get(resource).and_then(|resource| resource.peer()) == Some(key)
                 }
-                (Client::Page(conn), PeerRole::Listen) => self.sessions.get(conn).is_some_and(
+                (Client::Page(conn), PeerRole::Listen) => self.clients.registration(conn).is_some_and(
                     |registration| matches!(registration.seat, Seat::Admin { audio, .. } if audio == Some(key)),
                 ),
                 (Client::Page(conn), PeerRole::Test) => {
-                    self.sessions.get(conn).is_some_and(|registration| registration.test == Some(key))
+                    self.clients.registration(conn).is_some_and(|registration| registration.test == Some(key))
                 }
                 // Its page may be away for a while.
                 (Client::Page(_), PeerRole::Publish(_)) => true,
@@ -136,7 +109,7 @@ impl Server {
     /// Jobs ↔ their credit; requests that are answered elsewhere ↔ jobs.
     fn check_jobs(&self) {
         self.jobs.check();
-        for (conn, client) in &self.conns {
+        for (conn, client) in self.clients.iter() {
             let is_known = client.awaited_answer().is_none_or(|job| self.jobs.answers(job, conn));
             assert!(is_known, "conns that wait for an answer ↔ jobs");
         }

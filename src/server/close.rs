@@ -16,16 +16,15 @@ impl Server {
     pub(super) fn close_conn(&mut self, now: Instant, conn: ConnKey, code: CloseCode, out: &mut Outbox) {
         debug!(target: "signal", "closing conn={conn:?} code={} reason={:?}", code.number(), code.words());
         if let Some(why) = code.ends_broadcast()
-            && let Some(key) = self.own_broadcast(conn)
+            && let Some(key) = self.clients.own_broadcast(conn)
             && self.broadcasts[key].is_on_air_by_page()
         {
             self.go_off_air(now, key, why, out);
         }
-        self.end_session(now, conn, out);
-        if let Some(client) = self.conns.get_mut(conn) {
+        self.end_registration(now, conn, out);
+        if let Some(client) = self.clients.get_mut(conn) {
             client.close(now, code.number(), code.words(), &self.settings.limits.conn);
         }
-        self.settle_conn(conn, out);
     }
 }
 

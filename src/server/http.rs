@@ -40,7 +40,7 @@ impl Server {
             self.stats.requests_malformed += u64::from(problem.status() == Status::BadRequest);
             return self.turn_away(now, conn, Some(request), &problem);
         }
-        match self.conns.get(conn).map(|client| client.ends().door) {
+        match self.clients.get(conn).map(|client| client.ends().door) {
             Some(Door::Redirect) => return self.on_redirect_request(now, conn, &request, out),
             Some(Door::Main) | None => {}
         }
@@ -79,32 +79,13 @@ impl Server {
         Ok(())
     }
 
-    /// Takes it that the shell decrypts what a TCP client sends, from its next byte on.
-    pub fn handle_secured(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        self.now = now;
-        if let Some(client) = self.conns.get_mut(conn) {
-            client.secured(now, &self.settings.limits.conn);
-        }
-        self.settle_conn(conn, out);
-    }
-
-    /// Takes it that TLS holds so many bytes of a client in the shell, on their way in or out: they count like what the
-    /// conn itself has buffered.
-    pub fn handle_tls_bytes(&mut self, now: Instant, conn: ConnKey, bytes: usize) {
-        self.now = now;
-        if let Some(client) = self.conns.get_mut(conn) {
-            client.set_tls_bytes(bytes);
-        }
-        self.reckon(conn);
-    }
-
     /// Tells whether a client must come back encrypted; what watches the server's health on its own machine need not.
     fn must_encrypt(&self, conn: ConnKey, route: Option<&Route<'_>>) -> bool {
         let is_required = match self.settings.encryption {
             Encryption::Optional => false,
             Encryption::Required | Encryption::Lasting => true,
         };
-        let is_plain = self.conns.get(conn).is_some_and(|client| !client.is_encrypted());
+        let is_plain = self.clients.get(conn).is_some_and(|client| !client.is_encrypted());
         is_required && is_plain && !(matches!(route, Some(Route::Health)) && self.is_local(conn))
     }
 
@@ -144,7 +125,7 @@ impl Server {
             return Err(problem.right(Right::Protocol("websocket")));
         };
         let date = self.clock.http_date(now);
-        if let Some(client) = self.conns.get_mut(conn) {
+        if let Some(client) = self.clients.get_mut(conn) {
             client.upgrade(now, key, &date, &self.settings.limits.conn);
         }
         Ok(())
@@ -154,7 +135,7 @@ impl Server {
     fn is_allowed_origin(&self, conn: ConnKey, request: &Request) -> bool {
         let Some(origin) = request.origin.as_deref() else { return true };
         // Where a proxy decrypts, a page's scheme says nothing.
-        let is_encrypted = self.conns.get(conn).is_some_and(Conn::is_encrypted);
+        let is_encrypted = self.clients.get(conn).is_some_and(Conn::is_encrypted);
         let own = origin.split_once("://").filter(|(scheme, _)| *scheme == "https" || !is_encrypted);
         let is_own = own.is_some_and(|(_, authority)| Some(authority) == request.host.as_deref());
         is_own || self.settings.allowed_origins.iter().any(|allowed| allowed == origin)
@@ -199,7 +180,7 @@ impl Server {
             serializer.collect_map(rows.iter().map(|(id, details)| (id, details)))
         }
 
-        let broadcasts = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
+        let broadcasts = self.broadcasts.iter().map(|(_, broadcast)| broadcast);
         let visible =
             broadcasts.filter(|broadcast| claims.role == Role::Monitor || claims.may_hear(broadcast.id()));
         let rows: Vec<(&str, Details)> = visible
@@ -286,7 +267,7 @@ impl Server {
     /// Tells whether a browser may be asked to keep to HTTPS: it would on all ports of the host, whoever serves them, so
     /// not of one that is named with a port (RFC 6797 §8.3).
     fn is_lasting(&self, conn: ConnKey, request: &Request) -> bool {
-        let is_encrypted = self.conns.get(conn).is_some_and(Conn::is_encrypted);
+        let is_encrypted = self.clients.get(conn).is_some_and(Conn::is_encrypted);
         let is_default_port = request.host.as_deref().is_some_and(|host| !host.contains(':'));
         self.settings.encryption == Encryption::Lasting && is_encrypted && is_default_port
     }
@@ -313,7 +294,7 @@ impl Server {
                 .header("Access-Control-Expose-Headers", "Location, ETag, Link");
         }
         let date = self.clock.http_date(now);
-        if let Some(client) = self.conns.get_mut(conn) {
+        if let Some(client) = self.clients.get_mut(conn) {
             client.respond(now, request, response.header("Date", &date), &self.settings.limits.conn);
         }
     }

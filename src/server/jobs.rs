@@ -87,9 +87,7 @@ impl Jobs {
 }
 
 impl Server {
-    /// Takes the answer to a job; one that nobody waits for any more changes nothing.
-    pub fn handle_reply(&mut self, now: Instant, job: JobKey, reply: Reply, out: &mut Outbox) {
-        self.now = now;
+    pub(super) fn on_reply(&mut self, now: Instant, job: JobKey, reply: Reply, out: &mut Outbox) {
         let Some(waiting) = self.jobs.take(job) else { return };
         match (waiting, reply) {
             (Waiting::Note, Reply::Written(written)) => self.stats.entries_lost += u64::from(written.is_err()),
@@ -104,7 +102,6 @@ impl Server {
                 debug_assert!(false, "{waiting:?} was answered with {reply:?}");
             }
         }
-        self.deliver_framed(now, out);
     }
 
     /// Has an event written down whose effect comes at once. Where more wait than may, it is lost, and counted.
@@ -148,7 +145,7 @@ impl Server {
             self.stats.reads_refused += 1;
             return self.refuse(now, conn, Some(request), &come_back_later("too many ask for files"));
         }
-        let Some(client) = self.conns.get_mut(conn) else { return };
+        let Some(client) = self.clients.get_mut(conn) else { return };
         self.jobs.reads += 1;
         let job = self.jobs.waiting.insert(Waiting::Challenge { conn });
         client.await_answer(now, job, request.clone(), &self.settings.limits.conn);
@@ -163,7 +160,7 @@ impl Server {
         contents: Option<&[u8]>,
         out: &mut Outbox,
     ) {
-        let Some(client) = self.conns.get_mut(conn) else { return };
+        let Some(client) = self.clients.get_mut(conn) else { return };
         let Some(request) = client.take_answering(now, job, &self.settings.limits.conn) else { return };
         self.respond_challenge(now, conn, &request, contents);
         self.poll_conn(now, conn, out);
@@ -227,6 +224,6 @@ impl Server {
 
     /// Tells whether what streams under an id is nobody's microphone.
     pub(super) fn is_device(&self, commercial_id: &str) -> bool {
-        self.broadcast_of.get(commercial_id).is_some_and(|&key| self.broadcasts[key].is_device())
+        self.broadcasts.named(commercial_id).is_some_and(|key| self.broadcasts[key].is_device())
     }
 }

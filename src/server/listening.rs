@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use log::debug;
 
-use super::{Seat, Server, Timer};
+use super::registration::Seat;
+use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, Sink};
@@ -21,16 +22,14 @@ use crate::words::StopCause;
 impl Server {
     /// Returns the broadcast of a salesperson, making the row if need be; `None` when the table is full.
     pub(super) fn broadcast_for(&mut self, commercial_id: &str) -> Option<BroadcastKey> {
-        if let Some(&key) = self.broadcast_of.get(commercial_id) {
+        if let Some(key) = self.broadcasts.named(commercial_id) {
             return Some(key);
         }
         if self.broadcasts.len() >= self.settings.limits.listening.broadcasts_max && !self.forget_longest_absent() {
             self.stats.tables_full += 1;
             return None;
         }
-        let key = self.broadcasts.insert(Broadcast::new(commercial_id));
-        self.broadcast_of.insert(commercial_id.to_owned(), key);
-        Some(key)
+        Some(self.broadcasts.insert(commercial_id))
     }
 
     /// A supervisor wishes to hear a salesperson.
@@ -77,18 +76,18 @@ impl Server {
                 let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
                 let notice = ServerMessage::ListenerJoined { notice_id, admin, reason, listeners_count };
-                self.tell(page, &notice.to_json(), out);
+                self.send_text(page, &notice.to_json());
             }
             Change::Withdraw { page, notice_id, listener } => {
                 let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
                 let notice = ServerMessage::ListenerLeft { notice_id, admin, reason, listeners_count };
-                self.tell(page, &notice.to_json(), out);
+                self.send_text(page, &notice.to_json());
             }
             Change::Pend { listener, cause } => {
                 if let Some(conn) = listener.conn() {
                     let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
-                    self.tell(conn, &text, out);
+                    self.send_text(conn, &text);
                 }
             }
             Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
@@ -168,7 +167,7 @@ impl Server {
         }
         // Who is gone did not stop listening: the page comes back and wishes for the same again.
         if why_gone.is_none() {
-            self.tell(conn, &text, out);
+            self.send_text(conn, &text);
         }
     }
 
@@ -196,7 +195,7 @@ impl Server {
         let listeners_count = self.broadcasts[key].listeners_count();
         let text = ServerMessage::ListeningStarted { commercial_id, listeners_count }.to_json();
         if let Some(conn) = page {
-            self.tell(conn, &text, out);
+            self.send_text(conn, &text);
         }
     }
 
@@ -221,7 +220,7 @@ impl Server {
         self.carry_out(now, key, changes, out);
         if let Some(page) = page {
             let complaint = Complaint::new(ErrorCode::NoSuchPeer, "your audio connection broke: build a new one");
-            self.tell(page, &ServerMessage::Error(complaint).to_json(), out);
+            self.send_text(page, &ServerMessage::Error(complaint).to_json());
         }
     }
 
@@ -278,7 +277,7 @@ impl Server {
         let (page, of) = (broadcast.page(), self.subject(broadcast.id()));
         self.note(now, Event::BroadcastStopped { of, why }, out);
         if let Some(page) = page
-            && let Some(client) = self.conns.get_mut(page)
+            && let Some(client) = self.clients.get_mut(page)
         {
             client.set_ping_interval(now, self.settings.limits.conn.ping_interval);
         }
@@ -305,13 +304,13 @@ impl Server {
 
     /// Something was heard from a conn: if it is a page that was silent, its listeners are announced anew.
     pub(super) fn on_page_heard(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(key) = self.own_broadcast(conn) else { return };
+        let Some(key) = self.clients.own_broadcast(conn) else { return };
         let Some(broadcast) = self.broadcasts.get_mut(key).filter(|broadcast| broadcast.is_page_silent()) else {
             return;
         };
         let changes = broadcast.wake_page();
         self.carry_out(now, key, changes, out);
-        self.arm_session(now, conn);
+        self.arm_registration(now, conn);
     }
 
     /// Nothing was heard from a page on air for too long: nobody knows whether its person sees who listens.
@@ -338,13 +337,13 @@ impl Server {
             if is_interrupted {
                 self.broadcasts[key].want_update(now, self.settings.limits.listening.update_interval);
             }
-            self.tell_quality(now, key, out);
+            self.tell_quality(now, key);
         }
         if self.broadcasts[key].take_update(now) {
-            self.tell_update(key, out);
+            self.tell_update(key);
         }
         let broadcast = &self.broadcasts[key];
-        let is_wanted = broadcast.is_known() && !self.sessions.is_empty();
+        let is_wanted = broadcast.is_known() && self.clients.registrations_len() > 0;
         if broadcast.is_idle() && !broadcast.wants_update() && !is_wanted {
             self.forget(key);
             return;
@@ -360,30 +359,28 @@ impl Server {
         let text = ServerMessage::StreamingStopped { commercial_id: broadcast.id() }.to_json();
         // What an encoder does, the page learns by its state.
         if let Some(page) = broadcast.page().filter(|_| was_by_page) {
-            self.tell(page, &text, out);
+            self.send_text(page, &text);
         }
     }
 
     /// Tells the salesperson and who hears them how well the audio arrives, when it is time.
-    fn tell_quality(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
+    fn tell_quality(&mut self, now: Instant, key: BroadcastKey) {
         let broadcast = &mut self.broadcasts[key];
         let page = broadcast.page();
         // An encoder may be anywhere.
         let near = page.filter(|_| broadcast.is_on_air_by_page());
-        let rtt = near.and_then(|page| self.conns.get(page)).and_then(|client| client.rtt());
+        let rtt = near.and_then(|page| self.clients.get(page)).and_then(|client| client.rtt());
         let Some(quality) = broadcast.take_quality(now, rtt, &self.settings.limits.broadcast) else { return };
         let text = ServerMessage::StreamQuality { commercial_id: broadcast.id(), quality }.to_json();
         let conns: Vec<ConnKey> = broadcast.hearing_conns().chain(page).collect();
         for conn in conns {
-            self.tell(conn, &text, out);
+            self.send_text(conn, &text);
         }
     }
 
     /// Forgets who is away; nobody is here who could see them.
     pub(super) fn forget_absent(&mut self) {
-        let absent: Vec<BroadcastKey> =
-            self.broadcasts.iter().filter(|(_, broadcast)| broadcast.is_idle()).map(|(key, _)| key).collect();
-        for key in absent {
+        for key in self.broadcasts.keys_of(Broadcast::is_idle) {
             self.forget(key);
         }
     }
@@ -407,32 +404,29 @@ impl Server {
     }
 
     fn forget(&mut self, key: BroadcastKey) {
-        if let Some(broadcast) = self.broadcasts.remove(key) {
-            self.broadcast_of.remove(broadcast.id());
-        }
+        self.broadcasts.remove(key);
         self.deadlines.cancel(Timer::Broadcast(key));
     }
 
     /// Tells supervisors how loud everybody on air is, and comes back as long as somebody is and somebody looks; the
     /// last time it names nobody.
-    pub(super) fn on_levels_deadline(&mut self, now: Instant, out: &mut Outbox) {
+    pub(super) fn on_levels_deadline(&mut self, now: Instant) {
         let silence = self.settings.limits.listening.level_silence;
         let mut levels = Vec::new();
-        for &key in self.broadcast_of.values() {
-            let broadcast = &mut self.broadcasts[key];
-            if broadcast.is_on_air() {
-                levels.push((key, broadcast.take_level(now, silence)));
-            }
+        for key in self.broadcasts.keys_of(Broadcast::is_on_air) {
+            levels.push((key, self.broadcasts[key].take_level(now, silence)));
         }
-        if !levels.is_empty() && !self.admins.is_empty() {
+        if !levels.is_empty() && self.clients.admins().next().is_some() {
             self.deadlines.arm(Timer::Levels, now + self.settings.limits.listening.level_interval);
         }
-        for conn in self.admins.clone() {
-            let Some(session) = self.sessions.get(conn) else { continue };
+        let mut texts = Vec::new();
+        for (conn, registration) in self.clients.admins() {
             let rows = levels.iter().map(|&(key, level)| (self.broadcasts[key].id(), level));
-            let visible = rows.filter(|(id, _)| session.claims.may_hear(id)).collect();
-            let text = ServerMessage::Levels(visible).to_json();
-            self.tell(conn, &text, out);
+            let visible = rows.filter(|(id, _)| registration.claims.may_hear(id)).collect();
+            texts.push((conn, ServerMessage::Levels(visible).to_json()));
+        }
+        for (conn, text) in texts {
+            self.send_text(conn, &text);
         }
     }
 
@@ -445,7 +439,7 @@ impl Server {
 
     /// Sends `commercial_updated` to every supervisor who may see it, and to the salesperson's page what it does not do
     /// itself.
-    fn tell_update(&mut self, key: BroadcastKey, out: &mut Outbox) {
+    fn tell_update(&mut self, key: BroadcastKey) {
         let concerns_page = self.broadcasts[key].take_is_encoders();
         let broadcast = &self.broadcasts[key];
         if !broadcast.is_known() {
@@ -454,16 +448,15 @@ impl Server {
         let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
         let page = broadcast.page().filter(|_| concerns_page);
         for conn in self.supervisors_of(key).into_iter().chain(page) {
-            self.tell(conn, &text, out);
+            self.send_text(conn, &text);
         }
     }
 
     /// Returns the conns of supervisors who may see and hear a salesperson.
     pub(super) fn supervisors_of(&self, key: BroadcastKey) -> Vec<ConnKey> {
         let id = self.broadcasts[key].id();
-        let may_see =
-            |conn: &&ConnKey| self.sessions.get(**conn).is_some_and(|session| session.claims.may_hear(id));
-        self.admins.iter().filter(may_see).copied().collect()
+        let may_see = self.clients.admins().filter(|(_, registration)| registration.claims.may_hear(id));
+        may_see.map(|(conn, _)| conn).collect()
     }
 
     /// Returns a salesperson as supervisors see them.
@@ -471,22 +464,8 @@ impl Server {
         broadcast.to_commercial(self.settings.limits.listening.named_listeners_max)
     }
 
-    /// Queues a message and names the conn to the shell.
-    pub(super) fn tell(&mut self, conn: ConnKey, text: &str, out: &mut Outbox) {
-        self.send_text(conn, text);
-        self.settle_conn(conn, out);
-    }
-
-    /// Returns the broadcast of the salesperson whose page a conn is.
-    pub(super) fn own_broadcast(&self, conn: ConnKey) -> Option<BroadcastKey> {
-        match self.sessions.get(conn)?.seat {
-            Seat::Commercial { broadcast } => Some(broadcast),
-            Seat::Admin { .. } => None,
-        }
-    }
-
     pub(super) fn seat_mut(&mut self, conn: ConnKey) -> Option<&mut Seat> {
-        self.sessions.get_mut(conn).map(|session| &mut session.seat)
+        self.clients.registration_mut(conn).map(|registration| &mut registration.seat)
     }
 
     fn arm_broadcast(&mut self, key: BroadcastKey) {

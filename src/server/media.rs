@@ -23,13 +23,6 @@ use crate::wire::stun;
 use crate::words::StopCause;
 
 impl Server {
-    /// Takes a datagram.
-    pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
-        self.now = now;
-        self.take_datagram(now, path, bytes, out);
-        self.deliver_framed(now, out);
-    }
-
     /// Takes a datagram that came over UDP or TCP.
     pub(super) fn take_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
         let kind = match classify::classify(bytes) {

@@ -1,7 +1,7 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
 //! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
-//! of those over TCP, `peers` holds the sessions, `signaling` what users say, `session` who they are, `streaming` what they do with their audio,
+//! of those over TCP, `peers` holds the sessions, `signaling` what users say, `registration` who they are, `streaming` what they do with their audio,
 //! `listening` carries out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem`
 //! how they are refused, `redirect` answers those at the door of plain HTTP, `whip` those of WHIP and WHEP clients,
 //! `resources` holds what these made, `jobs` what is done elsewhere, `tokens` takes new keys and revocations, `sizes` counts
@@ -10,7 +10,9 @@
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
 mod admission;
+mod broadcasts;
 mod check;
+mod clients;
 mod clock;
 mod close;
 mod framed;
@@ -21,16 +23,15 @@ mod media;
 mod peers;
 mod problem;
 mod redirect;
+mod registration;
 mod resources;
 mod route;
-mod session;
 mod signaling;
 mod sizes;
 mod streaming;
 mod tokens;
 mod whip;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -38,26 +39,27 @@ use std::time::{Duration, Instant, SystemTime};
 use log::debug;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use slotmap::{SecondaryMap, SlotMap};
+use slotmap::SlotMap;
 
 use crate::audit::OffAir;
 use crate::broadcast::Broadcast;
 use crate::config::{AdmissionLimits, Config, Settings};
 use crate::conn::{Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
-use crate::keys::{BroadcastKey, ConnKey, PeerKey, ResourceKey};
-use crate::outbox::{Datagram, Outbox};
-use crate::path::{Ends, Remote};
+use crate::keys::{BroadcastKey, ConnKey, JobKey, PeerKey, ResourceKey};
+use crate::outbox::{Datagram, Outbox, Reply};
+use crate::path::{Ends, Path};
 use crate::peer::PeerEvent;
 use crate::quota::Quota;
 use crate::rate::Bucket;
 use crate::stats::Stats;
-use crate::token::{Claims, Verifier};
+use crate::token::Verifier;
 use crate::web;
 use crate::wire::http::Status;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
-use admission::Visitor;
+use broadcasts::Broadcasts;
+use clients::Clients;
 use clock::Clock;
 use close::CloseCode;
 use jobs::Jobs;
@@ -74,10 +76,7 @@ pub struct Server {
     clock: Clock,
     /// The latest time that was told.
     now: Instant,
-    conns: SlotMap<ConnKey, Conn>,
-    visitors: SecondaryMap<ConnKey, Visitor>,
-    /// Those that no user has registered on, and when each came, asked for something or was checked last.
-    idle: Deadlines<ConnKey>,
+    clients: Clients,
     /// Conns without a user, and refused tokens, of each network.
     strangers: Quota<IpAddr>,
     /// Conns and offers of each user.
@@ -88,24 +87,13 @@ pub struct Server {
     programs_networks: Quota<IpAddr>,
     /// Offers of all.
     offers: Bucket,
-    sessions: SecondaryMap<ConnKey, Session>,
-    /// The conns whose session is an admin's.
-    admins: BTreeSet<ConnKey>,
     peers: Peers,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
-    /// TCP clients that speak ICE-TCP.
-    framed: HashMap<Remote, ConnKey>,
-    /// Those who may have sent a whole datagram; each stands in it at most once.
-    framed_ready: VecDeque<ConnKey>,
-    /// Reused from call to call, for what leaves over them.
+    /// Reused from call to call, for what leaves over TCP.
     leaving: Vec<Datagram>,
-    broadcasts: SlotMap<BroadcastKey, Broadcast>,
-    /// The same broadcasts by `commercial_id`.
-    broadcast_of: BTreeMap<String, BroadcastKey>,
+    broadcasts: Broadcasts,
     deadlines: Deadlines<Timer>,
-    /// What all conns together have buffered, in bytes.
-    buffered_bytes: usize,
     /// Conns that did not keep up in this turn.
     too_slow: Vec<ConnKey>,
     /// Reused from datagram to datagram.
@@ -115,30 +103,6 @@ pub struct Server {
     next_notice_id: u64,
     is_draining: bool,
     stats: Stats,
-}
-
-/// A registered user on one conn.
-struct Session {
-    claims: Claims,
-    /// Whether the user was told that the token is about to expire.
-    is_warned: bool,
-    page: String,
-    seat: Seat,
-    /// The session that shows the user how the server is reached.
-    test: Option<PeerKey>,
-}
-
-/// What a registered user does here.
-enum Seat {
-    Commercial {
-        broadcast: BroadcastKey,
-    },
-    Admin {
-        audio: Option<PeerKey>,
-        wishes: Vec<BroadcastKey>,
-        /// Who is heard, or was last and is still wished for: when another one starts, this one is left.
-        current: Option<BroadcastKey>,
-    },
 }
 
 /// What a TCP client is told for which [`Server::handle_accept`] had no room; the only answer without a date.
@@ -152,7 +116,7 @@ enum Timer {
     Peer(PeerKey),
     Broadcast(BroadcastKey),
     /// The token's expiry, and the silence of a page on air.
-    Session(ConnKey),
+    Registration(ConnKey),
     /// The token's expiry, and then the end of the memory of it.
     Resource(ResourceKey),
     /// Supervisors are told how loud everybody is.
@@ -181,25 +145,17 @@ impl Server {
             chance: ChaCha20Rng::from_seed(seed),
             clock: Clock { at: now, unix },
             now,
-            conns: SlotMap::with_key(),
-            visitors: SecondaryMap::new(),
-            idle: Deadlines::new(),
+            clients: Clients::new(),
             strangers: Quota::new(of_stranger),
             users: Quota::new(of_user),
             programs: Quota::new(of_program),
             programs_networks: Quota::new(of_programs_network),
             offers: Bucket::new(now, offer_rate),
-            sessions: SecondaryMap::new(),
-            admins: BTreeSet::new(),
             peers: Peers::new(&settings.advertised, &settings.limits.media),
             resources: SlotMap::with_key(),
-            framed: HashMap::new(),
-            framed_ready: VecDeque::new(),
             leaving: Vec::new(),
-            broadcasts: SlotMap::with_key(),
-            broadcast_of: BTreeMap::new(),
+            broadcasts: Broadcasts::new(),
             deadlines: Deadlines::new(),
-            buffered_bytes: 0,
             too_slow: Vec::new(),
             events: Vec::new(),
             jobs: Jobs::new(),
@@ -216,9 +172,9 @@ impl Server {
         self.clock = Clock { at: now, unix };
         let moved = unix.duration_since(expected).unwrap_or_else(|error| error.duration());
         if moved > CLOCK_JUMP {
-            let conns: Vec<ConnKey> = self.sessions.keys().collect();
+            let conns: Vec<ConnKey> = self.clients.registrations().map(|(conn, _)| conn).collect();
             for conn in conns {
-                self.arm_session(now, conn);
+                self.arm_registration(now, conn);
             }
             let resources: Vec<ResourceKey> = self.resources.keys().collect();
             for resource in resources {
@@ -229,113 +185,68 @@ impl Server {
 
     /// Takes a new TCP client; `None` when there is no room for it, and it is to be told [`NO_ROOM`].
     pub fn handle_accept(&mut self, now: Instant, ends: Ends, out: &mut Outbox) -> Option<ConnKey> {
-        self.now = now;
-        let visitor = self.admit(now, ends.remote.ip())?;
-        if self.conns.len() >= self.settings.limits.admission.conns_max && !self.cut_stranger(now, out) {
-            self.stats.conns_refused += 1;
-            self.give_back(now, &visitor);
-            return None;
-        }
-        let conn = self.conns.insert(Conn::new(now, ends, &self.settings.limits.conn));
-        self.visitors.insert(conn, visitor);
-        self.idle.arm(conn, now);
-        debug!(target: "http", "accepted conn={conn:?} remote={}", ends.remote);
-        self.settle_conn(conn, out);
-        Some(conn)
+        self.call(now, out, |server, out| server.on_accept(now, ends, out))
     }
 
     /// Takes bytes that a TCP client sent.
     pub fn handle_bytes(&mut self, now: Instant, conn: ConnKey, bytes: &[u8], out: &mut Outbox) {
-        self.now = now;
-        let Some(client) = self.conns.get_mut(conn) else { return };
-        client.push(now, bytes, &self.settings.limits.conn);
-        if client.is_framed() {
-            return self.await_turn(conn, out);
-        }
-        self.on_page_heard(now, conn, out);
-        self.poll_conn(now, conn, out);
-        self.deliver_framed(now, out);
+        self.call(now, out, |server, out| server.on_bytes(now, conn, bytes, out));
     }
 
     /// Takes it that the shell wrote so many bytes of [`Server::pending_write`].
     pub fn handle_written(&mut self, now: Instant, conn: ConnKey, bytes: usize, out: &mut Outbox) {
-        self.now = now;
-        let Some(client) = self.conns.get_mut(conn) else { return };
-        let dropped = client.handle_written(now, bytes, &self.settings.limits.conn);
-        self.count_dropped(dropped);
-        self.reckon(conn);
-        // Requests may have waited for the answers before them to go out.
-        self.poll_conn(now, conn, out);
-        self.deliver_framed(now, out);
+        self.call(now, out, |server, out| server.on_written(now, conn, bytes, out));
     }
 
     /// Takes it that a TCP client is gone, or that the shell closed it; its key names nothing from now on.
     pub fn handle_hangup(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        self.now = now;
-        self.end_session(now, conn, out);
-        self.dismiss(now, conn);
-        if let Some(mut client) = self.conns.remove(conn) {
-            self.buffered_bytes -= client.reckon(now).0;
-            self.forget_framed(conn, client.ends().path());
-        }
-        self.deadlines.cancel(Timer::Conn(conn));
-        self.deliver_framed(now, out);
+        self.call(now, out, |server, out| server.on_hangup(now, conn, out));
+    }
+
+    /// Takes it that the shell decrypts what a TCP client sends, from its next byte on.
+    pub fn handle_secured(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        self.call(now, out, |server, _| {
+            if let Some(client) = server.clients.get_mut(conn) {
+                client.secured(now, &server.settings.limits.conn);
+            }
+        });
+    }
+
+    /// Takes it that TLS holds so many bytes of a client in the shell, on their way in or out: they count like what the
+    /// conn itself has buffered.
+    pub fn handle_tls_bytes(&mut self, now: Instant, conn: ConnKey, bytes: usize, out: &mut Outbox) {
+        self.call(now, out, |server, _| {
+            if let Some(client) = server.clients.get_mut(conn) {
+                client.set_tls_bytes(bytes);
+            }
+        });
+    }
+
+    /// Takes a datagram.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
+        self.call(now, out, |server, out| server.take_datagram(now, path, bytes, out));
+    }
+
+    /// Takes the answer to a job; one that nobody waits for any more changes nothing.
+    pub fn handle_reply(&mut self, now: Instant, job: JobKey, reply: Reply, out: &mut Outbox) {
+        self.call(now, out, |server, out| server.on_reply(now, job, reply, out));
+    }
+
+    /// Takes the new contents of the list of revoked users, and ends the conns and the media of those whose token it
+    /// refuses; a list that can't be used leaves the old one.
+    pub fn handle_revoked(&mut self, now: Instant, contents: &[u8], out: &mut Outbox) {
+        self.call(now, out, |server, out| server.on_revoked(now, contents, out));
     }
 
     /// Begins to end: clients are told when to come back, media is closed.
     pub fn handle_drain(&mut self, now: Instant, out: &mut Outbox) {
-        self.now = now;
-        self.is_draining = true;
-        let spread_ms = self.settings.limits.registration.reconnect_spread.as_millis() as u64;
-        let conns: Vec<ConnKey> = self.conns.keys().collect();
-        for &conn in &conns {
-            let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
-            self.send(conn, &ServerMessage::ServerDraining { reconnect_in_ms });
-        }
-        for conn in conns {
-            // Those that carry media end with it.
-            if self.is_of_session(conn) {
-                continue;
-            }
-            self.close_conn(now, conn, CloseCode::Restarting, out);
-        }
-        // Some may wait for their page, which comes back to another server.
-        let broadcasts: Vec<BroadcastKey> = self.broadcasts.keys().collect();
-        for key in broadcasts {
-            self.go_off_air(now, key, OffAir::Restarting, out);
-        }
-        self.end_resources(now, |_, _| true, Ending::Restarting, out);
-        self.deliver_framed(now, out);
+        self.call(now, out, |server, out| server.on_drain(now, out));
     }
 
     /// Lets time pass: serves sessions that are not connected, then all deadlines that are due. To be called at
     /// the end of every turn.
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        self.now = now;
-        self.serve_framed(now, out);
-        self.serve_unconnected(now, out);
-        // What is armed anew for this very moment waits for the next turn.
-        let mut due = Vec::new();
-        while let Some(timer) = self.deadlines.pop_due(now) {
-            due.push(timer);
-        }
-        for timer in due {
-            match timer {
-                Timer::Conn(conn) => self.on_conn_deadline(now, conn, out),
-                Timer::Peer(peer) => self.on_peer_deadline(now, peer, out),
-                Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
-                Timer::Session(conn) => self.on_session_deadline(now, conn, out),
-                Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
-                Timer::Levels => self.on_levels_deadline(now, out),
-                Timer::Sweep => self.on_sweep_deadline(now),
-            }
-        }
-        for conn in mem::take(&mut self.too_slow) {
-            self.stats.conns_too_slow += 1;
-            self.close_conn(now, conn, CloseCode::TooSlow, out);
-        }
-        self.make_room(now, out);
-        self.deliver_framed(now, out);
+        self.call(now, out, |server, out| server.on_time(now, out));
         if cfg!(debug_assertions) {
             self.check();
         }
@@ -343,22 +254,22 @@ impl Server {
 
     /// Returns the bytes that wait to be written to a TCP client.
     pub fn pending_write(&self, conn: ConnKey) -> &[u8] {
-        self.conns.get(conn).map_or(&[], Conn::pending_write)
+        self.clients.get(conn).map_or(&[], Conn::pending_write)
     }
 
     /// Tells whether the shell must close a TCP client's socket and report the hangup; true for unknown keys.
     pub fn should_close(&self, conn: ConnKey) -> bool {
-        self.conns.get(conn).is_none_or(Conn::should_close)
+        self.clients.get(conn).is_none_or(Conn::should_close)
     }
 
     /// Tells whether an answer for a TCP client is made elsewhere: one that has sent its last byte still waits for it.
     pub fn is_answering(&self, conn: ConnKey) -> bool {
-        self.conns.get(conn).is_some_and(Conn::is_answering)
+        self.clients.get(conn).is_some_and(Conn::is_answering)
     }
 
     /// Tells whether a drain is over: no client and no session is left, and what happened is written down.
     pub fn is_drained(&self) -> bool {
-        self.is_draining && self.conns.is_empty() && self.peers.len() == 0 && self.jobs.entries() == 0
+        self.is_draining && self.clients.len() == 0 && self.peers.len() == 0 && self.jobs.entries() == 0
     }
 
     /// Returns when [`Server::handle_timeout`] must be called next, and what for.
@@ -366,7 +277,7 @@ impl Server {
         if self.peers.unconnected_len() > 0 {
             return Some((self.now, "unconnected"));
         }
-        if !self.framed_ready.is_empty() {
+        if self.clients.ready_len() > 0 {
             return Some((self.now, "framed"));
         }
         let (at, timer) = self.deadlines.first()?;
@@ -374,7 +285,7 @@ impl Server {
             Timer::Conn(_) => "conn",
             Timer::Peer(_) => "peer",
             Timer::Broadcast(_) => "broadcast",
-            Timer::Session(_) => "session",
+            Timer::Registration(_) => "registration",
             Timer::Resource(_) => "resource",
             Timer::Levels => "levels",
             Timer::Sweep => "sweep",
@@ -387,10 +298,121 @@ impl Server {
         &self.stats
     }
 
+    /// Does what one call of the shell brings, and settles once what that touched.
+    fn call<R>(&mut self, now: Instant, out: &mut Outbox, act: impl FnOnce(&mut Server, &mut Outbox) -> R) -> R {
+        self.now = now;
+        let result = act(self, out);
+        self.deliver_framed(now, out);
+        self.settle(now, out);
+        result
+    }
+
+    /// Settles the conns that were touched: arms their deadlines, and names those to the shell that it must look at.
+    fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(conn) = self.clients.take_touched(now) {
+            let Some(client) = self.clients.get(conn) else { continue };
+            match client.next_deadline(&self.settings.limits.conn) {
+                Some(at) => self.deadlines.arm(Timer::Conn(conn), at),
+                None => self.deadlines.cancel(Timer::Conn(conn)),
+            }
+            if !client.pending_write().is_empty() || client.should_close() {
+                out.touch(conn);
+            }
+        }
+    }
+
+    fn on_accept(&mut self, now: Instant, ends: Ends, out: &mut Outbox) -> Option<ConnKey> {
+        let visitor = self.admit(now, ends.remote.ip())?;
+        if self.clients.len() >= self.settings.limits.admission.conns_max && !self.cut_stranger(now, out) {
+            self.stats.conns_refused += 1;
+            self.give_back(now, &visitor);
+            return None;
+        }
+        let conn = self.clients.insert(now, Conn::new(now, ends, &self.settings.limits.conn), visitor);
+        debug!(target: "http", "accepted conn={conn:?} remote={}", ends.remote);
+        Some(conn)
+    }
+
+    fn on_bytes(&mut self, now: Instant, conn: ConnKey, bytes: &[u8], out: &mut Outbox) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.push(now, bytes, &self.settings.limits.conn);
+        if client.is_framed() {
+            return self.await_turn(conn);
+        }
+        self.on_page_heard(now, conn, out);
+        self.poll_conn(now, conn, out);
+    }
+
+    fn on_written(&mut self, now: Instant, conn: ConnKey, bytes: usize, out: &mut Outbox) {
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let dropped = client.handle_written(now, bytes, &self.settings.limits.conn);
+        self.count_dropped(dropped);
+        // Requests may have waited for the answers before them to go out.
+        self.poll_conn(now, conn, out);
+    }
+
+    /// A TCP client is gone.
+    fn on_hangup(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        self.end_registration(now, conn, out);
+        if let Some((client, visitor)) = self.clients.remove(conn) {
+            self.give_back(now, &visitor);
+            self.forget_framed(conn, client.ends().path());
+        }
+        self.deadlines.cancel(Timer::Conn(conn));
+    }
+
+    fn on_drain(&mut self, now: Instant, out: &mut Outbox) {
+        self.is_draining = true;
+        let spread_ms = self.settings.limits.registration.reconnect_spread.as_millis() as u64;
+        let conns = self.clients.keys();
+        for &conn in &conns {
+            let reconnect_in_ms = self.chance.next_u64() % (spread_ms + 1);
+            self.send(conn, &ServerMessage::ServerDraining { reconnect_in_ms });
+        }
+        for conn in conns {
+            // Those that carry media end with it.
+            if self.is_of_session(conn) {
+                continue;
+            }
+            self.close_conn(now, conn, CloseCode::Restarting, out);
+        }
+        // Some may wait for their page, which comes back to another server.
+        for key in self.broadcasts.keys_of(Broadcast::is_on_air) {
+            self.go_off_air(now, key, OffAir::Restarting, out);
+        }
+        self.end_resources(now, |_, _| true, Ending::Restarting, out);
+    }
+
+    fn on_time(&mut self, now: Instant, out: &mut Outbox) {
+        self.serve_framed(now, out);
+        self.serve_unconnected(now, out);
+        // What is armed anew for this very moment waits for the next turn.
+        let mut due = Vec::new();
+        while let Some(timer) = self.deadlines.pop_due(now) {
+            due.push(timer);
+        }
+        for timer in due {
+            match timer {
+                Timer::Conn(conn) => self.on_conn_deadline(now, conn, out),
+                Timer::Peer(peer) => self.on_peer_deadline(now, peer, out),
+                Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
+                Timer::Registration(conn) => self.on_registration_deadline(now, conn, out),
+                Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
+                Timer::Levels => self.on_levels_deadline(now),
+                Timer::Sweep => self.on_sweep_deadline(now),
+            }
+        }
+        for conn in mem::take(&mut self.too_slow) {
+            self.stats.conns_too_slow += 1;
+            self.close_conn(now, conn, CloseCode::TooSlow, out);
+        }
+        self.make_room(now, out);
+    }
+
     /// Dispatches all that a conn's bytes mean.
     fn poll_conn(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         while let Some(event) =
-            self.conns.get_mut(conn).and_then(|client| client.poll(now, &self.settings.limits.conn))
+            self.clients.get_mut(conn).and_then(|client| client.poll(now, &self.settings.limits.conn))
         {
             match event {
                 ConnEvent::Request(request) => self.on_request(now, conn, request, out),
@@ -402,8 +424,8 @@ impl Server {
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
                 ConnEvent::WebsocketClosed => {
-                    self.end_session(now, conn, out);
-                    if let Some(client) = self.conns.get_mut(conn) {
+                    self.end_registration(now, conn, out);
+                    if let Some(client) = self.clients.get_mut(conn) {
                         client.finish(now, &self.settings.limits.conn);
                     }
                 }
@@ -426,31 +448,17 @@ impl Server {
                 }
             }
         }
-        self.settle_conn(conn, out);
-    }
-
-    /// Arms a conn's deadline and names it to the shell if there is something to do.
-    fn settle_conn(&mut self, conn: ConnKey, out: &mut Outbox) {
-        self.reckon(conn);
-        let Some(client) = self.conns.get(conn) else { return };
-        match client.next_deadline(&self.settings.limits.conn) {
-            Some(at) => self.deadlines.arm(Timer::Conn(conn), at),
-            None => self.deadlines.cancel(Timer::Conn(conn)),
-        }
-        if !client.pending_write().is_empty() || client.should_close() {
-            out.touch(conn);
-        }
     }
 
     fn on_conn_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(client) = self.conns.get_mut(conn) else { return };
+        let Some(client) = self.clients.get_mut(conn) else { return };
         let timeout = client.handle_timeout(now, &self.settings.limits.conn);
         if timeout.is_some() {
             self.stats.conns_timed_out += 1;
         }
         match timeout {
             Some(ConnTimeout::Request) => {
-                let request = self.conns.get_mut(conn).and_then(Conn::give_up_body);
+                let request = self.clients.get_mut(conn).and_then(Conn::give_up_body);
                 let problem = Problem::new(Status::Timeout, "the request did not come whole in time");
                 self.turn_away(now, conn, request, &problem);
             }
@@ -464,22 +472,19 @@ impl Server {
             }
             Some(ConnTimeout::Idle | ConnTimeout::Unchecked | ConnTimeout::Closing) | None => {}
         }
-        self.settle_conn(conn, out);
     }
 
-    /// Queues a message for a conn; one that does not keep up is cut at the end of the turn. The caller, or the
-    /// turn's end, settles the conn.
+    /// Queues a message for a conn; one that does not keep up is cut at the end of the turn.
     fn send(&mut self, conn: ConnKey, message: &ServerMessage<'_>) {
         let text = message.to_json();
         self.send_text(conn, &text);
     }
 
     fn send_text(&mut self, conn: ConnKey, text: &str) {
-        let Some(client) = self.conns.get_mut(conn) else { return };
+        let Some(client) = self.clients.get_mut(conn) else { return };
         if !client.send_text(text, &self.settings.limits.conn) {
             self.too_slow.push(conn);
         }
-        self.reckon(conn);
     }
 
     fn unix_ms(&self, now: Instant) -> u64 {

@@ -200,7 +200,7 @@ impl Server {
     /// Returns why a listening connection is not there any more; `None` where it is, and leaves by itself.
     pub(super) fn why_gone(&self, listener: ListenerKey) -> Option<ListenEnd> {
         match listener {
-            ListenerKey::Conn(conn) => (!self.sessions.contains_key(conn)).then_some(ListenEnd::ConnClosed),
+            ListenerKey::Conn(conn) => self.clients.registration(conn).is_none().then_some(ListenEnd::ConnClosed),
             ListenerKey::Whep(key) => match self.resources.get(key).map(|resource| resource.state) {
                 Some(State::Active { .. }) => None,
                 Some(State::Ended { why, .. }) => Some(why),

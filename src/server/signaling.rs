@@ -4,9 +4,10 @@
 
 use std::time::Instant;
 
-use super::{CloseCode, Seat, Server, Session};
+use super::registration::{Registration, Seat};
+use super::{CloseCode, Server};
 use crate::audit::{Event, ListenRefusal};
-use crate::broadcast::{Broadcast, Wish};
+use crate::broadcast::Wish;
 use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
 use crate::outbox::Outbox;
 use crate::token::{Claims, is_valid_id};
@@ -30,7 +31,7 @@ impl Server {
                 return;
             }
         };
-        match (message, self.sessions.get(conn).map(|session| &session.seat)) {
+        match (message, self.clients.registration(conn).map(|registration| &registration.seat)) {
             (ClientMessage::Register(register), _) => self.on_register(now, conn, register, out),
             (ClientMessage::Ping { t }, _) => self.on_ping(conn, t),
             (ClientMessage::OfCommercial(_) | ClientMessage::OfAdmin(_) | ClientMessage::OfBoth(_), None) => {
@@ -67,7 +68,7 @@ impl Server {
             OfCommercial::ResumeStreaming => self.on_pause(now, page, false, out),
             OfCommercial::StreamInterrupted { cause } => self.on_stream_interrupted(now, page.1, cause, out),
             OfCommercial::ListenerAck { notice_id } => self.on_listener_ack(now, page, notice_id, out),
-            OfCommercial::GpsUpdate(place) => self.on_gps_update(now, page.1, place, out),
+            OfCommercial::GpsUpdate(place) => self.on_gps_update(now, page.1, place),
         }
     }
 
@@ -107,7 +108,7 @@ impl Server {
     }
 
     fn on_leave(&mut self, now: Instant, conn: ConnKey, commercial_id: &str, out: &mut Outbox) {
-        if let Some(&key) = self.broadcast_of.get(commercial_id) {
+        if let Some(key) = self.broadcasts.named(commercial_id) {
             self.leave(now, key, ListenerKey::Conn(conn), None, out);
         }
     }
@@ -121,7 +122,9 @@ impl Server {
         why: ListenRefusal,
         out: &mut Outbox,
     ) {
-        let Some(claims) = self.sessions.get(conn).map(|session| session.claims.clone()) else { return };
+        let Some(claims) = self.clients.registration(conn).map(|registration| registration.claims.clone()) else {
+            return;
+        };
         self.refuse_listening(now, &claims, wanted, why, out);
     }
 
@@ -149,7 +152,9 @@ impl Server {
     ) -> Result<(BroadcastKey, Wish), (ListenRefusal, ErrorCode, &'static str)> {
         let message = "your token does not allow to listen to them";
         let not_allowed = (ListenRefusal::NotThisToken, ErrorCode::NotAllowed, message);
-        let Some(Session { claims, seat: Seat::Admin { audio, wishes, .. }, .. }) = self.sessions.get(conn) else {
+        let Some(Registration { claims, seat: Seat::Admin { audio, wishes, .. }, .. }) =
+            self.clients.registration(conn)
+        else {
             return Err(not_allowed);
         };
         if !is_valid_id(commercial_id) || !claims.may_hear(commercial_id) {
@@ -161,7 +166,7 @@ impl Server {
         }
         let peer = audio.ok_or((ListenRefusal::NoAudio, ErrorCode::NoAudio, "send open_audio first"))?;
         let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
-        let is_new = self.broadcast_of.get(commercial_id).is_none_or(|key| !wishes.contains(key));
+        let is_new = self.broadcasts.named(commercial_id).is_none_or(|key| !wishes.contains(&key));
         let limits = &self.settings.limits.listening;
         let has_room =
             !is_new || (wishes.len() < limits.wishes_per_conn_max && self.wishes_count() < limits.wishes_max);
@@ -175,7 +180,7 @@ impl Server {
 
     /// Returns how many wishes there are of all.
     pub(super) fn wishes_count(&self) -> usize {
-        self.broadcasts.values().map(Broadcast::wishes_count).sum()
+        self.broadcasts.iter().map(|(_, broadcast)| broadcast.wishes_count()).sum()
     }
 
     /// Says why a conn that says too much is closed.

@@ -8,18 +8,18 @@ impl Server {
     /// Returns how many rows each table holds.
     pub fn table_sizes(&self) -> TableSizes {
         TableSizes {
-            conns: self.conns.len().max(self.idle.len()).max(self.framed.len()),
-            sessions: self.sessions.len().max(self.admins.len()),
+            conns: self.clients.rows_max(),
+            registrations: self.clients.registrations_len(),
             peers: self.peers.len(),
             addresses: self.peers.addresses_len(),
-            broadcasts: self.broadcasts.len().max(self.broadcast_of.len()),
+            broadcasts: self.broadcasts.len(),
             deadlines: self.deadlines.len(),
-            unconnected: self.peers.unconnected_len().max(self.framed_ready.len()),
+            unconnected: self.peers.unconnected_len().max(self.clients.ready_len()),
             wishes: self.wishes_count(),
             quotas: self.strangers.len() + self.users.len() + self.programs.len() + self.programs_networks.len(),
             resources: self.resources.len(),
             jobs: self.jobs.len(),
-            buffered_bytes: self.buffered_bytes,
+            buffered_bytes: self.clients.buffered_bytes(),
             offers_bytes: self.peers.offers_bytes(),
         }
     }
@@ -29,7 +29,7 @@ impl Server {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableSizes {
     pub conns: usize,
-    pub sessions: usize,
+    pub registrations: usize,
     pub peers: usize,
     pub addresses: usize,
     pub broadcasts: usize,

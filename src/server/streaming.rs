@@ -9,8 +9,9 @@ use log::info;
 use serde_json::Number;
 use serde_json::value::RawValue;
 
+use super::Server;
+use super::registration::Seat;
 use super::signaling::RETRY_AFTER_S;
-use super::{Seat, Server};
 use crate::audit::{Event, OffAir, StartedBy, Subject};
 use crate::broadcast::{Broadcast, Source, Start};
 use crate::config::PLACES_OF_PAGE;
@@ -23,7 +24,7 @@ use crate::words::{InterruptedBy, Place, Presence};
 impl Server {
     /// Answers a page that wants to know whether we are there, and whether its audio arrives.
     pub(super) fn on_ping(&mut self, conn: ConnKey, t: Number) {
-        let broadcast = match self.sessions.get(conn).map(|session| &session.seat) {
+        let broadcast = match self.clients.registration(conn).map(|session| &session.seat) {
             Some(&Seat::Commercial { broadcast }) => Some(broadcast),
             Some(&Seat::Admin { current, .. }) => {
                 current.filter(|&key| self.broadcasts.get(key).is_some_and(|broadcast| broadcast.is_heard_by(conn)))
@@ -59,10 +60,11 @@ impl Server {
         }
         let broadcast = &self.broadcasts[key];
         let text = ServerMessage::StreamingStarted { commercial_id: broadcast.id(), sdp: &answer }.to_json();
-        self.tell(conn, &text, out);
+        self.send_text(conn, &text);
         let unix_ms = self.unix_ms(now);
         let commercial_info = start.commercial_info.map(ToOwned::to_owned);
-        let source = Source::Page(self.sessions[conn].page.clone());
+        let source =
+            Source::Page(self.clients.registration(conn).map(|page| page.page.clone()).unwrap_or_default());
         let start = Start { publisher: peer, source, commercial_info };
         let (replaced, changes) =
             self.broadcasts[key].go_on_air(now, unix_ms, start, &self.settings.limits.broadcast);
@@ -70,7 +72,7 @@ impl Server {
             self.close_peer(now, replaced, out);
         }
         self.carry_out(now, key, changes, out);
-        self.watch_page(now, conn, out);
+        self.watch_page(now, conn);
         self.arm_levels(now);
         info!(target: "audio", "on air peer={peer:?}");
     }
@@ -83,7 +85,7 @@ impl Server {
     ) {
         self.go_off_air(now, key, OffAir::Stopped, out);
         let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
-        self.tell(conn, &text, out);
+        self.send_text(conn, &text);
     }
 
     /// Pauses or resumes; asking for what is already so is answered all the same.
@@ -113,7 +115,7 @@ impl Server {
             true => ServerMessage::StreamingPaused { commercial_id },
             false => ServerMessage::StreamingResumed { commercial_id },
         };
-        self.tell(conn, &answer.to_json(), out);
+        self.send_text(conn, &answer.to_json());
         let unix_ms = self.unix_ms(now);
         let broadcast = &mut self.broadcasts[key];
         let changes = if pauses { broadcast.pause(unix_ms) } else { broadcast.resume(now, unix_ms) };
@@ -138,11 +140,11 @@ impl Server {
     }
 
     /// The page says where the salesperson is; nobody learns it in a pause or off air.
-    pub(super) fn on_gps_update(&mut self, now: Instant, key: BroadcastKey, place: Place, out: &mut Outbox) {
+    pub(super) fn on_gps_update(&mut self, now: Instant, key: BroadcastKey, place: Place) {
         if self.broadcasts[key].move_to(now, place, &self.settings.limits.broadcast) {
             let text = position(&self.broadcasts[key], place).to_json();
             for conn in self.supervisors_of(key) {
-                self.tell(conn, &text, out);
+                self.send_text(conn, &text);
             }
         }
     }
@@ -152,7 +154,7 @@ impl Server {
         if !self.may_offer(now, conn) {
             return;
         }
-        let peer = match self.sessions.get(conn).map(|session| &session.seat) {
+        let peer = match self.clients.registration(conn).map(|session| &session.seat) {
             Some(Seat::Commercial { broadcast }) => {
                 let own = self.broadcasts.get(*broadcast).filter(|broadcast| broadcast.is_on_air_by_page());
                 own.and_then(|broadcast| broadcast.publisher())
@@ -162,7 +164,7 @@ impl Server {
         };
         let restarted = peer.and_then(|peer| self.restart_peer(now, peer, Wanted::Offer(offer), out));
         match restarted {
-            Some(Ok(answer)) => self.tell(conn, &ServerMessage::IceRestarted { sdp: &answer }.to_json(), out),
+            Some(Ok(answer)) => self.send_text(conn, &ServerMessage::IceRestarted { sdp: &answer }.to_json()),
             Some(Err(error)) => self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())),
             None => self.complain(conn, Complaint::new(ErrorCode::NoSuchPeer, "build a new connection")),
         }
@@ -177,7 +179,7 @@ impl Server {
     ) {
         // How many notices a page must acknowledge is decided by others.
         if self.broadcasts[key].awaits_ack(conn, notice_id)
-            && let Some(client) = self.conns.get_mut(conn)
+            && let Some(client) = self.clients.get_mut(conn)
         {
             client.forgive_message();
         }
@@ -197,22 +199,22 @@ impl Server {
         if let Some(replaced) = replaced {
             self.close_peer(now, replaced, out);
         }
-        self.tell(conn, &ServerMessage::AudioReady { sdp: &answer }.to_json(), out);
+        self.send_text(conn, &ServerMessage::AudioReady { sdp: &answer }.to_json());
     }
 
     /// The client wants to know how it reaches the server, on air or not: it gets a session that no audio comes near.
     pub(super) fn on_test_connection(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {
         let Some((peer, answer)) = self.answer_offer(now, conn, PeerRole::Test, offer) else { return };
-        let replaced = self.sessions.get_mut(conn).and_then(|session| session.test.replace(peer));
+        let replaced = self.clients.registration_mut(conn).and_then(|session| session.test.replace(peer));
         if let Some(replaced) = replaced {
             self.close_peer(now, replaced, out);
         }
-        self.tell(conn, &ServerMessage::ConnectionTest { sdp: &answer }.to_json(), out);
+        self.send_text(conn, &ServerMessage::ConnectionTest { sdp: &answer }.to_json());
     }
 
     /// The session that a client tested its connection with is over.
     pub(super) fn on_test_gone(&mut self, conn: ConnKey, peer: PeerKey) {
-        if let Some(session) = self.sessions.get_mut(conn) {
+        if let Some(session) = self.clients.registration_mut(conn) {
             session.test.take_if(|test| *test == peer);
         }
     }

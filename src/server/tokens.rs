@@ -8,7 +8,8 @@ use log::{error, info};
 
 use super::{CloseCode, Server};
 use crate::audit::{Event, OffAir};
-use crate::keys::{BroadcastKey, ConnKey};
+use crate::broadcast::Broadcast;
+use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::token::{Claims, PublicKeys, Revoked};
 use crate::wire::ice_server::Credentials;
@@ -42,10 +43,7 @@ impl Server {
         }
     }
 
-    /// Takes the new contents of the list of revoked users, and ends the conns and the media of those whose token it
-    /// refuses; a list that can't be used leaves the old one.
-    pub fn handle_revoked(&mut self, now: Instant, contents: &[u8], out: &mut Outbox) {
-        self.now = now;
+    pub(super) fn on_revoked(&mut self, now: Instant, contents: &[u8], out: &mut Outbox) {
         let revoked = match Revoked::parse(contents) {
             Ok(revoked) => revoked,
             Err(error) => {
@@ -55,8 +53,9 @@ impl Server {
         };
         info!(target: "signal", "list of revoked users replaced count={}", revoked.len());
         let before = self.verifier.replace_revoked(revoked);
-        let is_revoked = |conn: &ConnKey| self.verifier.is_revoked(&self.sessions[*conn].claims);
-        let conns: Vec<ConnKey> = self.sessions.keys().filter(is_revoked).collect();
+        let all = self.clients.registrations();
+        let revoked = all.filter(|(_, registration)| self.verifier.is_revoked(&registration.claims));
+        let conns: Vec<ConnKey> = revoked.map(|(conn, _)| conn).collect();
         for conn in conns {
             self.end_revoked(now, conn, out);
         }
@@ -64,12 +63,8 @@ impl Server {
         // A broadcast may wait for its page to come back; what began it was issued before what is new on the list. An
         // encoder's token is known, and was judged above.
         let is_new = |id: &str| self.verifier.revoked().until_s(id) > before.until_s(id);
-        let alone = self.broadcast_of.iter().filter(|(id, key)| {
-            let broadcast = &self.broadcasts[**key];
-            broadcast.is_on_air_by_page() && broadcast.page().is_none() && is_new(id)
-        });
-        let alone: Vec<BroadcastKey> = alone.map(|(_, &key)| key).collect();
-        for key in alone {
+        let is_alone = |b: &Broadcast| b.is_on_air_by_page() && b.page().is_none() && is_new(b.id());
+        for key in self.broadcasts.keys_of(is_alone) {
             let id = self.broadcasts[key].id();
             let event = Event::AccessRevoked {
                 user_id: id.to_owned(),
@@ -79,11 +74,10 @@ impl Server {
             self.note(now, event, out);
             self.go_off_air(now, key, OffAir::TokenRevoked, out);
         }
-        self.deliver_framed(now, out);
     }
 
     fn end_revoked(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(session) = self.sessions.get(conn) else { return };
+        let Some(session) = self.clients.registration(conn) else { return };
         let event = self.access_revoked(&session.claims);
         self.note(now, event, out);
         let complaint = Complaint::new(ErrorCode::TokenRefused, "the token was revoked: ask for a new link");

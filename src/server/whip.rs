@@ -123,7 +123,7 @@ impl Server {
         }
         self.carry_out(now, key, changes, out);
         if let Some(page) = self.broadcasts[key].page() {
-            self.watch_page(now, page, out);
+            self.watch_page(now, page);
         }
         self.arm_levels(now);
         info!(target: "audio", "on air peer={:?}", created.peer);
@@ -140,7 +140,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<Created, Problem> {
         let on_air = |key: &BroadcastKey| self.broadcasts[*key].is_on_air();
-        let Some(key) = self.broadcast_of.get(id).copied().filter(on_air) else {
+        let Some(key) = self.broadcasts.named(id).filter(on_air) else {
             return Err(Problem::new(Status::Conflict, "nobody is on air").retry_after_s(RETRY_AFTER_S));
         };
         if self.wishes_count() >= self.settings.limits.listening.wishes_max {

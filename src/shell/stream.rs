@@ -252,7 +252,7 @@ impl Encrypted {
     fn tell_held(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
         let held = self.held_bytes();
         if mem::replace(&mut self.told_bytes, held) != held {
-            turn.server.handle_tls_bytes(turn.now, conn, held);
+            turn.server.handle_tls_bytes(turn.now, conn, held, turn.out);
         }
     }
 

@@ -240,6 +240,6 @@ fn websockets_open_for_whom_they_may() {
         world.hang_up(stranger.conn);
     }
     assert_eq!(world.server.stats(), &Stats { requests_malformed: 2, ..world.server.stats().clone() });
-    assert_eq!(world.server.table_sizes().sessions, 2);
+    assert_eq!(world.server.table_sizes().registrations, 2);
     scene.end();
 }

@@ -185,7 +185,7 @@ fn who_says_too_much_is_cut() {
         world.run_ms(50);
     }
     world.run_ms(2000);
-    assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().sessions), (2, 2));
+    assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().registrations), (2, 2));
     scene.end();
 }
 
@@ -212,7 +212,7 @@ fn who_never_reads_is_cut() {
     assert_eq!(close_code(&read[read.len() - 12..]), Some(4408));
     world.run_ms(2000);
     assert!(stranger.is_closed(world));
-    assert_eq!(world.server.table_sizes().sessions, 2);
+    assert_eq!(world.server.table_sizes().registrations, 2);
     scene.end();
 }
 

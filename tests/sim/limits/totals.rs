@@ -292,7 +292,7 @@ fn strangers_make_room_before_users() {
         world.run_ms(10);
     }
     assert!(world.server.stats().conns_cut_for_room >= 14);
-    assert_eq!(world.server.table_sizes().sessions, 41, "every user is still there");
+    assert_eq!(world.server.table_sizes().registrations, 41, "every user is still there");
     world.end();
 }
 

@@ -228,7 +228,7 @@ fn forged_and_stale_tokens_open_nothing() {
     world.push(stranger.conn, &frame(TEXT, register("x").as_bytes()));
     assert_eq!(close_code(&stranger.read(world)), Some(4401));
     world.run_ms(2000);
-    assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().sessions), (2, 2));
+    assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().registrations), (2, 2));
     assert!(!world.audit.iter().any(|entry| entry.event.actor() == "thief"));
     scene.end();
 }

@@ -709,7 +709,7 @@ impl World {
     fn check_laws(&mut self) {
         let sizes = self.server.table_sizes();
         assert!(
-            sizes.conns <= self.limits.admission.conns_max && sizes.sessions <= sizes.conns,
+            sizes.conns <= self.limits.admission.conns_max && sizes.registrations <= sizes.conns,
             "law 6: {sizes:?}"
         );
         assert!(sizes.peers <= self.limits.media.peers_max, "law 6: {sizes:?}");

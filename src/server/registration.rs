@@ -1,6 +1,6 @@
-//! Who a conn is: registering, renewing the token, and the session's end.
+//! Who a conn is: registering, renewing the token, and the registration's end.
 //!
-//! Invariant: a session ends with its token, and what it held ends with it or is the next page's.
+//! Invariant: a registration ends with its token, and what it held ends with it or is the next page's.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,39 @@ use log::{debug, info};
 
 use super::signaling::RETRY_AFTER_S;
 use super::streaming::position;
-use super::{CloseCode, Seat, Server, Session, Timer};
+use super::{CloseCode, Server, Timer};
 use crate::audit::OffAir;
 use crate::broadcast::{Broadcast, Source};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey};
+use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::token::Claims;
 use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
 use crate::words::Role;
 use crate::words::StopCause;
+
+/// A registered user on one conn.
+pub(super) struct Registration {
+    pub(super) claims: Claims,
+    /// Whether the user was told that the token is about to expire.
+    is_warned: bool,
+    pub(super) page: String,
+    pub(super) seat: Seat,
+    /// The peer that shows the user how the server is reached.
+    pub(super) test: Option<PeerKey>,
+}
+
+/// What a registered user does here.
+pub(super) enum Seat {
+    Commercial {
+        broadcast: BroadcastKey,
+    },
+    Admin {
+        audio: Option<PeerKey>,
+        wishes: Vec<BroadcastKey>,
+        /// Who is heard, or was last and is still wished for: when another one starts, this one is left.
+        current: Option<BroadcastKey>,
+    },
+}
 
 impl Server {
     pub(super) fn on_register(&mut self, now: Instant, conn: ConnKey, register: RegisterUser, out: &mut Outbox) {
@@ -40,8 +64,8 @@ impl Server {
                 return;
             }
         };
-        if let Some(session) = self.sessions.get(conn) {
-            self.renew(now, conn, (session.claims.sub == claims.sub).then_some(claims), out);
+        if let Some(registration) = self.clients.registration(conn) {
+            self.renew(now, conn, (registration.claims.sub == claims.sub).then_some(claims), out);
             return;
         }
         if !self.admit_user(now, conn, &claims.sub) {
@@ -60,38 +84,35 @@ impl Server {
         }
     }
 
-    /// A registered user sent a token again: the same user's later one keeps the session alive.
+    /// A registered user sent a token again: the same user's later one keeps the registration alive.
     fn renew(&mut self, now: Instant, conn: ConnKey, claims: Option<Claims>, out: &mut Outbox) {
-        let session = self.sessions.get_mut(conn);
-        let renewed = session.zip(claims).filter(|(session, claims)| session.claims.role == claims.role);
-        let Some((session, claims)) = renewed else {
+        let registration = self.clients.registration_mut(conn);
+        let renewed =
+            registration.zip(claims).filter(|(registration, claims)| registration.claims.role == claims.role);
+        let Some((registration, claims)) = renewed else {
             self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "this conn is another user's"));
             self.close_conn(now, conn, CloseCode::NotAllowed, out);
             return;
         };
-        session.claims = claims;
-        session.is_warned = false;
-        if let Seat::Admin { wishes, .. } = &session.seat {
-            // The new token may allow less.
-            for key in wishes.clone() {
-                let may_hear =
-                    self.broadcasts.get(key).is_some_and(|b| self.sessions[conn].claims.may_hear(b.id()));
-                if !may_hear {
-                    self.leave(now, key, ListenerKey::Conn(conn), Some(StopCause::NotAllowed), out);
-                }
+        registration.claims = claims;
+        registration.is_warned = false;
+        // The new token may allow less.
+        if let Seat::Admin { wishes, .. } = &registration.seat {
+            let may_not_hear = |key: &BroadcastKey| !registration.claims.may_hear(self.broadcasts[*key].id());
+            let lost: Vec<BroadcastKey> = wishes.iter().copied().filter(may_not_hear).collect();
+            for key in lost {
+                self.leave(now, key, ListenerKey::Conn(conn), Some(StopCause::NotAllowed), out);
             }
         }
-        self.arm_session(now, conn);
-        self.greet(conn, out);
-        if self.admins.contains(&conn) {
-            self.tell_visible(conn, out);
-        }
+        self.arm_registration(now, conn);
+        self.greet(conn);
+        self.tell_visible(conn);
     }
 
     fn register_admin(&mut self, now: Instant, conn: ConnKey, claims: Claims, page: String, out: &mut Outbox) {
-        let same_id = |other: &ConnKey| self.sessions[*other].claims.sub == claims.sub;
-        let others: Vec<ConnKey> = self.admins.iter().copied().filter(same_id).collect();
-        let replaced = others.iter().copied().find(|&other| self.sessions[other].page == page);
+        let others = self.clients.admins().filter(|(_, other)| other.claims.sub == claims.sub);
+        let others: Vec<(ConnKey, bool)> = others.map(|(other, who)| (other, who.page == page)).collect();
+        let replaced = others.iter().find(|(_, is_same_page)| *is_same_page).map(|&(other, _)| other);
         if replaced.is_none() && others.len() >= self.settings.limits.registration.conns_per_admin_max {
             self.stats.tables_full += 1;
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
@@ -100,26 +121,27 @@ impl Server {
             return;
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
-        self.begin_session(now, conn, Session { claims, is_warned: false, page, seat, test: None }, out);
+        self.begin_registration(now, conn, Registration { claims, is_warned: false, page, seat, test: None });
         // Only now: once nobody is left, who is away is forgotten.
         if let Some(older) = replaced {
             self.close_conn(now, older, CloseCode::TakenOver, out);
         }
-        self.admins.insert(conn);
         self.arm_levels(now);
-        self.tell_visible(conn, out);
+        self.tell_visible(conn);
     }
 
     /// Tells a supervisor of all whom the token lets them see.
-    fn tell_visible(&mut self, conn: ConnKey, out: &mut Outbox) {
-        let claims = &self.sessions[conn].claims;
-        let known = self.broadcast_of.values().map(|&key| &self.broadcasts[key]);
+    fn tell_visible(&mut self, conn: ConnKey) {
+        let Some(Registration { claims, seat: Seat::Admin { .. }, .. }) = self.clients.registration(conn) else {
+            return;
+        };
+        let known = self.broadcasts.iter().map(|(_, broadcast)| broadcast);
         let visible: Vec<&Broadcast> = known.filter(|b| b.is_known() && claims.may_hear(b.id())).collect();
         let list = ServerMessage::AvailableStreams(visible.iter().map(|b| self.commercial(b)).collect());
         let places = visible.iter().filter_map(|b| Some(position(b, b.place()?).to_json()));
         let texts: Vec<String> = std::iter::once(list.to_json()).chain(places).collect();
         for text in texts {
-            self.tell(conn, &text, out);
+            self.send_text(conn, &text);
         }
     }
 
@@ -139,7 +161,8 @@ impl Server {
         };
         let older = self.broadcasts[key].page();
         if let Some(older) = older {
-            let same_page = self.sessions.get(older).is_some_and(|session| session.page == register.page);
+            let same_page =
+                self.clients.registration(older).is_some_and(|registration| registration.page == register.page);
             if !same_page && !register.takeover {
                 self.refuse_second_page(now, conn, key);
                 return;
@@ -148,8 +171,8 @@ impl Server {
         let name = claims.shown_name().to_owned();
         let is_elsewhere = self.broadcasts[key].is_on_air_elsewhere(&register.page);
         let seat = Seat::Commercial { broadcast: key };
-        let session = Session { claims, is_warned: false, page: register.page, seat, test: None };
-        self.begin_session(now, conn, session, out);
+        let registration = Registration { claims, is_warned: false, page: register.page, seat, test: None };
+        self.begin_registration(now, conn, registration);
         // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
         if let Some(older) = older {
             self.close_conn(now, older, CloseCode::TakenOver, out);
@@ -161,10 +184,10 @@ impl Server {
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].open_page(unix_ms, conn, &name);
         let own_state = ServerMessage::CommercialUpdated(self.commercial(&self.broadcasts[key])).to_json();
-        self.tell(conn, &own_state, out);
+        self.send_text(conn, &own_state);
         self.carry_out(now, key, changes, out);
         if self.broadcasts[key].is_on_air() {
-            self.watch_page(now, conn, out);
+            self.watch_page(now, conn);
         }
     }
 
@@ -176,23 +199,23 @@ impl Server {
         let (state, since) = (Some(broadcast.presence()), broadcast.since_ms());
         let source = broadcast.source().and_then(Source::name);
         self.complain(conn, Complaint { state, since, source, ..complaint });
-        if let Some(client) = self.conns.get_mut(conn) {
+        if let Some(client) = self.clients.get_mut(conn) {
             client.await_takeover(now, &self.settings.limits.conn);
         }
     }
 
-    fn begin_session(&mut self, now: Instant, conn: ConnKey, session: Session, out: &mut Outbox) {
-        info!(target: "signal", "registered conn={conn:?} role={}", session.claims.role);
-        if let Some(client) = self.conns.get_mut(conn) {
+    fn begin_registration(&mut self, now: Instant, conn: ConnKey, registration: Registration) {
+        info!(target: "signal", "registered conn={conn:?} role={}", registration.claims.role);
+        if let Some(client) = self.clients.get_mut(conn) {
             client.registered();
         }
-        self.sessions.insert(conn, session);
-        self.arm_session(now, conn);
-        self.greet(conn, out);
+        self.clients.register(conn, registration);
+        self.arm_registration(now, conn);
+        self.greet(conn);
     }
 
-    fn greet(&mut self, conn: ConnKey, out: &mut Outbox) {
-        let claims = &self.sessions[conn].claims;
+    fn greet(&mut self, conn: ConnKey) {
+        let Some(Registration { claims, .. }) = self.clients.registration(conn) else { return };
         let text = ServerMessage::UserRegistered {
             id: &claims.sub,
             role: claims.role.name(),
@@ -201,18 +224,17 @@ impl Server {
             ice_servers: &self.settings.ice_servers,
         }
         .to_json();
-        self.tell(conn, &text, out);
+        self.send_text(conn, &text);
     }
 
     /// Forgets who a conn is: its media is closed, its page is gone, its wishes are left.
-    pub(super) fn end_session(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        self.deadlines.cancel(Timer::Session(conn));
-        self.admins.remove(&conn);
-        let Some(session) = self.sessions.remove(conn) else { return };
-        if let Some(test) = session.test {
+    pub(super) fn end_registration(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        self.deadlines.cancel(Timer::Registration(conn));
+        let Some(registration) = self.clients.unregister(conn) else { return };
+        if let Some(test) = registration.test {
             self.close_peer(now, test, out);
         }
-        match session.seat {
+        match registration.seat {
             Seat::Commercial { broadcast } => {
                 if self.broadcasts.get(broadcast).and_then(|broadcast| broadcast.page()) == Some(conn) {
                     self.close_page(now, broadcast, out);
@@ -227,30 +249,30 @@ impl Server {
                 }
             }
         }
-        if self.sessions.is_empty() {
+        if self.clients.registrations_len() == 0 {
             self.forget_absent();
         }
     }
 
-    /// Arms the moment at which a session must be looked at: before its token's end, at it, or when its page has been
+    /// Arms the moment at which a registration must be looked at: before its token's end, at it, or when its page has been
     /// silent for too long.
-    pub(super) fn arm_session(&mut self, now: Instant, conn: ConnKey) {
-        let Some(session) = self.sessions.get(conn) else { return };
-        let expiry = self.clock.instant_of(now, session.claims.exp);
+    pub(super) fn arm_registration(&mut self, now: Instant, conn: ConnKey) {
+        let Some(registration) = self.clients.registration(conn) else { return };
+        let expiry = self.clock.instant_of(now, registration.claims.exp);
         let warning =
-            if session.is_warned { Duration::ZERO } else { self.settings.limits.registration.expiry_warning };
+            if registration.is_warned { Duration::ZERO } else { self.settings.limits.registration.expiry_warning };
         let expiry = expiry.map(|at| at.checked_sub(warning).unwrap_or(now).max(now));
-        let silence = self.page_on_air(session).and(self.conns.get(conn));
+        let silence = self.page_on_air(registration).and(self.clients.get(conn));
         let silence = silence.map(|client| client.heard() + self.settings.limits.registration.page_silence);
         match expiry.into_iter().chain(silence).min() {
-            Some(at) => self.deadlines.arm(Timer::Session(conn), at),
-            None => self.deadlines.cancel(Timer::Session(conn)),
+            Some(at) => self.deadlines.arm(Timer::Registration(conn), at),
+            None => self.deadlines.cancel(Timer::Registration(conn)),
         }
     }
 
-    pub(super) fn on_session_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        let Some(session) = self.sessions.get(conn) else { return };
-        let left_s = session.claims.exp.saturating_sub(self.unix_s(now));
+    pub(super) fn on_registration_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(registration) = self.clients.registration(conn) else { return };
+        let left_s = registration.claims.exp.saturating_sub(self.unix_s(now));
         if left_s == 0 {
             self.complain(
                 conn,
@@ -259,32 +281,32 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TokenRefused, out);
             return;
         }
-        let must_warn = !session.is_warned && left_s <= self.settings.limits.registration.expiry_warning.as_secs();
-        let heard = self.conns.get(conn).map(|client| client.heard());
-        if let Some(key) = self.page_on_air(session)
+        let must_warn =
+            !registration.is_warned && left_s <= self.settings.limits.registration.expiry_warning.as_secs();
+        let heard = self.clients.get(conn).map(|client| client.heard());
+        if let Some(key) = self.page_on_air(registration)
             && heard.is_some_and(|heard| heard + self.settings.limits.registration.page_silence <= now)
         {
             self.on_page_silent(now, key, out);
         }
-        if let Some(session) = self.sessions.get_mut(conn).filter(|_| must_warn) {
-            session.is_warned = true;
-            self.tell(conn, &ServerMessage::TokenExpiring { in_s: left_s }.to_json(), out);
+        if let Some(registration) = self.clients.registration_mut(conn).filter(|_| must_warn) {
+            registration.is_warned = true;
+            self.send_text(conn, &ServerMessage::TokenExpiring { in_s: left_s }.to_json());
         }
-        self.arm_session(now, conn);
+        self.arm_registration(now, conn);
     }
 
     /// A page on air is asked for signs of life more often.
-    pub(super) fn watch_page(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
-        if let Some(client) = self.conns.get_mut(conn) {
+    pub(super) fn watch_page(&mut self, now: Instant, conn: ConnKey) {
+        if let Some(client) = self.clients.get_mut(conn) {
             client.set_ping_interval(now, self.settings.limits.registration.page_ping_interval);
         }
-        self.settle_conn(conn, out);
-        self.arm_session(now, conn);
+        self.arm_registration(now, conn);
     }
 
-    /// Returns the broadcast whose awake page on air this session is.
-    fn page_on_air(&self, session: &Session) -> Option<BroadcastKey> {
-        let Seat::Commercial { broadcast: key } = session.seat else { return None };
+    /// Returns the broadcast whose awake page on air this registration is.
+    fn page_on_air(&self, registration: &Registration) -> Option<BroadcastKey> {
+        let Seat::Commercial { broadcast: key } = registration.seat else { return None };
         let broadcast = self.broadcasts.get(key)?;
         (broadcast.is_on_air() && !broadcast.is_page_silent()).then_some(key)
     }
