@@ -75,6 +75,11 @@ impl<K: Ord + Clone> Quota<K> {
         self.rows.is_empty()
     }
 
+    /// Returns how much all keys hold together.
+    pub fn held(&self) -> usize {
+        self.rows.values().map(|row| row.held).sum()
+    }
+
     /// Returns how many keys were forgotten before their time.
     pub fn forgotten(&self) -> u64 {
         self.forgotten

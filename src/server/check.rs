@@ -10,6 +10,7 @@ use crate::peer::{Client, PeerRole};
 impl Server {
     /// Asserts that the tables agree.
     pub(super) fn check(&self) {
+        self.check_admission();
         self.check_conns();
         self.check_listeners();
         self.check_publishers();

@@ -119,6 +119,11 @@ impl Clients {
         self.buffered_bytes
     }
 
+    /// Yields under whom each client is counted.
+    pub(super) fn visitors(&self) -> impl Iterator<Item = &Visitor> {
+        self.rows.values().map(|row| &row.visitor)
+    }
+
     /// Returns under whom a client is counted.
     pub(super) fn visitor(&self, conn: ConnKey) -> Option<&Visitor> {
         self.rows.get(conn).map(|row| &row.visitor)

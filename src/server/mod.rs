@@ -1,11 +1,12 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `admission` counts who is here, `media` is the path of datagrams, `framed` that
-//! of those over TCP, `peers` holds the sessions, `signaling` what users say, `registration` who they are, `streaming` what they do with their audio,
-//! `listening` carries out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem`
-//! how they are refused, `redirect` answers those at the door of plain HTTP, `whip` those of WHIP and WHEP clients,
-//! `resources` holds what these made, `jobs` what is done elsewhere, `tokens` takes new keys and revocations, `sizes` counts
-//! rows, `close` ends conns, `clock` tells the wall's time; this file holds the tables and the conns.
+//! The only module that sees all tables. `clients`, `broadcasts`, `peers`, `resources`, `quotas` and `jobs` are tables,
+//! each with an invariant of its own; `check` compares what two of them must agree on. `admission` knows who is here,
+//! `media` is the path of datagrams, `framed` that of those over TCP, `signaling` what users say, `registration` who they
+//! are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers requests,
+//! `route` knows what they ask for and `problem` how they are refused, `redirect` answers those at the door of plain HTTP,
+//! `whip` those of WHIP and WHEP clients, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
+//! `clock` tells the wall's time; this file is the surface, and the way of a call.
 //!
 //! Invariant: after every call each peer, conn, session and broadcast that waits for time has a deadline armed.
 
@@ -22,6 +23,7 @@ mod listening;
 mod media;
 mod peers;
 mod problem;
+mod quotas;
 mod redirect;
 mod registration;
 mod resources;
@@ -33,7 +35,6 @@ mod tokens;
 mod whip;
 
 use std::mem;
-use std::net::IpAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::debug;
@@ -43,15 +44,13 @@ use slotmap::SlotMap;
 
 use crate::audit::OffAir;
 use crate::broadcast::Broadcast;
-use crate::config::{AdmissionLimits, Config, Settings};
+use crate::config::{Config, Settings};
 use crate::conn::{Conn, ConnEvent, ConnTimeout};
 use crate::deadlines::Deadlines;
 use crate::keys::{BroadcastKey, ConnKey, JobKey, PeerKey, ResourceKey};
 use crate::outbox::{Datagram, Outbox, Reply};
 use crate::path::{Ends, Path};
 use crate::peer::PeerEvent;
-use crate::quota::Quota;
-use crate::rate::Bucket;
 use crate::stats::Stats;
 use crate::token::Verifier;
 use crate::web;
@@ -65,6 +64,7 @@ use close::CloseCode;
 use jobs::Jobs;
 use peers::Peers;
 use problem::{Problem, come_back_later};
+use quotas::Quotas;
 use resources::{Ending, Resource};
 pub use sizes::TableSizes;
 
@@ -77,16 +77,8 @@ pub struct Server {
     /// The latest time that was told.
     now: Instant,
     clients: Clients,
-    /// Conns without a user, and refused tokens, of each network.
-    strangers: Quota<IpAddr>,
-    /// Conns and offers of each user.
-    users: Quota<String>,
-    /// Requests of WHIP and WHEP and WHEP sessions of each user.
-    programs: Quota<String>,
-    /// Such requests of each network.
-    programs_networks: Quota<IpAddr>,
-    /// Offers of all.
-    offers: Bucket,
+    /// How much each of them may.
+    quotas: Quotas,
     peers: Peers,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
@@ -121,8 +113,19 @@ enum Timer {
     Resource(ResourceKey),
     /// Supervisors are told how loud everybody is.
     Levels,
-    /// Counts that say nothing any more are forgotten.
-    Sweep,
+}
+
+impl Timer {
+    fn name(self) -> &'static str {
+        match self {
+            Timer::Conn(_) => "conn",
+            Timer::Peer(_) => "peer",
+            Timer::Broadcast(_) => "broadcast",
+            Timer::Registration(_) => "session",
+            Timer::Resource(_) => "resource",
+            Timer::Levels => "levels",
+        }
+    }
 }
 
 /// A wall clock that moved by more than this against the monotonic one has jumped.
@@ -136,8 +139,6 @@ impl Server {
     pub fn new(config: Config, seed: [u8; 32], now: Instant, unix: SystemTime) -> Server {
         config.check().expect("the configuration was checked");
         let Config { trust, settings } = config;
-        let AdmissionLimits { of_stranger, of_user, of_program, of_programs_network, offer_rate, .. } =
-            settings.limits.admission;
         // They are compressed once: now, not when somebody listens.
         web::all();
         Server {
@@ -146,11 +147,7 @@ impl Server {
             clock: Clock { at: now, unix },
             now,
             clients: Clients::new(),
-            strangers: Quota::new(of_stranger),
-            users: Quota::new(of_user),
-            programs: Quota::new(of_program),
-            programs_networks: Quota::new(of_programs_network),
-            offers: Bucket::new(now, offer_rate),
+            quotas: Quotas::new(now, &settings.limits.admission),
             peers: Peers::new(&settings.advertised, &settings.limits.media),
             resources: SlotMap::with_key(),
             leaving: Vec::new(),
@@ -280,17 +277,9 @@ impl Server {
         if self.clients.ready_len() > 0 {
             return Some((self.now, "framed"));
         }
-        let (at, timer) = self.deadlines.first()?;
-        let name = match timer {
-            Timer::Conn(_) => "conn",
-            Timer::Peer(_) => "peer",
-            Timer::Broadcast(_) => "broadcast",
-            Timer::Registration(_) => "registration",
-            Timer::Resource(_) => "resource",
-            Timer::Levels => "levels",
-            Timer::Sweep => "sweep",
-        };
-        Some((at, name))
+        let sweep = self.quotas.next_deadline().map(|at| (at, "sweep"));
+        let timer = self.deadlines.first().map(|(at, timer)| (at, timer.name()));
+        timer.into_iter().chain(sweep).min_by_key(|(at, _)| *at)
     }
 
     /// Returns the counters.
@@ -325,7 +314,7 @@ impl Server {
         let visitor = self.admit(now, ends.remote.ip())?;
         if self.clients.len() >= self.settings.limits.admission.conns_max && !self.cut_stranger(now, out) {
             self.stats.conns_refused += 1;
-            self.give_back(now, &visitor);
+            self.give_back(now, visitor);
             return None;
         }
         let conn = self.clients.insert(now, Conn::new(now, ends, &self.settings.limits.conn), visitor);
@@ -355,7 +344,7 @@ impl Server {
     fn on_hangup(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.end_registration(now, conn, out);
         if let Some((client, visitor)) = self.clients.remove(conn) {
-            self.give_back(now, &visitor);
+            self.give_back(now, visitor);
             self.forget_framed(conn, client.ends().path());
         }
         self.deadlines.cancel(Timer::Conn(conn));
@@ -399,9 +388,9 @@ impl Server {
                 Timer::Registration(conn) => self.on_registration_deadline(now, conn, out),
                 Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
                 Timer::Levels => self.on_levels_deadline(now),
-                Timer::Sweep => self.on_sweep_deadline(now),
             }
         }
+        self.quotas.handle_timeout(now);
         for conn in mem::take(&mut self.too_slow) {
             self.stats.conns_too_slow += 1;
             self.close_conn(now, conn, CloseCode::TooSlow, out);

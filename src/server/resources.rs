@@ -148,7 +148,7 @@ impl Server {
         resource.state = State::Ended { until, why: ListenEnd::ConnectionLost };
         let (id, kind) = (resource.claims.sub.clone(), resource.kind());
         if kind == Kind::Whep {
-            self.release_listening(now, &id);
+            self.quotas.release_listening(now, &id);
         }
         if has_room {
             self.arm_resource(now, key);

@@ -147,11 +147,11 @@ impl Server {
             self.stats.tables_full += 1;
             return Err(no_room());
         }
-        if !self.hold_listening(now, &claims.sub) {
+        if !self.quotas.hold_listening(now, &claims.sub, &mut self.stats) {
             return Err(Problem::new(Status::TooManyRequests, "too many sessions: end one of yours first"));
         }
         let created = self.create(now, claims, (Kind::Whep, key), offer);
-        let created = created.inspect_err(|_| self.release_listening(now, &claims.sub))?;
+        let created = created.inspect_err(|_| self.quotas.release_listening(now, &claims.sub))?;
         let listening = self.new_listening((&claims.sub, claims.shown_name()), id, REASON_DEFAULT);
         let (key_of_listener, sink) = (ListenerKey::Whep(created.resource), Sink::Peer(created.peer));
         let wish = Wish { key: key_of_listener, sink, listening };
@@ -167,7 +167,7 @@ impl Server {
         (kind, broadcast): (Kind, BroadcastKey),
         offer: &str,
     ) -> Result<Created, Problem> {
-        if !self.take_offer_of_program(now) {
+        if !self.quotas.offer_of_program(now, &mut self.stats) {
             return Err(Problem::new(Status::TooManyRequests, "too many sessions at once").retry_after_s(SOON_S));
         }
         if !self.has_room_for_peer(PLACES_OF_PROGRAM, offer) {
@@ -222,7 +222,7 @@ impl Server {
             self.respond(now, conn, Some(request), Response::new(Status::NoContent));
             return Ok(());
         };
-        if !self.take_offer_of_program(now) {
+        if !self.quotas.offer_of_program(now, &mut self.stats) {
             return Err(Problem::new(Status::TooManyRequests, "too many restarts at once").retry_after_s(SOON_S));
         }
         let restarted = self.restart_peer(now, peer, Wanted::Credentials(ufrag, pwd), out);
@@ -259,7 +259,7 @@ impl Server {
     /// Returns what the token of a request says that may be made.
     fn requester(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<Claims, Problem> {
         let claims = self.authenticate(now, conn, request)?;
-        if !self.take_request(now, conn, &claims.sub) {
+        if !self.may_request(now, conn, &claims.sub) {
             return Err(Problem::new(Status::TooManyRequests, "too many requests: wait").retry_after_s(SOON_S));
         }
         Ok(claims)
