@@ -14,7 +14,7 @@
 //! | conns with a user whose scope fills the token | 4096 | 10,900 | 45 |
 //! | their TLS | 4096 | 8,860 | 36 |
 //! | what all conns together have buffered | 24 Mi | 1 | 25 |
-//! | datagrams of the unconnected | 4096 | 2,160 | 9 |
+//! | datagrams of the unconnected | 4096 | 2,176 | 9 |
 //! | wishes with the longest ids, names and reasons | 8192 | 1,000 | 8 |
 //! | salespeople with the longest names and infos | 1024 | 3,100 | 3 |
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
@@ -502,7 +502,7 @@ mod tests {
             limits.admission.conns_max * 10_900,
             limits.admission.conns_max * 8860,
             limits.admission.buffered_bytes_max,
-            limits.media.unconnected_queue_max * (DATAGRAM_BYTES_MAX + 112),
+            limits.media.unconnected_queue_max * (DATAGRAM_BYTES_MAX + 128),
             limits.listening.wishes_max * 1000,
             limits.listening.broadcasts_max * 3100,
             REVOKED_IDS_MAX * 211,

@@ -29,6 +29,7 @@ use crate::config::PeerLimits;
 use crate::egress::{Egress, Position};
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
+use crate::wire::classify::{self, Classified, Kind};
 use crate::wire::sdp::{self, Direction};
 use crate::wire::stun;
 pub use dtls::OpenSsl;
@@ -287,13 +288,13 @@ impl Peer {
         now: Instant,
         path: Path,
         candidate: SocketAddr,
-        datagram: &[u8],
+        datagram: &Classified<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
         let arrival = Arrival { path, is_settled, is_connected };
         let admitted = self.gate.admit(now, arrival, datagram, turn.limits)?;
-        let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram).ok());
+        let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let check = match admitted {
             Admitted::Check(check) => Some(check),
@@ -434,10 +435,10 @@ impl Peer {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     let contents = Vec::from(transmit.contents);
-                    if contents.first().is_some_and(|&first_byte| first_byte <= 3) {
-                        answer_check(&mut self.gate, check, contents, turn);
-                    } else {
-                        self.route.send(contents, turn.out);
+                    match classify::classify(&contents) {
+                        Ok(Kind::Stun) => answer_check(&mut self.gate, check, contents, turn),
+                        Ok(Kind::Dtls) => self.route.send_or_hold(contents, turn.out),
+                        Ok(Kind::Media) | Err(_) => self.route.send(contents, turn.out),
                     }
                 }
                 Ok(Output::Event(event)) => match event {

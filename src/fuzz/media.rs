@@ -4,10 +4,10 @@
 
 use str0m::ice::StunMessage;
 
-use crate::wire::classify::{self, DATAGRAM_BYTES_MAX, DatagramError, Kind};
+use crate::wire::classify::{self, DATAGRAM_BYTES_MAX, DatagramError, Kind, Meaning};
 use crate::wire::opus::{self, OpusError};
 use crate::wire::rtp::{self, Media};
-use crate::wire::stun;
+use crate::wire::stun::{self, BindingRequest};
 
 /// The kind follows from the first byte and the length (RFC 7983 §7), and a check that can be read is of kind STUN.
 pub fn classify(datagram: &[u8]) {
@@ -25,9 +25,20 @@ pub fn classify(datagram: &[u8]) {
     let is_too_long = datagram.len() > DATAGRAM_BYTES_MAX;
     let want = if is_too_long { Err(DatagramError::TooLong { len: datagram.len() }) } else { by_first_byte };
     assert_eq!(classify::classify(datagram), want);
-    if stun::parse_binding_request(datagram).is_ok() {
+    let request = stun::parse_binding_request(datagram);
+    if request.is_ok() {
         assert_eq!(by_first_byte, Ok(Kind::Stun));
     }
+    let read = classify::read(datagram).map(|read| (read.meaning, read.ufrag));
+    let want = want.and_then(|kind| match kind {
+        Kind::Stun => {
+            let BindingRequest { transaction_id, ufrag, use_candidate } = request?;
+            Ok((Meaning::Check { transaction_id, use_candidate }, Some(ufrag)))
+        }
+        Kind::Dtls => Ok((Meaning::Dtls, None)),
+        Kind::Media => Ok((Meaning::Media, None)),
+    });
+    assert_eq!(read, want);
 }
 
 /// A check that was read is whole, can be written again, and says to the library what it says to us.
@@ -59,7 +70,7 @@ pub fn stun(message: &[u8]) {
 }
 
 /// Writes what was read as the plainest check that says it.
-fn write_check(request: &stun::BindingRequest<'_>) -> Vec<u8> {
+fn write_check(request: &BindingRequest<'_>) -> Vec<u8> {
     let username = format!("{}:", request.ufrag);
     let mut attributes = vec![0, 6];
     attributes.extend((username.len() as u16).to_be_bytes());

@@ -11,7 +11,7 @@ use super::Nomination;
 use crate::config::PeerLimits;
 use crate::path::Path;
 use crate::rate::Bucket;
-use crate::wire::classify::{self, Kind};
+use crate::wire::classify::{Classified, Meaning};
 use crate::wire::rtp::{self, Media};
 use crate::wire::stun;
 
@@ -103,15 +103,16 @@ impl Gate {
         &mut self,
         now: Instant,
         arrival: Arrival,
-        datagram: &[u8],
+        datagram: &Classified<'_>,
         limits: &PeerLimits,
     ) -> Result<Admitted, Refusal> {
-        match classify::classify(datagram) {
-            Ok(Kind::Stun) => self.admit_check(arrival, datagram, limits).map(Admitted::Check),
-            Ok(Kind::Media) => self.admit_media(now, datagram),
-            Ok(Kind::Dtls) if !arrival.is_connected => Ok(Admitted::Other),
-            Ok(Kind::Dtls) => self.admit_control(now),
-            Err(_) => Err(Refusal::Unreadable),
+        match datagram.meaning {
+            Meaning::Check { transaction_id, use_candidate } => {
+                self.admit_check(arrival, (transaction_id, use_candidate), limits).map(Admitted::Check)
+            }
+            Meaning::Media => self.admit_media(now, datagram.bytes),
+            Meaning::Dtls if !arrival.is_connected => Ok(Admitted::Other),
+            Meaning::Dtls => self.admit_control(now),
         }
     }
 
@@ -142,11 +143,15 @@ impl Gate {
     }
 
     /// The library keeps every address that a check ever came from, and a check can be replayed from anywhere.
-    fn admit_check(&self, arrival: Arrival, datagram: &[u8], limits: &PeerLimits) -> Result<Check, Refusal> {
-        let check = stun::parse_binding_request(datagram).map_err(|_| Refusal::Unreadable)?;
+    fn admit_check(
+        &self,
+        arrival: Arrival,
+        (transaction_id, use_candidate): (stun::TransactionId, bool),
+        limits: &PeerLimits,
+    ) -> Result<Check, Refusal> {
         let Arrival { path, is_settled, .. } = arrival;
         let place = self.place_of(path);
-        let is_replayed = |&(id, from): &(_, u16)| id == check.transaction_id && Some(usize::from(from)) != place;
+        let is_replayed = |&(id, from): &(_, u16)| id == transaction_id && Some(usize::from(from)) != place;
         if !is_settled && self.answered.iter().any(is_replayed) {
             return Err(Refusal::Replayed);
         }
@@ -154,13 +159,13 @@ impl Gate {
             return Err(Refusal::TooManyAddresses);
         }
         // What was answered before has nominated before: kept and sent again later it must not do so twice.
-        let is_repeated = self.answered.iter().any(|&(id, _)| id == check.transaction_id);
-        let nomination = match (check.use_candidate, is_repeated) {
+        let is_repeated = self.answered.iter().any(|&(id, _)| id == transaction_id);
+        let nomination = match (use_candidate, is_repeated) {
             (false, _) => Nomination::None,
             (true, true) => Nomination::Repeated,
             (true, false) => Nomination::New,
         };
-        Ok(Check { path, transaction_id: check.transaction_id, nomination })
+        Ok(Check { path, transaction_id, nomination })
     }
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the
@@ -190,6 +195,7 @@ mod tests {
     use str0m::net::Protocol;
 
     use super::*;
+    use crate::wire::classify;
 
     fn path(port: u16) -> Path {
         let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
@@ -236,7 +242,8 @@ mod tests {
         fn admit(&mut self, datagram: &[u8], port: u16) -> Result<Admitted, Refusal> {
             let is_settled = self.settled == Some(port);
             let arrival = Arrival { path: path(port), is_settled, is_connected: self.is_connected };
-            self.gate.admit(self.now, arrival, datagram, &self.limits)
+            let datagram = classify::read(datagram).expect("others do not come so far");
+            self.gate.admit(self.now, arrival, &datagram, &self.limits)
         }
 
         fn admit_check(&mut self, check: &[u8], port: u16) -> Result<Check, Refusal> {
@@ -341,7 +348,7 @@ mod tests {
         assert_eq!(session.packet(1), Err(Refusal::OverRate));
         let report = [0x80, 201, 0, 1, 0, 0, 0, 2];
         assert!(session.admit(&report, 1).is_ok());
-        assert_eq!(session.admit(&[255], 1).err(), Some(Refusal::Unreadable));
+        assert_eq!(session.admit(&[0x80, 111], 1).err(), Some(Refusal::Unreadable), "half a header");
     }
 
     #[test]

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
-use crate::wire::classify::{self, Kind};
 
 /// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
 const PATH_FRESH: Duration = Duration::from_secs(8);
@@ -116,15 +115,18 @@ impl Route {
         self.settled.map(|used| used.path)
     }
 
-    /// Sends on all paths. Where there is none, DTLS waits for the first one, and other things are lost: what is heard
-    /// later may be no more to be heard.
-    pub(super) fn send(&mut self, contents: Vec<u8>, out: &mut Outbox) {
-        let Some(settled) = self.settled else {
-            if self.held.len() < HELD_MAX && classify::classify(&contents) == Ok(Kind::Dtls) {
-                self.held.push(contents);
-            }
-            return;
-        };
+    /// Sends DTLS on all paths; where there is none, it waits for the first one.
+    pub(super) fn send_or_hold(&mut self, contents: Vec<u8>, out: &mut Outbox) {
+        if self.settled.is_some() {
+            self.send(contents, out);
+        } else if self.held.len() < HELD_MAX {
+            self.held.push(contents);
+        }
+    }
+
+    /// Sends what is not DTLS on all paths; where there is none, it is lost: what is heard later may be no more to be heard.
+    pub(super) fn send(&self, contents: Vec<u8>, out: &mut Outbox) {
+        let Some(settled) = self.settled else { return };
         if let Some(newcomer) = self.newcomer {
             out.send(newcomer.path, contents.clone());
         }
@@ -190,11 +192,11 @@ mod tests {
     #[test]
     fn of_what_has_no_path_only_dtls_waits() {
         let (mut route, mut out) = (Route::default(), Outbox::new());
-        for contents in [vec![0x80, 111], vec![22], vec![0x80, 200]] {
-            route.send(contents, &mut out);
-        }
+        route.send(vec![0x80, 111], &mut out);
+        route.send_or_hold(vec![22], &mut out);
+        route.send(vec![0x80, 200], &mut out);
         for _ in 0..100 {
-            route.send(vec![23], &mut out);
+            route.send_or_hold(vec![23], &mut out);
         }
         route.send_held(&mut out);
         assert!(out.is_empty());

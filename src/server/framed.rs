@@ -12,7 +12,7 @@ use crate::conn::Dropped;
 use crate::keys::{ConnKey, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
-use crate::wire::stun;
+use crate::wire::classify;
 
 /// What a datagram asks the shell for at least when it is for many.
 const FOR_MANY: usize = 64;
@@ -64,10 +64,11 @@ impl Server {
     /// Takes a datagram of an ICE-TCP conn.
     fn on_framed(&mut self, now: Instant, conn: ConnKey, datagram: &[u8], out: &mut Outbox) {
         let Some(path) = self.clients.get(conn).map(|client| client.ends().path()) else { return };
+        let read = classify::read(datagram);
         if self.clients.framed(path.client()) != Some(conn) {
             // Who has nothing to do with any session has nothing to do here.
-            let check = stun::parse_binding_request(datagram);
-            if check.ok().and_then(|check| self.peers.named(check.ufrag)).is_none() {
+            let ufrag = read.ok().and_then(|datagram| datagram.ufrag);
+            if ufrag.and_then(|ufrag| self.peers.named(ufrag)).is_none() {
                 self.stats.frames_malformed += 1;
                 if let Some(client) = self.clients.get_mut(conn) {
                     client.abandon();
@@ -76,7 +77,7 @@ impl Server {
             }
             self.clients.name_framed(conn);
         }
-        self.take_datagram(now, path, datagram, out);
+        self.take_datagram(now, path, read, out);
     }
 
     /// A check that came over TCP is answered: its conn may stay, and is a stranger's no more. Tells whether the conn is

@@ -18,45 +18,37 @@ use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::peer::{Client, Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Refusal, Turn, Wanted};
 use crate::stats::Stats;
-use crate::wire::classify::{self, DatagramError, Kind};
-use crate::wire::stun;
+use crate::wire::classify::{self, Classified, DatagramError, Meaning};
 use crate::words::StopCause;
 
 impl Server {
-    /// Takes a datagram that came over UDP or TCP.
-    pub(super) fn take_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
-        let kind = match classify::classify(bytes) {
-            Ok(kind) => kind,
-            Err(DatagramError::TooLong { .. }) => {
-                self.stats.datagrams_too_long += 1;
-                return;
-            }
-            Err(DatagramError::Empty | DatagramError::UnknownKind { .. }) => {
-                self.stats.datagrams_malformed += 1;
-                return;
-            }
+    /// Takes a datagram that came over UDP or TCP, as it was read.
+    pub(super) fn take_datagram(
+        &mut self,
+        now: Instant,
+        path: Path,
+        read: Result<Classified<'_>, DatagramError>,
+        out: &mut Outbox,
+    ) {
+        let datagram = match read {
+            Ok(datagram) => datagram,
+            Err(error) => return count_unread(&mut self.stats, error),
         };
         let owner = self.peers.owner(path.client());
-        let key = match kind {
-            Kind::Dtls | Kind::Media => owner,
-            Kind::Stun => match stun::parse_binding_request(bytes) {
-                Ok(check) => self.peers.named(check.ufrag),
-                Err(_) => {
-                    self.stats.stun_ignored += 1;
-                    return;
-                }
-            },
+        let key = match datagram.ufrag {
+            Some(ufrag) => self.peers.named(ufrag),
+            None => owner,
         };
         let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get(key)?))) else {
-            match kind {
-                Kind::Stun => self.stats.stun_unknown_peer += 1,
-                Kind::Dtls | Kind::Media => self.stats.datagrams_unknown_address += 1,
+            match datagram.meaning {
+                Meaning::Check { .. } => self.stats.stun_unknown_peer += 1,
+                Meaning::Dtls | Meaning::Media => self.stats.datagrams_unknown_address += 1,
             }
             return;
         };
         if owner == Some(key) && peer.is_connected() {
-            self.receive(now, key, path, bytes, out);
-        } else if !self.peers.enqueue(key, path, bytes, &self.settings.limits.media) {
+            self.receive(now, key, path, &datagram, out);
+        } else if !self.peers.enqueue(key, path, &datagram, &self.settings.limits.media) {
             self.stats.unconnected_queue_full += 1;
         }
     }
@@ -64,8 +56,8 @@ impl Server {
     /// Serves what waited for streams that run already, so many in a turn.
     pub(super) fn serve_unconnected(&mut self, now: Instant, out: &mut Outbox) {
         for _ in 0..self.settings.limits.media.unconnected_per_turn {
-            let Some(Unconnected { peer, path, bytes }) = self.peers.dequeue() else { return };
-            self.receive(now, peer, path, &bytes, out);
+            let Some(Unconnected { peer, path, meaning, bytes }) = self.peers.dequeue() else { return };
+            self.receive(now, peer, path, &Classified { bytes: &bytes, meaning, ufrag: None }, out);
         }
     }
 
@@ -134,12 +126,12 @@ impl Server {
         self.events = events;
     }
 
-    fn receive(&mut self, now: Instant, key: PeerKey, path: Path, bytes: &[u8], out: &mut Outbox) {
+    fn receive(&mut self, now: Instant, key: PeerKey, path: Path, datagram: &Classified<'_>, out: &mut Outbox) {
         let Some(candidate) = self.candidate_of(path.local) else { return };
         let mut events = std::mem::take(&mut self.events);
         if let Some(peer) = self.peers.get_mut(key) {
             let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
-            match peer.receive(now, path, candidate, bytes, &mut turn) {
+            match peer.receive(now, path, candidate, datagram, &mut turn) {
                 // What else would close the conn of a client that checks no more.
                 Ok(()) if path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected() => {
                     self.on_framed_checked(now, path);
@@ -291,6 +283,14 @@ impl Server {
         if let Some(at) = self.peers.get_mut(key).and_then(|peer| peer.take_deadline()) {
             self.deadlines.arm(Timer::Peer(key), at);
         }
+    }
+}
+
+fn count_unread(stats: &mut Stats, error: DatagramError) {
+    match error {
+        DatagramError::TooLong { .. } => stats.datagrams_too_long += 1,
+        DatagramError::Empty | DatagramError::UnknownKind { .. } => stats.datagrams_malformed += 1,
+        DatagramError::NoCheck(_) => stats.stun_ignored += 1,
     }
 }
 

@@ -54,6 +54,7 @@ use crate::peer::PeerEvent;
 use crate::stats::Stats;
 use crate::token::Verifier;
 use crate::web;
+use crate::wire::classify;
 use crate::wire::http::Status;
 use crate::wire::signaling::ServerMessage;
 use crate::wire::websocket::WebsocketError;
@@ -221,7 +222,7 @@ impl Server {
 
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, now: Instant, path: Path, bytes: &[u8], out: &mut Outbox) {
-        self.call(now, out, |server, out| server.take_datagram(now, path, bytes, out));
+        self.call(now, out, |server, out| server.take_datagram(now, path, classify::read(bytes), out));
     }
 
     /// Takes the answer to a job; one that nobody waits for any more changes nothing.

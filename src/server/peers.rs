@@ -15,6 +15,7 @@ use crate::demux::Demux;
 use crate::keys::PeerKey;
 use crate::path::{Path, Remote};
 use crate::peer::{Client, OfferError, Owner, Peer, PeerRole, Template, Turn, Wanted, key_of_ufrag};
+use crate::wire::classify::{Classified, Meaning};
 
 /// The table of sessions.
 pub(super) struct Peers {
@@ -33,6 +34,7 @@ pub(super) struct Peers {
 pub(super) struct Unconnected {
     pub(super) peer: PeerKey,
     pub(super) path: Path,
+    pub(super) meaning: Meaning,
     pub(super) bytes: Vec<u8>,
 }
 
@@ -143,12 +145,19 @@ impl Peers {
     }
 
     /// Makes a datagram of a session wait for its turn; tells whether there was room for another one.
-    pub(super) fn enqueue(&mut self, key: PeerKey, path: Path, bytes: &[u8], limits: &MediaLimits) -> bool {
+    pub(super) fn enqueue(
+        &mut self,
+        key: PeerKey,
+        path: Path,
+        datagram: &Classified<'_>,
+        limits: &MediaLimits,
+    ) -> bool {
         let has_room = self.unconnected.len() < limits.unconnected_queue_max;
         let peer = self.peers.get_mut(key).filter(|_| has_room);
         let is_taken = peer.is_some_and(|peer| peer.enqueue(limits.unconnected_per_peer_max));
         if is_taken {
-            self.unconnected.push_back(Unconnected { peer: key, path, bytes: bytes.to_vec() });
+            let (meaning, bytes) = (datagram.meaning, datagram.bytes.to_vec());
+            self.unconnected.push_back(Unconnected { peer: key, path, meaning, bytes });
         }
         is_taken
     }
@@ -219,6 +228,7 @@ mod tests {
     use super::*;
     use crate::keys::ConnKey;
     use crate::outbox::Outbox;
+    use crate::wire::classify;
 
     /// Sessions of pages that hear, at some moment.
     struct Table {
@@ -250,7 +260,7 @@ mod tests {
         }
 
         fn enqueue(&mut self, key: PeerKey) -> bool {
-            self.peers.enqueue(key, path(1), &[0], &self.limits)
+            self.peers.enqueue(key, path(1), &classify::read(&[22]).unwrap(), &self.limits)
         }
     }
 

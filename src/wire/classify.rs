@@ -1,4 +1,9 @@
-//! Tells the protocols that share one UDP port apart by their first byte (RFC 7983).
+//! Tells the protocols that share one UDP port apart by their first byte (RFC 7983), and reads of each datagram what
+//! finding its session takes.
+//!
+//! Invariant: what was read once need not be read again by anybody on the datagram's way.
+
+use super::stun::{self, StunError, TransactionId};
 
 /// The longest datagram that is looked at, in bytes: what fits a common path, with room for jumbo links.
 pub(crate) const DATAGRAM_BYTES_MAX: usize = 2048;
@@ -21,6 +26,48 @@ pub enum DatagramError {
     TooLong { len: usize },
     #[error("first byte {first_byte:#04x} is no protocol of ours")]
     UnknownKind { first_byte: u8 },
+    #[error(transparent)]
+    NoCheck(#[from] StunError),
+}
+
+/// A datagram that was read as far as finding its session takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Classified<'a> {
+    pub bytes: &'a [u8],
+    pub meaning: Meaning,
+    /// The user fragment by which a check names its session, until that is found; all else is known by its address.
+    pub ufrag: Option<&'a str>,
+}
+
+/// What a datagram is, and what a check asks; nothing of it is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// A STUN binding request.
+    Check {
+        transaction_id: TransactionId,
+        /// Whether the client nominates this pair (RFC 8445 §7.2.5.1).
+        use_candidate: bool,
+    },
+    Dtls,
+    /// RTP or RTCP.
+    Media,
+}
+
+/// Reads a datagram.
+///
+/// # Errors
+/// [`DatagramError`], when it is none of ours, or STUN that is no check.
+pub fn read(datagram: &[u8]) -> Result<Classified<'_>, DatagramError> {
+    let (meaning, ufrag) = match classify(datagram)? {
+        Kind::Stun => {
+            let request = stun::parse_binding_request(datagram)?;
+            let stun::BindingRequest { transaction_id, ufrag, use_candidate } = request;
+            (Meaning::Check { transaction_id, use_candidate }, Some(ufrag))
+        }
+        Kind::Dtls => (Meaning::Dtls, None),
+        Kind::Media => (Meaning::Media, None),
+    };
+    Ok(Classified { bytes: datagram, meaning, ufrag })
 }
 
 /// Returns what `datagram` claims to be, from its first byte and its length alone.
@@ -65,6 +112,29 @@ mod tests {
         ];
         for (name, datagram, want) in cases {
             assert_eq!(classify(datagram), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_check_names_its_session_and_all_else_has_an_address() {
+        let mut check = [0, 1, 0, 16, 0x21, 0x12, 0xa4, 0x42].to_vec();
+        check.extend([9; 12]);
+        check.extend([0, 6, 0, 6, b'o', b'u', b'r', b's', b':', b'a', 0, 0, 0, 0x25, 0, 0]);
+        let asks = Meaning::Check { transaction_id: [9; 12], use_candidate: true };
+        let read_as = |meaning, ufrag| Ok((meaning, ufrag));
+        let cases: &[(&str, &[u8], Result<(Meaning, Option<&str>), DatagramError>)] = &[
+            ("a check", &check, read_as(asks, Some("ours"))),
+            ("other stun", &[1, 1], Err(DatagramError::NoCheck(StunError::BadLength { len: 2 }))),
+            ("dtls", &[22], read_as(Meaning::Dtls, None)),
+            ("media", &[0x80], read_as(Meaning::Media, None)),
+            ("empty", &[], Err(DatagramError::Empty)),
+        ];
+        for (name, datagram, want) in cases {
+            let found = read(datagram).map(|read| {
+                assert_eq!(read.bytes, *datagram);
+                (read.meaning, read.ufrag)
+            });
+            assert_eq!(found, *want, "{name}");
         }
     }
 }
