@@ -18,7 +18,7 @@ use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::peer::{Client, Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Refusal, Turn, Wanted};
 use crate::stats::Stats;
-use crate::wire::classify::{self, Classified, DatagramError, Meaning};
+use crate::wire::classify::{Classified, DatagramError, Meaning};
 use crate::words::StopCause;
 
 impl Server {
