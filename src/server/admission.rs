@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::Server;
 use super::problem::Problem;
 use super::quotas::{Account, Network};
-use super::whip::Kind;
+use super::resources::Kind;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::wire::forwarded;

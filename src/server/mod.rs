@@ -122,7 +122,7 @@ impl Timer {
             Timer::Conn(_) => "conn",
             Timer::Peer(_) => "peer",
             Timer::Broadcast(_) => "broadcast",
-            Timer::Registration(_) => "session",
+            Timer::Registration(_) => "registration",
             Timer::Resource(_) => "resource",
             Timer::Levels => "levels",
         }

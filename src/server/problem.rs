@@ -6,10 +6,12 @@
 use std::borrow::Cow;
 
 use super::route::{self, BodyType, Misrouted};
-use super::signaling::RETRY_AFTER_S;
 use crate::peer::OfferError;
 use crate::wire::http::{HttpError, Response, Status};
 use crate::wire::sdp::SdpError;
+
+/// When a client that found no room should try again, in seconds.
+pub(super) const RETRY_AFTER_S: u32 = 10;
 
 /// The codes that are not just the status in words.
 const CODES: [(Status, &str); 3] = [

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
-use super::signaling::RETRY_AFTER_S;
-use super::streaming::position;
+use super::problem::RETRY_AFTER_S;
 use super::{CloseCode, Server, Timer};
 use crate::audit::OffAir;
 use crate::broadcast::{Broadcast, Source};
@@ -15,8 +14,7 @@ use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::token::Claims;
 use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
-use crate::words::Role;
-use crate::words::StopCause;
+use crate::words::{Place, Role, StopCause};
 
 /// A registered user on one conn.
 pub(super) struct Registration {
@@ -310,4 +308,9 @@ impl Server {
         let broadcast = self.broadcasts.get(key)?;
         (broadcast.is_on_air() && !broadcast.is_page_silent()).then_some(key)
     }
+}
+
+/// Returns what supervisors are told of a place.
+pub(super) fn position(broadcast: &Broadcast, place: Place) -> ServerMessage<'_> {
+    ServerMessage::CommercialPosition { commercial_id: broadcast.id(), place }
 }

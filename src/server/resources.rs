@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use rand_core::Rng;
 
-use super::whip::Kind;
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
 use crate::keys::{BroadcastKey, ListenerKey, PeerKey, ResourceKey};
@@ -18,6 +17,15 @@ use crate::words::Role;
 
 /// Hexadecimal digits of a resource's key in its name; as many again, twice, are random.
 const KEY_DIGITS: usize = 16;
+
+/// Which of the two protocols.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The client sends.
+    Whip,
+    /// The client hears.
+    Whep,
+}
 
 /// What a WHIP or WHEP client made.
 pub(super) struct Resource {

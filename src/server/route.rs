@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::whip::Kind;
+use super::resources::Kind;
 use crate::web::{self, Page};
 
 /// What a request asks for.

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use super::problem::RETRY_AFTER_S;
 use super::registration::{Registration, Seat};
 use super::{CloseCode, Server};
 use crate::audit::{Event, ListenRefusal};
@@ -15,9 +16,6 @@ use crate::wire::signaling::{
     self, ClientMessage, Complaint, ErrorCode, OfAdmin, OfBoth, OfCommercial, ServerMessage,
 };
 use crate::words::is_reason;
-
-/// When a client that found no room should try again.
-pub(super) const RETRY_AFTER_S: u32 = 10;
 
 impl Server {
     /// Takes one WebSocket message.

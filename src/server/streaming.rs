@@ -10,10 +10,10 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::Server;
-use super::registration::Seat;
-use super::signaling::RETRY_AFTER_S;
+use super::problem::RETRY_AFTER_S;
+use super::registration::{Seat, position};
 use crate::audit::{Event, OffAir, StartedBy, Subject};
-use crate::broadcast::{Broadcast, Source, Start};
+use crate::broadcast::{Source, Start};
 use crate::config::PLACES_OF_PAGE;
 use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::outbox::Outbox;
@@ -240,9 +240,4 @@ impl Server {
             .map_err(|error| self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())))
             .ok()
     }
-}
-
-/// Returns what supervisors are told of a place.
-pub(super) fn position(broadcast: &Broadcast, place: Place) -> ServerMessage<'_> {
-    ServerMessage::CommercialPosition { commercial_id: broadcast.id(), place }
 }

@@ -8,10 +8,9 @@ use std::time::Instant;
 use log::info;
 
 use super::Server;
-use super::problem::{Problem, Right};
-use super::resources::Ending;
+use super::problem::{Problem, RETRY_AFTER_S, Right};
+use super::resources::{Ending, Kind};
 use super::route::BodyType;
-use super::signaling::RETRY_AFTER_S;
 use crate::audit::{Event, ListenRefusal, OffAir, StartedBy, Subject};
 use crate::broadcast::{Source, Start, Wish};
 use crate::config::PLACES_OF_PROGRAM;
@@ -26,15 +25,6 @@ use crate::words::Role;
 
 /// When a client whose request can succeed soon should try again.
 const SOON_S: u32 = 2;
-
-/// Which of the two protocols.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// The client sends.
-    Whip,
-    /// The client hears.
-    Whep,
-}
 
 /// A session that was made.
 struct Created {
