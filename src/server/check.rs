@@ -1,4 +1,4 @@
-//! Compares what two tables must agree on, in debug builds, after every turn.
+//! Compares what two tables must agree on, in debug builds, after every turn that may have changed one.
 //!
 //! Changes nothing. Invariant: each pair of tables that hold one truth is compared here, or in the one type that owns both.
 

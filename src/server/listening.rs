@@ -55,6 +55,7 @@ impl Server {
 
     /// Does what a broadcast's change asks for, in order, then tells the supervisors.
     pub(super) fn carry_out(&mut self, now: Instant, key: BroadcastKey, changes: Vec<Change>, out: &mut Outbox) {
+        self.is_unchecked = true;
         let mut changes = VecDeque::from(changes);
         while let Some(change) = changes.pop_front() {
             for next in self.carry_out_one(now, key, change, out).into_iter().rev() {

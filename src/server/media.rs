@@ -68,6 +68,7 @@ impl Server {
         (role, client): (PeerRole, Client),
         offer: &str,
     ) -> Result<(PeerKey, String), OfferError> {
+        self.is_unchecked = true;
         let opened = self.peers.insert(now, &self.settings.limits.peer, (role, client), offer, &mut self.chance);
         let (key, answer) = opened.inspect_err(|&error| {
             debug!(target: "webrtc", "offer refused role={role:?} client={client:?} error={error}");
@@ -85,6 +86,7 @@ impl Server {
         wanted: Wanted<'_>,
         out: &mut Outbox,
     ) -> Option<Result<String, OfferError>> {
+        self.is_unchecked = true;
         let mut events = Vec::new();
         let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
         let restarted = self.peers.restart_ice(now, key, wanted, &mut self.chance, &mut turn)?;
@@ -177,6 +179,7 @@ impl Server {
 
     /// An authenticated check came from this address: it is the peer's, unless another one is using it.
     fn on_answered(&mut self, now: Instant, key: PeerKey, path: Path, nomination: Nomination, out: &mut Outbox) {
+        self.is_unchecked = true;
         let remote = path.client();
         let owner = self.peers.owner(remote).filter(|&owner| owner != key);
         if owner.and_then(|owner| self.peers.get(owner)).is_some_and(|owner| owner.uses(now, remote)) {
@@ -269,6 +272,7 @@ impl Server {
     }
 
     fn forget_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
+        self.is_unchecked = true;
         let Some((peer, addresses)) = self.peers.remove(key) else { return };
         if let Client::Program(resource) = peer.client() {
             self.retire(now, resource);
