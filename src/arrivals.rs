@@ -5,16 +5,13 @@
 use std::time::{Duration, Instant};
 
 use crate::keys::PeerKey;
+use crate::wire::media::MediaKind;
 use crate::words::Quality;
-
-/// RTP clock ticks in a second (RFC 7587 §4.1).
-const CLOCK_HZ: f64 = 48_000.0;
-/// A step in the numbers that is no loss any more but a restart, in packets: two seconds.
-const STEP_MAX: u64 = 100;
 
 /// One packet that arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
+    pub kind: MediaKind,
     /// The publisher's session and, within it, the SSRC.
     pub source: (PeerKey, u32),
     /// Extended: does not wrap.
@@ -33,8 +30,8 @@ pub struct Arrivals {
     expected: u64,
     bytes: u64,
     last: Option<Last>,
-    /// In ticks; over more than the window, as RFC 3550 has it.
-    jitter: f64,
+    /// Over more than the window, as RFC 3550 has it.
+    jitter_s: f64,
 }
 
 /// The packet with the highest number of the current source.
@@ -49,7 +46,7 @@ struct Last {
 impl Arrivals {
     /// Returns a window that begins now.
     pub fn new(now: Instant) -> Arrivals {
-        Arrivals { since: now, received: 0, expected: 0, bytes: 0, last: None, jitter: 0.0 }
+        Arrivals { since: now, received: 0, expected: 0, bytes: 0, last: None, jitter_s: 0.0 }
     }
 
     /// What comes until the next [`Arrivals::hear`] is not told, and not missed either.
@@ -61,20 +58,21 @@ impl Arrivals {
     pub fn hear(&mut self, now: Instant, arrival: Arrival) {
         self.received += 1;
         self.bytes += arrival.bytes as u64;
-        let Arrival { source, sequence, timestamp, .. } = arrival;
+        let Arrival { kind, source, sequence, timestamp, .. } = arrival;
         let same_source = self.last.filter(|last| last.source == source);
         match same_source {
             Some(last) if sequence <= last.sequence => return,
-            Some(last) if sequence - last.sequence <= STEP_MAX => {
+            Some(last) if sequence - last.sequence <= kind.loss_max() => {
                 self.expected += sequence - last.sequence;
                 // RFC 3550 §6.4.1: the difference of the spacing here and at the sender.
-                let sent = f64::from(timestamp.wrapping_sub(last.timestamp).cast_signed());
-                let arrived = now.saturating_duration_since(last.at).as_secs_f64() * CLOCK_HZ;
-                self.jitter += ((arrived - sent).abs() - self.jitter) / 16.0;
+                let ticks = timestamp.wrapping_sub(last.timestamp).cast_signed();
+                let sent_s = f64::from(ticks) / f64::from(kind.clock_hz());
+                let arrived_s = now.saturating_duration_since(last.at).as_secs_f64();
+                self.jitter_s += ((arrived_s - sent_s).abs() - self.jitter_s) / 16.0;
             }
             Some(_) | None => {
                 self.expected += 1;
-                self.jitter = 0.0;
+                self.jitter_s = 0.0;
             }
         }
         self.last = Some(Last { source, sequence, timestamp, at: now });
@@ -82,7 +80,7 @@ impl Arrivals {
 
     /// Returns how well packets arrived, and begins the next window; `None` when none did.
     pub fn take(&mut self, now: Instant, rtt: Option<Duration>) -> Option<Quality> {
-        let window = Arrivals { last: self.last, jitter: self.jitter, ..Arrivals::new(now) };
+        let window = Arrivals { last: self.last, jitter_s: self.jitter_s, ..Arrivals::new(now) };
         let over = std::mem::replace(self, window);
         let seconds = now.saturating_duration_since(over.since).as_secs_f64();
         if over.received == 0 || seconds == 0.0 {
@@ -91,7 +89,7 @@ impl Arrivals {
         let lost = over.expected.saturating_sub(over.received) as f64;
         Some(Quality {
             loss: rounded(lost / over.expected.max(1) as f64, 10_000.0),
-            jitter_ms: rounded(over.jitter * 1000.0 / CLOCK_HZ, 10.0),
+            jitter_ms: rounded(over.jitter_s * 1000.0, 10.0),
             rtt_ms: rtt.map(|rtt| rtt.as_millis() as u64),
             bitrate_bps: (over.bytes as f64 * 8.0 / seconds) as u64,
         })
@@ -109,6 +107,10 @@ mod tests {
 
     use super::*;
 
+    fn arrival(source: (PeerKey, u32), sequence: u64, timestamp: u32) -> Arrival {
+        Arrival { kind: MediaKind::Audio, source, sequence, timestamp, bytes: 80 }
+    }
+
     /// Hears packets of 20 ms and 80 bytes, so late in ms each; `None` is lost.
     fn window(lateness_ms: &[Option<u64>]) -> Option<Quality> {
         let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
@@ -118,7 +120,7 @@ mod tests {
             let Some(late_ms) = late_ms else { continue };
             let at = start + Duration::from_millis(20 * index as u64 + late_ms);
             let timestamp = (960 * index as u32).wrapping_sub(2000);
-            arrivals.hear(at, Arrival { source, sequence: 10 + index as u64, timestamp, bytes: 80 });
+            arrivals.hear(at, arrival(source, 10 + index as u64, timestamp));
         }
         arrivals.take(start + Duration::from_secs(2), Some(Duration::from_millis(31)))
     }
@@ -141,8 +143,7 @@ mod tests {
         let (start, one, two) = (Instant::now(), peers.insert(()), peers.insert(()));
         let mut arrivals = Arrivals::new(start);
         for (peer, sequence) in [(one, 10), (one, 12), (one, 11), (two, 50_000), (two, 50_001), (two, 60_000)] {
-            let arrival = Arrival { source: (peer, 1), sequence, timestamp: 0, bytes: 1 };
-            arrivals.hear(start, arrival);
+            arrivals.hear(start, arrival((peer, 1), sequence, 0));
         }
         assert_eq!(arrivals.take(start + Duration::from_secs(1), None).unwrap().loss, 0.0);
         assert_eq!(arrivals.take(start + Duration::from_secs(2), None), None, "the window is over");

@@ -514,6 +514,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{EntryId, Listening, ListeningId};
+    use crate::wire::media::MediaKind;
 
     struct Scene {
         broadcast: Broadcast,
@@ -572,7 +573,8 @@ mod tests {
         }
 
         fn hear(&mut self) -> Vec<String> {
-            let arrival = Arrival { source: (self.publisher, 1), sequence: 1, timestamp: 0, bytes: 80 };
+            let (kind, source) = (MediaKind::Audio, (self.publisher, 1));
+            let arrival = Arrival { kind, source, sequence: 1, timestamp: 0, bytes: 80 };
             names(&self.broadcast.hear(self.now, 0, arrival))
         }
 

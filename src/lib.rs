@@ -9,8 +9,8 @@
 //! - [`server`] is the core: it sees all tables and holds the rules. It opens no socket and reads no clock, so the
 //!   whole of it runs in a simulation with virtual time (`tests/sim`).
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
-//!   [`demux`] finds the session of a datagram, [`egress`] numbers what one listener gets, [`level`] says how loud
-//!   somebody is, [`arrivals`] how well they are received, [`token`] who may.
+//!   [`demux`] finds the session of a datagram, [`level`] says how loud somebody is, [`arrivals`] how well they are
+//!   received, [`token`] who may.
 //! - [`wire`] turns bytes into meaning, [`words`] are those that all share; [`config`], [`deadlines`], [`rate`],
 //!   [`quota`], [`outbox`], [`path`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is the loop and its sockets, TLS too; [`host`] is what the machine is asked
@@ -30,7 +30,6 @@ pub mod conn;
 pub mod deadlines;
 pub mod demux;
 pub mod docs;
-pub mod egress;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 pub mod host;

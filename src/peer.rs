@@ -8,31 +8,29 @@
 
 mod crypto;
 mod dtls;
+pub(crate) mod egress;
 mod gate;
 mod offer;
 mod role;
 mod route;
 mod signs;
+mod track;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
 use rand_core::Rng;
-use str0m::media::{Mid, Pt};
 use str0m::net::Receive;
-use str0m::rtp::RtpWrite;
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::config::PeerLimits;
-use crate::egress::{Egress, Position};
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::wire::classify::{self, Classified, Kind};
-use crate::wire::sdp::{self, Direction};
-use crate::wire::stun;
+use crate::wire::{sdp, stun};
 pub use dtls::OpenSsl;
+pub use egress::Position;
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, Wanted, key_of_ufrag};
@@ -41,19 +39,11 @@ pub use role::{Client, Owner, PeerRole};
 pub use route::Nomination;
 use route::Route;
 use signs::Signs;
+pub use track::MediaPacket;
+use track::Track;
 
 /// How often a deadline that is already due is served again at once, before it waits for the next turn.
 const TICKS_MAX: usize = 8;
-
-/// One packet of a publisher, on its way to its listeners.
-#[derive(Clone, Debug)]
-pub struct MediaPacket {
-    pub position: Position,
-    /// How loud it is, in dBov from −127 to 0 (RFC 6464), where the client says so.
-    pub level: Option<i8>,
-    /// Shared by all listeners until each one's encryption.
-    pub payload: Arc<[u8]>,
-}
 
 /// What a drain brought to light.
 #[derive(Debug)]
@@ -88,8 +78,6 @@ pub struct Peer {
     owner: Owner,
     /// How much it counts among all.
     places: usize,
-    /// Which way its media goes, seen from the client.
-    direction: Direction,
     state: State,
     /// The offer as it was accepted.
     offer: String,
@@ -99,10 +87,7 @@ pub struct Peer {
     signs: Signs,
     /// Datagrams of this session that wait in the server's queue.
     queued: usize,
-    /// The audio section, and Opus in it.
-    mid: Mid,
-    payload_type: Pt,
-    egress: Egress,
+    track: Track,
     /// When it is over at the latest.
     ends: Option<Instant>,
     timeout: Instant,
@@ -145,17 +130,14 @@ impl Peer {
             rtc: Some(chosen.rtc),
             owner,
             places: terms.places,
-            direction: terms.direction,
             offer: chosen.offer,
             state: State::Connecting { until: now + limits.handshake_timeout },
             ufrag: chosen.ufrag,
             route: Route::default(),
-            gate: Gate::new(now, terms.publishes(), chosen.source, limits),
+            gate: Gate::new(now, limits),
             signs: Signs::new(now, terms.patience),
             queued: 0,
-            mid: chosen.mid,
-            payload_type: chosen.payload_type,
-            egress: Egress::new(chance.next_u64()),
+            track: chosen.track,
             ends: terms.lifetime.map(|lifetime| now + lifetime),
             timeout: now,
             armed: None,
@@ -292,8 +274,8 @@ impl Peer {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
-        let arrival = Arrival { path, is_settled, is_connected };
-        let admitted = self.gate.admit(now, arrival, datagram, turn.limits)?;
+        let arrival = Arrival { datagram, path, is_settled, is_connected };
+        let admitted = self.gate.admit(now, arrival, &self.track, turn.limits)?;
         let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let check = match admitted {
@@ -330,7 +312,8 @@ impl Peer {
         chance: &mut impl Rng,
         turn: &mut Turn<'_>,
     ) -> Result<String, OfferError> {
-        let restart = offer::restart(&self.offer, wanted, turn.limits, (self.owner.key, self.direction), chance)?;
+        let restart =
+            offer::restart(&self.offer, wanted, turn.limits, (self.owner.key, self.track.direction()), chance)?;
         let mut restarted = None;
         self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc));
         let Some((ufrag, answer)) = restarted else {
@@ -375,14 +358,9 @@ impl Peer {
         if !self.is_connected() {
             return false;
         }
-        let Some(to) = self.egress.rewrite(now, packet.position, &packet.payload) else { return false };
-        let (mid, payload_type) = (self.mid, self.payload_type);
-        let payload = Arc::clone(&packet.payload);
+        let Some(leaving) = self.track.send(now, packet) else { return false };
         self.drive(now, None, turn, |rtc| {
-            let write = RtpWrite::new(payload_type, to.sequence.into(), to.timestamp, now, payload);
-            if let Some(stream) = rtc.direct_api().stream_tx_by_mid(mid, None) {
-                stream.write_rtp(write.marker(to.marker));
-            }
+            leaving.write(now, rtc);
             let _ = rtc.handle_input(Input::Timeout(now));
         });
         true
@@ -390,7 +368,7 @@ impl Peer {
 
     /// Makes the next forwarded packet begin anew: what was heard until now is over.
     pub fn cut(&mut self) {
-        self.egress.cut();
+        self.track.cut();
     }
 
     /// Ends the session with an RTCP BYE and a DTLS close alert, as far as it can still send.
@@ -435,10 +413,9 @@ impl Peer {
                 }
                 Ok(Output::Transmit(transmit)) => {
                     let contents = Vec::from(transmit.contents);
-                    match classify::classify(&contents) {
-                        Ok(Kind::Stun) => answer_check(&mut self.gate, check, contents, turn),
-                        Ok(Kind::Dtls) => self.route.send_or_hold(contents, turn.out),
-                        Ok(Kind::Media) | Err(_) => self.route.send(contents, turn.out),
+                    match contents.first().and_then(|&first_byte| classify::kind_of(first_byte)) {
+                        Some(Kind::Stun) => answer_check(&mut self.gate, check, contents, turn),
+                        kind => self.route.send(kind, contents, turn.out),
                     }
                 }
                 Ok(Output::Event(event)) => match event {
@@ -454,19 +431,9 @@ impl Peer {
                     }
                     Event::Closed => return Some(Gone::Closed),
                     Event::RtpPacket(packet) => {
-                        self.gate.on_packet(now, *packet.header.ssrc);
-                        let position = Position {
-                            source: (self.owner.key, *packet.header.ssrc),
-                            sequence: *packet.seq_no,
-                            timestamp: packet.header.timestamp,
-                            marker: packet.header.marker,
-                        };
-                        let level = packet.header.ext_vals.audio_level;
-                        turn.events.push(PeerEvent::Packet(MediaPacket {
-                            position,
-                            level,
-                            payload: packet.payload,
-                        }));
+                        self.gate.on_packet(now);
+                        let packet = self.track.bring(self.owner.key, packet);
+                        turn.events.push(PeerEvent::Packet(packet));
                     }
                     _ => {}
                 },

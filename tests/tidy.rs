@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["shell", "doctor", "host"],
     &["server", "fuzz"],
     &["broadcast", "conn", "demux", "docs", "peer", "token", "web"],
-    &["arrivals", "egress", "level"],
+    &["arrivals", "level"],
     &["wire"],
     &["words"],
 ];
@@ -33,13 +33,15 @@ const ALSO: &[(&str, &str)] = &[
 /// out what happens once in it.
 const HOT: &[(&str, &[&str])] = &[
     ("src/wire/classify.rs", &[]),
+    ("src/wire/media.rs", &[]),
     ("src/wire/opus.rs", &[]),
     ("src/wire/rtp.rs", &[]),
     ("src/wire/stun.rs", &[]),
-    ("src/egress.rs", &[]),
     ("src/peer.rs", &["accept", "restart_ice"]),
+    ("src/peer/egress.rs", &[]),
     ("src/peer/gate.rs", &[]),
     ("src/peer/route.rs", &[]),
+    ("src/peer/track.rs", &[]),
     ("src/server/media.rs", &["open_peer", "restart_peer", "on_peer_events", "on_peer_gone"]),
 ];
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use slotmap::KeyData;
 
 use super::bytes::Choices;
-use crate::egress::{Egress, Position, Rewritten, Source};
 use crate::keys::PeerKey;
+use crate::peer::egress::{Egress, Position, Rewritten, Source};
+use crate::wire::media::MediaKind;
 use crate::wire::opus;
 
 /// A step of up to so many packets, two seconds, is loss; a longer one a restart.
@@ -93,7 +94,7 @@ struct Stream {
 
 impl Stream {
     fn new(now: Instant, chance: u64) -> Stream {
-        let egress = Egress::new(chance);
+        let egress = Egress::new(MediaKind::Audio, chance);
         let (left, numbers) = (BTreeMap::new(), BTreeSet::new());
         Stream { egress, now, left, numbers, highest: None, followed: None }
     }

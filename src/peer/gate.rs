@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::Nomination;
+use super::track::Track;
 use crate::config::PeerLimits;
 use crate::path::Path;
 use crate::rate::Bucket;
@@ -41,16 +42,11 @@ pub enum Refusal {
 
 /// What was let through for one session, and what that says about the rest.
 pub(super) struct Gate {
-    /// Whether media comes at all.
-    publishes: bool,
     /// All paths on which checks were answered since ICE began.
     paths: Vec<Path>,
     /// The checks that were answered last, each with the place of its path in `paths`. A client sends one again only
     /// the way it went before (RFC 8489 §6.2.1); somebody who saw it on its way may have been faster than that.
     answered: VecDeque<(stun::TransactionId, u16)>,
-    /// The one stream of a publisher that is heard, by its synchronization source, for the session's life: said in the
-    /// offer, or the first of which a packet was authenticated.
-    stream: Option<u32>,
     /// Only what was authenticated is taken out: somebody else can send under a client's address.
     packets: Bucket,
     /// DTLS and RTCP; it does not matter whose.
@@ -67,9 +63,10 @@ pub(super) enum Admitted {
     Other,
 }
 
-/// How a datagram came.
+/// A datagram, and how it came.
 #[derive(Clone, Copy)]
-pub(super) struct Arrival {
+pub(super) struct Arrival<'a> {
+    pub(super) datagram: &'a Classified<'a>,
     pub(super) path: Path,
     /// Whether this path has been in use for longest.
     pub(super) is_settled: bool,
@@ -86,10 +83,10 @@ pub(super) struct Check {
 }
 
 impl Gate {
-    /// Returns a gate that lets through the stream `source` of who publishes, or any one where the offer named none.
-    pub(super) fn new(now: Instant, publishes: bool, source: Option<u32>, limits: &PeerLimits) -> Gate {
+    /// Returns a gate that has let nothing through.
+    pub(super) fn new(now: Instant, limits: &PeerLimits) -> Gate {
         let (packets, control) = (Bucket::new(now, limits.packet_rate), Bucket::new(now, limits.control_rate));
-        Gate { publishes, paths: Vec::new(), answered: VecDeque::new(), stream: source, packets, control }
+        Gate { paths: Vec::new(), answered: VecDeque::new(), packets, control }
     }
 
     /// ICE was restarted: the agent has forgotten all paths, and answers no check of before.
@@ -98,19 +95,19 @@ impl Gate {
         self.answered.clear();
     }
 
-    /// Lets a datagram through, or tells why not; returns what it is. `arrival` says how it came.
+    /// Lets a datagram through, or tells why not; returns what it is. Of media only what `track` may bring passes.
     pub(super) fn admit(
         &mut self,
         now: Instant,
-        arrival: Arrival,
-        datagram: &Classified<'_>,
+        arrival: Arrival<'_>,
+        track: &Track,
         limits: &PeerLimits,
     ) -> Result<Admitted, Refusal> {
-        match datagram.meaning {
+        match arrival.datagram.meaning {
             Meaning::Check { transaction_id, use_candidate } => {
                 self.admit_check(arrival, (transaction_id, use_candidate), limits).map(Admitted::Check)
             }
-            Meaning::Media => self.admit_media(now, datagram.bytes),
+            Meaning::Media => self.admit_media(now, arrival.datagram.bytes, track),
             Meaning::Dtls if !arrival.is_connected => Ok(Admitted::Other),
             Meaning::Dtls => self.admit_control(now),
         }
@@ -132,9 +129,8 @@ impl Gate {
         self.answered.push_back(answered);
     }
 
-    /// A packet of this stream was authenticated.
-    pub(super) fn on_packet(&mut self, now: Instant, ssrc: u32) {
-        self.stream = Some(ssrc);
+    /// A packet was authenticated.
+    pub(super) fn on_packet(&mut self, now: Instant) {
         self.packets.take(now);
     }
 
@@ -145,7 +141,7 @@ impl Gate {
     /// The library keeps every address that a check ever came from, and a check can be replayed from anywhere.
     fn admit_check(
         &self,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         (transaction_id, use_candidate): (stun::TransactionId, bool),
         limits: &PeerLimits,
     ) -> Result<Check, Refusal> {
@@ -170,12 +166,11 @@ impl Gate {
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the
     /// stream that is heard, even while its microphone is silent.
-    fn admit_media(&mut self, now: Instant, datagram: &[u8]) -> Result<Admitted, Refusal> {
+    fn admit_media(&mut self, now: Instant, datagram: &[u8], track: &Track) -> Result<Admitted, Refusal> {
         let Media::Rtp { ssrc } = rtp::parse_media(datagram).map_err(|_| Refusal::Unreadable)? else {
             return self.admit_control(now);
         };
-        let is_foreign = self.stream.is_some_and(|heard| heard != ssrc);
-        if !self.publishes || is_foreign {
+        if !track.may_bring(ssrc) {
             return Err(Refusal::ForeignStream);
         }
         if self.packets.has_one(now) { Ok(Admitted::Packet) } else { Err(Refusal::OverRate) }
@@ -192,10 +187,12 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
+    use str0m::media::{Mid, Pt};
     use str0m::net::Protocol;
 
     use super::*;
     use crate::wire::classify;
+    use crate::wire::media::MediaKind;
 
     fn path(port: u16) -> Path {
         let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
@@ -213,8 +210,17 @@ mod tests {
         vec![0x80, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, ssrc]
     }
 
+    fn negotiated() -> (Mid, Pt) {
+        (Mid::from("0"), Pt::from(111))
+    }
+
+    fn from_client(source: Option<u32>) -> Track {
+        Track::from_client(MediaKind::Audio, negotiated(), source)
+    }
+
     struct Session {
         gate: Gate,
+        track: Track,
         limits: PeerLimits,
         now: Instant,
         /// The port of the path that has been in use for longest.
@@ -225,25 +231,20 @@ mod tests {
     impl Session {
         /// Returns one that publishes, and whose offer named no stream.
         fn new() -> Session {
-            Session::of(true, None)
+            Session::of(from_client(None))
         }
 
-        fn of(publishes: bool, source: Option<u32>) -> Session {
+        fn of(track: Track) -> Session {
             let (limits, now) = (PeerLimits::default(), Instant::now());
-            Session {
-                gate: Gate::new(now, publishes, source, &limits),
-                limits,
-                now,
-                settled: None,
-                is_connected: true,
-            }
+            let gate = Gate::new(now, &limits);
+            Session { gate, track, limits, now, settled: None, is_connected: true }
         }
 
         fn admit(&mut self, datagram: &[u8], port: u16) -> Result<Admitted, Refusal> {
             let is_settled = self.settled == Some(port);
-            let arrival = Arrival { path: path(port), is_settled, is_connected: self.is_connected };
-            let datagram = classify::read(datagram).expect("others do not come so far");
-            self.gate.admit(self.now, arrival, &datagram, &self.limits)
+            let datagram = &classify::read(datagram).expect("others do not come so far");
+            let arrival = Arrival { datagram, path: path(port), is_settled, is_connected: self.is_connected };
+            self.gate.admit(self.now, arrival, &self.track, &self.limits)
         }
 
         fn admit_check(&mut self, check: &[u8], port: u16) -> Result<Check, Refusal> {
@@ -263,7 +264,8 @@ mod tests {
         /// Sends a packet that is authenticated if the library sees it.
         fn packet(&mut self, ssrc: u8) -> Result<(), Refusal> {
             self.forged(ssrc)?;
-            self.gate.on_packet(self.now, u32::from(ssrc));
+            self.gate.on_packet(self.now);
+            self.track.follow(u32::from(ssrc));
             Ok(())
         }
 
@@ -321,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_session_has_one_stream() {
-        let mut session = Session::of(true, Some(1));
+        let mut session = Session::of(from_client(Some(1)));
         assert_eq!(session.packet(2), Err(Refusal::ForeignStream), "it said so");
         assert_eq!(session.packet(1), Ok(()));
         let mut session = Session::new();
@@ -330,7 +332,8 @@ mod tests {
         session.now += Duration::from_secs(3600);
         assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
         assert_eq!(session.packet(2), Ok(()));
-        assert_eq!(Session::of(false, None).packet(1), Err(Refusal::ForeignStream), "it hears");
+        let hears = Track::to_client(MediaKind::Audio, negotiated(), 0);
+        assert_eq!(Session::of(hears).packet(1), Err(Refusal::ForeignStream));
     }
 
     #[test]

@@ -16,9 +16,11 @@ use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
+use super::track::Track;
 use super::{Terms, crypto, guarded};
 use crate::config::PeerLimits;
 use crate::keys::PeerKey;
+use crate::wire::media::MediaKind;
 use crate::wire::sdp::{self, Direction};
 
 /// Hexadecimal digits of a peer's key in its user fragment.
@@ -65,11 +67,7 @@ pub(super) struct Answered {
     pub(super) answer: String,
     /// The session's user fragment.
     pub(super) ufrag: String,
-    /// The synchronization source of the client's stream, where it names exactly one.
-    pub(super) source: Option<u32>,
-    /// The audio section, and Opus in it.
-    pub(super) mid: Mid,
-    pub(super) payload_type: Pt,
+    pub(super) track: Track,
 }
 
 /// Makes a session for an offer.
@@ -81,7 +79,6 @@ pub(super) fn accept(
     offer: &str,
     chance: &mut impl Rng,
 ) -> Result<Answered, OfferError> {
-    let source = sdp::only_source(offer);
     let whole = offer;
     let offer = narrow(offer, limits, terms.direction)?;
     let credentials = credentials(key, chance);
@@ -95,12 +92,16 @@ pub(super) fn accept(
         let parsed = SdpOffer::from_sdp_string(&offer).inspect_err(|error| refused(error)).ok()?;
         let answer = rtc.sdp_api().accept_offer(parsed).inspect_err(|error| refused(error)).ok()?;
         let answer = answer.to_sdp_string();
-        let (mid, payload_type) = negotiated(&rtc, &answer)?;
-        Some((rtc, answer, mid, payload_type))
+        let negotiated = negotiated(&rtc, &answer)?;
+        Some((rtc, answer, negotiated))
     });
-    let (rtc, answer, mid, payload_type) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
+    let (rtc, answer, negotiated) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
     let answer = sdp::with_rejected(whole, &answer);
-    Ok(Answered { rtc, offer, answer, ufrag, source, mid, payload_type })
+    let track = match terms.direction {
+        Direction::SendOnly => Track::from_client(MediaKind::Audio, negotiated, sdp::only_source(whole)),
+        Direction::RecvOnly => Track::to_client(MediaKind::Audio, negotiated, chance.next_u64()),
+    };
+    Ok(Answered { rtc, offer, answer, ufrag, track })
 }
 
 /// A restart of ICE that was found good.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
+use crate::wire::classify::Kind;
 
 /// A path that was checked within this time is in use; clients check every 5 s at the least (RFC 7675 §5.1).
 const PATH_FRESH: Duration = Duration::from_secs(8);
@@ -115,18 +116,15 @@ impl Route {
         self.settled.map(|used| used.path)
     }
 
-    /// Sends DTLS on all paths; where there is none, it waits for the first one.
-    pub(super) fn send_or_hold(&mut self, contents: Vec<u8>, out: &mut Outbox) {
-        if self.settled.is_some() {
-            self.send(contents, out);
-        } else if self.held.len() < HELD_MAX {
-            self.held.push(contents);
-        }
-    }
-
-    /// Sends what is not DTLS on all paths; where there is none, it is lost: what is heard later may be no more to be heard.
-    pub(super) fn send(&self, contents: Vec<u8>, out: &mut Outbox) {
-        let Some(settled) = self.settled else { return };
+    /// Sends on all paths. Where there is none, DTLS waits for the first one, and other things are lost: what is heard
+    /// later may be no more to be heard.
+    pub(super) fn send(&mut self, kind: Option<Kind>, contents: Vec<u8>, out: &mut Outbox) {
+        let Some(settled) = self.settled else {
+            if kind == Some(Kind::Dtls) && self.held.len() < HELD_MAX {
+                self.held.push(contents);
+            }
+            return;
+        };
         if let Some(newcomer) = self.newcomer {
             out.send(newcomer.path, contents.clone());
         }
@@ -172,7 +170,7 @@ mod tests {
             let nomination = if nominates { Nomination::New } else { Nomination::None };
             self.route.on_check(self.now, path(port), nomination);
             let mut out = Outbox::new();
-            self.route.send(vec![0x80, 111], &mut out);
+            self.route.send(Some(Kind::Media), vec![0x80, 111], &mut out);
             let to = |item| match item {
                 Item::Datagram(datagram) => datagram.path.remote.port(),
                 Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
@@ -192,11 +190,13 @@ mod tests {
     #[test]
     fn of_what_has_no_path_only_dtls_waits() {
         let (mut route, mut out) = (Route::default(), Outbox::new());
-        route.send(vec![0x80, 111], &mut out);
-        route.send_or_hold(vec![22], &mut out);
-        route.send(vec![0x80, 200], &mut out);
+        for (kind, contents) in
+            [(Kind::Media, vec![0x80, 111]), (Kind::Dtls, vec![22]), (Kind::Media, vec![0x80, 200])]
+        {
+            route.send(Some(kind), contents, &mut out);
+        }
         for _ in 0..100 {
-            route.send_or_hold(vec![23], &mut out);
+            route.send(Some(Kind::Dtls), vec![23], &mut out);
         }
         route.send_held(&mut out);
         assert!(out.is_empty());

@@ -43,6 +43,6 @@ impl Signs {
 
     /// Returns when the client has vanished, unless there is another sign of it.
     pub(super) fn end(&self) -> Option<Instant> {
-        self.patience.filter(|_| self.is_unchecked).map(|patience| self.heard + patience)
+        if self.is_unchecked { self.patience.map(|patience| self.heard + patience) } else { None }
     }
 }

@@ -12,11 +12,12 @@ use str0m::net::Protocol;
 use super::peers::Unconnected;
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
-use crate::egress::Position;
 use crate::keys::{ListenerKey, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::Path;
-use crate::peer::{Client, Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Refusal, Turn, Wanted};
+use crate::peer::{
+    Client, Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Position, Refusal, Turn, Wanted,
+};
 use crate::stats::Stats;
 use crate::wire::classify::{Classified, DatagramError, Meaning};
 use crate::words::StopCause;
@@ -207,7 +208,7 @@ impl Server {
             return;
         };
         let Position { source, sequence, timestamp, .. } = packet.position;
-        let arrival = Arrival { source, sequence, timestamp, bytes: packet.payload.len() };
+        let arrival = Arrival { kind: packet.kind, source, sequence, timestamp, bytes: packet.payload.len() };
         let changes = broadcast.hear(now, unix_ms, arrival);
         if let Some(level) = packet.level {
             broadcast.hear_level(now, level, self.settings.limits.listening.level_interval);

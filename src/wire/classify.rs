@@ -79,11 +79,17 @@ pub fn classify(datagram: &[u8]) -> Result<Kind, DatagramError> {
     if datagram.len() > DATAGRAM_BYTES_MAX {
         return Err(DatagramError::TooLong { len: datagram.len() });
     }
+    kind_of(first_byte).ok_or(DatagramError::UnknownKind { first_byte })
+}
+
+/// Returns what a datagram of ours is that begins with this byte.
+#[inline]
+pub(crate) fn kind_of(first_byte: u8) -> Option<Kind> {
     match first_byte {
-        0..=3 => Ok(Kind::Stun),
-        20..=63 => Ok(Kind::Dtls),
-        128..=191 => Ok(Kind::Media),
-        4..=19 | 64..=127 | 192..=255 => Err(DatagramError::UnknownKind { first_byte }),
+        0..=3 => Some(Kind::Stun),
+        20..=63 => Some(Kind::Dtls),
+        128..=191 => Some(Kind::Media),
+        4..=19 | 64..=127 | 192..=255 => None,
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod forwarded;
 pub mod frame;
 pub mod http;
 pub mod ice_server;
+pub mod media;
 pub mod opus;
 pub mod rtp;
 pub mod sdp;

@@ -10,16 +10,8 @@
 use std::time::Instant;
 
 use crate::keys::PeerKey;
-use crate::wire::opus;
+use crate::wire::media::MediaKind;
 
-/// RTP clock ticks in a second (RFC 7587 §4.1).
-const CLOCK_HZ: u64 = 48_000;
-/// Ticks of a packet whose duration can't be read: 20 ms.
-const FRAME_TICKS: u32 = 960;
-/// A step in a source's numbers that is no loss any more but a restart, in packets: two seconds. A source that leaps
-/// again and again must not wrap the numbers so fast that a receiver guesses the rollover counter wrong
-/// (RFC 3711 §3.3.1).
-const STEP_MAX: u64 = 100;
 /// How many sources are remembered that were left: who goes to and fro faster than the network mixes up packets.
 const LEFT_MAX: usize = 4;
 /// The first number is below this, so that the rollover counter that a late joiner assumes, zero, is right.
@@ -50,6 +42,7 @@ pub struct Rewritten {
 /// The numbering of one listener's stream.
 #[derive(Debug)]
 pub struct Egress {
+    kind: MediaKind,
     /// The last number sent, or the one before the first.
     last_sequence: u64,
     last_timestamp: u32,
@@ -74,8 +67,9 @@ struct Following {
 
 impl Egress {
     /// Returns a numbering that starts at a place chosen by `chance`.
-    pub fn new(chance: u64) -> Egress {
+    pub fn new(kind: MediaKind, chance: u64) -> Egress {
         Egress {
+            kind,
             last_sequence: chance % FIRST_SEQUENCE_MAX,
             last_timestamp: (chance >> 32) as u32,
             last_sent: None,
@@ -95,8 +89,10 @@ impl Egress {
     /// Returns the numbers under which a packet leaves, or `None` when it is from before the last switch, or older
     /// than what was heard of its source before that.
     pub fn rewrite(&mut self, now: Instant, packet: Position, payload: &[u8]) -> Option<Rewritten> {
+        // A source that leaps again and again must not wrap the numbers so fast that a receiver guesses the rollover counter
+        // wrong (RFC 3711 §3.3.1).
         let follows = self.following.as_ref().is_some_and(|following| {
-            following.source == packet.source && packet.sequence <= following.newest + STEP_MAX
+            following.source == packet.source && packet.sequence <= following.newest + self.kind.loss_max()
         });
         if !follows {
             return self.switch(now, packet, payload);
@@ -108,7 +104,7 @@ impl Egress {
             following.newest = packet.sequence;
             self.last_sequence = sequence;
             self.last_timestamp = timestamp;
-            self.last_sent = Some((now, duration_ticks(payload)));
+            self.last_sent = Some((now, self.kind.duration_ticks(payload)));
         }
         Some(Rewritten { sequence, timestamp, marker: packet.marker })
     }
@@ -123,7 +119,7 @@ impl Egress {
         let timestamp = match self.last_sent {
             Some((sent, ticks)) => {
                 let micros = now.saturating_duration_since(sent).as_micros() as u64;
-                let elapsed_ticks = (micros * CLOCK_HZ / 1_000_000) as u32;
+                let elapsed_ticks = (micros * u64::from(self.kind.clock_hz()) / 1_000_000) as u32;
                 self.last_timestamp.wrapping_add(elapsed_ticks.max(ticks))
             }
             None => self.last_timestamp,
@@ -137,13 +133,9 @@ impl Egress {
         });
         self.last_sequence = sequence;
         self.last_timestamp = timestamp;
-        self.last_sent = Some((now, duration_ticks(payload)));
+        self.last_sent = Some((now, self.kind.duration_ticks(payload)));
         Some(Rewritten { sequence, timestamp, marker: true })
     }
-}
-
-fn duration_ticks(payload: &[u8]) -> u32 {
-    opus::duration_samples(payload).ok().filter(|&ticks| ticks > 0).unwrap_or(FRAME_TICKS)
 }
 
 #[cfg(test)]
@@ -156,6 +148,8 @@ mod tests {
     /// 20 ms of CELT.
     const PAYLOAD: &[u8] = &[31 << 3, 0];
 
+    const LOSS_MAX: u64 = MediaKind::Audio.loss_max();
+
     fn position(ssrc: u32, sequence: u64, timestamp: u32) -> Position {
         Position { source: (PeerKey::default(), ssrc), sequence, timestamp, marker: false }
     }
@@ -167,7 +161,7 @@ mod tests {
 
     impl Listener {
         fn new() -> Listener {
-            Listener { egress: Egress::new(100 | 7000 << 32), now: Instant::now() }
+            Listener { egress: Egress::new(MediaKind::Audio, 100 | 7000 << 32), now: Instant::now() }
         }
 
         fn send(&mut self, after_ms: u64, packet: Position) -> Option<(u64, u32, bool)> {
@@ -222,15 +216,15 @@ mod tests {
     fn a_leap_is_a_restart_that_receivers_survive() {
         let mut listener = Listener::new();
         listener.send(0, position(1, 500, 0));
-        assert_eq!(listener.send(20, position(1, 500 + STEP_MAX, 960)), Some((101 + STEP_MAX, 7960, false)));
-        let leap = position(1, 500 + 2 * STEP_MAX + 1, 5);
-        assert_eq!(listener.send(20, leap), Some((102 + STEP_MAX, 7960 + 960, true)));
+        assert_eq!(listener.send(20, position(1, 500 + LOSS_MAX, 960)), Some((101 + LOSS_MAX, 7960, false)));
+        let leap = position(1, 500 + 2 * LOSS_MAX + 1, 5);
+        assert_eq!(listener.send(20, leap), Some((102 + LOSS_MAX, 7960 + 960, true)));
     }
 
     #[test]
     fn numbers_start_where_the_rollover_counter_is_zero() {
         for chance in [0, u64::MAX, FIRST_SEQUENCE_MAX] {
-            let mut egress = Egress::new(chance);
+            let mut egress = Egress::new(MediaKind::Audio, chance);
             let first = egress.rewrite(Instant::now(), position(1, u64::from(u32::MAX), 1), PAYLOAD).unwrap();
             assert!((1..=FIRST_SEQUENCE_MAX).contains(&first.sequence));
         }
@@ -238,7 +232,7 @@ mod tests {
 
     #[test]
     fn timestamps_wrap() {
-        let mut egress = Egress::new(u64::MAX);
+        let mut egress = Egress::new(MediaKind::Audio, u64::MAX);
         let now = Instant::now();
         let first = egress.rewrite(now, position(1, 1, u32::MAX - 10), PAYLOAD).unwrap();
         let second = egress.rewrite(now, position(1, 2, 949), PAYLOAD).unwrap();
