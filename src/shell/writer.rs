@@ -1,6 +1,6 @@
 //! The thread that writes down what happened, in the order in which it happened.
 //!
-//! For now into the log. Invariant: what it says is written is on its way to where people look for it.
+//! The journal is the log. Invariant: what it says is written is on its way to where people look for it.
 
 use std::sync::mpsc::Receiver;
 
