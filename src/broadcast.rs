@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::arrivals::Arrival;
 use crate::config::BroadcastLimits;
-use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
+use crate::keys::{Client, ConnKey, PeerKey, Sink};
 use crate::level::Level;
 use crate::wire::signaling::Commercial;
 use crate::words::{InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality};
@@ -121,7 +121,7 @@ impl Broadcast {
 
     /// Returns the conns of the pages that hear.
     pub fn hearing_conns(&self) -> impl Iterator<Item = ConnKey> + '_ {
-        self.heard_by().filter_map(|listener| listener.key.conn())
+        self.heard_by().filter_map(|listener| listener.key.page())
     }
 
     /// Returns how many listening connections hear.
@@ -150,7 +150,7 @@ impl Broadcast {
     }
 
     /// Returns the wish of a listening connection.
-    pub fn listener(&self, key: ListenerKey) -> Option<&Listener> {
+    pub fn listener(&self, key: Client) -> Option<&Listener> {
         self.listeners.iter().find(|listener| listener.key == key)
     }
 
@@ -584,7 +584,7 @@ mod tests {
         }
 
         fn join(&mut self) -> Vec<String> {
-            let (key, sink) = (ListenerKey::Conn(self.admin), Sink::Peer(self.audio));
+            let (key, sink) = (Client::Page(self.admin), Sink::Peer(self.audio));
             let listening = Arc::new(Listening {
                 id: ListeningId(1),
                 admin_id: "paul".into(),
@@ -597,11 +597,11 @@ mod tests {
 
         /// The entry that is wanted is on its way.
         fn await_entry(&mut self, entry: u64) {
-            self.broadcast.await_entry(ListenerKey::Conn(self.admin), EntryId(entry));
+            self.broadcast.await_entry(Client::Page(self.admin), EntryId(entry));
         }
 
         fn entry_written(&mut self, entry: u64, notice_id: u64) -> Vec<String> {
-            let key = ListenerKey::Conn(self.admin);
+            let key = Client::Page(self.admin);
             names(&self.broadcast.entry_written(self.now, key, EntryId(entry), notice_id))
         }
 
@@ -702,7 +702,7 @@ mod tests {
         scene.go_on_air();
         scene.join();
         scene.await_entry(1);
-        let key = ListenerKey::Conn(scene.admin);
+        let key = Client::Page(scene.admin);
         assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(7))), [] as [&str; 0], "another one");
         assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(1))), ["stop false Some(NotWritten)"]);
         assert_eq!(scene.entry_written(1, 1), [] as [&str; 0]);
@@ -992,13 +992,13 @@ mod tests {
     fn leaving_tells_both_sides() {
         let mut scene = Scene::heard();
         assert_eq!(
-            names(&scene.broadcast.leave(ListenerKey::Conn(scene.admin), None)),
+            names(&scene.broadcast.leave(Client::Page(scene.admin), None)),
             ["stop true None", "withdraw 1"]
         );
-        assert_eq!(names(&scene.broadcast.leave(ListenerKey::Conn(scene.admin), None)), [] as [&str; 0]);
+        assert_eq!(names(&scene.broadcast.leave(Client::Page(scene.admin), None)), [] as [&str; 0]);
         let mut scene = Scene::new();
         scene.join();
-        assert_eq!(names(&scene.broadcast.leave(ListenerKey::Conn(scene.admin), None)), ["stop false None"]);
+        assert_eq!(names(&scene.broadcast.leave(Client::Page(scene.admin), None)), ["stop false None"]);
         assert!(scene.broadcast.is_idle());
     }
 

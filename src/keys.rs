@@ -23,21 +23,21 @@ pub enum Sink {
     Peer(PeerKey),
 }
 
-/// Names one listening connection: whose peer hears, and who ends when it does.
+/// Names who has a session: for one that listens, who the listener is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerKey {
+pub enum Client {
     /// The page of this conn.
-    Conn(ConnKey),
-    /// The WHEP client of this resource.
-    Whep(ResourceKey),
+    Page(ConnKey),
+    /// The encoder or player that made this resource, by whose URL it ends the session.
+    Program(ResourceKey),
 }
 
-impl ListenerKey {
-    /// Returns the conn of a page that listens.
-    pub fn conn(self) -> Option<ConnKey> {
+impl Client {
+    /// Returns the conn of a page.
+    pub fn page(self) -> Option<ConnKey> {
         match self {
-            ListenerKey::Conn(conn) => Some(conn),
-            ListenerKey::Whep(_) => None,
+            Client::Page(conn) => Some(conn),
+            Client::Program(_) => None,
         }
     }
 }

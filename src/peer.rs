@@ -25,6 +25,7 @@ use str0m::net::Receive;
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::config::PeerLimits;
+use crate::keys::Client;
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::wire::classify::{self, Classified, Kind};
@@ -35,7 +36,7 @@ pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, Wanted, key_of_ufrag};
 use role::Terms;
-pub use role::{Client, Owner, PeerRole};
+pub use role::{Owner, PeerRole};
 pub use route::Nomination;
 use route::Route;
 use signs::Signs;

@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use super::Listener;
 use crate::audit::{ListenBreak, Listening};
-use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
+use crate::keys::{Client, ConnKey, PeerKey, Sink};
 use crate::words::{PendingCause, StopCause, StreamSource};
 
 /// Who wishes to listen, how and why.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    pub key: ListenerKey,
+    pub key: Client,
     pub sink: Sink,
     pub listening: Arc<Listening>,
 }
@@ -54,13 +54,13 @@ impl Source {
 pub enum Change {
     /// Have it written down that this listener is about to be announced: call [`Broadcast::await_entry`](super::Broadcast::await_entry) at once, and
     /// [`entry_written`](super::Broadcast::entry_written) or [`entry_refused`](super::Broadcast::entry_refused) when that is known.
-    WriteEntry { listener: ListenerKey },
+    WriteEntry { listener: Client },
     /// Tell the page that somebody will listen.
     Announce { page: ConnKey, notice_id: u64, listener: Listener },
     /// Tell the page that somebody does not listen any more.
     Withdraw { page: ConnKey, notice_id: u64, listener: Listener },
     /// Tell the supervisor that the wish waits.
-    Pend { listener: ListenerKey, cause: PendingCause },
+    Pend { listener: Client, cause: PendingCause },
     /// The supervisor hears from now on, or is told again that they do.
     Start { listener: Listener, is_new: bool },
     /// The supervisor does not hear any more and does not wish to.

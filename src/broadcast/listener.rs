@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use super::{Broadcast, Change, Page, Wish};
 use crate::audit::{EntryId, ListenBreak, Listening};
-use crate::keys::{ConnKey, ListenerKey, PeerKey, Sink};
+use crate::keys::{Client, ConnKey, PeerKey, Sink};
 use crate::wire::signaling::Person;
 use crate::words::{PendingCause, Presence, StopCause};
 
 /// A supervisor who listens, or wishes to, with one listening connection.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    pub key: ListenerKey,
+    pub key: Client,
     /// Where what is heard goes.
     pub sink: Sink,
     /// Who wishes to hear, and why.
@@ -97,7 +97,7 @@ impl Broadcast {
     }
 
     /// The entry that [`Change::WriteEntry`] asked for is on its way to the journal, under this name.
-    pub fn await_entry(&mut self, key: ListenerKey, entry: EntryId) {
+    pub fn await_entry(&mut self, key: Client, entry: EntryId) {
         let hears_device = self.is_device();
         if let Some(listener) = self.listener_mut(key).filter(|listener| listener.phase == Phase::Waiting) {
             listener.hears_device = hears_device;
@@ -107,7 +107,7 @@ impl Broadcast {
 
     /// An entry is durable. It lets on whom it was written for, unless they were taken back meanwhile and wait for
     /// another one.
-    pub fn entry_written(&mut self, now: Instant, key: ListenerKey, entry: EntryId, notice_id: u64) -> Vec<Change> {
+    pub fn entry_written(&mut self, now: Instant, key: Client, entry: EntryId, notice_id: u64) -> Vec<Change> {
         // Nothing waits for a device's page, which reads the notice when it wakes.
         let page = if self.is_device() { self.page() } else { self.awake_page() };
         let Some(listener) = self.awaiting_entry(key, entry) else { return Vec::new() };
@@ -123,7 +123,7 @@ impl Broadcast {
     }
 
     /// An entry can't be written: what it would have let on is over.
-    pub fn entry_refused(&mut self, key: ListenerKey, entry: EntryId) -> Vec<Change> {
+    pub fn entry_refused(&mut self, key: Client, entry: EntryId) -> Vec<Change> {
         match self.awaiting_entry(key, entry) {
             Some(_) => self.leave(key, Some(StopCause::NotWritten)),
             None => Vec::new(),
@@ -147,7 +147,7 @@ impl Broadcast {
     }
 
     /// A supervisor does not wish to listen any more, or can't.
-    pub fn leave(&mut self, key: ListenerKey, cause: Option<StopCause>) -> Vec<Change> {
+    pub fn leave(&mut self, key: Client, cause: Option<StopCause>) -> Vec<Change> {
         let Some(index) = self.listeners.iter().position(|listener| listener.key == key) else {
             return Vec::new();
         };
@@ -159,12 +159,12 @@ impl Broadcast {
 
     /// Tells whether a supervisor's page hears.
     pub fn is_heard_by(&self, conn: ConnKey) -> bool {
-        self.heard_by().any(|listener| listener.key == ListenerKey::Conn(conn))
+        self.heard_by().any(|listener| listener.key == Client::Page(conn))
     }
 
     /// A supervisor's audio comes through another session from now on.
     pub fn replace_listener_peer(&mut self, conn: ConnKey, peer: PeerKey) {
-        if let Some(listener) = self.listener_mut(ListenerKey::Conn(conn)) {
+        if let Some(listener) = self.listener_mut(Client::Page(conn)) {
             listener.sink = Sink::Peer(peer);
         }
     }
@@ -217,7 +217,7 @@ impl Broadcast {
     }
 
     /// Takes a waiting wish one step further, or tells why it waits.
-    fn settle(&self, key: ListenerKey) -> Vec<Change> {
+    fn settle(&self, key: Client) -> Vec<Change> {
         let ready = self.presence() == Presence::OnAir && (self.awake_page().is_some() || self.is_device());
         match self.listener(key).filter(|listener| listener.phase == Phase::Waiting) {
             // Nobody has to be asked for a device: there is no more to wait for than the entry.
@@ -246,11 +246,11 @@ impl Broadcast {
         changes
     }
 
-    fn listener_mut(&mut self, key: ListenerKey) -> Option<&mut Listener> {
+    fn listener_mut(&mut self, key: Client) -> Option<&mut Listener> {
         self.listeners.iter_mut().find(|listener| listener.key == key)
     }
 
-    fn awaiting_entry(&mut self, key: ListenerKey, entry: EntryId) -> Option<&mut Listener> {
+    fn awaiting_entry(&mut self, key: Client, entry: EntryId) -> Option<&mut Listener> {
         self.listener_mut(key).filter(|listener| listener.phase == Phase::AwaitingEntry { entry })
     }
 

@@ -9,8 +9,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::config::PeerLimits;
-use crate::keys::{BroadcastKey, ConnKey, PeerKey};
-use crate::peer::{Client, Owner, Peer, PeerRole, Template};
+use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
+use crate::peer::{Owner, Peer, PeerRole, Template};
 use crate::wire::sdp::{self, Direction};
 
 /// A narrowed offer is one section in one direction without addresses, and an answer to it is ours.

@@ -10,7 +10,7 @@ use str0m::config::CryptoProvider;
 
 use super::crypto;
 use crate::config::{PLACES_OF_PAGE, PLACES_OF_PROGRAM, PeerLimits};
-use crate::keys::{BroadcastKey, ConnKey, PeerKey, ResourceKey};
+use crate::keys::{BroadcastKey, Client, PeerKey};
 use crate::wire::sdp::Direction;
 
 /// What a session is for.
@@ -22,15 +22,6 @@ pub enum PeerRole {
     Listen,
     /// The client learns how it reaches the server, and nothing else.
     Test,
-}
-
-/// Who has a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Client {
-    /// The page of this conn.
-    Page(ConnKey),
-    /// The encoder or player that made this resource, by whose URL it ends the session.
-    Program(ResourceKey),
 }
 
 /// Whose a new session is, and for what.

@@ -4,8 +4,8 @@
 
 use super::registration::Seat;
 use super::{Server, Timer};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
-use crate::peer::{Client, PeerRole};
+use crate::keys::{BroadcastKey, Client, ConnKey, Sink};
+use crate::peer::PeerRole;
 
 impl Server {
     /// Asserts that the tables agree.
@@ -48,7 +48,7 @@ impl Server {
             assert!(current.is_none_or(|current| wishes.contains(&current)), "current ↔ wishes");
             assert!(wishes.is_empty() || audio.is_some(), "wishes ↔ audio");
             for &wish in wishes {
-                let listener = self.broadcasts[wish].listener(ListenerKey::Conn(conn));
+                let listener = self.broadcasts[wish].listener(Client::Page(conn));
                 let sink = listener.map(|listener| listener.sink);
                 assert_eq!(sink, audio.map(Sink::Peer), "wishes ↔ listeners, audio ↔ sinks");
                 let is_heard = self.broadcasts[wish].is_heard_by(conn);
@@ -58,8 +58,8 @@ impl Server {
         for (key, broadcast) in self.broadcasts.iter() {
             for listener in broadcast.listeners() {
                 let is_wished = match listener.key {
-                    ListenerKey::Conn(conn) => wished.contains(&(key, conn)),
-                    ListenerKey::Whep(resource) => {
+                    Client::Page(conn) => wished.contains(&(key, conn)),
+                    Client::Program(resource) => {
                         self.resources.get(resource).and_then(|resource| resource.peer()).map(Sink::Peer)
                             == Some(listener.sink)
                     }

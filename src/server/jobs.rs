@@ -13,7 +13,7 @@ use slotmap::SlotMap;
 use super::Server;
 use super::problem::come_back_later;
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
-use crate::keys::{BroadcastKey, ConnKey, JobKey, ListenerKey};
+use crate::keys::{BroadcastKey, Client, ConnKey, JobKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
 use crate::wire::http::Request;
 
@@ -33,7 +33,7 @@ enum Waiting {
     /// Nothing: the effect came at once.
     Note,
     /// A wish to listen, which waits for this entry.
-    Gate { broadcast: BroadcastKey, listener: ListenerKey, entry: EntryId },
+    Gate { broadcast: BroadcastKey, listener: Client, entry: EntryId },
     /// A certificate authority, which asked on this conn for a file.
     Challenge { conn: ConnKey },
 }
@@ -54,7 +54,7 @@ impl Jobs {
     }
 
     /// Tells whether the answer about an entry goes to this listener.
-    pub(super) fn awaits(&self, (key, listener): (BroadcastKey, ListenerKey), entry: EntryId) -> bool {
+    pub(super) fn awaits(&self, (key, listener): (BroadcastKey, Client), entry: EntryId) -> bool {
         let is_it = |waiting: &Waiting| match *waiting {
             Waiting::Gate { broadcast, listener: of, entry: awaited } => {
                 (broadcast, of, awaited) == (key, listener, entry)
@@ -119,7 +119,7 @@ impl Server {
     pub(super) fn open_gate(
         &mut self,
         now: Instant,
-        (broadcast, listener): (BroadcastKey, ListenerKey),
+        (broadcast, listener): (BroadcastKey, Client),
         event: Event,
         out: &mut Outbox,
     ) -> Result<EntryId, NotWritten> {
@@ -179,7 +179,7 @@ impl Server {
     fn on_gate_answered(
         &mut self,
         now: Instant,
-        (key, listener): (BroadcastKey, ListenerKey),
+        (key, listener): (BroadcastKey, Client),
         entry: EntryId,
         written: Result<(), NotWritten>,
         out: &mut Outbox,

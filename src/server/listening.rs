@@ -13,7 +13,7 @@ use super::registration::Seat;
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
 use crate::broadcast::{Broadcast, Change, Listener, Wish};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, Sink};
+use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey, Sink};
 use crate::outbox::{NotWritten, Outbox};
 use crate::peer::Gone;
 use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage};
@@ -35,14 +35,14 @@ impl Server {
     /// A supervisor wishes to hear a salesperson.
     pub(super) fn join(&mut self, now: Instant, key: BroadcastKey, wish: Wish, out: &mut Outbox) {
         let is_new = match wish.key {
-            ListenerKey::Conn(conn) => match self.seat_mut(conn) {
+            Client::Page(conn) => match self.seat_mut(conn) {
                 Some(Seat::Admin { wishes, .. }) if !wishes.contains(&key) => {
                     wishes.push(key);
                     true
                 }
                 Some(Seat::Admin { .. } | Seat::Commercial { .. }) | None => false,
             },
-            ListenerKey::Whep(_) => true,
+            Client::Program(_) => true,
         };
         if is_new {
             let (listening, is_device) = (Arc::clone(&wish.listening), self.broadcasts[key].is_device());
@@ -86,7 +86,7 @@ impl Server {
                 self.send_text(page, &notice.to_json());
             }
             Change::Pend { listener, cause } => {
-                if let Some(conn) = listener.conn() {
+                if let Some(conn) = listener.page() {
                     let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
                     self.send_text(conn, &text);
                 }
@@ -107,7 +107,7 @@ impl Server {
         &mut self,
         now: Instant,
         key: BroadcastKey,
-        listener: ListenerKey,
+        listener: Client,
         out: &mut Outbox,
     ) -> Vec<Change> {
         let broadcast = &self.broadcasts[key];
@@ -154,13 +154,13 @@ impl Server {
         let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
         self.note(now, Event::ListenEnded { listening, is_device, was_heard, why }, out);
         let conn = match listener.key {
-            ListenerKey::Conn(conn) => conn,
+            Client::Page(conn) => conn,
             // A WHEP client that nobody may hear has no use for its session.
-            ListenerKey::Whep(_) if cause == Some(StopCause::NotWritten) => {
+            Client::Program(_) if cause == Some(StopCause::NotWritten) => {
                 let Sink::Peer(peer) = listener.sink;
                 return self.close_peer(now, peer, out);
             }
-            ListenerKey::Whep(_) => return,
+            Client::Program(_) => return,
         };
         if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(conn) {
             wishes.retain(|&wish| wish != key);
@@ -174,7 +174,7 @@ impl Server {
 
     /// A listener hears from now on; what the same conn heard before is left in the same turn.
     fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, is_new: bool, out: &mut Outbox) {
-        let page = listener.key.conn();
+        let page = listener.key.page();
         let before = match page.map(|conn| self.seat_mut(conn)) {
             Some(Some(Seat::Admin { current, .. })) => current.replace(key),
             Some(Some(Seat::Commercial { .. }) | None) => return,
@@ -252,7 +252,7 @@ impl Server {
         }
         *audio = None;
         for key in wishes.clone() {
-            self.leave(now, key, ListenerKey::Conn(conn), Some(StopCause::ConnectionLost), out);
+            self.leave(now, key, Client::Page(conn), Some(StopCause::ConnectionLost), out);
         }
     }
 
@@ -261,7 +261,7 @@ impl Server {
         &mut self,
         now: Instant,
         key: BroadcastKey,
-        listener: ListenerKey,
+        listener: Client,
         cause: Option<StopCause>,
         out: &mut Outbox,
     ) {

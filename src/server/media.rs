@@ -12,11 +12,11 @@ use str0m::net::Protocol;
 use super::peers::Unconnected;
 use super::{Server, Timer};
 use crate::arrivals::Arrival;
-use crate::keys::{ListenerKey, PeerKey, Sink};
+use crate::keys::{Client, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::peer::{
-    Client, Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Position, Refusal, Turn, Wanted,
+    Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Position, Refusal, Turn, Wanted,
 };
 use crate::stats::Stats;
 use crate::wire::classify::{Classified, DatagramError, Meaning};
@@ -264,7 +264,7 @@ impl Server {
             (PeerRole::Listen, Client::Page(conn)) => self.on_audio_gone(now, conn, key, out),
             (PeerRole::Listen, Client::Program(resource)) => {
                 if let Some(broadcast) = made_for {
-                    self.leave(now, broadcast, ListenerKey::Whep(resource), Some(StopCause::ConnectionLost), out);
+                    self.leave(now, broadcast, Client::Program(resource), Some(StopCause::ConnectionLost), out);
                 }
             }
             (PeerRole::Test, Client::Page(conn)) => self.on_test_gone(conn, key),

@@ -12,9 +12,9 @@ use slotmap::{SecondaryMap, SlotMap};
 
 use crate::config::{MediaLimits, PeerLimits};
 use crate::demux::Demux;
-use crate::keys::PeerKey;
+use crate::keys::{Client, PeerKey};
 use crate::path::{Path, Remote};
-use crate::peer::{Client, OfferError, Owner, Peer, PeerRole, Template, Turn, Wanted, key_of_ufrag};
+use crate::peer::{OfferError, Owner, Peer, PeerRole, Template, Turn, Wanted, key_of_ufrag};
 use crate::wire::classify::{Classified, Meaning};
 
 /// The table of sessions.

@@ -10,7 +10,7 @@ use super::problem::RETRY_AFTER_S;
 use super::{CloseCode, Server, Timer};
 use crate::audit::OffAir;
 use crate::broadcast::{Broadcast, Source};
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey};
+use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::token::Claims;
 use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
@@ -99,7 +99,7 @@ impl Server {
             let may_not_hear = |key: &BroadcastKey| !registration.claims.may_hear(self.broadcasts[*key].id());
             let lost: Vec<BroadcastKey> = wishes.iter().copied().filter(may_not_hear).collect();
             for key in lost {
-                self.leave(now, key, ListenerKey::Conn(conn), Some(StopCause::NotAllowed), out);
+                self.leave(now, key, Client::Page(conn), Some(StopCause::NotAllowed), out);
             }
         }
         self.arm_registration(now, conn);
@@ -240,7 +240,7 @@ impl Server {
             }
             Seat::Admin { audio, wishes, .. } => {
                 for key in wishes {
-                    self.leave(now, key, ListenerKey::Conn(conn), None, out);
+                    self.leave(now, key, Client::Page(conn), None, out);
                 }
                 if let Some(audio) = audio {
                     self.close_peer(now, audio, out);

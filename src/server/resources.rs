@@ -9,9 +9,9 @@ use rand_core::Rng;
 
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
-use crate::keys::{BroadcastKey, ListenerKey, PeerKey, ResourceKey};
+use crate::keys::{BroadcastKey, Client, PeerKey, ResourceKey};
 use crate::outbox::Outbox;
-use crate::peer::{Client, PeerRole};
+use crate::peer::PeerRole;
 use crate::token::Claims;
 use crate::words::Role;
 
@@ -184,7 +184,7 @@ impl Server {
                 {
                     *why = ending.of_listening();
                 }
-                self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
+                self.leave(now, broadcast, Client::Program(key), None, out);
             }
             Some(PeerRole::Test) | None => {}
         }
@@ -206,10 +206,10 @@ impl Server {
     }
 
     /// Returns why a listening connection is not there any more; `None` where it is, and leaves by itself.
-    pub(super) fn why_gone(&self, listener: ListenerKey) -> Option<ListenEnd> {
+    pub(super) fn why_gone(&self, listener: Client) -> Option<ListenEnd> {
         match listener {
-            ListenerKey::Conn(conn) => self.clients.registration(conn).is_none().then_some(ListenEnd::ConnClosed),
-            ListenerKey::Whep(key) => match self.resources.get(key).map(|resource| resource.state) {
+            Client::Page(conn) => self.clients.registration(conn).is_none().then_some(ListenEnd::ConnClosed),
+            Client::Program(key) => match self.resources.get(key).map(|resource| resource.state) {
                 Some(State::Active { .. }) => None,
                 Some(State::Ended { why, .. }) => Some(why),
                 None => Some(ListenEnd::ConnectionLost),

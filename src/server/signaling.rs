@@ -9,7 +9,7 @@ use super::registration::{Registration, Seat};
 use super::{CloseCode, Server};
 use crate::audit::{Event, ListenRefusal};
 use crate::broadcast::Wish;
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, Sink};
+use crate::keys::{BroadcastKey, Client, ConnKey, Sink};
 use crate::outbox::Outbox;
 use crate::token::{Claims, is_valid_id};
 use crate::wire::signaling::{
@@ -107,7 +107,7 @@ impl Server {
 
     fn on_leave(&mut self, now: Instant, conn: ConnKey, commercial_id: &str, out: &mut Outbox) {
         if let Some(key) = self.broadcasts.named(commercial_id) {
-            self.leave(now, key, ListenerKey::Conn(conn), None, out);
+            self.leave(now, key, Client::Page(conn), None, out);
         }
     }
 
@@ -173,7 +173,7 @@ impl Server {
             (ListenRefusal::TooMany, ErrorCode::TooMany, "too many at once: leave some first")
         })?;
         let listening = self.new_listening((&admin_id, &admin_name), commercial_id, reason);
-        Ok((key, Wish { key: ListenerKey::Conn(conn), sink: Sink::Peer(peer), listening }))
+        Ok((key, Wish { key: Client::Page(conn), sink: Sink::Peer(peer), listening }))
     }
 
     /// Returns how many wishes there are of all.

@@ -15,9 +15,9 @@ use super::registration::{Seat, position};
 use crate::audit::{Event, OffAir, StartedBy, Subject};
 use crate::broadcast::{Source, Start};
 use crate::config::PLACES_OF_PAGE;
-use crate::keys::{BroadcastKey, ConnKey, PeerKey};
+use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
-use crate::peer::{Client, PeerRole, Wanted};
+use crate::peer::{PeerRole, Wanted};
 use crate::wire::signaling::{self, Complaint, ErrorCode, ServerMessage, StartStreaming};
 use crate::words::{InterruptedBy, Place, Presence};
 

@@ -14,9 +14,9 @@ use super::route::BodyType;
 use crate::audit::{Event, ListenRefusal, OffAir, StartedBy, Subject};
 use crate::broadcast::{Source, Start, Wish};
 use crate::config::PLACES_OF_PROGRAM;
-use crate::keys::{BroadcastKey, ConnKey, ListenerKey, PeerKey, ResourceKey, Sink};
+use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey, ResourceKey, Sink};
 use crate::outbox::Outbox;
-use crate::peer::{Client, PeerRole, Wanted};
+use crate::peer::{PeerRole, Wanted};
 use crate::token::{Claims, is_valid_id};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::sdpfrag;
@@ -143,7 +143,7 @@ impl Server {
         let created = self.create(now, claims, (Kind::Whep, key), offer);
         let created = created.inspect_err(|_| self.quotas.release_listening(now, &claims.sub))?;
         let listening = self.new_listening((&claims.sub, claims.shown_name()), id, REASON_DEFAULT);
-        let (key_of_listener, sink) = (ListenerKey::Whep(created.resource), Sink::Peer(created.peer));
+        let (key_of_listener, sink) = (Client::Program(created.resource), Sink::Peer(created.peer));
         let wish = Wish { key: key_of_listener, sink, listening };
         self.join(now, key, wish, out);
         Ok(created)
@@ -238,7 +238,7 @@ impl Server {
         let key = self.resource_of(named, &claims)?;
         let broadcast = self.resources[key].broadcast().filter(|_| named.0 == Kind::Whep);
         if let Some(broadcast) = broadcast {
-            self.leave(now, broadcast, ListenerKey::Whep(key), None, out);
+            self.leave(now, broadcast, Client::Program(key), None, out);
         }
         self.end_resource(now, key, Ending::Stopped, out);
         self.forget_resource(key);

@@ -1,8 +1,8 @@
 //! Offers that no browser makes: too long, of too many parts, of parts that contradict each other.
 
 use ecoute::config::PeerLimits;
-use ecoute::keys::{BroadcastKey, ConnKey, PeerKey};
-use ecoute::peer::{Client, OfferError, Owner, Peer, PeerRole, Template};
+use ecoute::keys::{BroadcastKey, Client, ConnKey, PeerKey};
+use ecoute::peer::{OfferError, Owner, Peer, PeerRole, Template};
 use ecoute::wire::sdp::{self, SdpError, narrow_offer};
 use ecoute::words::Role;
 use rand_chacha::ChaCha20Rng;
