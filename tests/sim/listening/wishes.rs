@@ -140,6 +140,26 @@ fn a_page_that_does_not_acknowledge_is_not_heard() {
 }
 
 #[test]
+fn who_opens_a_second_page_and_who_comes_back_is_acknowledged_anew() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        // The phone shows nothing any more.
+        world.browsers[lea].manners = Manners::Ignores;
+        let second = world.listener("paul");
+        world.settle();
+        world.join(second, "lea");
+        world.run_ms(2000);
+        assert!(hears_nothing(world, second, 2000), "law 1");
+        assert_hears(world, paul, lea, 1000, 80);
+        world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" }));
+        world.run_ms(500);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        assert!(hears_nothing(world, paul, 1500), "law 1");
+    });
+}
+
+#[test]
 fn a_silent_page_takes_its_acknowledgements_along() {
     scenario(|world| {
         let (lea, paul) = heard(world);
