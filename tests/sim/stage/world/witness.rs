@@ -4,6 +4,14 @@
 //! listener is bound to what was so at that very moment: the notices that its supervisor's name stands in, told to the
 //! page, acknowledged on that conn and not withdrawn; the listenings that are written down as started; the pauses.
 //! Invariant: nothing here is asked of the server, so that no fault of the server hides itself.
+//!
+//! The server was broken in each of these ways, and each was seen to fail a law here, a scenario, or the comparison of its
+//! tables. Whoever changes what is checked breaks it so again:
+//! - an acknowledgement of one notice satisfies any; it outlives its page, or the silence of that; who comes back, or opens
+//!   a second page, hears on an old one; an encoder is heard like a device; an entry alone lets hear;
+//! - a pause does not hold; who leaves is heard by on; what waits over TCP is not withdrawn;
+//! - nobody waits for the entry, or for any entry instead of the own; a refused entry counts as written;
+//! - an announcement, a start, an interruption or an end is not written down.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
