@@ -20,8 +20,7 @@ use crate::path::Door;
 use crate::token::Claims;
 use crate::web::Page;
 use crate::wire::http::{Request, Response, Status};
-use crate::words::Presence;
-use crate::words::Role;
+use crate::words::{Presence, Role};
 
 /// For 30 days, which is short enough to find back from a mistake.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=2592000";

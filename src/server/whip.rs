@@ -20,8 +20,7 @@ use crate::peer::{PeerRole, Wanted};
 use crate::token::{Claims, is_valid_id};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::sdpfrag;
-use crate::words::REASON_DEFAULT;
-use crate::words::Role;
+use crate::words::{REASON_DEFAULT, Role};
 
 /// When a client whose request can succeed soon should try again.
 const SOON_S: u32 = 2;
