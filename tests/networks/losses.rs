@@ -1,7 +1,7 @@
 //! Networks that lose a part of the packets, and are slow.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,7 +15,10 @@ use crate::{STATS, open_both};
 
 const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
 
-/// What a browser needs to hear of a loss from reports, and to answer it.
+/// The longest wait until a report of the loss reaches the publisher's browser: reports come seconds apart, and are lost too.
+const TOLD_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a browser that was told needs to answer a loss: it believes a report slowly.
 const LEARNING: Duration = Duration::from_secs(8);
 
 /// The share of what is played that the browser may have made up for lack of packets, where the publisher's network is
@@ -40,7 +43,9 @@ fn speech_stays_where_a_fifth_of_the_packets_is_lost() {
         let cases = [("listener", &office_wire, CONCEALED_MAX), ("publisher", &field_wire, MENDED_MAX)];
         for (who, wire, concealed_max) in cases {
             wire.become_like(BAD);
-            // The browser learns of the loss from reports, and then sends what makes up for it.
+            if who == "publisher" {
+                await_report(&lea);
+            }
             thread::sleep(LEARNING);
             let before = played(&paul);
             let heard = listen(&paul, 10_000);
@@ -58,6 +63,15 @@ fn speech_stays_where_a_fifth_of_the_packets_is_lost() {
             wire.become_like(Quality::default());
         }
     });
+}
+
+/// Waits until the publisher's browser knows of the loss, upon which it sends what makes up for it.
+fn await_report(lea: &Page<'_>) {
+    let deadline = Instant::now() + TOLD_WITHIN;
+    while !lea.evaluate("report('remote-inbound-rtp')")["fractionLost"].as_f64().is_some_and(|lost| lost > 0.05) {
+        assert!(Instant::now() < deadline, "no report of the loss came");
+        thread::sleep(Duration::from_millis(200));
+    }
 }
 
 /// How many samples a page made up, of how many that it played.
