@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::words::Told;
+
 /// Names one entry for as long as the server runs: what waits for an entry waits for this one and no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryId(pub u64);
@@ -81,10 +83,12 @@ pub enum Event {
         listening: Arc<Listening>,
         is_device: bool,
     },
-    /// Packets flow from the next one on.
+    /// Packets flow from the next one on that is sent.
     ListenStarted {
         listening: Arc<Listening>,
         is_device: bool,
+        /// How the salesperson was told; of a device nobody has to be.
+        told: Option<Told>,
     },
     /// Packets do not flow any more, but the wish stays.
     ListenInterrupted {
@@ -320,6 +324,9 @@ impl fmt::Display for Event {
         }
         if let Event::ListenEnded { was_heard, .. } = self {
             write!(f, " heard={was_heard}")?;
+        }
+        if let Event::ListenStarted { told: Some(told), .. } = self {
+            write!(f, " told={}", told.name())?;
         }
         write!(f, " detail={:?}", self.detail())?;
         if self.is_device() { write!(f, " device=true") } else { Ok(()) }

@@ -9,6 +9,7 @@
 mod change;
 mod listener;
 mod on_air;
+mod timeline;
 
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,13 @@ use crate::config::BroadcastLimits;
 use crate::keys::{Client, ConnKey, PeerKey, Sink};
 use crate::level::Level;
 use crate::wire::signaling::Commercial;
-use crate::words::{InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality};
+use crate::words::{InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality, Sent};
 pub use change::{Change, Source, Start, Wish};
-pub use listener::Listener;
-use listener::Phase;
+use listener::Passed;
+use listener::{Delay, Phase};
+pub use listener::{Listener, WrongCount};
 use on_air::OnAir;
+use timeline::From;
 
 /// The salesperson's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +117,13 @@ impl Broadcast {
         self.on_air.as_ref().and_then(|on_air| on_air.publisher)
     }
 
-    /// Returns where each packet goes, in the order in which they joined.
+    /// Returns where the packet that came last goes, in the order in which they joined.
     pub fn forwarding(&self) -> impl Iterator<Item = Sink> + '_ {
-        self.heard_by().map(|listener| listener.sink)
+        let may_hear = |listener: &&Listener| {
+            let from = self.on_air.as_ref().zip(listener.hears_from());
+            from.is_some_and(|(on_air, from)| on_air.is_heard_from(from))
+        };
+        self.heard_by().filter(may_hear).map(|listener| listener.sink)
     }
 
     /// Returns the conns of the pages that hear.
@@ -183,7 +190,7 @@ impl Broadcast {
     /// Returns what the salesperson is doing.
     pub fn presence(&self) -> Presence {
         match (&self.on_air, self.page) {
-            (Some(on_air), _) if on_air.is_paused => Presence::Paused,
+            (Some(on_air), _) if on_air.is_paused() => Presence::Paused,
             (Some(_), _) if self.interrupted_by().is_some() => Presence::Interrupted,
             (Some(_), _) => Presence::OnAir,
             (None, Page::Closed) => Presence::Offline,
@@ -285,7 +292,8 @@ impl Broadcast {
     ) -> (Option<PeerKey>, Vec<Change>) {
         let Some(on_air) = &mut self.on_air else {
             let mut on_air = OnAir::new(now, start, limits);
-            on_air.is_paused = on_air.is_encoder() && self.pause_kept.take().is_some();
+            let is_paused = on_air.is_encoder() && self.pause_kept.take().is_some();
+            on_air.paused = is_paused.then(Passed::nothing);
             self.on_air = Some(on_air);
             self.enter_state(unix_ms);
             return (None, self.settle_all());
@@ -310,7 +318,7 @@ impl Broadcast {
     pub fn go_off_air(&mut self, now: Instant, unix_ms: u64, limits: &BroadcastLimits) -> Vec<Change> {
         let was_flowing = self.presence() == Presence::OnAir;
         let Some(on_air) = self.on_air.take() else { return Vec::new() };
-        if on_air.is_paused && on_air.is_encoder() {
+        if on_air.is_paused() && on_air.is_encoder() {
             self.pause_kept = Some(now + limits.pause_memory);
         }
         self.level = Level::silent();
@@ -321,20 +329,37 @@ impl Broadcast {
 
     /// The salesperson pauses: nobody hears until they resume, whatever is received.
     pub fn pause(&mut self, unix_ms: u64) -> Vec<Change> {
+        let before = self.passed();
         self.alter(unix_ms, |on_air| {
-            on_air.is_paused = true;
+            on_air.paused = Some(before);
             on_air.arrivals.cut();
             on_air.forget_place();
         })
     }
 
     /// The salesperson resumes: the pause is over, and so is what the page said interrupted it. Who was acknowledged
-    /// hears again, who waited is announced.
-    pub fn resume(&mut self, now: Instant, unix_ms: u64) -> Vec<Change> {
-        self.alter(unix_ms, |on_air| {
-            on_air.is_paused = false;
+    /// hears what is sent from now on, who waited is announced. `ssrc` is the stream that the page's session brings.
+    ///
+    /// # Errors
+    /// [`WrongCount`] beside what changes: nothing that this session brings is heard, the page has to build another one.
+    pub fn resume(
+        &mut self,
+        now: Instant,
+        unix_ms: u64,
+        sent: Sent,
+        ssrc: Option<u32>,
+    ) -> (Vec<Change>, Result<(), WrongCount>) {
+        let Some(before) = self.on_air.as_ref().and_then(|on_air| on_air.paused) else {
+            return (self.alter(unix_ms, |on_air| on_air.begin_anew(now)), Ok(()));
+        };
+        let after = self.after(now, sent, ssrc, before);
+        let never = self.publisher().map_or(From::Any, |publisher| From::Count { publisher, packets: u64::MAX });
+        let changes = self.alter(unix_ms, |on_air| {
+            on_air.paused = None;
+            on_air.from = after.unwrap_or(never);
             on_air.begin_anew(now);
-        })
+        });
+        (changes, after.map(|_| ()))
     }
 
     /// The page says why nothing can be heard for now.
@@ -345,7 +370,8 @@ impl Broadcast {
     /// A packet came. Where nothing came before, who was acknowledged hears from this packet on.
     pub fn hear(&mut self, now: Instant, unix_ms: u64, arrival: Arrival) -> Vec<Change> {
         let Some(on_air) = &mut self.on_air else { return Vec::new() };
-        if !on_air.is_paused {
+        on_air.timeline.hear(now, arrival);
+        if !on_air.is_paused() {
             on_air.arrivals.hear(now, arrival);
         }
         if !on_air.hear(now) {
@@ -395,7 +421,7 @@ impl Broadcast {
     pub fn next_deadline(&self, limits: &BroadcastLimits) -> Option<Instant> {
         let is_flowing = self.presence() == Presence::OnAir;
         let acks = self.listeners.iter().filter_map(|listener| match listener.phase {
-            Phase::AwaitingAck { since, late: false, .. } if is_flowing => Some(since + limits.ack_late),
+            Phase::AwaitingAck { since, delay: Delay::None, .. } if is_flowing => Some(since + limits.ack_late),
             _ => None,
         });
         let on_air = self.on_air.as_ref().map(|on_air| on_air.next_deadline(limits));
@@ -418,11 +444,10 @@ impl Broadcast {
             return changes;
         }
         for listener in &mut self.listeners {
-            if let Phase::AwaitingAck { since, late, .. } = &mut listener.phase
-                && !*late
+            if let Phase::AwaitingAck { since, delay: delay @ Delay::None, .. } = &mut listener.phase
                 && *since + limits.ack_late <= now
             {
-                *late = true;
+                *delay = Delay::Late;
                 changes.push(Change::Pend { listener: listener.key, cause: PendingCause::AckLate });
             }
         }
@@ -515,6 +540,8 @@ mod tests {
     use super::*;
     use crate::audit::{EntryId, Listening, ListeningId};
     use crate::wire::media::MediaKind;
+    use crate::wire::signaling::Acknowledgement;
+    use crate::words::Told;
 
     struct Scene {
         broadcast: Broadcast,
@@ -558,8 +585,8 @@ mod tests {
         /// Heard under notice 1.
         fn heard() -> Scene {
             let mut scene = Scene::announced();
-            assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
-            assert_eq!(scene.broadcast.forwarding().collect::<Vec<_>>(), [Sink::Peer(scene.audio)]);
+            assert!(scene.acknowledge(scene.pages[0], 1).is_some());
+            assert_eq!(scene.hearing(), 1);
             scene
         }
 
@@ -611,8 +638,24 @@ mod tests {
             self.entry_written(notice_id, notice_id)
         }
 
+        /// The page acknowledges, and says that it has sent nothing.
+        fn acknowledge(&mut self, page: ConnKey, notice_id: u64) -> Option<Change> {
+            self.acknowledge_after(page, notice_id, 0).unwrap()
+        }
+
+        fn acknowledge_after(
+            &mut self,
+            page: ConnKey,
+            notice_id: u64,
+            packets_sent: u64,
+        ) -> Result<Option<Change>, WrongCount> {
+            let sent = Sent { ssrc: Some(1), packets_sent };
+            let ack = Acknowledgement { notice_id, told: Told::Seen, sent };
+            self.broadcast.acknowledge(self.now, page, ack, Some(1))
+        }
+
         fn hearing(&self) -> usize {
-            self.broadcast.forwarding().count()
+            self.broadcast.listeners_count()
         }
     }
 
@@ -645,10 +688,10 @@ mod tests {
         for (name, page, notice_id) in
             [("another page", other, 1), ("the supervisor", scene.admin, 1), ("no notice", page, 2)]
         {
-            assert!(scene.broadcast.acknowledge(page, notice_id).is_none(), "{name}");
+            assert!(scene.acknowledge(page, notice_id).is_none(), "{name}");
         }
-        assert!(scene.broadcast.acknowledge(page, 1).is_some());
-        assert!(scene.broadcast.acknowledge(page, 1).is_none(), "once is enough");
+        assert!(scene.acknowledge(page, 1).is_some());
+        assert!(scene.acknowledge(page, 1).is_none(), "once is enough");
     }
 
     #[test]
@@ -658,7 +701,7 @@ mod tests {
         scene.go_on_air();
         scene.join();
         for notice_id in 0..3 {
-            assert!(scene.broadcast.acknowledge(scene.pages[0], notice_id).is_none());
+            assert!(scene.acknowledge(scene.pages[0], notice_id).is_none());
         }
     }
 
@@ -673,7 +716,7 @@ mod tests {
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[1], "Léa")), ["write entry", "pend Ack"]);
         scene.await_entry(2);
         assert_eq!(scene.entry_written(1, 1), [] as [&str; 0], "of the page that is gone");
-        assert!(scene.broadcast.acknowledge(scene.pages[1], 1).is_none());
+        assert!(scene.acknowledge(scene.pages[1], 1).is_none());
         assert_eq!(scene.entry_written(2, 2), ["announce 2"]);
         assert_eq!(scene.entry_written(2, 3), [] as [&str; 0], "once is enough");
     }
@@ -688,9 +731,13 @@ mod tests {
             scene.await_entry(1);
             assert_eq!(names(&scene.broadcast.pause(0)), ["pend Paused"], "{source:?}");
             assert_eq!(scene.entry_written(1, 1), ["announce 1"], "{source:?}");
-            scene.broadcast.acknowledge(scene.pages[0], 1);
+            scene.acknowledge(scene.pages[0], 1);
             assert_eq!(scene.hearing(), 0, "{source:?}");
-            assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"], "{source:?}");
+            assert_eq!(
+                names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0),
+                ["start"],
+                "{source:?}"
+            );
             assert_eq!(scene.hearing(), 1, "{source:?}");
         }
     }
@@ -717,20 +764,20 @@ mod tests {
         assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry", "pend Ack"]);
         scene.write_entry(2);
         for (name, page, notice_id) in [("old page", page, 2), ("old notice", other, 1)] {
-            assert!(scene.broadcast.acknowledge(page, notice_id).is_none(), "{name}");
+            assert!(scene.acknowledge(page, notice_id).is_none(), "{name}");
         }
         assert_eq!(scene.hearing(), 0);
-        assert!(scene.broadcast.acknowledge(other, 2).is_some());
+        assert!(scene.acknowledge(other, 2).is_some());
     }
 
     #[test]
     fn going_off_air_and_falling_silent_keep_the_wish() {
         let mut scene = Scene::heard();
         assert_eq!(names(&scene.broadcast.silence_page()), ["interrupt Unseen", "withdraw 1", "pend AckLate"]);
-        assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none());
+        assert!(scene.acknowledge(scene.pages[0], 1).is_none());
         assert_eq!(names(&scene.broadcast.wake_page()), ["write entry", "pend Ack"]);
         scene.write_entry(2);
-        scene.broadcast.acknowledge(scene.pages[0], 2);
+        scene.acknowledge(scene.pages[0], 2);
         assert_eq!(
             names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)),
             ["interrupt OffAir", "withdraw 2", "pend OffAir"]
@@ -741,7 +788,7 @@ mod tests {
     #[test]
     fn what_the_page_ends_by_its_word_may_take_a_moment_to_be_heard() {
         type Act = fn(&mut Scene) -> Vec<String>;
-        let resume: Act = |scene| names(&scene.broadcast.resume(scene.now, 0));
+        let resume: Act = |scene| names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0);
         let cases: [(&str, Act, Act); 3] = [
             ("a pause", |scene| names(&scene.broadcast.pause(0)), resume),
             ("a call", |scene| names(&scene.broadcast.interrupt(0, InterruptedBy::Call)), resume),
@@ -773,24 +820,27 @@ mod tests {
         assert_eq!(scene.join(), ["pend Paused"]);
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused, "another session is no end of the pause");
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
         assert_eq!(scene.hearing(), 1);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), [] as [&str; 0]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), [] as [&str; 0]);
     }
 
     #[test]
     fn nobody_starts_in_a_pause() {
         let mut scene = Scene::announced();
         scene.broadcast.pause(0);
-        assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_none(), "acknowledged, and held");
+        assert!(scene.acknowledge(scene.pages[0], 1).is_none(), "acknowledged, and held");
         assert_eq!(scene.hearing(), 0);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
         scene.go_on_air();
         scene.broadcast.pause(0);
         assert_eq!(scene.join(), ["pend Paused"]);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["write entry", "pend Ack"]);
+        assert_eq!(
+            names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0),
+            ["write entry", "pend Ack"]
+        );
         scene.broadcast.pause(0);
         assert_eq!(names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)), ["pend OffAir"]);
     }
@@ -826,7 +876,7 @@ mod tests {
             ["interrupt Interrupted", "pend Interrupted"]
         );
         assert_eq!(scene.hear(), [] as [&str; 0], "the muted microphone sends silence");
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
         scene.broadcast.interrupt(0, InterruptedBy::Locked);
         assert_eq!(scene.go_on_air(), ["start"], "a new session brings a new microphone");
     }
@@ -842,7 +892,7 @@ mod tests {
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused);
         assert_eq!(scene.hearing(), 0);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
     }
 
     #[test]
@@ -886,7 +936,7 @@ mod tests {
         assert_eq!(scene.broadcast.place(), None, "a pause forgets it");
         scene.now += Duration::from_secs(1);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "paused");
-        scene.broadcast.resume(scene.now, 0);
+        scene.broadcast.resume(scene.now, 0, Sent::default(), None).0;
         scene.broadcast.close_page(scene.now, 0);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "no page");
         scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
@@ -901,7 +951,7 @@ mod tests {
         assert_eq!(scene.join(), ["pend AckLate"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["write entry", "pend Ack"]);
         scene.write_entry(1);
-        assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
+        assert!(scene.acknowledge(scene.pages[0], 1).is_some());
         assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["interrupt Unseen", "pend AckLate"]);
         assert_eq!((scene.broadcast.presence(), scene.hearing()), (Presence::OnAir, 0));
     }
@@ -915,7 +965,7 @@ mod tests {
         assert_eq!(scene.write_entry(1), ["start"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["announce 1"]);
         assert_eq!(names(&scene.broadcast.pause(0)), ["interrupt Paused", "pend Paused"]);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0)), ["start"]);
+        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
         assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), [] as [&str; 0]);
         assert_eq!(scene.hearing(), 1);
     }
@@ -936,7 +986,7 @@ mod tests {
             scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
             scene.go_on_air_by(after.clone());
             assert_eq!(scene.broadcast.presence(), want, "{after:?}");
-            scene.broadcast.resume(scene.now, 0);
+            scene.broadcast.resume(scene.now, 0, Sent::default(), None).0;
             scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
         }
         scene.go_on_air_by(Source::Encoder);
@@ -1006,7 +1056,7 @@ mod tests {
     fn joining_again_tells_again_and_changes_nothing() {
         let mut scene = Scene::announced();
         assert_eq!(scene.join(), ["pend Ack"]);
-        scene.broadcast.acknowledge(scene.pages[0], 1);
+        scene.acknowledge(scene.pages[0], 1);
         assert_eq!(scene.join(), ["started"]);
         assert_eq!(scene.broadcast.listeners_count(), 1);
     }
@@ -1021,7 +1071,7 @@ mod tests {
         assert_eq!(names(&scene.broadcast.handle_timeout(due, 0, &scene.limits)), ["pend AckLate"]);
         assert_eq!(names(&scene.broadcast.handle_timeout(due, 0, &scene.limits)), [] as [&str; 0]);
         assert!(scene.broadcast.next_deadline(&scene.limits).unwrap() > due);
-        assert!(scene.broadcast.acknowledge(scene.pages[0], 1).is_some());
+        assert!(scene.acknowledge(scene.pages[0], 1).is_some());
     }
 
     #[test]
@@ -1033,7 +1083,7 @@ mod tests {
         scene.broadcast.pause(0);
         scene.broadcast.hear_level(scene.now, -5, silence);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), LEVEL_SILENT);
-        scene.broadcast.resume(scene.now, 0);
+        scene.broadcast.resume(scene.now, 0, Sent::default(), None).0;
         assert_eq!(scene.broadcast.take_level(scene.now, silence), -20, "nothing of the pause is left");
     }
 

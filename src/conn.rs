@@ -259,7 +259,8 @@ impl Conn {
         http::write_upgrade(self.out.end(), websocket_key, date);
         let registration = Registration::Awaited { until: now + limits.register_timeout };
         let messages = Bucket::new(now, limits.message_rate);
-        self.state = State::Signaling { websocket, next_ping: now + limits.ping_interval, registration, messages };
+        let next_ping = now + limits.ping_interval;
+        self.state = State::Signaling { websocket, next_ping, registration, messages, answers: 0 };
     }
 
     /// Takes it that the client is known: registering has no deadline any more.
@@ -269,9 +270,19 @@ impl Conn {
         }
     }
 
-    /// Takes it that the last message was asked for, and does not count among those that the client says by itself.
-    pub fn forgive_message(&mut self) {
-        if let State::Signaling { messages, .. } = &mut self.state {
+    /// Takes it that the client was asked for so many answers, which do not count among what it says by itself.
+    pub fn ask_answers(&mut self, count: usize) {
+        if let State::Signaling { answers, .. } = &mut self.state {
+            *answers = answers.saturating_add(count as u32);
+        }
+    }
+
+    /// Takes it that the last message was an answer; more of them than were asked for count like all else.
+    pub fn forgive_answer(&mut self) {
+        if let State::Signaling { messages, answers, .. } = &mut self.state
+            && *answers > 0
+        {
+            *answers -= 1;
             messages.give_back();
         }
     }

@@ -166,6 +166,11 @@ impl Peer {
         self.signs.may_stop_checking()
     }
 
+    /// Returns the synchronization source of the stream that it brings, where that is known.
+    pub fn brings(&self) -> Option<u32> {
+        self.track.brings()
+    }
+
     /// Tells whether media may flow.
     pub fn is_connected(&self) -> bool {
         matches!(self.state, State::Connected | State::Restarted { .. })

@@ -110,6 +110,39 @@ pub enum PendingCause {
     Ack,
     /// It still has not after a while.
     AckLate,
+    /// The page is hidden, and can't show the name in any other way.
+    Hidden,
+}
+
+/// How a salesperson was told who listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Told {
+    /// The name was on the page, which was visible.
+    Seen,
+    /// The page was hidden, and a notification of the system named them.
+    Notified,
+}
+
+impl Told {
+    /// Returns the word that clients and the journal have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Told::Seen => "seen",
+            Told::Notified => "notified",
+        }
+    }
+}
+
+/// How much a page has sent of its stream, by its own count: whatever comes after that was spoken later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Sent {
+    /// Of which stream; absent where the page sends none, or has not begun.
+    #[serde(default)]
+    pub ssrc: Option<u32>,
+    /// RTP packets since the stream began (`packetsSent` of W3C's `outbound-rtp` statistics).
+    #[serde(default)]
+    pub packets_sent: u64,
 }
 
 /// Why a listening ended that was not left.

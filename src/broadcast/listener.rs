@@ -1,16 +1,18 @@
 //! Wishes to listen: how far each is, and what takes it a step further or back.
 //!
 //! Invariant: a listener is heard while it is `Phase::Acknowledged` and the salesperson's presence is on air: what was
-//! acknowledged is told here, and whether anything flows is asked of the presence, so that no pause can be forgotten.
+//! acknowledged is told here, and whether anything flows is asked of the presence, so that no pause can be forgotten. What
+//! the page sent before it told its person of a listener never reaches that one.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Broadcast, Change, Page, Wish};
+use super::timeline::{From, SENT_MARGIN};
+use super::{Broadcast, Change, Page, Source, Wish};
 use crate::audit::{EntryId, ListenBreak, Listening};
 use crate::keys::{Client, ConnKey, PeerKey, Sink};
-use crate::wire::signaling::Person;
-use crate::words::{PendingCause, Presence, StopCause};
+use crate::wire::signaling::{Acknowledgement, Person};
+use crate::words::{PendingCause, Presence, Sent, StopCause, Told};
 
 /// A supervisor who listens, or wishes to, with one listening connection.
 #[derive(Clone, Debug)]
@@ -33,16 +35,51 @@ pub(super) enum Phase {
     /// For this entry, and no other, to be durable.
     AwaitingEntry { entry: EntryId },
     /// For the page to acknowledge the notice.
-    AwaitingAck { notice_id: u64, since: Instant, late: bool },
-    /// For nothing: heard whenever the salesperson is on air, neither paused nor interrupted.
-    Acknowledged { notice_id: u64 },
+    AwaitingAck { notice_id: u64, since: Instant, delay: Delay, before: Passed },
+    /// For nothing: heard whenever the salesperson is on air, neither paused nor interrupted. A device's person need not be
+    /// told.
+    Acknowledged { notice_id: u64, told: Option<Told>, from: From },
+}
+
+/// What is known of an acknowledgement that has not come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delay {
+    /// Nothing yet.
+    None,
+    /// It is late, and the supervisor was told so.
+    Late,
+    /// The page is hidden: it comes when somebody looks.
+    Hidden,
+}
+
+/// How many packets of a session had been passed when the page was asked for something: as many it has sent, at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    publisher: Option<PeerKey>,
+    packets: u64,
+}
+
+impl Passed {
+    /// Returns what nothing was passed before.
+    pub(super) fn nothing() -> Passed {
+        Passed { publisher: None, packets: 0 }
+    }
+}
+
+/// Why what a page says of its stream can't be true of the session on air.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongCount {
+    /// It is about another session's stream, as when the page builds a new one just then: it says it again of that one.
+    OtherStream,
+    /// Fewer packets than had come already: the page's counter began anew, and says nothing of what it has sent.
+    Impossible,
 }
 
 impl Phase {
     pub(super) fn notice_id(self) -> Option<u64> {
         match self {
             Phase::Waiting | Phase::AwaitingEntry { .. } => None,
-            Phase::AwaitingAck { notice_id, .. } | Phase::Acknowledged { notice_id } => Some(notice_id),
+            Phase::AwaitingAck { notice_id, .. } | Phase::Acknowledged { notice_id, .. } => Some(notice_id),
         }
     }
 
@@ -62,6 +99,22 @@ impl Listener {
         match self.phase {
             Phase::AwaitingEntry { entry } => Some(entry),
             Phase::Waiting | Phase::AwaitingAck { .. } | Phase::Acknowledged { .. } => None,
+        }
+    }
+
+    /// Returns how the salesperson was told of them.
+    pub fn told(&self) -> Option<Told> {
+        match self.phase {
+            Phase::Acknowledged { told, .. } => told,
+            Phase::Waiting | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
+        }
+    }
+
+    /// Returns from where on the stream may be heard; `None` before it may.
+    pub(super) fn hears_from(&self) -> Option<From> {
+        match self.phase {
+            Phase::Acknowledged { from, .. } => Some(from),
+            Phase::Waiting | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
         }
     }
 
@@ -110,10 +163,11 @@ impl Broadcast {
     pub fn entry_written(&mut self, now: Instant, key: Client, entry: EntryId, notice_id: u64) -> Vec<Change> {
         // Nothing waits for a device's page, which reads the notice when it wakes.
         let page = if self.is_device() { self.page() } else { self.awake_page() };
+        let before = self.passed();
         let Some(listener) = self.awaiting_entry(key, entry) else { return Vec::new() };
         let next = match listener.hears_device {
-            true => Phase::Acknowledged { notice_id },
-            false => Phase::AwaitingAck { notice_id, since: now, late: false },
+            true => Phase::Acknowledged { notice_id, told: None, from: From::Any },
+            false => Phase::AwaitingAck { notice_id, since: now, delay: Delay::None, before },
         };
         listener.phase = next;
         let listener = listener.clone();
@@ -130,20 +184,73 @@ impl Broadcast {
         }
     }
 
-    /// Tells whether this page was asked to acknowledge this notice.
-    pub fn awaits_ack(&self, page: ConnKey, notice_id: u64) -> bool {
-        self.page() == Some(page) && self.listeners.iter().any(|listener| listener.phase.awaits(notice_id))
+    /// The page has told its person of a listener, who hears what is sent from now on, while there is something to hear.
+    /// `ssrc` is the stream that its session brings, as far as it is known.
+    ///
+    /// # Errors
+    /// [`WrongCount`], and the notice is not acknowledged.
+    pub fn acknowledge(
+        &mut self,
+        now: Instant,
+        page: ConnKey,
+        ack: Acknowledgement,
+        ssrc: Option<u32>,
+    ) -> Result<Option<Change>, WrongCount> {
+        let Acknowledgement { notice_id, told, sent } = ack;
+        let awaiting = self.listeners.iter().position(|listener| listener.phase.awaits(notice_id));
+        let Some(index) = awaiting.filter(|_| self.page == Page::Open(page) && self.on_air.is_some()) else {
+            return Ok(None);
+        };
+        let Phase::AwaitingAck { before, .. } = self.listeners[index].phase else { return Ok(None) };
+        let from = self.after(now, sent, ssrc, before)?;
+        self.listeners[index].phase = Phase::Acknowledged { notice_id, told: Some(told), from };
+        let listener = self.listeners[index].clone();
+        Ok(self.is_heard(&listener).then_some(Change::Start { listener, is_new: true }))
     }
 
-    /// The page says that a notice is on its screen: that listener hears from now on, while there is something to hear.
-    pub fn acknowledge(&mut self, page: ConnKey, notice_id: u64) -> Option<Change> {
-        if self.page != Page::Open(page) || self.on_air.is_none() {
+    /// The page can't tell its person of a listener now: it is hidden.
+    pub fn hide(&mut self, page: ConnKey, notice_id: u64) -> Option<Change> {
+        if self.page != Page::Open(page) {
             return None;
         }
         let listener = self.listeners.iter_mut().find(|listener| listener.phase.awaits(notice_id))?;
-        listener.phase = Phase::Acknowledged { notice_id };
+        let Phase::AwaitingAck { delay, .. } = &mut listener.phase else { return None };
+        *delay = Delay::Hidden;
         let listener = listener.clone();
-        self.is_heard(&listener).then_some(Change::Start { listener, is_new: true })
+        Some(self.pend(&listener))
+    }
+
+    /// Returns from where on the stream was sent after the page had sent so much; what was asked of it then had `before`
+    /// it.
+    pub(super) fn after(
+        &self,
+        now: Instant,
+        sent: Sent,
+        ssrc: Option<u32>,
+        before: Passed,
+    ) -> Result<From, WrongCount> {
+        match self.source() {
+            // Nobody counts for an encoder.
+            Some(Source::Encoder | Source::Device) | None => return Ok(From::Moment(now)),
+            Some(Source::Page(_)) => {}
+        }
+        // Whatever session comes next is made after this.
+        let Some(publisher) = self.publisher() else { return Ok(From::Any) };
+        if sent.ssrc.zip(ssrc).is_some_and(|(said, brought)| said != brought) {
+            return Err(WrongCount::OtherStream);
+        }
+        if before.publisher == Some(publisher) && sent.packets_sent.saturating_add(SENT_MARGIN) < before.packets {
+            return Err(WrongCount::Impossible);
+        }
+        Ok(From::Count { publisher, packets: sent.packets_sent })
+    }
+
+    /// Returns how many packets of the present session have been passed.
+    pub(super) fn passed(&self) -> Passed {
+        let publisher = self.publisher();
+        let timeline = self.on_air.as_ref().map(|on_air| &on_air.timeline);
+        let packets = timeline.zip(publisher).map_or(0, |(timeline, publisher)| timeline.passed(publisher));
+        Passed { publisher, packets }
     }
 
     /// A supervisor does not wish to listen any more, or can't.
@@ -264,7 +371,8 @@ impl Broadcast {
             (Presence::Online, _, _) => PendingCause::OffAir,
             (Presence::Paused, _, _) => PendingCause::Paused,
             (Presence::Interrupted, _, _) => PendingCause::Interrupted,
-            (Presence::OnAir, _, Phase::AwaitingAck { late: true, .. })
+            (Presence::OnAir, _, Phase::AwaitingAck { delay: Delay::Hidden, .. }) => PendingCause::Hidden,
+            (Presence::OnAir, _, Phase::AwaitingAck { delay: Delay::Late, .. })
             | (Presence::OnAir, Page::Silent(_) | Page::Closed, _) => PendingCause::AckLate,
             (Presence::OnAir, _, _) => PendingCause::Ack,
         }

@@ -1,11 +1,14 @@
 //! What lasts as long as a salesperson is on air: the session, the pause, the interruption, the last packet.
 //!
-//! Knows no listener. Invariant: `position` is absent while paused.
+//! Knows no listener. Invariant: `position` is absent while paused, and what was sent before the last pause ended is heard by
+//! nobody.
 
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
+use super::listener::Passed;
+use super::timeline::{From, Timeline};
 use super::{Source, Start};
 use crate::arrivals::Arrivals;
 use crate::config::BroadcastLimits;
@@ -19,7 +22,11 @@ pub(super) struct OnAir {
     pub(super) publisher: Option<PeerKey>,
     pub(super) source: Source,
     pub(super) commercial_info: Option<Box<RawValue>>,
-    pub(super) is_paused: bool,
+    /// While it is paused, what had come when that began.
+    pub(super) paused: Option<Passed>,
+    /// From where on it may be heard: what was sent in a pause may come after it.
+    pub(super) from: From,
+    pub(super) timeline: Timeline,
     pub(super) interruption: Option<InterruptedBy>,
     /// Since when a packet is waited for: the last one, or what the page did since that lets it begin anew.
     waiting_since: Instant,
@@ -41,7 +48,9 @@ impl OnAir {
             publisher: Some(start.publisher),
             source: start.source,
             commercial_info: start.commercial_info,
-            is_paused: false,
+            paused: None,
+            from: From::Any,
+            timeline: Timeline::default(),
             interruption: None,
             waiting_since: now,
             has_begun: false,
@@ -57,6 +66,16 @@ impl OnAir {
     pub(super) fn replace_publisher(&mut self, publisher: PeerKey) -> Option<PeerKey> {
         self.has_begun &= !self.is_encoder();
         self.publisher.replace(publisher)
+    }
+
+    /// Tells whether nothing is transmitted.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// Tells whether the packet that came last is from behind this place, and behind the last pause.
+    pub(super) fn is_heard_from(&self, from: From) -> bool {
+        self.timeline.is_after(self.from) && self.timeline.is_after(from)
     }
 
     /// A packet came; tells whether it ends an interruption by the network.
@@ -128,7 +147,7 @@ impl OnAir {
     }
 
     fn missing_at(&self, limits: &BroadcastLimits) -> Option<Instant> {
-        let may_be_missing = self.has_begun && self.interruption.is_none() && !self.is_paused;
+        let may_be_missing = self.has_begun && self.interruption.is_none() && !self.is_paused();
         may_be_missing.then(|| self.waiting_since + limits.interrupted_after)
     }
 

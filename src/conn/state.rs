@@ -21,7 +21,13 @@ pub(super) enum State {
     /// The answer to a request is made elsewhere, until the deadline; what comes behind it waits.
     Answering { job: JobKey, request: Box<Request>, received: Vec<u8>, until: Instant },
     /// Upgraded; speaks the signaling protocol.
-    Signaling { websocket: Box<Websocket>, next_ping: Instant, registration: Registration, messages: Bucket },
+    Signaling {
+        websocket: Box<Websocket>,
+        next_ping: Instant,
+        registration: Registration,
+        messages: Bucket,
+        answers: u32,
+    },
     /// Speaks ICE-TCP.
     Framed(Framed),
     /// The last bytes are queued; waiting for the shell to write them, and a WebSocket's client to say goodbye.

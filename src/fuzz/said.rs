@@ -63,9 +63,10 @@ fn of_commercial(message: &OfCommercial<'_>) {
         }
         OfCommercial::StopStreaming
         | OfCommercial::PauseStreaming
-        | OfCommercial::ResumeStreaming
+        | OfCommercial::ResumeStreaming { .. }
         | OfCommercial::StreamInterrupted { .. }
-        | OfCommercial::ListenerAck { .. } => {}
+        | OfCommercial::ListenerAck(_)
+        | OfCommercial::ListenerHidden { .. } => {}
     }
 }
 
@@ -75,7 +76,8 @@ fn of_join(commercial_id: &str, reason: &str) {
         assert!(reason.chars().count() <= REASON_CHARS_MAX && !reason.contains(char::is_control));
     }
     let admin = Person { id: "paul", name: commercial_id };
-    let message = ServerMessage::ListenerJoined { notice_id: 1, admin, reason, listeners_count: 1 };
+    let listening_id = "0000000000000007".to_owned();
+    let message = ServerMessage::ListenerJoined { notice_id: 1, listening_id, admin, reason, listeners_count: 1 };
     let data = relay(&message, "listener_joined");
     assert_eq!((&data["reason"], &data["admin"]["name"]), (&reason.into(), &commercial_id.into()));
 }

@@ -62,6 +62,14 @@ impl Track {
         }
     }
 
+    /// Returns the synchronization source that it brings, where that is known.
+    pub(super) fn brings(&self) -> Option<u32> {
+        match self.way {
+            Way::Sends(_) => None,
+            Way::Brings(source) => source,
+        }
+    }
+
     /// Tells whether a packet of this synchronization source may be one of the track.
     pub(super) fn may_bring(&self, ssrc: u32) -> bool {
         match self.way {

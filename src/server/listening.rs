@@ -19,6 +19,9 @@ use crate::peer::Gone;
 use crate::wire::signaling::{Commercial, Complaint, ErrorCode, ServerMessage};
 use crate::words::StopCause;
 
+/// A page may say that it is hidden before it acknowledges.
+const ANSWERS_PER_NOTICE: usize = 2;
+
 impl Server {
     /// Returns the broadcast of a salesperson, making the row if need be; `None` when the table is full.
     pub(super) fn broadcast_for(&mut self, commercial_id: &str) -> Option<BroadcastKey> {
@@ -74,15 +77,22 @@ impl Server {
         match change {
             Change::WriteEntry { listener } => return self.write_announcement(now, key, listener, out),
             Change::Announce { page, notice_id, listener } => {
+                if let Some(client) = self.clients.get_mut(page) {
+                    client.ask_answers(ANSWERS_PER_NOTICE);
+                }
                 let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
-                let notice = ServerMessage::ListenerJoined { notice_id, admin, reason, listeners_count };
+                let listening_id = listener.listening.id.to_string();
+                let notice =
+                    ServerMessage::ListenerJoined { notice_id, listening_id, admin, reason, listeners_count };
                 self.send_text(page, &notice.to_json());
             }
             Change::Withdraw { page, notice_id, listener } => {
                 let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
-                let notice = ServerMessage::ListenerLeft { notice_id, admin, reason, listeners_count };
+                let listening_id = listener.listening.id.to_string();
+                let notice =
+                    ServerMessage::ListenerLeft { notice_id, listening_id, admin, reason, listeners_count };
                 self.send_text(page, &notice.to_json());
             }
             Change::Pend { listener, cause } => {
@@ -186,7 +196,7 @@ impl Server {
         }
         if is_new {
             let (listening, is_device) = (Arc::clone(&listener.listening), listener.hears_device);
-            self.note(now, Event::ListenStarted { listening, is_device }, out);
+            self.note(now, Event::ListenStarted { listening, is_device, told: listener.told() }, out);
             let Sink::Peer(peer) = listener.sink;
             if let Some(peer) = self.peers.get_mut(peer) {
                 peer.cut();
@@ -194,7 +204,8 @@ impl Server {
         }
         let commercial_id = self.broadcasts[key].id();
         let listeners_count = self.broadcasts[key].listeners_count();
-        let text = ServerMessage::ListeningStarted { commercial_id, listeners_count }.to_json();
+        let told = listener.told();
+        let text = ServerMessage::ListeningStarted { commercial_id, listeners_count, told }.to_json();
         if let Some(conn) = page {
             self.send_text(conn, &text);
         }

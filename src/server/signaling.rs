@@ -62,10 +62,11 @@ impl Server {
         match message {
             OfCommercial::StartStreaming(start) => self.on_start_streaming(now, page, &start, out),
             OfCommercial::StopStreaming => self.on_stop_streaming(now, page, out),
-            OfCommercial::PauseStreaming => self.on_pause(now, page, true, out),
-            OfCommercial::ResumeStreaming => self.on_pause(now, page, false, out),
+            OfCommercial::PauseStreaming => self.on_pause(now, page, out),
+            OfCommercial::ResumeStreaming { sent } => self.on_resume(now, page, sent, out),
             OfCommercial::StreamInterrupted { cause } => self.on_stream_interrupted(now, page.1, cause, out),
-            OfCommercial::ListenerAck { notice_id } => self.on_listener_ack(now, page, notice_id, out),
+            OfCommercial::ListenerAck(ack) => self.on_listener_ack(now, page, ack, out),
+            OfCommercial::ListenerHidden { notice_id } => self.on_listener_hidden(now, page, notice_id, out),
             OfCommercial::GpsUpdate(place) => self.on_gps_update(now, page.1, place),
         }
     }

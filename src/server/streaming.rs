@@ -13,13 +13,13 @@ use super::Server;
 use super::problem::RETRY_AFTER_S;
 use super::registration::{Seat, position};
 use crate::audit::{Event, OffAir, StartedBy, Subject};
-use crate::broadcast::{Source, Start};
+use crate::broadcast::{Source, Start, WrongCount};
 use crate::config::PLACES_OF_PAGE;
 use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::peer::{PeerRole, Wanted};
-use crate::wire::signaling::{self, Complaint, ErrorCode, ServerMessage, StartStreaming};
-use crate::words::{InterruptedBy, Place, Presence};
+use crate::wire::signaling::{self, Acknowledgement, Complaint, ErrorCode, ServerMessage, StartStreaming};
+use crate::words::{InterruptedBy, Place, Presence, Sent};
 
 impl Server {
     /// Answers a page that wants to know whether we are there, and whether its audio arrives.
@@ -88,38 +88,64 @@ impl Server {
         self.send_text(conn, &text);
     }
 
-    /// Pauses or resumes; asking for what is already so is answered all the same.
-    pub(super) fn on_pause(
+    /// Pauses; asking for what is already so is answered all the same.
+    pub(super) fn on_pause(&mut self, now: Instant, (conn, key): (ConnKey, BroadcastKey), out: &mut Outbox) {
+        let Some(is_paused) = self.is_paused(conn, key) else { return };
+        let commercial_id = self.broadcasts[key].id();
+        let answer = ServerMessage::StreamingPaused { commercial_id }.to_json();
+        if !is_paused {
+            self.note(now, Event::BroadcastPaused { of: self.subject(commercial_id) }, out);
+        }
+        self.send_text(conn, &answer);
+        let unix_ms = self.unix_ms(now);
+        let changes = self.broadcasts[key].pause(unix_ms);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// Ends the pause, for what is sent from now on; asking for what is already so is answered all the same.
+    pub(super) fn on_resume(
         &mut self,
         now: Instant,
         (conn, key): (ConnKey, BroadcastKey),
-        pauses: bool,
+        sent: Sent,
         out: &mut Outbox,
     ) {
-        let broadcast = &self.broadcasts[key];
-        let is_paused = match broadcast.presence() {
-            Presence::OnAir | Presence::Interrupted => false,
-            Presence::Paused => true,
+        let Some(is_paused) = self.is_paused(conn, key) else { return };
+        let commercial_id = self.broadcasts[key].id();
+        let answer = ServerMessage::StreamingResumed { commercial_id }.to_json();
+        if is_paused {
+            self.note(now, Event::BroadcastResumed { of: self.subject(commercial_id) }, out);
+        }
+        self.send_text(conn, &answer);
+        let (unix_ms, ssrc) = (self.unix_ms(now), self.stream_of(key));
+        let (changes, counted) = self.broadcasts[key].resume(now, unix_ms, sent, ssrc);
+        self.carry_out(now, key, changes, out);
+        if counted.is_err() {
+            self.ask_for_new_session(conn);
+        }
+    }
+
+    /// Tells whether what a page has on air is paused; complains where it has nothing.
+    fn is_paused(&mut self, conn: ConnKey, key: BroadcastKey) -> Option<bool> {
+        match self.broadcasts[key].presence() {
+            Presence::OnAir | Presence::Interrupted => Some(false),
+            Presence::Paused => Some(true),
             Presence::Offline | Presence::Online => {
                 self.complain(conn, Complaint::new(ErrorCode::NotOnAir, "you are not on air"));
-                return;
+                None
             }
-        };
-        if is_paused != pauses {
-            let of = self.subject(broadcast.id());
-            let event = if pauses { Event::BroadcastPaused { of } } else { Event::BroadcastResumed { of } };
-            self.note(now, event, out);
         }
-        let commercial_id = self.broadcasts[key].id();
-        let answer = match pauses {
-            true => ServerMessage::StreamingPaused { commercial_id },
-            false => ServerMessage::StreamingResumed { commercial_id },
-        };
-        self.send_text(conn, &answer.to_json());
-        let unix_ms = self.unix_ms(now);
-        let broadcast = &mut self.broadcasts[key];
-        let changes = if pauses { broadcast.pause(unix_ms) } else { broadcast.resume(now, unix_ms) };
-        self.carry_out(now, key, changes, out);
+    }
+
+    /// Returns which stream the session of a broadcast brings, as far as that is known.
+    fn stream_of(&self, key: BroadcastKey) -> Option<u32> {
+        self.peers.get(self.broadcasts[key].publisher()?)?.brings()
+    }
+
+    /// The page's count of what it sends says nothing of the session that we have of it.
+    fn ask_for_new_session(&mut self, conn: ConnKey) {
+        let text = "your count of packets is not of this audio connection: build a new one";
+        self.complain(conn, Complaint::new(ErrorCode::NoSuchPeer, text));
     }
 
     /// The page says why it can't be heard for now.
@@ -174,17 +200,37 @@ impl Server {
         &mut self,
         now: Instant,
         (conn, key): (ConnKey, BroadcastKey),
+        ack: Acknowledgement,
+        out: &mut Outbox,
+    ) {
+        self.forgive_answer(conn);
+        let ssrc = self.stream_of(key);
+        match self.broadcasts[key].acknowledge(now, conn, ack, ssrc) {
+            Ok(change) => self.carry_out(now, key, change.into_iter().collect(), out),
+            // The page says it again of the stream that it makes just now.
+            Err(WrongCount::OtherStream) => {}
+            Err(WrongCount::Impossible) => self.ask_for_new_session(conn),
+        }
+    }
+
+    /// The page says that its person can't be told of a listener for now.
+    pub(super) fn on_listener_hidden(
+        &mut self,
+        now: Instant,
+        (conn, key): (ConnKey, BroadcastKey),
         notice_id: u64,
         out: &mut Outbox,
     ) {
-        // How many notices a page must acknowledge is decided by others.
-        if self.broadcasts[key].awaits_ack(conn, notice_id)
-            && let Some(client) = self.clients.get_mut(conn)
-        {
-            client.forgive_message();
-        }
-        let change = self.broadcasts[key].acknowledge(conn, notice_id);
+        self.forgive_answer(conn);
+        let change = self.broadcasts[key].hide(conn, notice_id);
         self.carry_out(now, key, change.into_iter().collect(), out);
+    }
+
+    /// How many notices a page must answer is decided by others, and they may be taken back before its answer is here.
+    fn forgive_answer(&mut self, conn: ConnKey) {
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.forgive_answer();
+        }
     }
 
     pub(super) fn on_open_audio(&mut self, now: Instant, conn: ConnKey, offer: &str, out: &mut Outbox) {

@@ -11,7 +11,7 @@ use serde_json::{Number, Value};
 
 use super::ice_server::IceServer;
 use crate::words::{
-    InterruptedBy, PendingCause, Place, Presence, Quality, REASON_DEFAULT, StopCause, StreamSource,
+    InterruptedBy, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Sent, StopCause, StreamSource, Told,
 };
 
 /// The longest `page`, in bytes.
@@ -39,9 +39,17 @@ pub enum OfCommercial<'a> {
     StartStreaming(StartStreaming<'a>),
     StopStreaming,
     PauseStreaming,
-    ResumeStreaming,
-    StreamInterrupted { cause: InterruptedBy },
-    ListenerAck { notice_id: u64 },
+    ResumeStreaming {
+        sent: Sent,
+    },
+    StreamInterrupted {
+        cause: InterruptedBy,
+    },
+    ListenerAck(Acknowledgement),
+    /// The page is hidden, and has no way to tell who is about to listen.
+    ListenerHidden {
+        notice_id: u64,
+    },
     GpsUpdate(Place),
 }
 
@@ -98,6 +106,15 @@ pub struct StartStreaming<'a> {
     pub commercial_info: Option<&'a RawValue>,
 }
 
+/// A page told its person who listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledgement {
+    pub notice_id: u64,
+    pub told: Told,
+    /// How much the page had sent by then.
+    pub sent: Sent,
+}
+
 /// What is wrong with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
@@ -132,11 +149,18 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         "start_streaming" => OfCommercial::StartStreaming(read(data)?).into(),
         "stop_streaming" => OfCommercial::StopStreaming.into(),
         "pause_streaming" => OfCommercial::PauseStreaming.into(),
-        "resume_streaming" => OfCommercial::ResumeStreaming.into(),
+        "resume_streaming" => OfCommercial::ResumeStreaming { sent: read(data)? }.into(),
         "stream_interrupted" => {
             read(data).map(|Interrupted { cause }| OfCommercial::StreamInterrupted { cause })?.into()
         }
-        "listener_ack" => read(data).map(|Ack { notice_id }| OfCommercial::ListenerAck { notice_id })?.into(),
+        "listener_ack" => {
+            let Ack { notice_id, told, ssrc, packets_sent } = read(data)?;
+            let sent = Sent { ssrc, packets_sent };
+            OfCommercial::ListenerAck(Acknowledgement { notice_id, told, sent }).into()
+        }
+        "listener_hidden" => {
+            read(data).map(|Notice { notice_id }| OfCommercial::ListenerHidden { notice_id })?.into()
+        }
         "gps_update" => {
             let place: Place = read(data)?;
             if !place.is_on_earth() {
@@ -168,6 +192,16 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct Ack {
+    notice_id: u64,
+    told: Told,
+    #[serde(default)]
+    ssrc: Option<u32>,
+    #[serde(default)]
+    packets_sent: u64,
+}
+
+#[derive(Deserialize)]
+struct Notice {
     notice_id: u64,
 }
 
@@ -238,12 +272,16 @@ pub enum ServerMessage<'a> {
     },
     ListenerJoined {
         notice_id: u64,
+        /// The same over all notices of one wish.
+        listening_id: String,
         admin: Person<'a>,
         reason: &'a str,
         listeners_count: usize,
     },
     ListenerLeft {
         notice_id: u64,
+        /// The same over all notices of one wish.
+        listening_id: String,
         admin: Person<'a>,
         reason: &'a str,
         listeners_count: usize,
@@ -258,6 +296,9 @@ pub enum ServerMessage<'a> {
     ListeningStarted {
         commercial_id: &'a str,
         listeners_count: usize,
+        /// How the salesperson was told; absent where nobody's microphone is heard.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        told: Option<Told>,
     },
     ListeningStopped {
         commercial_id: &'a str,
@@ -416,7 +457,13 @@ mod tests {
             ("commercial", r#"{"event":"pause_streaming"}"#),
             ("commercial", r#"{"event":"resume_streaming"}"#),
             ("commercial", r#"{"event":"stream_interrupted","data":{"cause":"call"}}"#),
-            ("commercial", r#"{"event":"listener_ack","data":{"notice_id":7}}"#),
+            ("commercial", r#"{"event":"resume_streaming","data":{"ssrc":4294967295,"packets_sent":1}}"#),
+            ("commercial", r#"{"event":"listener_ack","data":{"notice_id":7,"told":"seen"}}"#),
+            (
+                "commercial",
+                r#"{"event":"listener_ack","data":{"notice_id":7,"told":"notified","ssrc":1,"packets_sent":9}}"#,
+            ),
+            ("commercial", r#"{"event":"listener_hidden","data":{"notice_id":7}}"#),
             (
                 "commercial",
                 r#"{"event":"gps_update","data":{"lat":48.8566,"lon":-2.3522,"accuracy_m":12,"at":1800000000000}}"#,
@@ -452,7 +499,22 @@ mod tests {
             ("deep", &deep, MessageError::BadData),
             ("unknown", r#"{"event":"shout"}"#, MessageError::UnknownEvent),
             ("no data", r#"{"event":"open_audio"}"#, MessageError::BadData),
-            ("negative id", r#"{"event":"listener_ack","data":{"notice_id":-1}}"#, MessageError::BadData),
+            (
+                "negative id",
+                r#"{"event":"listener_ack","data":{"notice_id":-1,"told":"seen"}}"#,
+                MessageError::BadData,
+            ),
+            ("not told", r#"{"event":"listener_ack","data":{"notice_id":7}}"#, MessageError::BadData),
+            (
+                "told oddly",
+                r#"{"event":"listener_ack","data":{"notice_id":7,"told":"heard"}}"#,
+                MessageError::BadData,
+            ),
+            (
+                "half a packet",
+                r#"{"event":"listener_ack","data":{"notice_id":7,"told":"seen","packets_sent":0.5}}"#,
+                MessageError::BadData,
+            ),
             ("unknown cause", r#"{"event":"stream_interrupted","data":{"cause":"war"}}"#, MessageError::BadData),
             (
                 "past the pole",

@@ -227,12 +227,14 @@ export class EcouteClient extends EventTarget {
     if (!hearer || this.#acknowledged.has(hearer)) return;
     this.#acknowledged.add(hearer);
     const epoch = this.#connection.epoch;
-    onceDrawn(() => {
+    onceDrawn(async () => {
+      // What was spoken before is heard by nobody: the server counts from here.
+      const sent = await this.#publisher.countSent();
       // A notice belongs to the connection that brought it; on the next one it comes again under a new id.
       const isCurrent = this.#connection.epoch === epoch && this.#hearers.get(noticeId) === hearer;
       if (!isCurrent) return;
       this.#publisher.keepPause();
-      this.#connection.send("listener_ack", { notice_id: noticeId });
+      this.#connection.send("listener_ack", { notice_id: noticeId, told: "seen", ...sent });
     });
   }
 

@@ -109,6 +109,18 @@ export class Publisher {
     if (this.stream && Object.keys(options).length > 0) await this.#microphone.open();
   }
 
+  /**
+   * How much was sent of the own stream on the present connection; empty where that is nothing, or an encoder's.
+   * @returns {Promise<{ssrc?: number, packets_sent?: number}>}
+   */
+  async countSent() {
+    const { peer } = this.#link;
+    if (!peer || this.#encoder !== null) return {};
+    const report = await peer.getStats();
+    const stream = [...report.values()].find(({ type, kind }) => type === "outbound-rtp" && kind === "audio");
+    return stream?.packetsSent > 0 ? { ssrc: stream.ssrc, packets_sent: stream.packetsSent } : {};
+  }
+
   /** Goes off air, whatever streams. */
   stop() {
     if (this.#encoder !== null) this.#sendStop();

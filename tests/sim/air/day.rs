@@ -412,8 +412,9 @@ fn sound_comes_soon_and_switches_without_a_hole() {
         world.end();
     }
     println!("click to sound: {clicks:?} ms; silence at a switch: {holes:?} ms");
-    assert!(clicks.iter().all(|&ms| ms <= 400), "click to sound: {clicks:?} ms");
-    assert!(holes.iter().all(|&ms| ms <= 100), "silence at a switch: {holes:?} ms");
+    // 200 ms of each are packets that the page may have sent before it told.
+    assert!(clicks.iter().all(|&ms| ms <= 600), "click to sound: {clicks:?} ms");
+    assert!(holes.iter().all(|&ms| ms <= 300), "silence at a switch: {holes:?} ms");
 }
 
 #[test]

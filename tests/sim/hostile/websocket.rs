@@ -110,7 +110,7 @@ fn texts_that_no_client_sends_end_the_conn() {
         ("a number without end", format!(r#"{{"event":"ping","data":{{"t":{}}}}}"#, "9".repeat(60_000))),
         ("more than any number", r#"{"event":"ping","data":{"t":1e400}}"#.into()),
         ("no number", r#"{"event":"ping","data":{"t":NaN}}"#.into()),
-        ("2^64", r#"{"event":"listener_ack","data":{"notice_id":18446744073709551616}}"#.into()),
+        ("2^64", r#"{"event":"listener_ack","data":{"notice_id":18446744073709551616,"told":"seen"}}"#.into()),
         ("the event twice", r#"{"event":"ping","event":"ping","data":{"t":1}}"#.into()),
         ("data twice", r#"{"event":"ping","data":{"t":1},"data":{"t":2}}"#.into()),
         ("a field twice", r#"{"event":"ping","data":{"t":1,"t":2}}"#.into()),

@@ -59,6 +59,12 @@ pub struct Browser {
     pub quality: Quality,
     pub messages: Vec<Value>,
     pub heard: Vec<Heard>,
+    /// The notices that it acknowledged on this connection.
+    told: Vec<u64>,
+    /// Whether a session has connected of which the acknowledgements have not said how much was sent.
+    is_to_acknowledge: bool,
+    /// How many packets of its session its statistics do not know of, since they began anew.
+    pub forgets_sent: u64,
     /// How many acknowledgements it sent by itself.
     pub acknowledged: usize,
     /// The last connectivity check that was sent, as somebody on the way could keep it.
@@ -108,6 +114,8 @@ struct Session {
     mid: Mid,
     timeout: Instant,
     is_sending: bool,
+    /// How many packets it was given.
+    sent: u64,
 }
 
 #[derive(Default)]
@@ -146,6 +154,9 @@ impl Browser {
             quality,
             messages: Vec::new(),
             heard: Vec::new(),
+            told: Vec::new(),
+            is_to_acknowledge: false,
+            forgets_sent: 0,
             acknowledged: 0,
             last_check: Vec::new(),
             packet_interval: PACKET_INTERVAL,
@@ -177,6 +188,7 @@ impl Browser {
         self.connection += 1;
         self.closed = None;
         self.upgraded = false;
+        self.told.clear();
         self.head.clear();
         self.websocket = WebSocket::from_raw_socket(Pipe::default(), Side::Client, None);
         let head = "GET /ws HTTP/1.1\r\nHost: ecoute\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -190,12 +202,31 @@ impl Browser {
         self.websocket.get_mut().output.extend(bytes);
     }
 
-    pub fn say(&mut self, event: &str, data: Value) {
-        if event == "register_user" {
-            self.tokens.extend(data["token"].as_str().map(str::to_owned));
+    /// Says something; what a page has sent is said by itself where our page would.
+    pub fn say(&mut self, event: &str, mut data: Value) {
+        match event {
+            "register_user" => self.tokens.extend(data["token"].as_str().map(str::to_owned)),
+            "listener_ack" => {
+                data["told"] = "seen".into();
+                self.count_sent(&mut data);
+            }
+            "resume_streaming" => self.count_sent(&mut data),
+            _ => {}
         }
         let text = json!({ "event": event, "data": data }).to_string();
         let _ = self.websocket.send(Message::text(text));
+    }
+
+    /// Adds how much was sent of the present session, and, for the witness, which packet the microphone makes next.
+    fn count_sent(&mut self, data: &mut Value) {
+        data["next"] = json!([self.index, self.made]);
+        let Some(session) = self.rtc.as_mut().filter(|session| session.is_sending && session.sent > 0) else {
+            return;
+        };
+        let mut api = session.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(session.mid, None).expect("it sends");
+        data["ssrc"] = (*stream.ssrc()).into();
+        data["packets_sent"] = session.sent.saturating_sub(self.forgets_sent).into();
     }
 
     /// Says a text that no page may ever have said; a token in it is kept in mind.
@@ -254,7 +285,15 @@ impl Browser {
         let mid = api.add_media(MediaKind::Audio, direction, None, None, None);
         let (offer, pending) = api.apply().unwrap();
         let is_sending = direction == Direction::SendOnly;
-        self.rtc = Some(Session { rtc, pending: Some(pending), is_answered: false, mid, timeout: now, is_sending });
+        self.rtc = Some(Session {
+            rtc,
+            pending: Some(pending),
+            is_answered: false,
+            mid,
+            timeout: now,
+            is_sending,
+            sent: 0,
+        });
         self.sessions += 1;
         self.connected = false;
         self.next_packet = None;
@@ -376,15 +415,22 @@ impl Browser {
                 self.accept_answer(now, data["sdp"].as_str().unwrap());
             }
             "listener_joined" if self.manners == Manners::Acknowledges => {
+                self.told.extend(data["notice_id"].as_u64());
                 self.say("listener_ack", json!({ "notice_id": data["notice_id"] }));
                 self.acknowledged += 1;
             }
+            "listener_left" => self.told.retain(|&notice| data["notice_id"] != notice),
             _ => {}
         }
     }
 
     /// Returns the bytes for the TCP stream.
     pub fn take_bytes(&mut self) -> Vec<u8> {
+        if std::mem::take(&mut self.is_to_acknowledge) {
+            for notice_id in self.told.clone() {
+                self.say("listener_ack", json!({ "notice_id": notice_id }));
+            }
+        }
         std::mem::take(&mut self.websocket.get_mut().output)
     }
 
@@ -435,6 +481,7 @@ impl Browser {
         let write = RtpWrite::new(pt, sequence, self.timestamp, now, payload);
         let write = write.marker(self.made == 0).ext_vals(level);
         session.rtc.direct_api().stream_tx_by_mid(session.mid, None).unwrap().write_rtp(write);
+        session.sent += 1;
         self.made += 1;
         self.sequence += 1;
         self.timestamp = self.timestamp.wrapping_add(960);
@@ -464,6 +511,7 @@ impl Browser {
                 }
                 Output::Event(Event::Connected) => {
                     self.connected = true;
+                    self.is_to_acknowledge = session.is_sending;
                     let is_sending = session.is_sending && !self.is_mute;
                     self.next_packet = is_sending.then_some(now + PACKET_INTERVAL);
                 }

@@ -31,7 +31,7 @@ const PROGRAMS_MAX: usize = 6;
 /// The bystanders' tokens outlive all jumps of the clock.
 const YEAR_S: u64 = 365 * 24 * 3600;
 /// How often a microphone makes a packet: rarely, so that time passes cheaply.
-const PACKET_INTERVAL: Duration = Duration::from_millis(100);
+const PACKET_INTERVAL: Duration = Duration::from_millis(25);
 /// Room so scarce that a few clients fill it.
 const ROOM: usize = 12;
 
@@ -67,7 +67,7 @@ pub fn server(bytes: &[u8]) {
     world.browsers[speaker].start_streaming(now);
     world.browsers[hearer].open_audio(now);
     world.join(hearer, "bystander");
-    world.run_ms(400);
+    world.run_ms(700);
 
     let bystanders = [speaker, hearer];
     let mut crowd = Crowd { world, pages: Vec::new(), programs: Vec::new(), strangers: Vec::new(), bystanders };
@@ -379,8 +379,7 @@ impl Crowd {
             .chain([u64::MAX])
             .collect();
         let notice_id = choices.one_of(&notices);
-        let text = json!({ "event": "listener_ack", "data": { "notice_id": notice_id } }).to_string();
-        self.world.browsers[who].say_text(&text);
+        self.world.browsers[who].say("listener_ack", json!({ "notice_id": notice_id }));
     }
 
     /// Says an offer in which some line was replaced, as no library would write it.

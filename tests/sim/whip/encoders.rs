@@ -45,8 +45,7 @@ fn an_encoder_is_heard_once_the_page_acknowledges() {
         assert!(world.browsers[paul].heard.is_empty(), "law 1");
         assert_eq!(last(world, paul, "listening_pending")["cause"], "ack_late");
         let notice_id = last(world, lea, "listener_joined")["notice_id"].clone();
-        let text = json!({ "event": "listener_ack", "data": { "notice_id": notice_id } }).to_string();
-        world.browsers[lea].say_text(&text);
+        world.browsers[lea].say("listener_ack", json!({ "notice_id": notice_id }));
         world.run_ms(2000);
         assert_hears(world, paul, encoder, 1000, 80);
         for who in [lea, paul] {

@@ -43,8 +43,7 @@ fn a_player_is_answered_at_once_and_hears_from_the_acknowledgement_on() {
         let notice = last(world, lea, "listener_joined").clone();
         assert_eq!((&notice["admin"]["name"], &notice["reason"]), (&json!("paul X."), &json!("accompagnement")));
         assert_eq!(status(world)["total_listeners"], 0);
-        let ack = json!({ "event": "listener_ack", "data": { "notice_id": notice["notice_id"] } });
-        world.browsers[lea].say_text(&ack.to_string());
+        world.browsers[lea].say("listener_ack", json!({ "notice_id": notice["notice_id"] }));
         world.run_ms(2000);
         assert_hears(world, paul, lea, 1000, 80);
         let status = status(world);

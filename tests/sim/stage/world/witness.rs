@@ -2,7 +2,8 @@
 //!
 //! Bytes are read as they reach or leave the core, so that no network blurs when something was said. What leaves for a
 //! listener is bound to what was so at that very moment: the notices that its supervisor's name stands in, told to the
-//! page, acknowledged on that conn and not withdrawn; the listenings that are written down as started; the pauses.
+//! page, acknowledged on that conn before it was spoken, and not withdrawn; the listenings that are written down as
+//! started; the pauses.
 //! Invariant: nothing here is asked of the server, so that no fault of the server hides itself.
 //!
 //! The server was broken in each of these ways, and each was seen to fail a law here, a scenario, or the comparison of its
@@ -30,6 +31,26 @@ const PAUSE_KEPT: Duration = Duration::from_secs(12 * 3600);
 /// A supervisor and a salesperson, by their ids.
 type Pair = (String, String);
 
+/// A microphone, and the how-manieth packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Next {
+    source: u16,
+    counter: u32,
+}
+
+impl Next {
+    /// Reads what a page says beside its count.
+    fn of(data: &Value) -> Next {
+        let number = |index: usize| data["next"][index].as_u64().unwrap_or_default();
+        Next { source: number(0) as u16, counter: number(1) as u32 }
+    }
+
+    /// Tells whether a packet was made then or later; of another microphone that is not known here.
+    fn is_before(&self, packet: Next) -> bool {
+        self.source != packet.source || self.counter <= packet.counter
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Witness {
     pages: BTreeMap<ConnKey, Page>,
@@ -48,8 +69,10 @@ pub(super) struct Witness {
 /// What decides about who may be heard by whom.
 #[derive(Clone, Default)]
 struct Facts {
-    /// How many live notices were acknowledged.
-    acknowledged: BTreeMap<Pair, usize>,
+    /// The live notices that were acknowledged: for each, what the page's microphone made next.
+    acknowledged: BTreeMap<Pair, Vec<Next>>,
+    /// What the microphone of who resumed made next.
+    resumed: BTreeMap<String, Next>,
     /// How many listenings are written down as started.
     started: BTreeMap<Pair, usize>,
     paused: BTreeSet<String>,
@@ -60,8 +83,8 @@ struct Facts {
 struct Page {
     /// Whose it is, once the server said so; of salespeople alone.
     commercial_id: Option<String>,
-    /// The notices that it was told, whom each names, and whether it acknowledged.
-    notices: BTreeMap<u64, (String, bool)>,
+    /// The notices that it was told, whom each names, and what its microphone made next when it acknowledged.
+    notices: BTreeMap<u64, (String, Option<Next>)>,
     from_client: Frames,
     from_server: Frames,
     /// How much of what waits to be written was read here.
@@ -97,9 +120,15 @@ impl Witness {
                 continue;
             };
             let message: Value = serde_json::from_str(&text).unwrap_or_default();
-            let notice_id = message["data"]["notice_id"].as_u64().filter(|_| message["event"] == "listener_ack");
-            if let Some((_, is_acknowledged)) = notice_id.and_then(|id| page.notices.get_mut(&id)) {
-                *is_acknowledged = true;
+            let data = &message["data"];
+            let notice_id = data["notice_id"].as_u64().filter(|_| message["event"] == "listener_ack");
+            if let Some((_, next)) = notice_id.and_then(|id| page.notices.get_mut(&id)) {
+                next.get_or_insert(Next::of(data));
+            }
+            if let Some(id) = page.commercial_id.as_ref().filter(|id| self.facts.paused.contains(*id))
+                && message["event"] == "resume_streaming"
+            {
+                Rc::make_mut(&mut self.facts).resumed.insert(id.clone(), Next::of(data));
             }
         }
         self.count_notices();
@@ -222,14 +251,18 @@ impl Witness {
         let &Packet { who, ssrc, sequence, admin_id, commercial_id, source, counter, needs_page } = heard;
         let facts = self.left.get(&(who, ssrc, sequence as u16)).expect("what is heard has left before");
         assert!(!facts.paused.contains(commercial_id), "law 2: {admin_id} hears {commercial_id} in a pause");
+        let packet = Next { source, counter };
+        let is_resumed = facts.resumed.get(commercial_id).is_none_or(|next| next.is_before(packet));
+        assert!(is_resumed, "law 2: {admin_id} hears what {commercial_id} said in a pause");
         let pair = pair(admin_id, commercial_id);
-        let acknowledged = facts.acknowledged.get(&pair).copied().unwrap_or_default();
+        let told = facts.acknowledged.get(&pair).into_iter().flatten();
+        let acknowledged = told.filter(|next| next.is_before(packet)).count();
         let started = facts.started.get(&pair).copied().unwrap_or_default();
         let may_hear = if needs_page { acknowledged.min(started) } else { started };
         let (hearing, most) = self.shares.entry((pair.0, source, counter)).or_default();
         *hearing += 1;
         *most = may_hear.max(*most);
-        assert!(acknowledged > 0 || !needs_page, "law 1: {admin_id} hears {commercial_id} unacknowledged");
+        assert!(acknowledged > 0 || !needs_page, "law 1: {admin_id} hears what {commercial_id} said untold");
         assert!(started > 0, "law 8: {admin_id} hears {commercial_id}, and it is not written down");
         assert!(hearing <= most, "law 1: {hearing} of {admin_id} hear {commercial_id}, {most} may");
     }
@@ -256,7 +289,7 @@ impl Witness {
             ("listener_joined", _) => {
                 let id = data["notice_id"].as_u64().expect("a notice has a number");
                 let admin_id = data["admin"]["id"].as_str().expect("and names somebody").to_owned();
-                page.notices.insert(id, (admin_id, false));
+                page.notices.insert(id, (admin_id, None));
             }
             ("listener_left", _) => {
                 page.notices.remove(&data["notice_id"].as_u64().expect("a notice has a number"));
@@ -268,11 +301,11 @@ impl Witness {
     }
 
     fn count_notices(&mut self) {
-        let mut acknowledged: BTreeMap<Pair, usize> = BTreeMap::new();
+        let mut acknowledged: BTreeMap<Pair, Vec<Next>> = BTreeMap::new();
         for page in self.pages.values() {
             let Some(id) = &page.commercial_id else { continue };
-            for (admin_id, _) in page.notices.values().filter(|(_, is_acknowledged)| *is_acknowledged) {
-                *acknowledged.entry(pair(admin_id, id)).or_default() += 1;
+            for (admin_id, next) in page.notices.values() {
+                acknowledged.entry(pair(admin_id, id)).or_default().extend(next);
             }
         }
         if self.facts.acknowledged != acknowledged {

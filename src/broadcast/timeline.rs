@@ -1,0 +1,218 @@
+//! Which packets of the stream on air were sent after a moment, over a network that may hold some back.
+//!
+//! A page counts what it sends, so that its own word tells which packet comes next. What says no count is known by its
+//! timestamps: had it come as fast as the fastest one before, when was it sent? Invariant: nothing from before a moment is
+//! taken for later, but of an encoder all of whose packets were held back alike from the first one on.
+
+use std::time::{Duration, Instant};
+
+use crate::arrivals::Arrival;
+use crate::keys::PeerKey;
+
+/// How many packets a page may have sent beyond its count: statistics are read a moment late, and what was spoken before
+/// passes the encoder after.
+pub(super) const SENT_MARGIN: u64 = 10;
+/// How much faster than ours the clock of an encoder may run: so much is the fastest packet forgotten, in parts per million.
+const DRIFT_PPM: i64 = 100;
+
+/// From where on a stream may be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// From anywhere.
+    Any,
+    /// After so many packets of this session. What another one brings is later, since it was made later.
+    Count { publisher: PeerKey, packets: u64 },
+    /// What was sent after this moment.
+    Moment(Instant),
+}
+
+/// What is known of the stream that comes.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    stream: Option<Stream>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    /// The publisher's session and, within it, the SSRC.
+    source: (PeerKey, u32),
+    lowest: u64,
+    highest: u64,
+    /// When the first packet came, from which all is counted.
+    began: Instant,
+    /// How much less than the first one's the least transit time is, in microseconds: negative, but for drift.
+    least_transit_us: i64,
+    last: Last,
+}
+
+/// The packet that came last.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Instant,
+    sequence: u64,
+    timestamp: u32,
+    /// Since the first one.
+    ticks: i64,
+    /// When it was sent at the latest, since the first one came.
+    sent_us: i64,
+}
+
+impl Timeline {
+    /// A packet came, as it was authenticated.
+    pub(super) fn hear(&mut self, now: Instant, arrival: Arrival) {
+        let Arrival { kind, source, sequence, timestamp, .. } = arrival;
+        match self.stream.as_mut().filter(|stream| stream.source == source) {
+            Some(stream) => stream.hear(now, sequence, timestamp, kind.clock_hz()),
+            None => {
+                let last = Last { at: now, sequence, timestamp, ticks: 0, sent_us: 0 };
+                let (lowest, highest) = (sequence, sequence);
+                self.stream = Some(Stream { source, lowest, highest, began: now, least_transit_us: 0, last });
+            }
+        }
+    }
+
+    /// Returns how many numbers of a session were passed so far.
+    pub(super) fn passed(&self, publisher: PeerKey) -> u64 {
+        let stream = self.stream.as_ref().filter(|stream| stream.source.0 == publisher);
+        stream.map_or(0, |stream| stream.highest - stream.lowest + 1)
+    }
+
+    /// Tells whether the packet that came last may be heard.
+    pub(super) fn is_after(&self, from: From) -> bool {
+        match (from, &self.stream) {
+            (From::Any, _) => true,
+            (_, None) => false,
+            (From::Count { publisher, packets }, Some(stream)) => {
+                let first = stream.lowest.saturating_add(packets).saturating_add(SENT_MARGIN);
+                stream.source.0 != publisher || stream.last.sequence >= first
+            }
+            (From::Moment(at), Some(stream)) => stream.sent() >= at,
+        }
+    }
+}
+
+impl Stream {
+    fn hear(&mut self, now: Instant, sequence: u64, timestamp: u32, clock_hz: u32) {
+        self.lowest = self.lowest.min(sequence);
+        self.highest = self.highest.max(sequence);
+        let ticks = self.last.ticks + i64::from(timestamp.wrapping_sub(self.last.timestamp).cast_signed());
+        let spoken_us = ticks * 1_000_000 / i64::from(clock_hz);
+        let came_us = micros(now, self.began);
+        self.least_transit_us += micros(now, self.last.at) * DRIFT_PPM / 1_000_000;
+        self.least_transit_us = self.least_transit_us.min(came_us - spoken_us);
+        self.last = Last { at: now, sequence, timestamp, ticks, sent_us: spoken_us + self.least_transit_us };
+    }
+
+    /// Returns when the last packet was sent at the latest.
+    fn sent(&self) -> Instant {
+        let since = Duration::from_micros(self.last.sent_us.unsigned_abs());
+        let sent =
+            if self.last.sent_us < 0 { self.began.checked_sub(since) } else { self.began.checked_add(since) };
+        sent.unwrap_or(self.began)
+    }
+}
+
+fn micros(later: Instant, earlier: Instant) -> i64 {
+    later.saturating_duration_since(earlier).as_micros() as i64
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
+mod tests {
+    use slotmap::SlotMap;
+
+    use super::*;
+    use crate::wire::media::MediaKind;
+
+    /// A stream of packets of 20 ms, the first of which comes at once.
+    struct Scene {
+        start: Instant,
+        source: (PeerKey, u32),
+        timeline: Timeline,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
+            Scene { start: Instant::now(), source: (peers.insert(()), 7), timeline: Timeline::default() }
+        }
+
+        /// The how-manieth packet comes so many ms after the first one.
+        fn comes(&mut self, index: u64, at_ms: u64) {
+            let timestamp = (960 * index as u32).wrapping_sub(5000);
+            let (kind, source, sequence) = (MediaKind::Audio, self.source, 65_000 + index);
+            let arrival = Arrival { kind, source, sequence, timestamp, bytes: 80 };
+            self.timeline.hear(self.at(at_ms), arrival);
+        }
+
+        fn at(&self, ms: u64) -> Instant {
+            self.start + Duration::from_millis(ms)
+        }
+
+        fn is_after_moment(&self, ms: u64) -> bool {
+            self.timeline.is_after(From::Moment(self.at(ms)))
+        }
+
+        fn is_after_count(&self, packets: u64) -> bool {
+            self.timeline.is_after(From::Count { publisher: self.source.0, packets })
+        }
+    }
+
+    #[test]
+    fn a_count_begins_at_the_lowest_number_that_came() {
+        let mut scene = Scene::new();
+        assert!(!scene.is_after_count(0), "nothing came");
+        scene.comes(3, 60);
+        scene.comes(13, 61);
+        assert!(scene.is_after_count(0));
+        assert!(!scene.is_after_count(1));
+        scene.comes(2, 62);
+        assert!(!scene.is_after_count(0), "one that was overtaken is from before");
+        assert_eq!(scene.timeline.passed(scene.source.0), 12);
+        scene.comes(13, 63);
+        assert!(scene.is_after_count(1));
+        assert!(!scene.is_after_count(u64::MAX));
+    }
+
+    #[test]
+    fn what_another_session_brings_is_later() {
+        let mut peers: SlotMap<PeerKey, ()> = SlotMap::with_key();
+        let (first, second) = (peers.insert(()), peers.insert(()));
+        let mut scene = Scene { source: (second, 7), ..Scene::new() };
+        scene.comes(0, 0);
+        assert!(scene.timeline.is_after(From::Count { publisher: first, packets: 500 }));
+        assert_eq!(scene.timeline.passed(first), 0);
+    }
+
+    #[test]
+    fn what_is_held_back_is_from_before() {
+        let mut scene = Scene::new();
+        for index in 0..50 {
+            scene.comes(index, 20 * index);
+        }
+        assert!(scene.is_after_moment(980), "it came as fast as any");
+        assert!(!scene.is_after_moment(981));
+        // From here on each is held back, by up to 3 s.
+        for index in 50..350 {
+            scene.comes(index, 20 * index + 10 * (index - 50));
+        }
+        assert!(!scene.is_after_moment(7_100), "was spoken at 6980 ms, and came at 9970");
+        assert!(scene.is_after_moment(6_900));
+    }
+
+    #[test]
+    fn the_first_one_may_have_been_slow_and_clocks_drift() {
+        let mut scene = Scene::new();
+        scene.comes(0, 100);
+        scene.comes(1, 105);
+        assert!(scene.is_after_moment(105), "as fast as none before");
+        scene.comes(2, 150);
+        assert!(scene.is_after_moment(125) && !scene.is_after_moment(126), "spoken 20 ms later");
+        // An encoder whose clock is slow by 50 parts per million, for three hours.
+        let mut scene = Scene::new();
+        for index in 0..540_000 {
+            scene.comes(index, 20 * index + index / 1000);
+        }
+        assert!(scene.is_after_moment(20 * 539_999 + 500), "{:?}", scene.timeline);
+    }
+}
