@@ -90,7 +90,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return programs::act(world, who, chance);
     }
     let browser = &mut world.browsers[who];
-    match chance.u32(..39) {
+    match chance.u32(..43) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -176,6 +176,11 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
                 }
             }
         }
+        38 => browser.held_back = Duration::from_millis(chance.u64(..5000)),
+        39 => browser.held_back = Duration::ZERO,
+        40 => browser.manners = [Manners::Acknowledges, Manners::Hides, Manners::Ignores][chance.usize(..3)],
+        // Her statistics begin anew, as it seems.
+        41 => browser.forgets_sent = chance.u64(..400),
         _ => {
             let mut bytes = noise(chance);
             bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];

@@ -45,6 +45,8 @@ pub enum Manners {
     Acknowledges,
     /// Never does: a locked phone.
     Ignores,
+    /// Says that it is hidden.
+    Hides,
 }
 
 /// A page, its WebSocket and its WebRTC session.
@@ -69,6 +71,8 @@ pub struct Browser {
     pub acknowledged: usize,
     /// The last connectivity check that was sent, as somebody on the way could keep it.
     pub last_check: Vec<u8>,
+    /// For how long somebody on the way holds back each packet of its media.
+    pub held_back: Duration,
     /// How often the microphone makes a packet.
     pub packet_interval: Duration,
     /// How loud the microphone is, in dBov.
@@ -159,6 +163,7 @@ impl Browser {
             forgets_sent: 0,
             acknowledged: 0,
             last_check: Vec::new(),
+            held_back: Duration::ZERO,
             packet_interval: PACKET_INTERVAL,
             level: -30,
             closed: None,
@@ -418,6 +423,9 @@ impl Browser {
                 self.told.extend(data["notice_id"].as_u64());
                 self.say("listener_ack", json!({ "notice_id": data["notice_id"] }));
                 self.acknowledged += 1;
+            }
+            "listener_joined" if self.manners == Manners::Hides => {
+                self.say("listener_hidden", json!({ "notice_id": data["notice_id"] }));
             }
             "listener_left" => self.told.retain(|&notice| data["notice_id"] != notice),
             _ => {}

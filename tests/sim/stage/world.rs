@@ -534,7 +534,7 @@ impl World {
         }
         for who in 0..self.browsers.len() {
             self.read_tokens(who);
-            let quality = self.browsers[who].quality;
+            let (quality, held_back) = (self.browsers[who].quality, self.browsers[who].held_back);
             for (to, bytes) in self.browsers[who].handle_timeout(now) {
                 assert_eq!(to, ADVERTISED.parse().unwrap(), "a browser sends to what was advertised");
                 if let Some(record) = self.records.get_mut(&who) {
@@ -545,7 +545,11 @@ impl World {
                 match (is_unsent, self.udp_blocked.contains(&who)) {
                     (true, _) => {}
                     (false, true) => self.send_framed(who, &bytes),
-                    (false, false) => self.link.send(now, quality, Delivery::ToServer { who, bytes }),
+                    (false, false) => {
+                        let held_back = if is_media(&bytes) { held_back } else { Duration::ZERO };
+                        let quality = Quality { delay: quality.delay + held_back, ..quality };
+                        self.link.send(now, quality, Delivery::ToServer { who, bytes });
+                    }
                 }
             }
             if self.muted.contains(&who) {

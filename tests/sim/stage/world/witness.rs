@@ -12,6 +12,8 @@
 //!   a second page, hears on an old one; an encoder is heard like a device; an entry alone lets hear;
 //! - a pause does not hold; who leaves is heard by on; what waits over TCP is not withdrawn;
 //! - nobody waits for the entry, or for any entry instead of the own; a refused entry counts as written;
+//! - what arrives after an acknowledgement or a resume is heard, instead of what was sent after it; an encoder's packets are
+//!   judged by when they arrive; a count of another stream, or that began anew, is taken;
 //! - an announcement, a start, an interruption or an end is not written down.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
