@@ -68,6 +68,10 @@ pub enum Event {
     BroadcastResumed {
         of: Subject,
     },
+    /// Another page of the salesperson than the one that was open shows from now on who listens.
+    PageTakenOver {
+        of: Subject,
+    },
     /// A wish began.
     ListenAsked {
         listening: Arc<Listening>,
@@ -204,6 +208,7 @@ impl Event {
             | Event::BroadcastStopped { .. }
             | Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
+            | Event::PageTakenOver { .. }
             | Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
             | Event::ListenStarted { .. }
@@ -220,6 +225,7 @@ impl Event {
             Event::BroadcastStopped { .. } => "broadcast_stopped",
             Event::BroadcastPaused { .. } => "broadcast_paused",
             Event::BroadcastResumed { .. } => "broadcast_resumed",
+            Event::PageTakenOver { .. } => "page_taken_over",
             Event::ListenAsked { .. } => "listen_asked",
             Event::ListenRefused { .. } => "listen_refused",
             Event::ListenAnnounced { .. } => "listen_announced",
@@ -243,6 +249,7 @@ impl Event {
             | Event::BroadcastStopped { .. }
             | Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
+            | Event::PageTakenOver { .. }
             | Event::AccessRevoked { .. } => None,
         }
     }
@@ -253,7 +260,8 @@ impl Event {
             Event::BroadcastStarted { of, .. }
             | Event::BroadcastStopped { of, .. }
             | Event::BroadcastPaused { of }
-            | Event::BroadcastResumed { of } => &of.commercial_id,
+            | Event::BroadcastResumed { of }
+            | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { user_id, .. } => user_id,
             Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
@@ -270,7 +278,8 @@ impl Event {
             Event::BroadcastStarted { of, .. }
             | Event::BroadcastStopped { of, .. }
             | Event::BroadcastPaused { of }
-            | Event::BroadcastResumed { of } => &of.commercial_id,
+            | Event::BroadcastResumed { of }
+            | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
             Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
@@ -287,7 +296,8 @@ impl Event {
             Event::BroadcastStarted { of, .. }
             | Event::BroadcastStopped { of, .. }
             | Event::BroadcastPaused { of }
-            | Event::BroadcastResumed { of } => of.is_device,
+            | Event::BroadcastResumed { of }
+            | Event::PageTakenOver { of } => of.is_device,
             Event::AccessRevoked { of, .. } => of.as_ref().is_some_and(|of| of.is_device),
             Event::ListenRefused { .. } => false,
             Event::ListenAsked { is_device, .. }
@@ -303,7 +313,7 @@ impl Event {
         match self {
             Event::BroadcastStarted { by, .. } => by.words(),
             Event::BroadcastStopped { why, .. } => why.words(),
-            Event::BroadcastPaused { .. } | Event::BroadcastResumed { .. } => "",
+            Event::BroadcastPaused { .. } | Event::BroadcastResumed { .. } | Event::PageTakenOver { .. } => "",
             Event::ListenAsked { listening, .. }
             | Event::ListenAnnounced { listening, .. }
             | Event::ListenStarted { listening, .. } => &listening.reason,

@@ -41,6 +41,8 @@ pub struct Broadcast {
     id: String,
     name: String,
     page: Page,
+    /// The page that another one took over from: it sees all, and acknowledges nothing.
+    witness: Option<ConnKey>,
     on_air: Option<OnAir>,
     listeners: Vec<Listener>,
     /// When the present state began, in Unix milliseconds; absent for somebody never seen.
@@ -62,6 +64,7 @@ impl Broadcast {
             id: id.to_owned(),
             name: id.to_owned(),
             page: Page::Closed,
+            witness: None,
             on_air: None,
             listeners: Vec::new(),
             since_ms: None,
@@ -85,6 +88,16 @@ impl Broadcast {
             Page::Closed => None,
             Page::Open(conn) | Page::Silent(conn) => Some(conn),
         }
+    }
+
+    /// Returns the conn of the page that another one took over from.
+    pub fn witness(&self) -> Option<ConnKey> {
+        self.witness
+    }
+
+    /// Takes which page another one took over from; returns the one before.
+    pub fn set_witness(&mut self, witness: Option<ConnKey>) -> Option<ConnKey> {
+        std::mem::replace(&mut self.witness, witness)
     }
 
     /// Tells whether the salesperson is on air, heard or not.
@@ -179,7 +192,8 @@ impl Broadcast {
 
     /// Tells whether nobody is connected and nobody wishes to listen.
     pub fn is_away(&self) -> bool {
-        self.page == Page::Closed && self.on_air.is_none() && self.listeners.is_empty()
+        let is_seen = self.page != Page::Closed || self.witness.is_some();
+        !is_seen && self.on_air.is_none() && self.listeners.is_empty()
     }
 
     /// Tells whether an encoder that comes back is to be paused.
@@ -241,7 +255,7 @@ impl Broadcast {
             on_air.page_gone = None;
         }
         if self.is_device() {
-            return self.announce_heard(conn);
+            return self.announce_heard();
         }
         self.settle_all()
     }
@@ -257,7 +271,7 @@ impl Broadcast {
         if self.is_device() {
             return Vec::new();
         }
-        let changes = self.unsettle_all(before == Presence::OnAir, None);
+        let changes = self.unsettle_all(before == Presence::OnAir);
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -269,7 +283,7 @@ impl Broadcast {
         if self.is_device() {
             return Vec::new();
         }
-        let changes = self.unsettle_all(was_flowing, Some(page));
+        let changes = self.unsettle_all(was_flowing);
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -323,7 +337,7 @@ impl Broadcast {
         }
         self.level = Level::silent();
         self.enter_state(unix_ms);
-        let changes = self.unsettle_all(was_flowing, self.page());
+        let changes = self.unsettle_all(was_flowing);
         changes.into_iter().chain(self.settle_all()).collect()
     }
 
@@ -760,7 +774,10 @@ mod tests {
     fn an_acknowledgement_dies_with_its_page() {
         let mut scene = Scene::heard();
         let [page, other] = scene.pages;
-        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["interrupt Unseen", "pend Interrupted"]);
+        assert_eq!(
+            names(&scene.broadcast.close_page(scene.now, 0)),
+            ["interrupt Unseen", "withdraw 1", "pend Interrupted"]
+        );
         assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry", "pend Ack"]);
         scene.write_entry(2);
         for (name, page, notice_id) in [("old page", page, 2), ("old notice", other, 1)] {
@@ -952,7 +969,10 @@ mod tests {
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["write entry", "pend Ack"]);
         scene.write_entry(1);
         assert!(scene.acknowledge(scene.pages[0], 1).is_some());
-        assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), ["interrupt Unseen", "pend AckLate"]);
+        assert_eq!(
+            names(&scene.broadcast.close_page(scene.now, 0)),
+            ["interrupt Unseen", "withdraw 1", "pend AckLate"]
+        );
         assert_eq!((scene.broadcast.presence(), scene.hearing()), (Presence::OnAir, 0));
     }
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::Listener;
 use crate::audit::{ListenBreak, Listening};
-use crate::keys::{Client, ConnKey, PeerKey, Sink};
+use crate::keys::{Client, PeerKey, Sink};
 use crate::words::{PendingCause, StopCause, StreamSource};
 
 /// Who wishes to listen, how and why.
@@ -56,9 +56,9 @@ pub enum Change {
     /// [`entry_written`](super::Broadcast::entry_written) or [`entry_refused`](super::Broadcast::entry_refused) when that is known.
     WriteEntry { listener: Client },
     /// Tell the page that somebody will listen.
-    Announce { page: ConnKey, notice_id: u64, listener: Listener },
-    /// Tell the page that somebody does not listen any more.
-    Withdraw { page: ConnKey, notice_id: u64, listener: Listener },
+    Announce { notice_id: u64, listener: Listener },
+    /// Tell the page, if it is there, that somebody does not listen any more.
+    Withdraw { notice_id: u64, listener: Listener },
     /// Tell the supervisor that the wish waits.
     Pend { listener: Client, cause: PendingCause },
     /// The supervisor hears from now on, or is told again that they do.

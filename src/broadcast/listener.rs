@@ -123,10 +123,10 @@ impl Listener {
         matches!(self.phase, Phase::Acknowledged { .. })
     }
 
-    /// Returns what takes back the notice, where the page has one.
-    pub(super) fn withdrawn_from(&self, page: ConnKey) -> Option<Change> {
+    /// Returns what takes back the notice, where there is one.
+    pub(super) fn withdrawn(&self) -> Option<Change> {
         let notice_id = self.phase.notice_id()?;
-        Some(Change::Withdraw { page, notice_id, listener: self.clone() })
+        Some(Change::Withdraw { notice_id, listener: self.clone() })
     }
 }
 
@@ -172,7 +172,7 @@ impl Broadcast {
         listener.phase = next;
         let listener = listener.clone();
         let start = self.is_heard(&listener).then(|| Change::Start { listener: listener.clone(), is_new: true });
-        let announce = page.map(|page| Change::Announce { page, notice_id, listener });
+        let announce = page.map(|_| Change::Announce { notice_id, listener });
         announce.into_iter().chain(start).collect()
     }
 
@@ -260,7 +260,7 @@ impl Broadcast {
         };
         let listener = self.listeners.remove(index);
         let was_heard = self.is_heard(&listener);
-        let withdraw = self.page().and_then(|page| listener.withdrawn_from(page));
+        let withdraw = listener.withdrawn();
         [Change::Stop { listener, was_heard, cause }].into_iter().chain(withdraw).collect()
     }
 
@@ -277,10 +277,10 @@ impl Broadcast {
     }
 
     /// Tells a page that opens who hears a device, which nobody had to be asked for.
-    pub(super) fn announce_heard(&self, page: ConnKey) -> Vec<Change> {
+    pub(super) fn announce_heard(&self) -> Vec<Change> {
         let notice = |listener: &Listener| {
             let notice_id = listener.phase.notice_id()?;
-            Some(Change::Announce { page, notice_id, listener: listener.clone() })
+            Some(Change::Announce { notice_id, listener: listener.clone() })
         };
         self.listeners.iter().filter_map(notice).collect()
     }
@@ -335,16 +335,16 @@ impl Broadcast {
         }
     }
 
-    /// Takes every listener back to waiting; `page` is told, unless it is gone. What was heard until then was heard in a
-    /// flow that is over, where `was_flowing`.
-    pub(super) fn unsettle_all(&mut self, was_flowing: bool, page: Option<ConnKey>) -> Vec<Change> {
+    /// Takes every listener back to waiting. What was heard until then was heard in a flow that is over, where
+    /// `was_flowing`.
+    pub(super) fn unsettle_all(&mut self, was_flowing: bool) -> Vec<Change> {
         let why = if self.on_air.is_none() { ListenBreak::OffAir } else { ListenBreak::Unseen };
         let mut changes = Vec::new();
         for listener in &mut self.listeners {
             let before = listener.clone();
             listener.phase = Phase::Waiting;
             listener.hears_device = false;
-            let withdraw = page.and_then(|page| before.withdrawn_from(page));
+            let withdraw = before.withdrawn();
             if was_flowing && before.is_acknowledged() {
                 changes.push(Change::Interrupt { listener: before, why });
             }

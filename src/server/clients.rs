@@ -13,7 +13,7 @@ use super::admission::Visitor;
 use super::registration::{Registration, Seat};
 use crate::conn::Conn;
 use crate::deadlines::Deadlines;
-use crate::keys::{BroadcastKey, ConnKey};
+use crate::keys::{BroadcastKey, ConnKey, PeerKey};
 use crate::path::Remote;
 
 /// The table of TCP clients.
@@ -160,9 +160,16 @@ impl Clients {
     pub(super) fn register(&mut self, conn: ConnKey, registration: Registration) {
         match registration.seat {
             Seat::Admin { .. } => drop(self.admins.insert(conn)),
-            Seat::Commercial { .. } => {}
+            Seat::Commercial { .. } | Seat::Witness { .. } => {}
         }
         self.registrations.insert(conn, registration);
+    }
+
+    /// Takes it that a salesperson's page is not theirs any more, but goes on to see; returns the session that it tests with.
+    pub(super) fn become_witness(&mut self, conn: ConnKey, broadcast: BroadcastKey) -> Option<PeerKey> {
+        let registration = self.registrations.get_mut(conn)?;
+        registration.seat = Seat::Witness { broadcast };
+        registration.test.take()
     }
 
     /// Ends the registration of a conn, and returns it.
@@ -200,7 +207,7 @@ impl Clients {
     pub(super) fn own_broadcast(&self, conn: ConnKey) -> Option<BroadcastKey> {
         match self.registrations.get(conn)?.seat {
             Seat::Commercial { broadcast } => Some(broadcast),
-            Seat::Admin { .. } => None,
+            Seat::Witness { .. } | Seat::Admin { .. } => None,
         }
     }
 

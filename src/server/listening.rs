@@ -43,7 +43,7 @@ impl Server {
                     wishes.push(key);
                     true
                 }
-                Some(Seat::Admin { .. } | Seat::Commercial { .. }) | None => false,
+                Some(Seat::Admin { .. } | Seat::Commercial { .. } | Seat::Witness { .. }) | None => false,
             },
             Client::Program(_) => true,
         };
@@ -76,24 +76,25 @@ impl Server {
         let commercial_id = broadcast.id();
         match change {
             Change::WriteEntry { listener } => return self.write_announcement(now, key, listener, out),
-            Change::Announce { page, notice_id, listener } => {
-                if let Some(client) = self.clients.get_mut(page) {
-                    client.ask_answers(ANSWERS_PER_NOTICE);
-                }
+            Change::Announce { notice_id, listener } => {
                 let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
                 let listening_id = listener.listening.id.to_string();
                 let notice =
                     ServerMessage::ListenerJoined { notice_id, listening_id, admin, reason, listeners_count };
-                self.send_text(page, &notice.to_json());
+                self.tell_pages(key, &notice.to_json());
+                let page = self.broadcasts[key].page();
+                if let Some(client) = page.and_then(|page| self.clients.get_mut(page)) {
+                    client.ask_answers(ANSWERS_PER_NOTICE);
+                }
             }
-            Change::Withdraw { page, notice_id, listener } => {
+            Change::Withdraw { notice_id, listener } => {
                 let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
                 let listeners_count = broadcast.announced_count();
                 let listening_id = listener.listening.id.to_string();
                 let notice =
                     ServerMessage::ListenerLeft { notice_id, listening_id, admin, reason, listeners_count };
-                self.send_text(page, &notice.to_json());
+                self.tell_pages(key, &notice.to_json());
             }
             Change::Pend { listener, cause } => {
                 if let Some(conn) = listener.page() {
@@ -110,6 +111,14 @@ impl Server {
             Change::Stop { listener, was_heard, cause } => self.stop(now, key, &listener, was_heard, cause, out),
         }
         Vec::new()
+    }
+
+    /// Tells a salesperson's page, and the one that it took over from.
+    fn tell_pages(&mut self, key: BroadcastKey, text: &str) {
+        let broadcast = &self.broadcasts[key];
+        for conn in broadcast.page().into_iter().chain(broadcast.witness()) {
+            self.send_text(conn, text);
+        }
     }
 
     /// Has it written down that a listener is about to be announced; what can't be written is refused.
@@ -187,7 +196,7 @@ impl Server {
         let page = listener.key.page();
         let before = match page.map(|conn| self.seat_mut(conn)) {
             Some(Some(Seat::Admin { current, .. })) => current.replace(key),
-            Some(Some(Seat::Commercial { .. }) | None) => return,
+            Some(Some(Seat::Commercial { .. } | Seat::Witness { .. }) | None) => return,
             // A WHEP client hears one salesperson, for good.
             None => None,
         };
@@ -368,7 +377,7 @@ impl Server {
         let was_by_page = self.broadcasts[key].is_on_air_by_page();
         self.go_off_air(now, key, OffAir::ConnectionLost, out);
         let broadcast = &self.broadcasts[key];
-        let text = ServerMessage::StreamingStopped { commercial_id: broadcast.id() }.to_json();
+        let text = ServerMessage::StreamingStopped { commercial_id: broadcast.id(), cause: None }.to_json();
         // What an encoder does, the page learns by its state.
         if let Some(page) = broadcast.page().filter(|_| was_by_page) {
             self.send_text(page, &text);
@@ -458,8 +467,8 @@ impl Server {
             return;
         }
         let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
-        let page = broadcast.page().filter(|_| concerns_page);
-        for conn in self.supervisors_of(key).into_iter().chain(page) {
+        let pages = broadcast.page().filter(|_| concerns_page).into_iter().chain(broadcast.witness());
+        for conn in self.supervisors_of(key).into_iter().chain(pages) {
             self.send_text(conn, &text);
         }
     }

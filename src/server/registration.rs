@@ -8,13 +8,13 @@ use log::{debug, info};
 
 use super::problem::RETRY_AFTER_S;
 use super::{CloseCode, Server, Timer};
-use crate::audit::OffAir;
+use crate::audit::{Event, OffAir};
 use crate::broadcast::{Broadcast, Source};
 use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::token::Claims;
 use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
-use crate::words::{Place, Role, StopCause};
+use crate::words::{Place, Presence, Role, StopCause};
 
 /// A registered user on one conn.
 pub(super) struct Registration {
@@ -30,6 +30,10 @@ pub(super) struct Registration {
 /// What a registered user does here.
 pub(super) enum Seat {
     Commercial {
+        broadcast: BroadcastKey,
+    },
+    /// Sees what goes on in the name of a salesperson whose other page took over, and may pause and stop it.
+    Witness {
         broadcast: BroadcastKey,
     },
     Admin {
@@ -63,8 +67,12 @@ impl Server {
             }
         };
         if let Some(registration) = self.clients.registration(conn) {
-            self.renew(now, conn, (registration.claims.sub == claims.sub).then_some(claims), out);
-            return;
+            let is_same = registration.claims.sub == claims.sub && registration.claims.role == claims.role;
+            if !(is_same && register.takeover && matches!(registration.seat, Seat::Witness { .. })) {
+                self.renew(now, conn, is_same.then_some(claims), out);
+                return;
+            }
+            self.end_registration(now, conn, out);
         }
         if !self.admit_user(now, conn, &claims.sub) {
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
@@ -84,10 +92,7 @@ impl Server {
 
     /// A registered user sent a token again: the same user's later one keeps the registration alive.
     fn renew(&mut self, now: Instant, conn: ConnKey, claims: Option<Claims>, out: &mut Outbox) {
-        let registration = self.clients.registration_mut(conn);
-        let renewed =
-            registration.zip(claims).filter(|(registration, claims)| registration.claims.role == claims.role);
-        let Some((registration, claims)) = renewed else {
+        let Some((registration, claims)) = self.clients.registration_mut(conn).zip(claims) else {
             self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "this conn is another user's"));
             self.close_conn(now, conn, CloseCode::NotAllowed, out);
             return;
@@ -158,13 +163,11 @@ impl Server {
             return;
         };
         let older = self.broadcasts[key].page();
-        if let Some(older) = older {
-            let same_page =
-                self.clients.registration(older).is_some_and(|registration| registration.page == register.page);
-            if !same_page && !register.takeover {
-                self.refuse_second_page(now, conn, key);
-                return;
-            }
+        let page_of = |conn: ConnKey| self.clients.registration(conn).map(|registration| &registration.page);
+        let is_another = older.is_some_and(|older| page_of(older) != Some(&register.page));
+        if is_another && !register.takeover {
+            self.refuse_second_page(now, conn, key);
+            return;
         }
         let name = claims.shown_name().to_owned();
         let is_elsewhere = self.broadcasts[key].is_on_air_elsewhere(&register.page);
@@ -172,8 +175,10 @@ impl Server {
         let registration = Registration { claims, is_warned: false, page: register.page, seat, test: None };
         self.begin_registration(now, conn, registration);
         // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
-        if let Some(older) = older {
-            self.close_conn(now, older, CloseCode::TakenOver, out);
+        match older {
+            Some(older) if is_another => self.displace(now, key, older, out),
+            Some(older) => self.close_conn(now, older, CloseCode::TakenOver, out),
+            None => {}
         }
         // What is on air is the microphone of a page that is gone.
         if is_elsewhere {
@@ -187,6 +192,30 @@ impl Server {
         if self.broadcasts[key].is_on_air() {
             self.watch_page(now, conn);
         }
+    }
+
+    /// Another page of the same salesperson takes over: who sees only the older one learns all that goes on in their name. What
+    /// an encoder sends is heard again once somebody resumes it, who may not be who was heard.
+    fn displace(&mut self, now: Instant, key: BroadcastKey, older: ConnKey, out: &mut Outbox) {
+        let of = self.subject(self.broadcasts[key].id());
+        self.note(now, Event::PageTakenOver { of: of.clone() }, out);
+        let test = self.clients.become_witness(older, key);
+        if let Some(test) = test {
+            self.close_peer(now, test, out);
+        }
+        self.send(older, &ServerMessage::TakenOver {});
+        if let Some(before) = self.broadcasts[key].set_witness(Some(older)) {
+            self.close_conn(now, before, CloseCode::TakenOver, out);
+        }
+        self.close_page(now, key, out);
+        let broadcast = &self.broadcasts[key];
+        if broadcast.source() == Some(&Source::Encoder) && broadcast.presence() != Presence::Paused {
+            self.note(now, Event::BroadcastPaused { of }, out);
+            let unix_ms = self.unix_ms(now);
+            let changes = self.broadcasts[key].pause(unix_ms);
+            self.carry_out(now, key, changes, out);
+        }
+        self.arm_registration(now, older);
     }
 
     /// Another page of the same salesperson is open; this one may wait and ask to take over.
@@ -236,6 +265,13 @@ impl Server {
             Seat::Commercial { broadcast } => {
                 if self.broadcasts.get(broadcast).and_then(|broadcast| broadcast.page()) == Some(conn) {
                     self.close_page(now, broadcast, out);
+                }
+            }
+            Seat::Witness { broadcast } => {
+                if let Some(broadcast) = self.broadcasts.get_mut(broadcast)
+                    && broadcast.witness() == Some(conn)
+                {
+                    broadcast.set_witness(None);
                 }
             }
             Seat::Admin { audio, wishes, .. } => {

@@ -39,15 +39,21 @@ impl Server {
             (ClientMessage::OfCommercial(message), Some(&Seat::Commercial { broadcast })) => {
                 self.on_message_of_commercial(now, (conn, broadcast), message, out);
             }
+            (ClientMessage::OfCommercial(message), Some(&Seat::Witness { broadcast })) => {
+                self.on_message_of_witness(now, (conn, broadcast), &message, out);
+            }
             (ClientMessage::OfAdmin(message), Some(Seat::Admin { .. })) => {
                 self.on_message_of_admin(now, conn, message, out);
             }
-            (ClientMessage::OfBoth(message), Some(Seat::Commercial { .. } | Seat::Admin { .. })) => {
+            (
+                ClientMessage::OfBoth(message),
+                Some(Seat::Commercial { .. } | Seat::Witness { .. } | Seat::Admin { .. }),
+            ) => {
                 self.on_message_of_both(now, conn, &message, out);
             }
             (
                 message @ (ClientMessage::OfCommercial(_) | ClientMessage::OfAdmin(_)),
-                Some(Seat::Commercial { .. } | Seat::Admin { .. }),
+                Some(Seat::Commercial { .. } | Seat::Witness { .. } | Seat::Admin { .. }),
             ) => self.refuse_role(now, conn, &message, out),
         }
     }
@@ -68,6 +74,29 @@ impl Server {
             OfCommercial::ListenerAck(ack) => self.on_listener_ack(now, page, ack, out),
             OfCommercial::ListenerHidden { notice_id } => self.on_listener_hidden(now, page, notice_id, out),
             OfCommercial::GpsUpdate(place) => self.on_gps_update(now, page.1, place),
+        }
+    }
+
+    /// A page that another one took over from protects its person, and does nothing else in their name. What it said before
+    /// it knew is no mistake.
+    fn on_message_of_witness(
+        &mut self,
+        now: Instant,
+        page: (ConnKey, BroadcastKey),
+        message: &OfCommercial<'_>,
+        out: &mut Outbox,
+    ) {
+        match message {
+            OfCommercial::StopStreaming => self.on_stop_streaming(now, page, out),
+            OfCommercial::PauseStreaming => self.on_pause(now, page, out),
+            OfCommercial::StartStreaming(_) | OfCommercial::ResumeStreaming { .. } => {
+                let text = "another page took over: register again with takeover to use this one";
+                self.complain(page.0, Complaint::new(ErrorCode::NotAllowed, text));
+            }
+            OfCommercial::StreamInterrupted { .. }
+            | OfCommercial::ListenerAck(_)
+            | OfCommercial::ListenerHidden { .. }
+            | OfCommercial::GpsUpdate(_) => {}
         }
     }
 

@@ -18,14 +18,16 @@ use crate::config::PLACES_OF_PAGE;
 use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::peer::{PeerRole, Wanted};
-use crate::wire::signaling::{self, Acknowledgement, Complaint, ErrorCode, ServerMessage, StartStreaming};
+use crate::wire::signaling::{
+    self, Acknowledgement, Complaint, ErrorCode, PageCause, ServerMessage, StartStreaming,
+};
 use crate::words::{InterruptedBy, Place, Presence, Sent};
 
 impl Server {
     /// Answers a page that wants to know whether we are there, and whether its audio arrives.
     pub(super) fn on_ping(&mut self, conn: ConnKey, t: Number) {
         let broadcast = match self.clients.registration(conn).map(|session| &session.seat) {
-            Some(&Seat::Commercial { broadcast }) => Some(broadcast),
+            Some(&(Seat::Commercial { broadcast } | Seat::Witness { broadcast })) => Some(broadcast),
             Some(&Seat::Admin { current, .. }) => {
                 current.filter(|&key| self.broadcasts.get(key).is_some_and(|broadcast| broadcast.is_heard_by(conn)))
             }
@@ -84,19 +86,37 @@ impl Server {
         out: &mut Outbox,
     ) {
         self.go_off_air(now, key, OffAir::Stopped, out);
-        let text = ServerMessage::StreamingStopped { commercial_id: self.broadcasts[key].id() }.to_json();
-        self.send_text(conn, &text);
+        self.answer_page(conn, key, |commercial_id, cause| {
+            ServerMessage::StreamingStopped { commercial_id, cause }.to_json()
+        });
+    }
+
+    /// Answers a page that stopped or paused; where it is the one that was taken over from, the other one learns of it.
+    fn answer_page(
+        &mut self,
+        conn: ConnKey,
+        key: BroadcastKey,
+        message: impl Fn(&str, Option<PageCause>) -> String,
+    ) {
+        let broadcast = &self.broadcasts[key];
+        let other = broadcast.page().filter(|&page| page != conn);
+        let (answer, told) = (message(broadcast.id(), None), message(broadcast.id(), Some(PageCause::OtherPage)));
+        self.send_text(conn, &answer);
+        if let Some(other) = other {
+            self.send_text(other, &told);
+        }
     }
 
     /// Pauses; asking for what is already so is answered all the same.
     pub(super) fn on_pause(&mut self, now: Instant, (conn, key): (ConnKey, BroadcastKey), out: &mut Outbox) {
         let Some(is_paused) = self.is_paused(conn, key) else { return };
-        let commercial_id = self.broadcasts[key].id();
-        let answer = ServerMessage::StreamingPaused { commercial_id }.to_json();
         if !is_paused {
-            self.note(now, Event::BroadcastPaused { of: self.subject(commercial_id) }, out);
+            let of = self.subject(self.broadcasts[key].id());
+            self.note(now, Event::BroadcastPaused { of }, out);
         }
-        self.send_text(conn, &answer);
+        self.answer_page(conn, key, |commercial_id, cause| {
+            ServerMessage::StreamingPaused { commercial_id, cause }.to_json()
+        });
         let unix_ms = self.unix_ms(now);
         let changes = self.broadcasts[key].pause(unix_ms);
         self.carry_out(now, key, changes, out);
@@ -186,7 +206,7 @@ impl Server {
                 own.and_then(|broadcast| broadcast.publisher())
             }
             Some(Seat::Admin { audio, .. }) => *audio,
-            None => None,
+            Some(Seat::Witness { .. }) | None => None,
         };
         let restarted = peer.and_then(|peer| self.restart_peer(now, peer, Wanted::Offer(offer), out));
         match restarted {

@@ -263,9 +263,13 @@ pub enum ServerMessage<'a> {
     },
     StreamingStopped {
         commercial_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<PageCause>,
     },
     StreamingPaused {
         commercial_id: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<PageCause>,
     },
     StreamingResumed {
         commercial_id: &'a str,
@@ -330,6 +334,8 @@ pub enum ServerMessage<'a> {
     },
     /// How loud each salesperson on air is, in dBov.
     Levels(BTreeMap<&'a str, i8>),
+    /// Another page took over: this one sees what goes on, and may pause and stop it.
+    TakenOver {},
     TokenExpiring {
         in_s: u64,
     },
@@ -344,6 +350,14 @@ impl ServerMessage<'_> {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("our own messages are JSON")
     }
+}
+
+/// Why a page's stream changes that did not ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PageCause {
+    /// The page that it took over from asked for it, in the name of the same person.
+    OtherPage,
 }
 
 /// What went wrong, and what to do about it.

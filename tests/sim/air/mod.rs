@@ -4,4 +4,5 @@ mod broadcasts;
 mod day;
 mod orders;
 mod promises;
+mod takeover;
 mod test_connection;

@@ -24,7 +24,7 @@ fn who_is_alone_on_the_server_reconnects_and_takes_over() {
         world.browsers[other].say("register_user", takeover);
         world.run_ms(1000);
         assert!(world.browsers[other].has("user_registered"));
-        assert_eq!(world.browsers[lea].closed, Some(4409));
+        assert!(world.browsers[lea].has("taken_over"));
         let now = world.now;
         world.browsers[other].start_streaming(now);
         world.settle();

@@ -110,7 +110,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         16 => world.unmute_stream(who),
         17 => {
             let token = world.token(Role::Commercial, commercial, |_| {});
-            let takeover = json!({ "token": token, "page": "another", "takeover": true });
+            let takeover = json!({ "token": token, "page": format!("another{}", who % 4), "takeover": true });
             world.browsers[who].say("register_user", takeover);
         }
         18 => {

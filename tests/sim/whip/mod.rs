@@ -1,7 +1,7 @@
 //! Programs without a page: encoders that stream over WHIP, players that listen over WHEP.
 
 mod certificates;
-mod encoders;
+pub mod encoders;
 mod ends;
 mod ice;
 mod neighbours;

@@ -87,6 +87,8 @@ struct Page {
     commercial_id: Option<String>,
     /// The notices that it was told, whom each names, and what its microphone made next when it acknowledged.
     notices: BTreeMap<u64, (String, Option<Next>)>,
+    /// Whether another page took over from it: it acknowledges nothing any more.
+    is_displaced: bool,
     from_client: Frames,
     from_server: Frames,
     /// How much of what waits to be written was read here.
@@ -286,8 +288,10 @@ impl Witness {
         let facts = Rc::make_mut(&mut self.facts);
         match (message["event"].as_str().unwrap_or_default(), &page.commercial_id) {
             ("user_registered", _) if data["role"] == "commercial" => {
+                page.is_displaced = false;
                 page.commercial_id = data["id"].as_str().map(str::to_owned);
             }
+            ("taken_over", _) => page.is_displaced = true,
             ("listener_joined", _) => {
                 let id = data["notice_id"].as_u64().expect("a notice has a number");
                 let admin_id = data["admin"]["id"].as_str().expect("and names somebody").to_owned();
@@ -304,7 +308,7 @@ impl Witness {
 
     fn count_notices(&mut self) {
         let mut acknowledged: BTreeMap<Pair, Vec<Next>> = BTreeMap::new();
-        for page in self.pages.values() {
+        for page in self.pages.values().filter(|page| !page.is_displaced) {
             let Some(id) = &page.commercial_id else { continue };
             for (admin_id, next) in page.notices.values() {
                 acknowledged.entry(pair(admin_id, id)).or_default().extend(next);
