@@ -89,6 +89,10 @@ fn offer_message() -> String {
     json!({ "event": "open_audio", "data": { "sdp": OFFER } }).to_string()
 }
 
+fn person(id: &'static str, name: &'static str) -> Person<'static> {
+    Person { id, name, looks_like: None }
+}
+
 fn commercial() -> Commercial<'static> {
     Commercial {
         commercial_id: "lea.martin",
@@ -99,7 +103,7 @@ fn commercial() -> Commercial<'static> {
         is_streaming: true,
         source: None,
         listeners_count: 2,
-        listeners: vec![Person { id: "paul", name: "Paul D." }, Person { id: "ana", name: "Ana B." }],
+        listeners: vec![person("paul", "Paul D."), person("ana", "Ana B.")],
         since: Some(1_795_404_391_955),
         last_seen: Some(1_795_404_391_955),
     }

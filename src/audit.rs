@@ -41,6 +41,15 @@ pub struct Listening {
     pub commercial_id: String,
     /// Empty where it was none that people are shown.
     pub reason: String,
+    /// Whose name the supervisor's is easily taken for.
+    pub looks_like: Option<Arc<KnownPerson>>,
+}
+
+/// Somebody who has been here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownPerson {
+    pub id: String,
+    pub name: String,
 }
 
 /// Whose broadcast an event is about.
@@ -331,6 +340,9 @@ impl fmt::Display for Event {
         write!(f, "{} actor={} commercial_id={}", self.name(), self.actor(), self.commercial_id())?;
         if let Some(listening) = self.listening() {
             write!(f, " listening={}", listening.id)?;
+            if let Some(other) = &listening.looks_like {
+                write!(f, " looks_like={}", other.id)?;
+            }
         }
         if let Event::ListenEnded { was_heard, .. } = self {
             write!(f, " heard={was_heard}")?;
@@ -423,6 +435,7 @@ mod tests {
             admin_name: "Paul D.".into(),
             commercial_id: "lea".into(),
             reason: "autre: \"x\"".into(),
+            looks_like: None,
         });
         let of = || Subject { commercial_id: "door".into(), is_device: true };
         let cases = [

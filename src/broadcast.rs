@@ -632,6 +632,7 @@ mod tests {
                 admin_name: "Paul D.".into(),
                 commercial_id: "lea".into(),
                 reason: "formation".into(),
+                looks_like: None,
             });
             names(&self.broadcast.join(Wish { key, sink, listening }))
         }
@@ -666,6 +667,13 @@ mod tests {
             let sent = Sent { ssrc: Some(1), packets_sent };
             let ack = Acknowledgement { notice_id, told: Told::Seen, sent };
             self.broadcast.acknowledge(self.now, page, ack, Some(1))
+        }
+
+        /// The page resumes, and says that it has sent nothing.
+        fn resume(&mut self) -> Vec<Change> {
+            let (changes, counted) = self.broadcast.resume(self.now, 0, Sent::default(), None);
+            assert_eq!(counted, Ok(()));
+            changes
         }
 
         fn hearing(&self) -> usize {
@@ -747,11 +755,7 @@ mod tests {
             assert_eq!(scene.entry_written(1, 1), ["announce 1"], "{source:?}");
             scene.acknowledge(scene.pages[0], 1);
             assert_eq!(scene.hearing(), 0, "{source:?}");
-            assert_eq!(
-                names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0),
-                ["start"],
-                "{source:?}"
-            );
+            assert_eq!(names(&scene.resume()), ["start"], "{source:?}");
             assert_eq!(scene.hearing(), 1, "{source:?}");
         }
     }
@@ -805,7 +809,7 @@ mod tests {
     #[test]
     fn what_the_page_ends_by_its_word_may_take_a_moment_to_be_heard() {
         type Act = fn(&mut Scene) -> Vec<String>;
-        let resume: Act = |scene| names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0);
+        let resume: Act = |scene| names(&scene.resume());
         let cases: [(&str, Act, Act); 3] = [
             ("a pause", |scene| names(&scene.broadcast.pause(0)), resume),
             ("a call", |scene| names(&scene.broadcast.interrupt(0, InterruptedBy::Call)), resume),
@@ -837,9 +841,9 @@ mod tests {
         assert_eq!(scene.join(), ["pend Paused"]);
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused, "another session is no end of the pause");
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
+        assert_eq!(names(&scene.resume()), ["start"]);
         assert_eq!(scene.hearing(), 1);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), [] as [&str; 0]);
+        assert_eq!(names(&scene.resume()), [] as [&str; 0]);
     }
 
     #[test]
@@ -848,16 +852,13 @@ mod tests {
         scene.broadcast.pause(0);
         assert!(scene.acknowledge(scene.pages[0], 1).is_none(), "acknowledged, and held");
         assert_eq!(scene.hearing(), 0);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
+        assert_eq!(names(&scene.resume()), ["start"]);
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
         scene.go_on_air();
         scene.broadcast.pause(0);
         assert_eq!(scene.join(), ["pend Paused"]);
-        assert_eq!(
-            names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0),
-            ["write entry", "pend Ack"]
-        );
+        assert_eq!(names(&scene.resume()), ["write entry", "pend Ack"]);
         scene.broadcast.pause(0);
         assert_eq!(names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)), ["pend OffAir"]);
     }
@@ -893,7 +894,7 @@ mod tests {
             ["interrupt Interrupted", "pend Interrupted"]
         );
         assert_eq!(scene.hear(), [] as [&str; 0], "the muted microphone sends silence");
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
+        assert_eq!(names(&scene.resume()), ["start"]);
         scene.broadcast.interrupt(0, InterruptedBy::Locked);
         assert_eq!(scene.go_on_air(), ["start"], "a new session brings a new microphone");
     }
@@ -909,7 +910,7 @@ mod tests {
         scene.go_on_air();
         assert_eq!(scene.broadcast.presence(), Presence::Paused);
         assert_eq!(scene.hearing(), 0);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
+        assert_eq!(names(&scene.resume()), ["start"]);
     }
 
     #[test]
@@ -953,7 +954,7 @@ mod tests {
         assert_eq!(scene.broadcast.place(), None, "a pause forgets it");
         scene.now += Duration::from_secs(1);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "paused");
-        scene.broadcast.resume(scene.now, 0, Sent::default(), None).0;
+        scene.resume();
         scene.broadcast.close_page(scene.now, 0);
         assert!(!scene.broadcast.move_to(scene.now, place, &scene.limits), "no page");
         scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
@@ -985,7 +986,7 @@ mod tests {
         assert_eq!(scene.write_entry(1), ["start"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["announce 1"]);
         assert_eq!(names(&scene.broadcast.pause(0)), ["interrupt Paused", "pend Paused"]);
-        assert_eq!(names(&scene.broadcast.resume(scene.now, 0, Sent::default(), None).0), ["start"]);
+        assert_eq!(names(&scene.resume()), ["start"]);
         assert_eq!(names(&scene.broadcast.close_page(scene.now, 0)), [] as [&str; 0]);
         assert_eq!(scene.hearing(), 1);
     }
@@ -1006,7 +1007,7 @@ mod tests {
             scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
             scene.go_on_air_by(after.clone());
             assert_eq!(scene.broadcast.presence(), want, "{after:?}");
-            scene.broadcast.resume(scene.now, 0, Sent::default(), None).0;
+            scene.resume();
             scene.broadcast.go_off_air(scene.now, 0, &scene.limits);
         }
         scene.go_on_air_by(Source::Encoder);
@@ -1103,7 +1104,7 @@ mod tests {
         scene.broadcast.pause(0);
         scene.broadcast.hear_level(scene.now, -5, silence);
         assert_eq!(scene.broadcast.take_level(scene.now, silence), LEVEL_SILENT);
-        scene.broadcast.resume(scene.now, 0, Sent::default(), None).0;
+        scene.resume();
         assert_eq!(scene.broadcast.take_level(scene.now, silence), -20, "nothing of the pause is left");
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
 //!
 //! # Memory
-//! At all bounds at once the server takes 509 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
+//! At all bounds at once the server takes 510 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
 //! says is in use falls by so much for each when the core is dropped):
 //!
 //! | what | so many | bytes each | MB |
@@ -17,6 +17,7 @@
 //! | datagrams of the unconnected | 4096 | 2,176 | 9 |
 //! | wishes with the longest ids, names and reasons | 8192 | 1,000 | 8 |
 //! | salespeople with the longest names and infos | 1024 | 3,100 | 3 |
+//! | people who have been here, with the longest ids and names | 1024 | 560 | 1 |
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
 //! | rows of who holds what | 20,480 | 250 | 5 |
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
@@ -243,6 +244,8 @@ impl Default for ConnLimits {
 pub struct RegistrationLimits {
     /// WebSockets of one supervisor.
     pub conns_per_admin_max: usize,
+    /// People whose names are remembered, to mark others that look like them.
+    pub people_max: usize,
     /// How long before its token's end a user is told.
     pub expiry_warning: Duration,
     /// How often the page of a salesperson on air is pinged.
@@ -257,6 +260,7 @@ impl Default for RegistrationLimits {
     fn default() -> RegistrationLimits {
         RegistrationLimits {
             conns_per_admin_max: 8,
+            people_max: 1024,
             expiry_warning: Duration::from_secs(60),
             page_ping_interval: Duration::from_secs(3),
             page_silence: Duration::from_secs(10),

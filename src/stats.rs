@@ -101,6 +101,8 @@ pub struct Stats {
     pub tokens_refused: u64,
     /// Of those, the ones of an address that sent too many.
     pub tokens_over_rate: u64,
+    /// People whose name was forgotten for that of another one.
+    pub people_forgotten: u64,
     /// Requests refused because a table was full: wishes, salespeople, conns or WHEP sessions of one person.
     pub tables_full: u64,
 }

@@ -17,7 +17,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::words::Role;
-use crate::words::text::is_presentable;
+use crate::words::text::is_name;
 
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
@@ -201,9 +201,10 @@ pub fn is_valid_id(id: &str) -> bool {
         && id.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#%\\".contains(&byte))
 }
 
-/// Tells whether `name` is 1 to 80 characters that can be shown on one line, and some of them seen.
+/// Tells whether `name` is 1 to 80 characters that can be shown on one line, with a letter or digit, and without piles of
+/// marks.
 pub fn is_valid_name(name: &str) -> bool {
-    name.chars().count() <= NAME_CHARS_MAX && is_presentable(name)
+    name.chars().count() <= NAME_CHARS_MAX && is_name(name)
 }
 
 #[cfg(test)]

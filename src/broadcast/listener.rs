@@ -11,7 +11,7 @@ use super::timeline::{From, SENT_MARGIN};
 use super::{Broadcast, Change, Page, Source, Wish};
 use crate::audit::{EntryId, ListenBreak, Listening};
 use crate::keys::{Client, ConnKey, PeerKey, Sink};
-use crate::wire::signaling::{Acknowledgement, Person};
+use crate::wire::signaling::{Acknowledgement, Named, Person};
 use crate::words::{PendingCause, Presence, Sent, StopCause, Told};
 
 /// A supervisor who listens, or wishes to, with one listening connection.
@@ -91,7 +91,9 @@ impl Phase {
 impl Listener {
     /// Returns who it is, as others see it.
     pub fn person(&self) -> Person<'_> {
-        Person { id: &self.listening.admin_id, name: &self.listening.admin_name }
+        let Listening { admin_id: id, admin_name: name, looks_like, .. } = &*self.listening;
+        let looks_like = looks_like.as_deref().map(|other| Named { id: &other.id, name: &other.name });
+        Person { id, name, looks_like }
     }
 
     /// Returns the entry that the wish waits for.

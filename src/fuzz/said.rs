@@ -75,7 +75,7 @@ fn of_join(commercial_id: &str, reason: &str) {
     if is_reason(reason) {
         assert!(reason.chars().count() <= REASON_CHARS_MAX && !reason.contains(char::is_control));
     }
-    let admin = Person { id: "paul", name: commercial_id };
+    let admin = Person { id: "paul", name: commercial_id, looks_like: None };
     let listening_id = "0000000000000007".to_owned();
     let message = ServerMessage::ListenerJoined { notice_id: 1, listening_id, admin, reason, listeners_count: 1 };
     let data = relay(&message, "listener_joined");

@@ -208,7 +208,9 @@ impl Server {
         commercial_id: &str,
         reason: &str,
     ) -> Arc<Listening> {
+        let looks_like = self.people.taken_for(admin_id, admin_name);
         Arc::new(Listening {
+            looks_like,
             id: ListeningId(self.chance.next_u64()),
             admin_id: admin_id.to_owned(),
             admin_name: admin_name.to_owned(),

@@ -23,6 +23,7 @@ mod jobs;
 mod listening;
 mod media;
 mod peers;
+mod people;
 mod problem;
 mod quotas;
 mod redirect;
@@ -65,6 +66,7 @@ use clock::Clock;
 use close::CloseCode;
 use jobs::Jobs;
 use peers::Peers;
+use people::People;
 use problem::{Problem, come_back_later};
 use quotas::Quotas;
 use resources::{Ending, Resource};
@@ -84,6 +86,7 @@ pub struct Server {
     peers: Peers,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
+    people: People,
     /// Reused from call to call, for what leaves over TCP.
     leaving: Vec<Datagram>,
     broadcasts: Broadcasts,
@@ -154,6 +157,7 @@ impl Server {
             quotas: Quotas::new(now, &settings.limits.admission),
             peers: Peers::new(&settings.advertised, &settings.limits.media),
             resources: SlotMap::with_key(),
+            people: People::new(),
             leaving: Vec::new(),
             broadcasts: Broadcasts::new(),
             deadlines: Deadlines::new(),

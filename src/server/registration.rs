@@ -236,6 +236,11 @@ impl Server {
         if let Some(client) = self.clients.get_mut(conn) {
             client.registered();
         }
+        let Claims { sub, .. } = &registration.claims;
+        let people_max = self.settings.limits.registration.people_max;
+        if self.people.meet(sub, registration.claims.shown_name(), people_max) {
+            self.stats.people_forgotten += 1;
+        }
         self.clients.register(conn, registration);
         self.arm_registration(now, conn);
         self.greet(conn);
@@ -285,6 +290,7 @@ impl Server {
         }
         if self.clients.registrations_len() == 0 {
             self.forget_absent();
+            self.people.clear();
         }
     }
 

@@ -18,6 +18,7 @@ impl Server {
             wishes: self.wishes_count(),
             quotas: self.quotas.len(),
             resources: self.resources.len(),
+            people: self.people.len(),
             jobs: self.jobs.len(),
             buffered_bytes: self.clients.buffered_bytes(),
             offers_bytes: self.peers.offers_bytes(),
@@ -38,6 +39,8 @@ pub struct TableSizes {
     pub wishes: usize,
     pub quotas: usize,
     pub resources: usize,
+    /// Whose names are remembered.
+    pub people: usize,
     /// What is done elsewhere and not answered yet.
     pub jobs: usize,
     /// What all conns together have buffered.

@@ -410,6 +410,16 @@ impl<'a> Complaint<'a> {
 pub struct Person<'a> {
     pub id: &'a str,
     pub name: &'a str,
+    /// Whom they would be taken for by their name (Unicode UTS #39).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub looks_like: Option<Named<'a>>,
+}
+
+/// Somebody by id and name.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Named<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
 }
 
 /// A salesperson as supervisors see them: the one object that every list and update holds.

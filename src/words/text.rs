@@ -1,7 +1,42 @@
-//! Judges text of others that people are shown inside sentences of ours: names, and reasons to listen.
+//! Judges text of others that people are shown beside words of ours: names, and reasons to listen.
 //!
 //! Not HTML and not logs, which escape by themselves. Invariant: what is presentable stays on its line, does not turn
 //! around what stands beside it, and shows something.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use unicode_normalization::char::is_combining_mark;
+use unicode_security::skeleton;
+
+/// How many marks one letter of a name may bear (Unicode UTS #39, §5.4): the languages of people need fewer.
+const MARKS_IN_A_ROW_MAX: usize = 4;
+
+/// Tells whether a text can be the name of somebody: it can be shown, something in it is a letter or digit, and no letter
+/// bears so many marks that they cover what stands around.
+pub fn is_name(text: &str) -> bool {
+    let mut marks = 0;
+    let mut before = None;
+    for character in text.chars() {
+        let is_mark = is_combining_mark(character);
+        marks = if is_mark { marks + 1 } else { 0 };
+        // A mark without its letter, or the same one upon itself, is none of a language.
+        if marks > MARKS_IN_A_ROW_MAX || (is_mark && (before.is_none() || before == Some(character))) {
+            return false;
+        }
+        before = Some(character);
+    }
+    is_presentable(text) && text.chars().any(|character| character.is_alphanumeric() && is_visible(character))
+}
+
+/// Returns what a name looks like, as a number: names that people take for one another have the same (Unicode UTS #39,
+/// §4), whatever their case and their spaces.
+pub fn look_of(name: &str) -> u64 {
+    let look = skeleton(name).collect::<String>().to_lowercase();
+    let look: String = look.chars().filter(|&character| is_visible(character)).collect();
+    let mut hasher = DefaultHasher::new();
+    look.hash(&mut hasher);
+    hasher.finish()
+}
 
 /// Tells whether a text can be shown.
 pub fn is_presentable(text: &str) -> bool {
@@ -48,6 +83,53 @@ pub fn is_visible(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_has_a_letter_and_few_marks() {
+        let zalgo = format!("Paul{}", "\u{301}\u{302}".repeat(40));
+        let cases = [
+            ("Paul D.", true),
+            ("7", true),
+            ("Nguye\u{302}\u{303}n", true),
+            ("नरेन्द्र", true),
+            ("ที่รัก", true),
+            ("שָׁלוֹם", true),
+            ("👩 Zoé", true),
+            ("李雷", true),
+            (".", false),
+            ("…", false),
+            ("👩", false),
+            ("\u{301}", false),
+            ("\u{301}Paul", false),
+            ("Pa\u{301}\u{301}ul", false),
+            ("Pa\u{301}\u{302}\u{303}\u{304}\u{306}ul", false),
+            (zalgo.as_str(), false),
+            ("\u{3164}", false),
+            ("Paul\u{202e}", false),
+        ];
+        for (text, want) in cases {
+            assert_eq!(is_name(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_look_alike() {
+        let cases = [
+            ("Paul D.", "Рaul D.", true),
+            ("Paul D.", "paul  d.", true),
+            ("Paul D.", "PAUL D.", true),
+            ("Paul D.", "Ｐａｕｌ D.", true),
+            ("Paul D.", "Pau\u{200b}l D.", true),
+            ("Paul D.", "PauI D.", true),
+            ("Zoé", "Zoe\u{301}", true),
+            ("Paul D.", "Paul B.", false),
+            ("Zoé", "Zoe", false),
+            ("Léa", "Lea", false),
+        ];
+        for (one, other, want) in cases {
+            assert_eq!(look_of(one) == look_of(other), want, "{one} {other}");
+        }
+    }
 
     #[test]
     fn what_people_are_shown() {

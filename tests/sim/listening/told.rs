@@ -8,7 +8,7 @@ use ecoute::words::{Role, Told};
 use serde_json::json;
 use stage::browser::Manners;
 use stage::link::Quality;
-use stage::scenario::{assert_hears, count, error_codes, heard, hears_nothing, last, scenario};
+use stage::scenario::{assert_hears, count, error_codes, heard, hears_nothing, last, listener_with, scenario};
 use stage::world::{Who, World};
 
 /// From now on her packets come later and later, up to so much.
@@ -175,5 +175,25 @@ fn a_page_that_comes_back_is_told_of_the_same_listening() {
         assert_ne!(before["notice_id"], after["notice_id"]);
         assert_eq!(before["listening_id"], after["listening_id"]);
         assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
+fn a_name_that_looks_like_another_persons_is_marked() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        listener_with(world, "paul", |claims| claims.name = Some("Paul D.".to_owned()));
+        let eve = listener_with(world, "eve", |claims| claims.name = Some("\u{420}aul D.".to_owned()));
+        let ana = world.listener("ana");
+        world.settle();
+        world.join(eve, "lea");
+        world.join(ana, "lea");
+        world.run_ms(2000);
+        let told: Vec<_> = world.browsers[lea].messages_of("listener_joined").map(|data| &data["admin"]).collect();
+        let of = |id: &str| told.iter().find(|admin| admin["id"] == id).unwrap()["looks_like"].clone();
+        assert_eq!(of("eve"), json!({ "id": "paul", "name": "Paul D." }));
+        assert!(of("ana").is_null());
+        let announced = world.audit.iter().find(|entry| entry.event.name() == "listen_announced").unwrap();
+        assert!(announced.event.to_string().contains(" looks_like=paul"), "{}", announced.event);
     });
 }

@@ -1,0 +1,78 @@
+//! Who has been here, by name, so that a name is marked that people would take for another person's.
+//!
+//! Invariant: each id stands in it once, whoever registered last at the end, and no more than the bound.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::audit::KnownPerson;
+use crate::words::text::look_of;
+
+/// The table of people who registered since somebody was here last.
+pub(super) struct People {
+    rows: VecDeque<Row>,
+}
+
+struct Row {
+    person: Arc<KnownPerson>,
+    /// What the name looks like.
+    look: u64,
+}
+
+impl People {
+    /// Returns a table without people.
+    pub(super) fn new() -> People {
+        People { rows: VecDeque::new() }
+    }
+
+    /// Somebody registered; returns whether that made the server forget who was not seen for longest.
+    pub(super) fn meet(&mut self, id: &str, name: &str, people_max: usize) -> bool {
+        self.rows.retain(|row| row.person.id != id);
+        let person = Arc::new(KnownPerson { id: id.to_owned(), name: name.to_owned() });
+        self.rows.push_back(Row { person, look: look_of(name) });
+        let is_full = self.rows.len() > people_max;
+        if is_full {
+            self.rows.pop_front();
+        }
+        is_full
+    }
+
+    /// Returns whom somebody of this name would be taken for.
+    pub(super) fn taken_for(&self, id: &str, name: &str) -> Option<Arc<KnownPerson>> {
+        let look = look_of(name);
+        let other = self.rows.iter().find(|row| row.look == look && row.person.id != id);
+        other.map(|row| Arc::clone(&row.person))
+    }
+
+    /// Forgets everybody.
+    pub(super) fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_taken_for_whom() {
+        let mut people = People::new();
+        people.meet("paul", "Paul D.", 3);
+        people.meet("ana", "Ana F.", 3);
+        let taken_for =
+            |people: &People, id: &str, name: &str| people.taken_for(id, name).map(|who| who.id.clone());
+        assert_eq!(taken_for(&people, "eve", "\u{420}aul D."), Some("paul".to_owned()));
+        assert_eq!(taken_for(&people, "eve", "Paul D."), Some("paul".to_owned()));
+        assert_eq!(taken_for(&people, "paul", "Paul D."), None, "for themselves");
+        assert_eq!(taken_for(&people, "eve", "Eve"), None);
+        assert!(!people.meet("paul", "Paul Durand", 3), "the same person, under another name");
+        assert_eq!(taken_for(&people, "eve", "Paul D."), None);
+        assert!(!people.meet("tom", "Tom", 3));
+        assert!(people.meet("zoe", "Zoé", 3));
+        assert_eq!((people.len(), taken_for(&people, "eve", "Ana F.")), (3, None), "longest not seen");
+    }
+}
