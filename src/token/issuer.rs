@@ -8,9 +8,9 @@ use std::str::FromStr;
 use serde_json::Value;
 
 use super::keys::PublicKeys;
-use super::{Claims, NAME_CHARS_MAX, Scope, TokenError};
+use super::{Claims, NAME_CHARS_MAX, Scope, TokenError, is_valid_name};
 use crate::words::Role;
-use crate::words::text::{is_steering, is_visible};
+use crate::words::text::is_steering;
 
 /// The last second that a number in JSON can hold with all its digits.
 const SECONDS_MAX: f64 = 9_007_199_254_740_991.0;
@@ -131,11 +131,12 @@ fn scope(claim: Option<&Value>) -> Result<Option<Scope>, TokenError> {
     Ok(Some(Scope::new(ids.ok_or(TokenError::BadClaims)?)))
 }
 
-/// Returns a name as it can be shown: on one line, and not too long. Nobody is refused for their name.
+/// Returns a name as it can be shown: on one line, and not too long. Nobody is refused for their name; without one they go
+/// by their id.
 fn shown(name: &str) -> Option<String> {
     let line = name.replace(is_steering, " ");
     let cut: String = line.trim().chars().take(NAME_CHARS_MAX).collect();
-    cut.chars().any(is_visible).then(|| cut.trim_end().to_owned())
+    Some(cut.trim_end().to_owned()).filter(|name| is_valid_name(name))
 }
 
 /// Returns a moment in Unix seconds; issuers write fractions too (RFC 7519 §2, `NumericDate`).
@@ -281,6 +282,8 @@ mod tests {
             (json!("a\u{202e}b\u{2028}c"), Some("a b c".to_owned())),
             (json!("\u{200b}\u{3164}"), None),
             (json!(format!("{}a", "\u{200b}".repeat(80))), None),
+            (json!("…"), None),
+            (json!(format!("Paul{}", "\u{301}\u{302}".repeat(20))), None),
             (json!(42), None),
             (json!(["Paul"]), None),
         ];

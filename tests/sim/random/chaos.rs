@@ -17,6 +17,7 @@ const SEEDS: Range<u64> = 100..124;
 const STEPS: usize = 150;
 const COMMERCIALS: [&str; 4] = ["lea", "tom", "zoe", "ines"];
 const ADMINS: [&str; 3] = ["paul", "ana", "marc"];
+const NAMES: [&str; 4] = ["Personne ne", "Nobody", "\u{420}aul D.", "Ana"];
 
 #[test]
 fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
@@ -90,7 +91,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return programs::act(world, who, chance);
     }
     let browser = &mut world.browsers[who];
-    match chance.u32(..43) {
+    match chance.u32(..46) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -179,6 +180,19 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         38 => browser.held_back = Duration::from_millis(chance.u64(..5000)),
         39 => browser.held_back = Duration::ZERO,
         40 => browser.manners = [Manners::Acknowledges, Manners::Hides, Manners::Ignores][chance.usize(..3)],
+        // A supervisor under another name, as if somebody else, or nobody.
+        42 => {
+            let (id, name) = (browser.id.clone(), NAMES[chance.usize(..NAMES.len())]);
+            let token = world.token(Role::Admin, &id, |claims| claims.name = Some(name.to_owned()));
+            world.connect(who, &token);
+        }
+        43 | 44 => {
+            for _ in 0..chance.usize(1..12) {
+                world.join(who, commercial);
+                let leave = json!({ "commercial_id": commercial });
+                world.browsers[who].say("leave_commercial_stream", leave);
+            }
+        }
         // Her statistics begin anew, as it seems.
         41 => browser.forgets_sent = chance.u64(..400),
         _ => {
