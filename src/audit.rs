@@ -86,10 +86,16 @@ pub enum Event {
         listening: Arc<Listening>,
         is_device: bool,
     },
-    /// A wish was refused, and never was one.
+    /// A wish was refused, and never was one; or so many were, all for this reason.
     ListenRefused {
         listening: Arc<Listening>,
         why: ListenRefusal,
+        times: u64,
+    },
+    /// Tokens were refused, whoever sent them; the last came from this network.
+    TokensRefused {
+        from: String,
+        times: u64,
     },
     /// The salesperson is about to be told. A gate: nobody is told, and nobody hears, before this is durable.
     ListenAnnounced {
@@ -152,13 +158,14 @@ pub enum OffAir {
 }
 
 /// Why a listening was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListenRefusal {
     NotThisRole,
     NotThisToken,
     BadReason,
     NoAudio,
     TooMany,
+    TooOften,
 }
 
 /// Why somebody who was heard by a supervisor is not, for now.
@@ -172,6 +179,11 @@ pub enum ListenBreak {
     Unseen,
     /// The salesperson went off air: who listens is announced anew the next time.
     OffAir,
+}
+
+impl ListenRefusal {
+    /// The one that stands before all others.
+    pub const FIRST: ListenRefusal = ListenRefusal::NotThisRole;
 }
 
 impl ListenBreak {
@@ -223,6 +235,7 @@ impl Event {
             | Event::ListenStarted { .. }
             | Event::ListenInterrupted { .. }
             | Event::ListenEnded { .. }
+            | Event::TokensRefused { .. }
             | Event::AccessRevoked { .. } => Class::Note,
         }
     }
@@ -241,6 +254,7 @@ impl Event {
             Event::ListenStarted { .. } => "listen_started",
             Event::ListenInterrupted { .. } => "listen_interrupted",
             Event::ListenEnded { .. } => "listen_ended",
+            Event::TokensRefused { .. } => "tokens_refused",
             Event::AccessRevoked { .. } => "access_revoked",
         }
     }
@@ -259,6 +273,7 @@ impl Event {
             | Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
             | Event::PageTakenOver { .. }
+            | Event::TokensRefused { .. }
             | Event::AccessRevoked { .. } => None,
         }
     }
@@ -272,6 +287,8 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { user_id, .. } => user_id,
+            // Nobody knows.
+            Event::TokensRefused { .. } => "",
             Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
             | Event::ListenAnnounced { .. }
@@ -290,6 +307,7 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
+            Event::TokensRefused { .. } => "",
             Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
             | Event::ListenAnnounced { .. }
@@ -308,7 +326,7 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => of.is_device,
             Event::AccessRevoked { of, .. } => of.as_ref().is_some_and(|of| of.is_device),
-            Event::ListenRefused { .. } => false,
+            Event::ListenRefused { .. } | Event::TokensRefused { .. } => false,
             Event::ListenAsked { is_device, .. }
             | Event::ListenAnnounced { is_device, .. }
             | Event::ListenStarted { is_device, .. }
@@ -329,7 +347,26 @@ impl Event {
             Event::ListenRefused { why, .. } => why.words(),
             Event::ListenInterrupted { why, .. } => why.words(),
             Event::ListenEnded { why, .. } => why.words(),
+            Event::TokensRefused { from, .. } => from,
             Event::AccessRevoked { role, .. } => role,
+        }
+    }
+
+    /// Returns how often it happened that is written down once.
+    pub fn times(&self) -> u64 {
+        match *self {
+            Event::ListenRefused { times, .. } | Event::TokensRefused { times, .. } => times,
+            Event::BroadcastStarted { .. }
+            | Event::BroadcastStopped { .. }
+            | Event::BroadcastPaused { .. }
+            | Event::BroadcastResumed { .. }
+            | Event::PageTakenOver { .. }
+            | Event::ListenAsked { .. }
+            | Event::ListenAnnounced { .. }
+            | Event::ListenStarted { .. }
+            | Event::ListenInterrupted { .. }
+            | Event::ListenEnded { .. }
+            | Event::AccessRevoked { .. } => 1,
         }
     }
 }
@@ -349,6 +386,9 @@ impl fmt::Display for Event {
         }
         if let Event::ListenStarted { told: Some(told), .. } = self {
             write!(f, " told={}", told.name())?;
+        }
+        if self.times() > 1 {
+            write!(f, " times={}", self.times())?;
         }
         write!(f, " detail={:?}", self.detail())?;
         if self.is_device() { write!(f, " device=true") } else { Ok(()) }
@@ -392,6 +432,7 @@ impl ListenRefusal {
             ListenRefusal::BadReason => "no reason that people are shown",
             ListenRefusal::NoAudio => "no audio connection",
             ListenRefusal::TooMany => "too many at once",
+            ListenRefusal::TooOften => "too often",
         }
     }
 }
@@ -442,6 +483,14 @@ mod tests {
             (
                 Event::ListenAnnounced { listening: Arc::clone(&listening), is_device: false },
                 r#"listen_announced actor=paul commercial_id=lea listening=00000000000000ab detail="autre: \"x\"""#,
+            ),
+            (
+                Event::ListenRefused { listening: Arc::clone(&listening), why: ListenRefusal::NoAudio, times: 3 },
+                r#"listen_refused actor=paul commercial_id=lea listening=00000000000000ab times=3 detail="no audio connection""#,
+            ),
+            (
+                Event::TokensRefused { from: "192.0.2.1".into(), times: 1 },
+                r#"tokens_refused actor= commercial_id= detail="192.0.2.1""#,
             ),
             (
                 Event::ListenEnded { listening, is_device: false, was_heard: true, why: ListenEnd::Switched },

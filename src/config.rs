@@ -19,7 +19,8 @@
 //! | salespeople with the longest names and infos | 1024 | 3,100 | 3 |
 //! | people who have been here, with the longest ids and names | 1024 | 560 | 1 |
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
-//! | rows of who holds what | 20,480 | 250 | 5 |
+//! | rows of who holds what, and of who did what | 22,528 | 250 | 6 |
+//! | refusals that are counted | 512 | 1,000 | 1 |
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
 //! | entries that wait to be written | 16,384 | 160 | 3 |
 //! | requests whose answer is made elsewhere | 16 | 20,000 | 0 |
@@ -132,6 +133,7 @@ pub struct Limits {
     pub media: MediaLimits,
     pub listening: ListeningLimits,
     pub broadcast: BroadcastLimits,
+    pub refusals: RefusalLimits,
     pub jobs: JobLimits,
 }
 
@@ -147,6 +149,11 @@ pub struct AdmissionLimits {
     pub of_stranger: Allowance,
     /// What one user may: conns registered or waiting to take over, and offers of WebRTC sessions.
     pub of_user: Allowance,
+    /// What one user may do that is written down, on all conns together: registering, beginning to stream or to listen,
+    /// resuming, and saying why one can't be heard. What ends something is never held back.
+    pub of_act: Allowance,
+    /// How often one supervisor may begin to listen to the same salesperson, who is told each time.
+    pub of_join: Allowance,
     /// Offers of all users.
     pub offer_rate: Rate,
     /// What one user of WHIP and WHEP may: WHEP sessions at one time, and requests that change something.
@@ -164,7 +171,10 @@ impl Default for AdmissionLimits {
             conns_max: 4096,
             stranger_grace: Duration::from_secs(1),
             of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
-            of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 8192 },
+            of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 6144 },
+            // A restart brings 8 pages back, with up to 32 wishes each.
+            of_act: Allowance { held_max: 0, rate: Rate::per_second(5, 300), rows_max: 2048 },
+            of_join: Allowance { held_max: 0, rate: Rate::per_second(1, 40), rows_max: 2048 },
             offer_rate: Rate::per_second(600, 600),
             of_program: Allowance { held_max: 16, rate: Rate::per_second(20, 60), rows_max: 2048 },
             of_programs_network: Allowance { held_max: 0, rate: Rate::per_second(200, 600), rows_max: 2048 },
@@ -281,6 +291,23 @@ pub struct ProgramLimits {
 impl Default for ProgramLimits {
     fn default() -> ProgramLimits {
         ProgramLimits { resources_max: 1024, resource_memory: Duration::from_secs(30) }
+    }
+}
+
+/// Bounds what is counted instead of written down each time.
+#[derive(Clone, Debug)]
+pub struct RefusalLimits {
+    /// For how long equal refusals are counted before an entry says how many they were.
+    pub window: Duration,
+    /// Salespeople for whom the refusals of one user are counted apart; those for all others are counted together.
+    pub per_user_max: usize,
+    /// Kinds of refusals that are counted apart; above, each is written down.
+    pub rows_max: usize,
+}
+
+impl Default for RefusalLimits {
+    fn default() -> RefusalLimits {
+        RefusalLimits { window: Duration::from_secs(30), per_user_max: 8, rows_max: 512 }
     }
 }
 
@@ -496,9 +523,10 @@ mod tests {
     #[test]
     fn all_bounds_together_fit_into_512_mib() {
         let limits = Limits::default();
-        let AdmissionLimits { of_stranger, of_user, of_program, of_programs_network, .. } = &limits.admission;
-        let rows =
-            [of_stranger, of_user, of_program, of_programs_network].iter().map(|of| of.rows_max).sum::<usize>();
+        let AdmissionLimits { of_stranger, of_user, of_act, of_join, of_program, of_programs_network, .. } =
+            &limits.admission;
+        let rows = [of_stranger, of_user, of_act, of_join, of_program, of_programs_network];
+        let rows = rows.iter().map(|of| of.rows_max).sum::<usize>();
         let bytes = [
             limits.media.peers_max * 73_800,
             limits.media.offers_bytes_max + limits.media.peers_max * 512,
@@ -511,6 +539,7 @@ mod tests {
             limits.listening.broadcasts_max * 3100,
             REVOKED_IDS_MAX * 211,
             rows * 250,
+            limits.refusals.rows_max * 1000,
             (limits.media.peers_max + limits.program.resources_max) * 740,
             limits.jobs.entries_max * 160,
             limits.jobs.reads_max * 20_000,
@@ -518,7 +547,7 @@ mod tests {
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
-        assert_eq!(mib, 509, "the table says something else");
+        assert_eq!(mib, 510, "the table says something else");
         assert!(mib < 512);
     }
 

@@ -51,6 +51,10 @@ pub struct Stats {
     pub offers_refused: u64,
     /// Offers refused because their user, or all together, made too many.
     pub offers_over_rate: u64,
+    /// What users did too often that is written down, and was refused.
+    pub acts_over_rate: u64,
+    /// Refusals that were counted into another entry.
+    pub refusals_counted: u64,
     /// Offers refused for their length.
     pub offers_too_long: u64,
     /// TCP clients refused because there were too many.

@@ -21,8 +21,8 @@ use crate::wire::signaling::{Complaint, ErrorCode};
 /// How many that carry media are passed over in the search for a conn to cut.
 const CUT_TRIES: usize = 32;
 
-/// When a client that asked for too many connections should try again.
-const OFFER_RETRY_AFTER_S: u32 = 1;
+/// When a client that asked for too much should try again.
+const SOON_S: u32 = 1;
 
 /// Where a TCP client is, and under whom it is counted.
 pub(super) struct Visitor {
@@ -133,9 +133,21 @@ impl Server {
     /// Takes it that a token of this conn was refused; tells whether its address may go on like that.
     ///
     /// Good tokens are never held back by bad ones: a whole office may share the address.
-    pub(super) fn on_token_refused(&mut self, now: Instant, conn: ConnKey) -> bool {
-        let network = self.clients.visitor(conn).map(|visitor| visitor.network);
-        network.is_some_and(|network| self.quotas.token_refused(now, network, &mut self.stats))
+    pub(super) fn on_token_refused(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) -> bool {
+        let Some(network) = self.clients.visitor(conn).map(|visitor| visitor.network) else { return false };
+        self.note_token_refused(now, network, out);
+        self.quotas.token_refused(now, network, &mut self.stats)
+    }
+
+    /// Counts what a user does that is written down; tells one who does it too often to wait.
+    pub(super) fn may_act(&mut self, now: Instant, conn: ConnKey) -> bool {
+        let id = self.clients.registration(conn).map(|registration| registration.claims.sub.clone());
+        let is_allowed = id.is_some_and(|id| self.quotas.act(now, &id, &mut self.stats));
+        if !is_allowed {
+            let complaint = Complaint::new(ErrorCode::TooMany, "too often: wait a moment");
+            self.complain(conn, complaint.retry_after_s(SOON_S));
+        }
+        is_allowed
     }
 
     /// Tells a user who makes too many offers, or one too many of all, to wait; tells whether there was no need to.
@@ -145,7 +157,7 @@ impl Server {
         if !is_allowed {
             let complaint =
                 Complaint::new(ErrorCode::TooMany, "too many connections at once: try again in a moment");
-            self.complain(conn, complaint.retry_after_s(OFFER_RETRY_AFTER_S));
+            self.complain(conn, complaint.retry_after_s(SOON_S));
         }
         is_allowed
     }

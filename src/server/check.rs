@@ -16,6 +16,7 @@ impl Server {
         self.check_publishers();
         self.check_peers();
         self.check_jobs();
+        self.check_refusals();
     }
 
     /// Conns that wait for time ↔ deadlines; the page of each broadcast ↔ who registered.

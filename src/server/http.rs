@@ -70,7 +70,7 @@ impl Server {
             Route::Health => self.respond_health(now, conn, request),
             Route::Options(options) => self.respond_options(now, conn, request, options),
             Route::Websocket => self.on_upgrade(now, conn, request)?,
-            Route::StreamingStatus => self.respond_streaming_status(now, conn, request)?,
+            Route::StreamingStatus => self.respond_streaming_status(now, conn, request, out)?,
             Route::Begin(kind, id) => self.on_post(now, conn, request, (kind, &id), out)?,
             Route::Mend(kind, name) => self.on_patch(now, conn, request, (kind, name), out)?,
             Route::End(kind, name) => self.on_delete(now, conn, request, (kind, name), out)?,
@@ -149,8 +149,14 @@ impl Server {
         self.respond(now, conn, Some(request), response.header("Cache-Control", "no-store"));
     }
 
-    fn respond_streaming_status(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Problem> {
-        let claims = self.authenticate(now, conn, request)?;
+    fn respond_streaming_status(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        out: &mut Outbox,
+    ) -> Result<(), Problem> {
+        let claims = self.authenticate(now, conn, request, out)?;
         if claims.role == Role::Commercial {
             return Err(Problem::new(Status::Forbidden, "only for admins and monitors"));
         }
@@ -210,11 +216,12 @@ impl Server {
         now: Instant,
         conn: ConnKey,
         request: &Request,
+        out: &mut Outbox,
     ) -> Result<Claims, Problem> {
         let token = request.bearer.as_deref().unwrap_or_default();
         self.verifier.verify(self.unix_s(now), token).map_err(|error| {
             debug!(target: "http", "token refused conn={conn:?} error={error}");
-            if self.on_token_refused(now, conn) {
+            if self.on_token_refused(now, conn, out) {
                 Problem::new(Status::Unauthorized, "send a valid token as Authorization: Bearer")
             } else {
                 Problem::new(Status::TooManyRequests, "too many tokens were refused: wait before the next one")

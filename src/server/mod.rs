@@ -5,7 +5,7 @@
 //! on. `admission` knows who is here,
 //! `media` is the path of datagrams, `framed` that of those over TCP, `signaling` what users say, `registration` who they
 //! are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers requests,
-//! `route` knows what they ask for and `problem` how they are refused, `redirect` answers those at the door of plain HTTP,
+//! `route` knows what they ask for and `problem` how they are refused, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP,
 //! `whip` those of WHIP and WHEP clients, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
 //! `clock` tells the wall's time; this file is the surface, and the way of a call.
 //!
@@ -27,6 +27,7 @@ mod people;
 mod problem;
 mod quotas;
 mod redirect;
+mod refusals;
 mod registration;
 mod resources;
 mod route;
@@ -69,6 +70,7 @@ use peers::Peers;
 use people::People;
 use problem::{Problem, come_back_later};
 use quotas::Quotas;
+use refusals::Refusals;
 use resources::{Ending, Resource};
 pub use sizes::TableSizes;
 
@@ -83,6 +85,8 @@ pub struct Server {
     clients: Clients,
     /// How much each of them may.
     quotas: Quotas,
+    /// What they may not, and asked for again and again.
+    refusals: Refusals,
     peers: Peers,
     /// Sessions of WHIP and WHEP clients, and for a while those that are over.
     resources: SlotMap<ResourceKey, Resource>,
@@ -120,6 +124,8 @@ enum Timer {
     Resource(ResourceKey),
     /// Supervisors are told how loud everybody is.
     Levels,
+    /// What was refused is written down as a number.
+    Refusals,
 }
 
 impl Timer {
@@ -131,6 +137,7 @@ impl Timer {
             Timer::Registration(_) => "registration",
             Timer::Resource(_) => "resource",
             Timer::Levels => "levels",
+            Timer::Refusals => "refusals",
         }
     }
 }
@@ -155,6 +162,7 @@ impl Server {
             now,
             clients: Clients::new(),
             quotas: Quotas::new(now, &settings.limits.admission),
+            refusals: Refusals::new(),
             peers: Peers::new(&settings.advertised, &settings.limits.media),
             resources: SlotMap::with_key(),
             people: People::new(),
@@ -380,6 +388,7 @@ impl Server {
             self.go_off_air(now, key, OffAir::Restarting, out);
         }
         self.end_resources(now, |_, _| true, Ending::Restarting, out);
+        self.end_refusals(now, out);
     }
 
     fn on_time(&mut self, now: Instant, out: &mut Outbox) {
@@ -398,6 +407,7 @@ impl Server {
                 Timer::Registration(conn) => self.on_registration_deadline(now, conn, out),
                 Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
                 Timer::Levels => self.on_levels_deadline(now),
+                Timer::Refusals => self.end_refusals(now, out),
             }
         }
         self.quotas.handle_timeout(now);

@@ -3,10 +3,12 @@
 //! Knows neither conns nor sessions: who asks is for `admission` to know. Invariant: what is held is what was given out
 //! and not given back, and a sweep is due exactly as long as there are rows.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::config::AdmissionLimits;
+use crate::keys::BroadcastKey;
 use crate::quota::Quota;
 use crate::rate::Bucket;
 use crate::stats::Stats;
@@ -20,6 +22,10 @@ pub(super) struct Quotas {
     strangers: Quota<Network>,
     /// Conns and offers of each user.
     users: Quota<String>,
+    /// What each user does that is written down.
+    acts: Quota<String>,
+    /// How often each supervisor begins to listen to the same salesperson.
+    joins: Quota<(String, BroadcastKey)>,
     /// Requests of WHIP and WHEP and WHEP sessions of each user.
     programs: Quota<String>,
     /// Such requests of each network.
@@ -39,6 +45,15 @@ impl Network {
         match ip {
             IpAddr::V4(_) => Network(ip),
             IpAddr::V6(ip) => Network(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()),
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(ip) => write!(f, "{ip}"),
+            IpAddr::V6(ip) => write!(f, "{ip}/64"),
         }
     }
 }
@@ -76,6 +91,8 @@ impl Quotas {
         Quotas {
             strangers: Quota::new(limits.of_stranger),
             users: Quota::new(limits.of_user),
+            acts: Quota::new(limits.of_act),
+            joins: Quota::new(limits.of_join),
             programs: Quota::new(limits.of_program),
             programs_networks: Quota::new(limits.of_programs_network),
             offers: Bucket::new(now, limits.offer_rate),
@@ -125,6 +142,18 @@ impl Quotas {
         self.judge(now, is_allowed, stats, |stats| &mut stats.offers_over_rate)
     }
 
+    /// Counts what a user does that is written down; tells whether they may do it.
+    pub(super) fn act(&mut self, now: Instant, id: &str, stats: &mut Stats) -> bool {
+        let is_allowed = self.acts.take(now, &id.to_owned());
+        self.judge(now, is_allowed, stats, |stats| &mut stats.acts_over_rate)
+    }
+
+    /// Counts that a supervisor begins to listen to a salesperson; tells whether they may.
+    pub(super) fn join(&mut self, now: Instant, (id, key): (&str, BroadcastKey), stats: &mut Stats) -> bool {
+        let is_allowed = self.joins.take(now, &(id.to_owned(), key));
+        self.judge(now, is_allowed, stats, |stats| &mut stats.acts_over_rate)
+    }
+
     /// Counts an offer of a program, whose requests are counted already; tells whether all together may make it.
     pub(super) fn offer_of_program(&mut self, now: Instant, stats: &mut Stats) -> bool {
         let is_allowed = self.offers.take(now);
@@ -166,6 +195,8 @@ impl Quotas {
         if self.sweep_at.take_if(|at| *at <= now).is_some() {
             self.strangers.sweep(now);
             self.users.sweep(now);
+            self.acts.sweep(now);
+            self.joins.sweep(now);
             self.programs.sweep(now);
             self.programs_networks.sweep(now);
             self.settle(now);
@@ -174,7 +205,8 @@ impl Quotas {
 
     /// Returns how many rows there are.
     pub(super) fn len(&self) -> usize {
-        self.strangers.len() + self.users.len() + self.programs.len() + self.programs_networks.len()
+        let of_users = self.users.len() + self.acts.len() + self.joins.len() + self.programs.len();
+        self.strangers.len() + of_users + self.programs_networks.len()
     }
 
     /// Asserts that what is held is what these hold, and that rows are bounded and will go.
@@ -188,6 +220,7 @@ impl Quotas {
         assert_eq!(self.users.held(), users, "conns of users");
         assert_eq!(self.programs.held(), listenings, "WHEP sessions");
         assert_eq!(self.programs_networks.held(), 0, "networks of programs hold nothing");
+        assert_eq!(self.acts.held() + self.joins.held(), 0, "who does something holds nothing by it");
         assert_eq!(self.sweep_at.is_some(), self.len() > 0, "a sweep is due");
     }
 
@@ -201,7 +234,8 @@ impl Quotas {
     ) -> bool {
         self.settle(now);
         let of_networks = self.strangers.forgotten() + self.programs_networks.forgotten();
-        stats.rows_forgotten = of_networks + self.users.forgotten() + self.programs.forgotten();
+        let of_users = self.users.forgotten() + self.acts.forgotten() + self.joins.forgotten();
+        stats.rows_forgotten = of_networks + of_users + self.programs.forgotten();
         if !is_allowed {
             *refused(stats) += 1;
         }
@@ -227,6 +261,8 @@ mod tests {
         let limits = AdmissionLimits {
             of_stranger: allowance,
             of_user: allowance,
+            of_act: allowance,
+            of_join: allowance,
             of_program: allowance,
             of_programs_network: Allowance { held_max: 0, ..allowance },
             offer_rate: Rate::per_second(1, 4),

@@ -55,7 +55,7 @@ impl Server {
             Ok(claims) => claims,
             Err(error) => {
                 debug!(target: "signal", "token refused conn={conn:?} error={error}");
-                if self.on_token_refused(now, conn) {
+                if self.on_token_refused(now, conn, out) {
                     self.complain(conn, Complaint::new(ErrorCode::TokenRefused, "ask for a new link"));
                     self.close_conn(now, conn, CloseCode::TokenRefused, out);
                 } else {
@@ -66,6 +66,12 @@ impl Server {
                 return;
             }
         };
+        if !self.quotas.act(now, &claims.sub, &mut self.stats) {
+            let complaint = Complaint::new(ErrorCode::TooMany, "you come back too often: wait");
+            self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+            self.close_conn(now, conn, CloseCode::TooMany, out);
+            return;
+        }
         if let Some(registration) = self.clients.registration(conn) {
             let is_same = registration.claims.sub == claims.sub && registration.claims.role == claims.role;
             if !(is_same && register.takeover && matches!(registration.seat, Seat::Witness { .. })) {

@@ -7,11 +7,11 @@ use std::time::Instant;
 use super::problem::RETRY_AFTER_S;
 use super::registration::{Registration, Seat};
 use super::{CloseCode, Server};
-use crate::audit::{Event, ListenRefusal};
+use crate::audit::ListenRefusal;
 use crate::broadcast::Wish;
 use crate::keys::{BroadcastKey, Client, ConnKey, Sink};
 use crate::outbox::Outbox;
-use crate::token::{Claims, is_valid_id};
+use crate::token::is_valid_id;
 use crate::wire::signaling::{
     self, ClientMessage, Complaint, ErrorCode, OfAdmin, OfBoth, OfCommercial, ServerMessage,
 };
@@ -66,9 +66,14 @@ impl Server {
         out: &mut Outbox,
     ) {
         match message {
-            OfCommercial::StartStreaming(start) => self.on_start_streaming(now, page, &start, out),
             OfCommercial::StopStreaming => self.on_stop_streaming(now, page, out),
             OfCommercial::PauseStreaming => self.on_pause(now, page, out),
+            // What ends or keeps back sound is never held back; of what does not, each brings entries.
+            OfCommercial::StartStreaming(_)
+            | OfCommercial::ResumeStreaming { .. }
+            | OfCommercial::StreamInterrupted { .. }
+                if !self.may_act(now, page.0) => {}
+            OfCommercial::StartStreaming(start) => self.on_start_streaming(now, page, &start, out),
             OfCommercial::ResumeStreaming { sent } => self.on_resume(now, page, sent, out),
             OfCommercial::StreamInterrupted { cause } => self.on_stream_interrupted(now, page.1, cause, out),
             OfCommercial::ListenerAck(ack) => self.on_listener_ack(now, page, ack, out),
@@ -126,11 +131,13 @@ impl Server {
 
     fn on_join(&mut self, now: Instant, conn: ConnKey, wanted: (&str, &str), out: &mut Outbox) {
         let (commercial_id, reason) = wanted;
-        match self.wish(conn, commercial_id, reason) {
+        match self.wish(now, conn, commercial_id, reason) {
             Ok((key, wish)) => self.join(now, key, wish, out),
             Err((why, code, message)) => {
                 self.audit_refusal(now, conn, wanted, why, out);
-                self.complain(conn, Complaint::new(code, message).about(commercial_id));
+                let complaint = Complaint::new(code, message).about(commercial_id);
+                let is_soon = why == ListenRefusal::TooOften;
+                self.complain(conn, if is_soon { complaint.retry_after_s(RETRY_AFTER_S) } else { complaint });
             }
         }
     }
@@ -141,7 +148,7 @@ impl Server {
         }
     }
 
-    /// Writes down that somebody was not allowed to listen. What is no id is not written.
+    /// Writes down that somebody was not allowed to listen.
     fn audit_refusal(
         &mut self,
         now: Instant,
@@ -156,30 +163,17 @@ impl Server {
         self.refuse_listening(now, &claims, wanted, why, out);
     }
 
-    /// Writes down that a user was not allowed to listen to this id for this reason, which may both be anything.
-    pub(super) fn refuse_listening(
-        &mut self,
-        now: Instant,
-        claims: &Claims,
-        (commercial_id, reason): (&str, &str),
-        why: ListenRefusal,
-        out: &mut Outbox,
-    ) {
-        let commercial_id = if is_valid_id(commercial_id) { commercial_id } else { "" };
-        let reason = if is_reason(reason) { reason } else { "" };
-        let listening = self.new_listening((&claims.sub, claims.shown_name()), commercial_id, reason);
-        self.note(now, Event::ListenRefused { listening, why }, out);
-    }
-
     /// Returns what a supervisor wishes for, or why it can't be.
     fn wish(
         &mut self,
+        now: Instant,
         conn: ConnKey,
         commercial_id: &str,
         reason: &str,
     ) -> Result<(BroadcastKey, Wish), (ListenRefusal, ErrorCode, &'static str)> {
         let message = "your token does not allow to listen to them";
         let not_allowed = (ListenRefusal::NotThisToken, ErrorCode::NotAllowed, message);
+        let too_often = (ListenRefusal::TooOften, ErrorCode::TooMany, "you begin to listen too often: wait");
         let Some(Registration { claims, seat: Seat::Admin { audio, wishes, .. }, .. }) =
             self.clients.registration(conn)
         else {
@@ -192,6 +186,9 @@ impl Server {
             let message = "a reason is accompagnement, qualité, formation, sécurité or \"autre: …\"";
             return Err((ListenRefusal::BadReason, ErrorCode::BadReason, message));
         }
+        if !self.quotas.act(now, &claims.sub, &mut self.stats) {
+            return Err(too_often);
+        }
         let peer = audio.ok_or((ListenRefusal::NoAudio, ErrorCode::NoAudio, "send open_audio first"))?;
         let (admin_id, admin_name) = (claims.sub.clone(), claims.shown_name().to_owned());
         let is_new = self.broadcasts.named(commercial_id).is_none_or(|key| !wishes.contains(&key));
@@ -202,6 +199,10 @@ impl Server {
             self.stats.tables_full += 1;
             (ListenRefusal::TooMany, ErrorCode::TooMany, "too many at once: leave some first")
         })?;
+        if is_new && !self.quotas.join(now, (&admin_id, key), &mut self.stats) {
+            self.forget_unseen(key);
+            return Err(too_often);
+        }
         let listening = self.new_listening((&admin_id, &admin_name), commercial_id, reason);
         Ok((key, Wish { key: Client::Page(conn), sink: Sink::Peer(peer), listening }))
     }

@@ -17,6 +17,7 @@ impl Server {
             unconnected: self.peers.unconnected_len().max(self.clients.ready_len()),
             wishes: self.wishes_count(),
             quotas: self.quotas.len(),
+            refusals: self.refusals.len(),
             resources: self.resources.len(),
             people: self.people.len(),
             jobs: self.jobs.len(),
@@ -38,6 +39,7 @@ pub struct TableSizes {
     pub unconnected: usize,
     pub wishes: usize,
     pub quotas: usize,
+    pub refusals: usize,
     pub resources: usize,
     /// Whose names are remembered.
     pub people: usize,

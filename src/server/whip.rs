@@ -42,11 +42,14 @@ impl Server {
         (kind, id): (Kind, &str),
         out: &mut Outbox,
     ) -> Result<(), Problem> {
-        let claims = self.requester(now, conn, request)?;
+        let claims = self.requester(now, conn, request, out)?;
         let is_allowed = match kind {
             Kind::Whip => claims.role == Role::Commercial && claims.sub == id,
             Kind::Whep => is_valid_id(id) && claims.may_hear(id),
         };
+        if !self.quotas.act(now, &claims.sub, &mut self.stats) {
+            return Err(Problem::new(Status::TooManyRequests, "too many sessions: wait").retry_after_s(SOON_S));
+        }
         if !is_allowed {
             if kind == Kind::Whep {
                 self.refuse_listening(now, &claims, (id, REASON_DEFAULT), ListenRefusal::NotThisToken, out);
@@ -136,6 +139,12 @@ impl Server {
             self.stats.tables_full += 1;
             return Err(no_room());
         }
+        if !self.quotas.join(now, (&claims.sub, key), &mut self.stats) {
+            self.refuse_listening(now, claims, (id, REASON_DEFAULT), ListenRefusal::TooOften, out);
+            let problem =
+                Problem::new(Status::TooManyRequests, "too many sessions with the same salesperson: wait");
+            return Err(problem.retry_after_s(SOON_S));
+        }
         if !self.quotas.hold_listening(now, &claims.sub, &mut self.stats) {
             return Err(Problem::new(Status::TooManyRequests, "too many sessions: end one of yours first"));
         }
@@ -188,7 +197,7 @@ impl Server {
         named: (Kind, &str),
         out: &mut Outbox,
     ) -> Result<(), Problem> {
-        let claims = self.requester(now, conn, request)?;
+        let claims = self.requester(now, conn, request, out)?;
         let resource = self.resource_of(named, &claims)?;
         let peer = self.resources[resource].peer().ok_or_else(no_session)?;
         let fragment = text_of(request, BodyType::Fragment)?;
@@ -233,7 +242,7 @@ impl Server {
         named: (Kind, &str),
         out: &mut Outbox,
     ) -> Result<(), Problem> {
-        let claims = self.requester(now, conn, request)?;
+        let claims = self.requester(now, conn, request, out)?;
         let key = self.resource_of(named, &claims)?;
         let broadcast = self.resources[key].broadcast().filter(|_| named.0 == Kind::Whep);
         if let Some(broadcast) = broadcast {
@@ -246,8 +255,14 @@ impl Server {
     }
 
     /// Returns what the token of a request says that may be made.
-    fn requester(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<Claims, Problem> {
-        let claims = self.authenticate(now, conn, request)?;
+    fn requester(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        out: &mut Outbox,
+    ) -> Result<Claims, Problem> {
+        let claims = self.authenticate(now, conn, request, out)?;
         if !self.may_request(now, conn, &claims.sub) {
             return Err(Problem::new(Status::TooManyRequests, "too many requests: wait").retry_after_s(SOON_S));
         }
