@@ -144,6 +144,11 @@ pub struct AdmissionLimits {
     pub conns_max: usize,
     /// For how long a client without a user keeps its place after its last request when there is room for no other.
     pub stranger_grace: Duration,
+    /// From how many conns without a user on the strangers of one network make room for others whatever their grace, when
+    /// there is room for no other; more than the browsers of a home open. See `server::crowds` for what a network is.
+    pub crowd_min: usize,
+    /// Of how many who have opened a WebSocket and not registered yet the place is kept for as long as they may take.
+    pub registering_kept: usize,
     /// What strangers of one address, or one IPv6 /64, may: conns that no user has registered on, and tokens that are
     /// refused. Loopback may have any number of conns.
     pub of_stranger: Allowance,
@@ -170,6 +175,8 @@ impl Default for AdmissionLimits {
         AdmissionLimits {
             conns_max: 4096,
             stranger_grace: Duration::from_secs(1),
+            crowd_min: 16,
+            registering_kept: 512,
             of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
             of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 6144 },
             // A restart brings 8 pages back, with up to 32 wishes each.

@@ -38,6 +38,20 @@ impl Visitor {
     fn is_local(&self) -> bool {
         self.remote.is_loopback() && self.network == Network::of(self.remote)
     }
+
+    /// Returns the client's own network, as far as it is known.
+    pub(super) fn network(&self) -> Network {
+        self.network
+    }
+
+    pub(super) fn set_network(&mut self, network: Network) {
+        self.network = network;
+    }
+
+    /// Counts the client under another account; returns the one before.
+    pub(super) fn replace_account(&mut self, account: Account) -> Account {
+        mem::replace(&mut self.account, account)
+    }
 }
 
 impl Server {
@@ -50,25 +64,30 @@ impl Server {
         Some(Visitor { remote, network: Network::of(remote), account })
     }
 
-    /// Makes room for a new TCP client: cuts the one without a user that has asked for nothing for the longest time, if it
-    /// had time to, or a session's that carries nothing. Tells whether there was one.
+    /// Makes room for a new TCP client: cuts one of the largest crowd of strangers, or else the one without a user that has
+    /// asked for nothing for the longest time, if it had time to, or a session's that carries nothing. Tells whether there
+    /// was one.
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
+        let of_crowd = self.clients.of_largest_crowd(self.settings.limits.admission.crowd_min);
+        let Some(conn) = of_crowd.or_else(|| self.longest_idle(now)) else { return false };
+        self.stats.conns_cut_for_newer += 1;
+        self.on_hangup(now, conn, out);
+        // The shell finds no such conn and closes the socket.
+        out.touch(conn);
+        true
+    }
+
+    /// Returns the conn without a user, or of a session that does not need it, that has been idle for longest.
+    fn longest_idle(&mut self, now: Instant) -> Option<ConnKey> {
         let grace = self.settings.limits.admission.stranger_grace;
         for _ in 0..CUT_TRIES {
-            let Some((_, conn)) = self.clients.longest_idle().filter(|(heard, _)| *heard + grace <= now) else {
-                return false;
-            };
-            if self.carries_media(now, conn) {
-                self.clients.stir(now, conn);
-                continue;
+            let (_, conn) = self.clients.longest_idle().filter(|(heard, _)| *heard + grace <= now)?;
+            if !self.carries_media(now, conn) {
+                return Some(conn);
             }
-            self.stats.conns_cut_for_newer += 1;
-            self.on_hangup(now, conn, out);
-            // The shell finds no such conn and closes the socket.
-            out.touch(conn);
-            return true;
+            self.clients.stir(now, conn);
         }
-        false
+        None
     }
 
     /// Takes it that a request came: a trusted proxy says for whom.
@@ -96,20 +115,21 @@ impl Server {
             false => self.quotas.stranger_arrives(now, client, &mut self.stats),
         };
         let is_admitted = account.is_some();
-        self.count_under(conn, network, account.unwrap_or_else(Account::of_nobody));
+        self.count_under(conn, account.unwrap_or_else(Account::of_nobody));
+        self.clients.belongs_to_network(now, conn, network);
         let problem = || Problem::new(Status::TooManyRequests, "too many connections from your address");
         is_admitted.then_some(()).ok_or_else(problem)
     }
 
     /// Counts a conn under the user whom its token named; tells whether that user may have another one.
     pub(super) fn admit_user(&mut self, now: Instant, conn: ConnKey, id: &str) -> bool {
-        let Some(&Visitor { network, ref account, .. }) = self.clients.visitor(conn) else { return false };
-        if account.is_of_user(id) {
+        let Some(visitor) = self.clients.visitor(conn) else { return false };
+        if visitor.account.is_of_user(id) {
             return true;
         }
         let Some(account) = self.quotas.user_registers(now, id, &mut self.stats) else { return false };
         self.release(now, conn);
-        self.count_under(conn, network, account);
+        self.count_under(conn, account);
         self.clients.belongs_to_user(conn);
         true
     }
@@ -117,11 +137,10 @@ impl Server {
     /// Takes it that a session's check was answered on an ICE-TCP conn: it is that session's, which may have so many, but
     /// where there is no room only those that it needs.
     pub(super) fn admit_checked(&mut self, now: Instant, conn: ConnKey) {
-        if let Some(Visitor { account, .. }) = self.clients.visitor_mut(conn)
-            && account.is_stranger()
-        {
-            self.quotas.give_back(now, mem::replace(account, Account::of_nobody()));
+        if self.clients.visitor(conn).is_some_and(|visitor| visitor.account.is_stranger()) {
+            self.release(now, conn);
         }
+        self.clients.belongs_to_session(conn);
         self.clients.stir(now, conn);
     }
 
@@ -197,17 +216,12 @@ impl Server {
 
     /// Gives back what a conn held.
     fn release(&mut self, now: Instant, conn: ConnKey) {
-        if let Some(visitor) = self.clients.visitor_mut(conn) {
-            self.quotas.give_back(now, mem::replace(&mut visitor.account, Account::of_nobody()));
-        }
+        self.count_under(conn, Account::of_nobody()).into_iter().for_each(|held| self.quotas.give_back(now, held));
     }
 
-    /// Counts a conn of a client of this network.
-    fn count_under(&mut self, conn: ConnKey, network: Network, account: Account) {
-        if let Some(visitor) = self.clients.visitor_mut(conn) {
-            visitor.network = network;
-            visitor.account = account;
-        }
+    /// Counts a conn under another account; returns the one before.
+    fn count_under(&mut self, conn: ConnKey, account: Account) -> Option<Account> {
+        self.clients.replace_account(conn, account)
     }
 
     /// Gives back what a visitor held.

@@ -10,6 +10,8 @@ use std::time::Instant;
 use slotmap::{SecondaryMap, SlotMap};
 
 use super::admission::Visitor;
+use super::crowds::Crowds;
+use super::quotas::{Account, Network};
 use super::registration::{Registration, Seat};
 use crate::conn::Conn;
 use crate::deadlines::Deadlines;
@@ -24,6 +26,10 @@ pub(super) struct Clients {
     admins: BTreeSet<ConnKey>,
     /// Those without a user, and when each came, asked for something or was checked last.
     idle: Deadlines<ConnKey>,
+    /// Those of them that no session needs, by their networks.
+    crowds: Crowds,
+    /// Those of them that have opened a WebSocket, and whose place is kept for as long as they may take to register.
+    registering: BTreeSet<ConnKey>,
     /// Those that speak ICE-TCP and have named a session, by the client's end of their datagrams' path.
     framed: HashMap<Remote, ConnKey>,
     /// Those of them that may have sent a whole datagram; each stands in it at most once.
@@ -48,6 +54,8 @@ impl Clients {
             registrations: SecondaryMap::new(),
             admins: BTreeSet::new(),
             idle: Deadlines::new(),
+            crowds: Crowds::new(),
+            registering: BTreeSet::new(),
             framed: HashMap::new(),
             ready: VecDeque::new(),
             buffered_bytes: 0,
@@ -57,7 +65,9 @@ impl Clients {
 
     /// Adds a client that came just now.
     pub(super) fn insert(&mut self, now: Instant, conn: Conn, visitor: Visitor) -> ConnKey {
+        let network = visitor.network();
         let key = self.rows.insert(Row { conn, visitor, is_touched: true });
+        self.crowds.put(key, network, now);
         self.idle.arm(key, now);
         self.touched.push(key);
         key
@@ -68,7 +78,7 @@ impl Clients {
         let Row { conn: client, visitor, .. } = self.rows.remove(conn)?;
         debug_assert!(!self.registrations.contains_key(conn), "its registration ends first");
         self.buffered_bytes -= client.reckoned();
-        self.idle.cancel(conn);
+        self.belongs_to_user(conn);
         Some((client, visitor))
     }
 
@@ -129,9 +139,18 @@ impl Clients {
         self.rows.get(conn).map(|row| &row.visitor)
     }
 
-    /// Returns under whom a client is counted, to change that.
-    pub(super) fn visitor_mut(&mut self, conn: ConnKey) -> Option<&mut Visitor> {
-        self.rows.get_mut(conn).map(|row| &mut row.visitor)
+    /// Counts a client under another account; returns the one before.
+    pub(super) fn replace_account(&mut self, conn: ConnKey, account: Account) -> Option<Account> {
+        self.rows.get_mut(conn).map(|row| row.visitor.replace_account(account))
+    }
+
+    /// Takes it that a client is of this network.
+    pub(super) fn belongs_to_network(&mut self, now: Instant, conn: ConnKey, network: Network) {
+        let Some(row) = self.rows.get_mut(conn) else { return };
+        row.visitor.set_network(network);
+        if self.crowds.has(conn) {
+            self.crowds.put(conn, network, now);
+        }
     }
 
     /// Returns the client without a user that did nothing for the longest time, and since when.
@@ -143,12 +162,34 @@ impl Clients {
     pub(super) fn stir(&mut self, now: Instant, conn: ConnKey) {
         if self.rows.contains_key(conn) {
             self.idle.arm(conn, now);
+            self.crowds.stir(conn, now);
         }
+    }
+
+    /// Takes it that a client without a user has opened a WebSocket, to register by `until`: it is passed over until then,
+    /// if not so many are already.
+    pub(super) fn registers(&mut self, conn: ConnKey, until: Instant, kept_max: usize) {
+        if self.idle.is_armed(conn) && self.registering.len() < kept_max {
+            self.registering.insert(conn);
+            self.stir(until, conn);
+        }
+    }
+
+    /// Takes it that a client is a session's, which needs it or does not: whatever its network has, it is no stranger's.
+    pub(super) fn belongs_to_session(&mut self, conn: ConnKey) {
+        self.crowds.remove(conn);
     }
 
     /// Takes it that a client is a user's.
     pub(super) fn belongs_to_user(&mut self, conn: ConnKey) {
         self.idle.cancel(conn);
+        self.crowds.remove(conn);
+        self.registering.remove(&conn);
+    }
+
+    /// Returns the client that makes room for another: of the network with most strangers, if they are so many.
+    pub(super) fn of_largest_crowd(&self, size_min: usize) -> Option<ConnKey> {
+        self.crowds.member_of_largest(size_min)
     }
 
     /// Tells whether no user is known of a client.
@@ -249,7 +290,8 @@ impl Clients {
 
     /// Returns how many rows the fullest of the tables has.
     pub(super) fn rows_max(&self) -> usize {
-        self.rows.len().max(self.idle.len()).max(self.framed.len()).max(self.admins.len())
+        let of_strangers = self.idle.len().max(self.crowds.len()).max(self.registering.len());
+        self.rows.len().max(of_strangers).max(self.framed.len()).max(self.admins.len())
     }
 
     /// Asserts that the tables agree: what all have buffered, who registered, who is idle, where ICE-TCP is found, and who
@@ -264,6 +306,13 @@ impl Clients {
         for conn in self.registrations.keys() {
             assert!(self.rows.contains_key(conn), "registrations ↔ conns");
             assert!(!self.idle.is_armed(conn), "registrations ↔ idle");
+        }
+        self.crowds.check();
+        assert!(self.registering.iter().all(|&conn| self.idle.is_armed(conn)), "registering ↔ idle");
+        for (conn, row) in &self.rows {
+            let network = self.crowds.network(conn);
+            assert!(network.is_none_or(|network| network == row.visitor.network()), "crowds ↔ networks");
+            assert!(network.is_none() || self.idle.is_armed(conn), "crowds ↔ idle");
         }
         for (remote, &conn) in &self.framed {
             let found = self.get(conn).map(|client| client.ends().path().client());

@@ -127,6 +127,8 @@ impl Server {
         if let Some(client) = self.clients.get_mut(conn) {
             client.upgrade(now, key, &date, &self.settings.limits.conn);
         }
+        let until = now + self.settings.limits.conn.register_timeout;
+        self.clients.registers(conn, until, self.settings.limits.admission.registering_kept);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `clients`, `broadcasts`, `peers`, `quotas` and `jobs` are tables, each with an
+//! The only module that sees all tables. `clients` with its `crowds`, `broadcasts`, `peers`, `quotas` and `jobs` are tables, each with an
 //! invariant of its own, and `resources` has what WHIP and WHEP clients made; `check` compares what two of them must agree
 //! on. `admission` knows who is here,
 //! `media` is the path of datagrams, `framed` that of those over TCP, `signaling` what users say, `registration` who they
@@ -17,6 +17,7 @@ mod check;
 mod clients;
 mod clock;
 mod close;
+mod crowds;
 mod framed;
 mod http;
 mod jobs;

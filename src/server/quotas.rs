@@ -47,6 +47,11 @@ impl Network {
             IpAddr::V6(ip) => Network(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()),
         }
     }
+
+    /// Returns its first address.
+    pub(super) fn ip(self) -> IpAddr {
+        self.0
+    }
 }
 
 impl fmt::Display for Network {

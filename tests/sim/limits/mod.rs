@@ -1,6 +1,7 @@
 //! Bounds, each filled: one more is refused and counted, everybody else notices nothing.
 
 mod clients;
+mod crowds;
 mod entries;
 mod totals;
 
