@@ -158,6 +158,7 @@ fn mint(secret: &[u8]) -> String {
         exp: iat + TOKEN_LIFE_S,
         iat,
         nbf: None,
+        after_revocation: None,
     };
     token::mint(secret, &claims)
 }

@@ -31,7 +31,7 @@ pub const ID_CHARS_MAX: usize = 128;
 /// The longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 80;
 /// How far ahead of ours an issuer's clock may be, in seconds.
-const SKEW_S: u64 = 5;
+pub const SKEW_S: u64 = 5;
 
 /// What a token says about its bearer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub struct Claims {
     /// Unix seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nbf: Option<u64>,
+    /// Unix seconds: the user's revocation that the issuer knew of, and after which it made this token all the same. Only who
+    /// has the secret can say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_revocation: Option<u64>,
 }
 
 impl Claims {
@@ -129,7 +133,7 @@ impl Verifier {
 
     /// Tells whether the token that these claims came from was revoked since.
     pub fn is_revoked(&self, claims: &Claims) -> bool {
-        self.revoked.refuses(&claims.sub, claims.iat)
+        self.revoked.refuses(claims)
     }
 
     /// Returns the claims of a token that is good at `unix_s`, in Unix seconds.
@@ -228,6 +232,7 @@ mod tests {
             exp: NOW + 60,
             iat: NOW,
             nbf: None,
+            after_revocation: None,
         }
     }
 
@@ -307,16 +312,28 @@ mod tests {
     }
 
     #[test]
-    fn revoked_until_a_second_and_good_after_it() {
+    fn revoked_until_a_second_and_what_a_clock_may_be_ahead() {
         let mut verifier = verifier();
-        let token = |iat| mint(SECRET, &Claims { iat, ..claims() });
+        let token = |iat, after_revocation| mint(SECRET, &Claims { iat, after_revocation, ..claims() });
+        let cases = [
+            ("issued before", NOW - 1, None, Err(TokenError::Revoked)),
+            ("in the same second", NOW, None, Err(TokenError::Revoked)),
+            ("before, by a clock that is ahead", NOW + SKEW_S, None, Err(TokenError::Revoked)),
+            ("later", NOW + SKEW_S + 1, None, Ok(())),
+            ("at once, by who knows of it", NOW, Some(NOW), Ok(())),
+            ("by who knows of an earlier one", NOW, Some(NOW - 1), Err(TokenError::Revoked)),
+            ("later, by who knows of an earlier one", NOW + SKEW_S + 1, Some(NOW - 1), Ok(())),
+        ];
         verifier.replace_revoked(Revoked::parse(format!("paul {NOW}\n").as_bytes()).unwrap());
-        let cases = [(NOW - 1, Err(TokenError::Revoked)), (NOW, Err(TokenError::Revoked)), (NOW + 1, Ok(()))];
-        for (iat, want) in cases {
-            assert_eq!(verifier.verify(NOW + 1, &token(iat)).map(|_| ()), want, "{iat}");
+        for (name, iat, after, want) in cases {
+            assert_eq!(verifier.verify(NOW + 1, &token(iat, after)).map(|_| ()), want, "{name}");
         }
+        let renewed = token(NOW, Some(NOW));
+        let list = Revoked::add(format!("paul {NOW}\n").as_bytes(), "paul", NOW).unwrap();
+        verifier.replace_revoked(Revoked::parse(&list).unwrap());
+        assert_eq!(verifier.verify(NOW, &renewed), Err(TokenError::Revoked), "again, in the same second");
         verifier.replace_revoked(Revoked::parse(format!("paula {NOW}\n").as_bytes()).unwrap());
-        assert_eq!(verifier.verify(NOW, &token(NOW)).map(|_| ()), Ok(()));
+        assert_eq!(verifier.verify(NOW, &token(NOW, None)).map(|_| ()), Ok(()));
     }
 
     #[test]

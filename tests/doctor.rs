@@ -405,7 +405,20 @@ fn tokens_that_are_not_good() {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let mint = |secret: &[u8], iat, exp| {
         let (sub, role) = ("paul".to_owned(), Role::Admin);
-        token::mint(secret, &Claims { sub, role, name: None, listen: None, device: false, exp, iat, nbf: None })
+        token::mint(
+            secret,
+            &Claims {
+                sub,
+                role,
+                name: None,
+                listen: None,
+                device: false,
+                exp,
+                iat,
+                nbf: None,
+                after_revocation: None,
+            },
+        )
     };
     let again = format!("ecoute link --role ROLE --id ID --public-url {}   # on the server", url(&ecoute));
     let expired = mint(&secret, now_s - 20_000, now_s - 10_000);

@@ -62,7 +62,17 @@ fn answers_say_what_the_wall_clock_shows() {
 fn token(role: Role, edit: impl FnOnce(&mut Claims)) -> String {
     let iat = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let (sub, name) = ("paul".to_owned(), None);
-    let mut claims = Claims { sub, role, name, listen: None, device: false, exp: iat + 60, iat, nbf: None };
+    let mut claims = Claims {
+        sub,
+        role,
+        name,
+        listen: None,
+        device: false,
+        exp: iat + 60,
+        iat,
+        nbf: None,
+        after_revocation: None,
+    };
     edit(&mut claims);
     token::mint(SECRET, &claims)
 }
@@ -214,6 +224,7 @@ fn a_page_is_sent_once_and_then_only_confirmed() {
     let (answer, _) = exchange(&mut server, now, "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
     let etag = answer.lines().find_map(|line| line.strip_prefix("ETag: ")).unwrap();
     assert!(etag.starts_with('"') && etag.len() == 34, "strong and quoted: {etag}");
+    assert!(answer.contains("\r\nCross-Origin-Opener-Policy: same-origin\r\n"), "who opened it has no hold on it");
     for (known, status) in [(etag, "304"), ("\"other\"", "200"), ("*", "304")] {
         let request = format!("GET /admin HTTP/1.1\r\nHost: a\r\nIf-None-Match: {known}\r\n\r\n");
         let (answer, _) = exchange(&mut server, now, &request);

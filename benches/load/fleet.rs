@@ -357,7 +357,8 @@ impl Fleet {
         let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (sub, exp) = (id_of(role, who), iat + TOKEN_S);
         let listen = wish.map(|wish| Scope::new([id_of(Role::Commercial, wish.publisher).as_str()]));
-        let claims = Claims { sub, role, name: None, listen, device: false, exp, iat, nbf: None };
+        let claims =
+            Claims { sub, role, name: None, listen, device: false, exp, iat, nbf: None, after_revocation: None };
         token::mint(&self.secret, &claims)
     }
 }

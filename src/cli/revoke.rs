@@ -3,18 +3,20 @@
 //! Not the ending of their connections, which a running server does by itself. Invariant: no line of the list is lost.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use ecoute::host::logging;
 use ecoute::host::rewrite::rewrite;
-use ecoute::token::Revoked;
+use ecoute::host::watch::WatchedFile;
+use ecoute::token::{self, REVOKED_BYTES_MAX, Revoked};
 
 use super::error::ProgramError;
 use super::options::RevokeOptions;
 use super::{LOG_OF_COMMANDS, unix_s};
 
 /// The list of revoked users, in the data directory.
-pub const REVOKED_FILE: &str = "revoked";
+const REVOKED_FILE: &str = "revoked";
 
 /// Puts a user on the list, which a running server notices by itself.
 pub fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
@@ -24,8 +26,17 @@ pub fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
     let at = logging::timestamp(UNIX_EPOCH + Duration::from_secs(unix_s));
     writeln!(
         io::stdout(),
-        "Revoked {id}: every token issued up to {at} is refused, and a running server ends their connections within a \
-         second. Tokens made from the next second on work."
+        "Revoked {id} at {at}: every token that they have is refused, and a running server ends their connections within \
+         a second. Links and tokens that you make from now on work; those of another program only {} s later.",
+        token::SKEW_S + 1
     )?;
     Ok(())
+}
+
+/// Reads the list of revoked users; until somebody is revoked there is none.
+pub fn load(data: &Path) -> Result<(WatchedFile, Revoked), ProgramError> {
+    let path = data.join(REVOKED_FILE);
+    let (file, contents) =
+        WatchedFile::open_or_empty(&path, REVOKED_BYTES_MAX).map_err(ProgramError::RevokedUnreadable)?;
+    Ok((file, Revoked::parse(&contents)?))
 }

@@ -14,15 +14,14 @@ use ecoute::host::watch::{Purpose, Watch, WatchedFile};
 use ecoute::host::{logging, secret, self_signed};
 use ecoute::shell::tls::{PEM_BYTES_MAX, Tls};
 use ecoute::shell::{self, Setup};
-use ecoute::token::{self, Issuer, PUBLIC_KEYS_BYTES_MAX, PublicKeys, REVOKED_BYTES_MAX, Revoked};
+use ecoute::token::{self, Issuer, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 use ecoute::wire::ice_server::{CREDENTIALS_BYTES_MAX, Credentials, IceServer};
 use ecoute::words::Role;
 
 use super::error::ProgramError;
-use super::link;
 use super::options::{IceOptions, IssuerOptions, ServeOptions, TlsOptions};
-use super::revoke::REVOKED_FILE;
 use super::token::claims;
+use super::{link, revoke};
 
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);
@@ -43,7 +42,8 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let token_secret = secret::load_or_make(&secret_path)?;
     let mut watched = Vec::new();
     let issuer = load_issuer(options.issuer, &mut watched)?;
-    let revoked = load_revoked(data, &mut watched)?;
+    let (file, revoked) = revoke::load(data)?;
+    watched.push((Purpose::Revoked, file));
     let ice_servers = load_ice_servers(options.ice, &mut watched)?;
     let sockets = shell::bind(&options.listen)?;
     let bound = sockets.addresses();
@@ -161,15 +161,6 @@ fn load_ice_servers(
         return Err(ProgramError::IceCredentialsMissing { url: server.url().to_owned() });
     }
     Ok(servers)
-}
-
-/// Reads the list of revoked users; until somebody is revoked there is none.
-fn load_revoked(data: &Path, watched: &mut Vec<(Purpose, WatchedFile)>) -> Result<Revoked, ProgramError> {
-    let path = data.join(REVOKED_FILE);
-    let (file, contents) =
-        WatchedFile::open_or_empty(&path, REVOKED_BYTES_MAX).map_err(ProgramError::RevokedUnreadable)?;
-    watched.push((Purpose::Revoked, file));
-    Ok(Revoked::parse(&contents)?)
 }
 
 /// Prints what a newcomer needs to hear something: one link for each side.

@@ -11,7 +11,7 @@ use ecoute::words::Role;
 
 use super::error::ProgramError;
 use super::options::TokenOptions;
-use super::unix_s;
+use super::{revoke, unix_s};
 
 /// Prints a token for one user.
 pub fn print(options: TokenOptions) -> Result<(), ProgramError> {
@@ -29,14 +29,29 @@ impl TokenOptions {
             return Err(ProgramError::DeviceNotCommercial);
         }
         let token_secret = secret::load(&self.secret.path())?;
+        // Who may not read the list makes tokens that work some seconds later.
+        let revoked = revoke::load(&self.secret.data.data).map(|(_, revoked)| revoked).unwrap_or_default();
         let listen = self.listen.map(|ids| Scope::new(ids.iter().map(String::as_str)));
         let claims = Claims { listen, device: self.device, ..claims(self.role, self.id, self.name, self.ttl) };
-        Ok(token::mint(&token_secret, &claims))
+        // A second that lies far ahead was written by hand, to keep somebody out until then.
+        let is_past = |known_s: &u64| *known_s <= claims.iat + token::SKEW_S;
+        let after_revocation = revoked.until_s(&claims.sub).filter(is_past);
+        Ok(token::mint(&token_secret, &Claims { after_revocation, ..claims }))
     }
 }
 
 /// Returns what a token says that is good from now on, for `ttl`.
 pub fn claims(role: Role, sub: String, name: Option<String>, ttl: Duration) -> Claims {
     let iat = unix_s();
-    Claims { sub, role, name, listen: None, device: false, exp: iat + ttl.as_secs(), iat, nbf: None }
+    Claims {
+        sub,
+        role,
+        name,
+        listen: None,
+        device: false,
+        exp: iat + ttl.as_secs(),
+        iat,
+        nbf: None,
+        after_revocation: None,
+    }
 }

@@ -308,6 +308,7 @@ mod tests {
             exp,
             iat,
             nbf: None,
+            after_revocation: None,
         };
         let now_s = 1_800_000_000;
         for (name, token, want) in [

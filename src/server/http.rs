@@ -248,6 +248,8 @@ impl Server {
             .header("Vary", "Accept-Encoding")
             .header("Cache-Control", "no-cache")
             .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+            // Who opened the page keeps no hold on it.
+            .header("Cross-Origin-Opener-Policy", "same-origin")
             .header("Referrer-Policy", "no-referrer")
             .header("Permissions-Policy", "microphone=(self), geolocation=(self), camera=()");
         self.respond(now, conn, Some(request), response);

@@ -99,6 +99,8 @@ impl ClaimRules {
                 None => None,
                 nbf => Some(seconds(nbf).map(f64::ceil).ok_or(TokenError::BadClaims)? as u64),
             },
+            // It knows nothing of our list.
+            after_revocation: None,
         })
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::is_valid_id;
+use super::{Claims, SKEW_S, is_valid_id};
 
 /// How many users may be revoked at one time.
 pub const REVOKED_IDS_MAX: usize = 65_536;
@@ -65,12 +65,15 @@ impl Revoked {
         Ok(Revoked { until_s })
     }
 
-    /// Returns the text of a list to which `id` was added, or whose second it was given; all other lines stay.
+    /// Returns the text of a list to which `id` was added, or whose second it was given; all other lines stay. One who was
+    /// revoked before gets a later second than then, so that a token that was made in between is refused too.
     ///
     /// # Errors
     /// [`RevokedError::TooMany`].
     pub fn add(contents: &[u8], id: &str, unix_s: u64) -> Result<Vec<u8>, RevokedError> {
         let mut text = Vec::with_capacity(contents.len() + id.len() + 32);
+        let before = Revoked::parse(contents).ok().and_then(|list| list.until_s(id));
+        let unix_s = before.map_or(unix_s, |before| unix_s.max(before.saturating_add(1)));
         for line in contents.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             if !matches!(parse_line(line), Line::Revocation { id: other, .. } if other == id) {
                 text.extend_from_slice(line);
@@ -81,10 +84,13 @@ impl Revoked {
         Revoked::parse(&text).map(|_| text)
     }
 
-    /// Tells whether a token of `id` issued at `iat` is refused: tokens are issued at whole seconds, so one of the
-    /// very second of the revocation is taken for older.
-    pub fn refuses(&self, id: &str, iat: u64) -> bool {
-        self.until_s(id).is_some_and(|until_s| iat <= until_s)
+    /// Tells whether a token is refused: one that was issued up to the second of its user's revocation, by a clock that may
+    /// be [`SKEW_S`] ahead of ours, unless its issuer says that it knew of that revocation.
+    pub fn refuses(&self, claims: &Claims) -> bool {
+        self.until_s(&claims.sub).is_some_and(|until_s| {
+            let knew = claims.after_revocation.is_some_and(|known_s| known_s >= until_s);
+            !knew && claims.iat <= until_s.saturating_add(SKEW_S)
+        })
     }
 
     /// Returns up to which second tokens of `id` are refused.
@@ -132,9 +138,9 @@ mod tests {
         let cases = [("lea", 100), ("zoe", 200), ("paul", 300)];
         assert_eq!(revoked.len(), cases.len());
         for (id, until_s) in cases {
-            assert!(revoked.refuses(id, until_s) && !revoked.refuses(id, until_s + 1), "{id}");
+            assert_eq!(revoked.until_s(id), Some(until_s), "{id}");
         }
-        assert!(!revoked.refuses("tom", 0));
+        assert_eq!(revoked.until_s("tom"), None);
     }
 
     #[test]
@@ -144,6 +150,8 @@ mod tests {
             ("beside another", b"tom 1\n", b"tom 1\nlea 5\n"),
             ("no line end", b"tom 1", b"tom 1\nlea 5\n"),
             ("again", b"lea 1\ntom 1\nlea 3\n", b"tom 1\nlea 5\n"),
+            ("again in the same second", b"lea 5\n", b"lea 6\n"),
+            ("after the clock was set back", b"lea 9\ntom 1\n", b"tom 1\nlea 10\n"),
             ("remarks and damage", b"# lea 1\nlea\n\xff\n", b"# lea 1\nlea\n\xff\nlea 5\n"),
         ];
         for (name, before, after) in cases {

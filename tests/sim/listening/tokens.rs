@@ -192,6 +192,7 @@ fn forged_and_stale_tokens_open_nothing() {
         exp: now_s + 60,
         iat: now_s,
         nbf: None,
+        after_revocation: None,
     };
     let tokens = [
         ("nothing", String::new()),
@@ -246,7 +247,8 @@ fn a_list_that_can_not_be_used_changes_nothing() {
         world.take_revoked((too_many + &format!("paul {now_s}\n")).as_bytes());
         world.run_ms(2000);
         assert_hears(world, paul, lea, 1000, 80);
-        let before = world.token(Role::Admin, "ana", |claims| claims.iat = now_s);
+        let before =
+            world.token(Role::Admin, "ana", |claims| (claims.iat, claims.after_revocation) = (now_s, None));
         let ana = world.open_with("ana", &before);
         world.run_ms(1000);
         assert_eq!(world.browsers[ana].closed, Some(4401), "the old list holds");

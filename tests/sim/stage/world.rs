@@ -196,6 +196,8 @@ impl World {
 
     pub fn token(&self, role: Role, id: &str, edit: impl FnOnce(&mut Claims)) -> String {
         let iat = self.unix_s();
+        // As the program's own command does.
+        let after_revocation = self.revoked.0.until_s(id).filter(|known_s| *known_s <= iat + token::SKEW_S);
         let mut claims = Claims {
             sub: id.to_owned(),
             role,
@@ -205,6 +207,7 @@ impl World {
             exp: iat + 3600,
             iat,
             nbf: None,
+            after_revocation,
         };
         edit(&mut claims);
         token::mint(SECRET, &claims)
@@ -703,7 +706,7 @@ impl World {
         let is_allowed = rights.iter().zip(until).any(|((_, claims), until)| {
             let is_alive = claims.exp * 1000 + ON_THE_WAY.as_millis() as u64 > self.wall_ms();
             let (revoked, since) = &self.revoked;
-            let is_revoked = revoked.until_s(&claims.sub) >= Some(claims.iat) && *since + ON_THE_WAY < self.now;
+            let is_revoked = revoked.refuses(claims) && *since + ON_THE_WAY < self.now;
             until >= self.now && is_alive && !is_revoked && claims.may_hear(&publisher.id)
         });
         assert!(is_allowed, "law 3: {} hears {} without a right", listener.id, publisher.id);
