@@ -87,6 +87,10 @@ pub enum TokenError {
     NotSigned,
     #[error("sub, role, exp or iat is missing, or a claim is not what it must be")]
     BadClaims,
+    #[error("its head says that it is something else: typ must be JWT or at+jwt")]
+    OtherType,
+    #[error("of another issuer, or of none")]
+    OtherIssuer,
     #[error("for another audience, or for none")]
     OtherAudience,
     #[error("names no role of ours")]
@@ -144,9 +148,13 @@ impl Verifier {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::TooLong);
         }
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::NotSigned)?;
+        if !header.typ.as_deref().is_none_or(is_of_access) {
+            return Err(TokenError::OtherType);
+        }
         let claims = match (self.own.open(token), &self.issuer) {
             (Some(claims), _) => claims,
-            (None, Some(issuer)) => issuer.open(token)?,
+            (None, Some(issuer)) => issuer.open(header.kid.as_deref(), token)?,
             // Signed here, but not in our words, as by an application's backend.
             (None, None) if self.own.open::<IgnoredAny>(token).is_some() => return Err(TokenError::BadClaims),
             (None, None) => return Err(TokenError::NotSigned),
@@ -197,6 +205,13 @@ impl Key {
 pub fn mint(secret: &[u8], claims: &Claims) -> String {
     let key = EncodingKey::from_secret(secret);
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key).expect("claims are JSON, the key fits HS256")
+}
+
+/// Tells whether a token of this type says who somebody is and what they may, and not that they have just left or the like
+/// (RFC 8725 §3.11, RFC 9068 §2.1). It is a media type, whose beginning may be left out (RFC 7515 §4.1.9).
+fn is_of_access(typ: &str) -> bool {
+    let typ = typ.to_ascii_lowercase();
+    matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
 /// Tells whether `id` is 1 to 128 printable ASCII characters without space and `/ ? # % \`.
@@ -309,6 +324,34 @@ mod tests {
             assert_eq!(verifier.verify(NOW, &token), Err(TokenError::NotSigned), "{name}");
         }
         assert_eq!(verifier.verify(NOW, &"a".repeat(TOKEN_BYTES_MAX + 1)), Err(TokenError::TooLong));
+    }
+
+    #[test]
+    fn types_of_tokens() {
+        let cases = [
+            ("JWT", true),
+            ("jwt", true),
+            ("at+JWT", true),
+            ("application/jwt", true),
+            ("Application/AT+JWT", true),
+            ("logout+jwt", false),
+            ("dpop+jwt", false),
+            ("application/secevent+jwt", false),
+            ("text/jwt", false),
+            ("application/application/jwt", false),
+            ("JWT ", false),
+            ("", false),
+        ];
+        let key = EncodingKey::from_secret(SECRET);
+        let verify = |typ: Option<&str>| {
+            let header = Header { typ: typ.map(str::to_owned), ..Header::new(Algorithm::HS256) };
+            verifier().verify(NOW, &jsonwebtoken::encode(&header, &claims(), &key).unwrap()).map(|_| ())
+        };
+        for (typ, is_good) in cases {
+            let want = if is_good { Ok(()) } else { Err(TokenError::OtherType) };
+            assert_eq!(verify(Some(typ)), want, "{typ:?}");
+        }
+        assert_eq!(verify(None), Ok(()), "none need be said (RFC 7519 §5.1)");
     }
 
     #[test]

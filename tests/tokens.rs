@@ -28,6 +28,7 @@ use tungstenite::WebSocket;
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
 const NOW: u64 = 1_000_000;
+const ISSUER: &str = "https://idp.example";
 const STATUS: &str = "/api/streaming/status";
 
 /// How long the program may take to notice that a file changed.
@@ -88,7 +89,9 @@ fn verifier(keys: &str) -> Verifier {
         name: "/name".parse().unwrap(),
         role: "/role".parse().unwrap(),
         roles: vec![],
-        audience: None,
+        issuer: ISSUER.to_owned(),
+        audience: "ecoute".to_owned(),
+        allows_device: false,
     };
     let issuer = token::Issuer { keys: PublicKeys::parse(keys.as_bytes()).unwrap(), rules };
     Verifier::new(SECRET, Some(issuer), Revoked::default())
@@ -99,7 +102,7 @@ fn set(keys: &[Value]) -> String {
 }
 
 fn claims() -> Value {
-    json!({ "sub": "paul", "role": "admin", "exp": NOW + 60, "iat": NOW })
+    json!({ "iss": ISSUER, "aud": "ecoute", "sub": "paul", "role": "admin", "exp": NOW + 60, "iat": NOW })
 }
 
 fn edited(edit: Value) -> Value {
@@ -155,6 +158,12 @@ fn the_key_decides_and_not_the_token() {
         ("the public RSA key as a secret", &rsa_pem, token::mint(rsa_pem.as_bytes(), &own), false),
         ("RS256 called RS512", &rsa_pem, rsa.sign_with_head(&head("RS512", None), &claims()), false),
         ("RS256 called HS256", &rsa_pem, rsa.sign_with_head(&head("HS256", None), &claims()), false),
+        (
+            "of another type",
+            &pem,
+            issuer.sign_with_head(&json!({ "alg": "ES256", "typ": "logout+jwt" }), &claims()),
+            false,
+        ),
         ("ES256 called EdDSA", &pem, issuer.sign_with_head(&head("EdDSA", None), &claims()), false),
         ("algorithm none", &both, none.clone(), false),
         ("algorithm none, unsigned", &pem, format!("{}.", none.rsplit_once('.').unwrap().0), false),
@@ -164,7 +173,8 @@ fn the_key_decides_and_not_the_token() {
     ];
     for (name, keys, token, is_good) in cases {
         let verified = verifier(keys).verify(NOW, token).map(|_| ());
-        assert_eq!(verified, if *is_good { Ok(()) } else { Err(TokenError::NotSigned) }, "{name}");
+        let unsigned = if *name == "of another type" { TokenError::OtherType } else { TokenError::NotSigned };
+        assert_eq!(verified, if *is_good { Ok(()) } else { Err(unsigned) }, "{name}");
     }
 }
 
@@ -389,7 +399,8 @@ impl Trusting {
         let path = directory.path().join("keys");
         fs::write(&path, keys).unwrap();
         let path = path.to_str().unwrap();
-        let arguments = [&["--token-public-key", path], arguments].concat();
+        let named = ["--token-public-key", path, "--token-issuer", ISSUER, "--token-audience=ecoute"];
+        let arguments = [&named, arguments].concat();
         Trusting { ecoute: Ecoute::start_with(TempDir::new().unwrap(), &arguments), keys: directory }
     }
 
@@ -460,7 +471,6 @@ fn keys_are_replaced_while_the_server_runs() {
 fn roles_audience_and_claims_of_others() {
     let issuer = Issuer::ed_dsa();
     let arguments = [
-        "--token-audience=ecoute",
         "--claim-id=/preferred_username",
         "--claim-name=/given_name",
         "--claim-role=/realm_access/roles",
@@ -479,6 +489,7 @@ fn roles_audience_and_claims_of_others() {
         ("both", json!(["directeur", "vendeur"]), json!("ecoute"), 401),
         ("our own name", json!(["admin"]), json!("ecoute"), 401),
         ("another audience", json!(["directeur"]), json!("account"), 401),
+        ("no audience", json!(["directeur"]), json!(null), 401),
     ];
     for (name, roles, aud, want) in cases {
         assert_eq!(server.status(&token(roles, aud)), want, "{name}");
@@ -486,6 +497,8 @@ fn roles_audience_and_claims_of_others() {
     let (_websocket, answer) = register(server.ecoute.address, &token(json!(["vendeur"]), json!("ecoute")));
     assert_eq!(answer["data"]["id"], "ines");
     assert_eq!(answer["data"]["name"], "Inès");
+    let foreign = live(json!({ "iss": "https://another.example", "preferred_username": "ines" }));
+    assert_eq!(server.status(&issuer.sign(None, &foreign)), 401);
     let own = server.ecoute.token("admin", "ana", "Ana");
     assert_eq!(server.status(&own), 200, "the own secret needs no audience and no mapping");
 }
@@ -504,6 +517,9 @@ fn what_is_said_of_others_must_fit() {
         ("no file", &["--token-public-key=missing"], "can't read missing"),
         ("a directory", &["--token-public-key", data_path], "it is no file"),
         ("short", &["--token-public-key", &short], "1024 bits"),
+        ("no issuer, no audience", &["--token-public-key", &good], "add --token-issuer and --token-audience"),
+        ("no issuer", &["--token-public-key", &good, "--token-audience=a"], "add --token-issuer,"),
+        ("no audience", &["--token-public-key", &good, "--token-issuer=a"], "add --token-audience,"),
         ("pointer", &["--token-public-key", &good, "--claim-id=sub"], "write a JSON pointer"),
         ("role", &["--token-public-key", &good, "--role-map=boss=chief"], "write their role and ours"),
     ];
@@ -511,8 +527,15 @@ fn what_is_said_of_others_must_fit() {
         let output = run(program().args(["--listen=127.0.0.1:0", "--data", data_path]).args(*arguments));
         assert_refused(name, &output, part);
     }
-    for lone in ["--claim-id=/a", "--claim-name=/a", "--claim-role=/a", "--role-map=a=admin", "--token-audience=a"]
-    {
+    for lone in [
+        "--claim-id=/a",
+        "--claim-name=/a",
+        "--claim-role=/a",
+        "--role-map=a=admin",
+        "--token-audience=a",
+        "--token-issuer=a",
+        "--allow-device-claim",
+    ] {
         let output = run(program().args(["--listen=127.0.0.1:0", "--data", data_path, lone]));
         assert_eq!(output.status.code(), Some(2), "{lone}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--token-public-key"), "{lone}: {output:?}");
@@ -529,6 +552,7 @@ fn settings_of_others_from_the_environment() {
     let mut command = program();
     command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
     command.env("ECOUTE_TOKEN_PUBLIC_KEY", &path).env("ECOUTE_TOKEN_AUDIENCE", "ecoute");
+    command.env("ECOUTE_TOKEN_ISSUER", ISSUER);
     command.env("ECOUTE_CLAIM_ID", "/id").env("ECOUTE_CLAIM_NAME", "/nom").env("ECOUTE_CLAIM_ROLE", "/roles");
     command.env("ECOUTE_ROLE_MAP", "directeur=admin,vendeur=commercial");
     let ecoute = Ecoute::start_command(command, data);

@@ -35,6 +35,11 @@ pub enum ProgramError {
     KeysUnreadable(FileError),
     #[error("the public key file {} can't be used: {error}", path.display())]
     Keys { path: PathBuf, error: KeysError },
+    #[error(
+        "--token-public-key alone lets in what its owner signs for anybody else: add {0}, with what \"iss\" and \"aud\" are in \
+         the tokens for this server"
+    )]
+    IssuerUnnamed(&'static str),
     #[error("{0}; name the certificate with --tls-cert and its key with --tls-key")]
     PemUnreadable(FileError),
     #[error("{0}; name two that do with --tls-cert and --tls-key")]
@@ -86,6 +91,7 @@ impl ProgramError {
             | ProgramError::Secret(_)
             | ProgramError::KeysUnreadable(_)
             | ProgramError::Keys { .. }
+            | ProgramError::IssuerUnnamed(_)
             | ProgramError::PemUnreadable(_)
             | ProgramError::Tls(_)
             | ProgramError::SelfSigned(_)

@@ -123,10 +123,17 @@ pub struct IssuerOptions {
     /// File with the public key (PEM) or keys (JWKS) of an identity provider whose tokens are good too
     #[arg(long, env = "ECOUTE_TOKEN_PUBLIC_KEY", value_name = "FILE")]
     pub token_public_key: Option<PathBuf>,
-    /// What "aud" of its tokens must be or hold [default: anything]
+    /// What "iss" of its tokens is: its address, as a rule; required with its key
+    #[arg(long, env = "ECOUTE_TOKEN_ISSUER", value_name = "ISS", requires = "token_public_key",
+        value_parser = NonEmptyStringValueParser::new())]
+    pub token_issuer: Option<String>,
+    /// What "aud" of its tokens must be or hold; required with its key
     #[arg(long, env = "ECOUTE_TOKEN_AUDIENCE", value_name = "AUD", requires = "token_public_key",
         value_parser = NonEmptyStringValueParser::new())]
     pub token_audience: Option<String>,
+    /// Let its tokens say that a device streams, nobody's microphone
+    #[arg(long, env = "ECOUTE_ALLOW_DEVICE_CLAIM", requires = "token_public_key")]
+    pub allow_device_claim: bool,
     /// Where its tokens say the user's id
     #[arg(
         long,
@@ -239,15 +246,24 @@ pub struct DoctorOptions {
 }
 
 impl IssuerOptions {
-    /// Returns where tokens of the identity provider say what we need.
-    pub fn rules(self) -> ClaimRules {
-        ClaimRules {
+    /// Returns where tokens of the identity provider say what we need, or the options without which nobody knows whether
+    /// they are its own, and meant for us.
+    pub fn rules(self) -> Result<ClaimRules, &'static str> {
+        let (issuer, audience) = match (self.token_issuer, self.token_audience) {
+            (Some(issuer), Some(audience)) => (issuer, audience),
+            (None, Some(_)) => return Err("--token-issuer"),
+            (Some(_), None) => return Err("--token-audience"),
+            (None, None) => return Err("--token-issuer and --token-audience"),
+        };
+        Ok(ClaimRules {
             id: self.claim_id,
             name: self.claim_name,
             role: self.claim_role,
             roles: self.role_map,
-            audience: self.token_audience,
-        }
+            issuer,
+            audience,
+            allows_device: self.allow_device_claim,
+        })
     }
 }
 

@@ -93,9 +93,10 @@ fn load_issuer(
     let Some(path) = options.token_public_key.clone() else { return Ok(None) };
     let (file, contents) = WatchedFile::open(&path, PUBLIC_KEYS_BYTES_MAX).map_err(ProgramError::KeysUnreadable)?;
     let keys = PublicKeys::parse(&contents).map_err(|error| ProgramError::Keys { path, error })?;
+    let rules = options.rules().map_err(ProgramError::IssuerUnnamed)?;
     log::info!("tokens of an identity provider are accepted: keys={}", keys.len());
     watched.push((Purpose::PublicKeys, file));
-    Ok(Some(Issuer { keys, rules: options.rules() }))
+    Ok(Some(Issuer { keys, rules }))
 }
 
 /// Reads the certificate that is named, or the one of a trial.

@@ -72,6 +72,7 @@ fn check_accepted(signer: Signer, head: &[u8], claims: &[u8], accepted: &Claims)
         return;
     };
     assert_eq!(head["alg"], algorithm);
+    assert!(head["typ"].as_str().is_none_or(|typ| typ.to_lowercase().ends_with("jwt")), "{head}");
     assert!(head.get("crit").is_none_or(Value::is_null), "an extension that is not understood");
     assert_eq!(said["sub"], accepted.sub.as_str());
     assert!(token::is_valid_id(&accepted.sub));
@@ -92,6 +93,7 @@ fn check_accepted(signer: Signer, head: &[u8], claims: &[u8], accepted: &Claims)
         _ => {
             let theirs = if accepted.role == Role::Admin { "directeur" } else { "vendeur" };
             let roles = &said[THEIR_ROLE];
+            assert_eq!(said["iss"], "https://idp.example");
             assert!(
                 *roles == theirs || roles.as_array().is_some_and(|roles| roles.iter().any(|role| role == theirs))
             );
@@ -131,7 +133,9 @@ fn verifier() -> &'static Verifier {
             name: "/name".parse().expect("a pointer"),
             role: format!("/{THEIR_ROLE}").parse().expect("a pointer"),
             roles: vec![role("directeur", Role::Admin), role("vendeur", Role::Commercial)],
-            audience: Some("ecoute".to_owned()),
+            issuer: "https://idp.example".to_owned(),
+            audience: "ecoute".to_owned(),
+            allows_device: true,
         };
         let issuer = Issuer { keys: PublicKeys::parse(set.as_bytes()).expect("a set of one key"), rules };
         Verifier::new(SECRET, Some(issuer), Revoked::parse(REVOKED.as_bytes()).expect("a list of one"))

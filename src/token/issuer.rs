@@ -31,8 +31,12 @@ pub struct ClaimRules {
     pub role: Pointer,
     /// What its roles are called here; where it is empty they are called the same.
     pub roles: Vec<RoleMapping>,
-    /// What `aud` must be or hold; unset, it is not looked at.
-    pub audience: Option<String>,
+    /// What `iss` must be (RFC 8725 §3.8).
+    pub issuer: String,
+    /// What `aud` must be or hold (RFC 8725 §3.9).
+    pub audience: String,
+    /// Whether its tokens may say that what streams is nobody's microphone: then nobody is told who listens.
+    pub allows_device: bool,
 }
 
 /// A JSON pointer (RFC 6901) to something in a token, not to the whole.
@@ -71,9 +75,8 @@ impl FromStr for RoleMapping {
 
 impl Issuer {
     /// Returns what a token says, if one of the keys signed it: the one that it names, with the algorithm of that key.
-    pub(super) fn open(&self, token: &str) -> Result<Claims, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::NotSigned)?;
-        let key = self.keys.find(header.kid.as_deref()).ok_or(TokenError::NotSigned)?;
+    pub(super) fn open(&self, kid: Option<&str>, token: &str) -> Result<Claims, TokenError> {
+        let key = self.keys.find(kid).ok_or(TokenError::NotSigned)?;
         let document: Value = key.open(token).ok_or(TokenError::NotSigned)?;
         self.rules.read(&document)
     }
@@ -81,9 +84,10 @@ impl Issuer {
 
 impl ClaimRules {
     fn read(&self, document: &Value) -> Result<Claims, TokenError> {
-        if let Some(audience) = &self.audience
-            && !texts(document.get("aud")).any(|aud| aud == audience)
-        {
+        if document.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+            return Err(TokenError::OtherIssuer);
+        }
+        if !texts(document.get("aud")).any(|aud| aud == self.audience) {
             return Err(TokenError::OtherAudience);
         }
         let sub = document.pointer(&self.id.0).and_then(Value::as_str).ok_or(TokenError::BadClaims)?;
@@ -92,7 +96,7 @@ impl ClaimRules {
             role: self.role(document)?,
             name: document.pointer(&self.name.0).and_then(Value::as_str).and_then(shown),
             listen: scope(document.get("listen"))?,
-            device: document.get("device").is_some_and(|device| device == &Value::Bool(true)),
+            device: self.allows_device && document.get("device") == Some(&Value::Bool(true)),
             exp: seconds(document.get("exp")).map(f64::floor).ok_or(TokenError::NotSigned)? as u64,
             iat: seconds(document.get("iat")).map(f64::floor).ok_or(TokenError::NotSigned)? as u64,
             nbf: match document.get("nbf") {
@@ -158,12 +162,14 @@ mod tests {
             name: "/name".parse().unwrap(),
             role: "/role".parse().unwrap(),
             roles: vec![],
-            audience: None,
+            issuer: "https://idp.example".into(),
+            audience: "ecoute".into(),
+            allows_device: false,
         }
     }
 
     fn document() -> Value {
-        json!({ "sub": "paul", "name": "Paul D.", "role": "admin", "exp": 200, "iat": 100 })
+        json!({ "iss": "https://idp.example", "aud": "ecoute", "sub": "paul", "name": "Paul D.", "role": "admin", "exp": 200, "iat": 100 })
     }
 
     fn edited(edit: Value) -> Value {
@@ -219,20 +225,40 @@ mod tests {
             id: "/https:~1~1app.example~1id".parse().unwrap(),
             name: "/profile/names/0".parse().unwrap(),
             role: "/realm_access/roles".parse().unwrap(),
+            allows_device: true,
             ..rules()
         };
         let document = json!({
-            "sub": "f3b2", "role": "monitor", "https://app.example/id": "lea", "profile": { "names": ["Léa"] },
+            "iss": "https://idp.example", "aud": "ecoute", "sub": "f3b2", "role": "monitor", "https://app.example/id": "lea", "profile": { "names": ["Léa"] },
             "realm_access": { "roles": ["commercial"] }, "exp": 200, "iat": 100, "nbf": 90.5, "device": true,
         });
         let claims = rules.read(&document).unwrap();
         assert_eq!((claims.sub.as_str(), claims.name.as_deref()), ("lea", Some("Léa")));
         assert_eq!((claims.role, claims.device, claims.nbf), (Role::Commercial, true, Some(91)));
+        let rules = ClaimRules { allows_device: false, ..rules };
+        assert!(!rules.read(&document).unwrap().device, "a person's, whose page must acknowledge");
+    }
+
+    #[test]
+    fn issuers() {
+        let cases = [
+            ("the one", json!("https://idp.example"), Ok(())),
+            ("another", json!("https://idp.example.evil"), Err(TokenError::OtherIssuer)),
+            ("the same but for a slash", json!("https://idp.example/"), Err(TokenError::OtherIssuer)),
+            ("among others", json!(["https://idp.example"]), Err(TokenError::OtherIssuer)),
+            ("null", json!(null), Err(TokenError::OtherIssuer)),
+        ];
+        for (name, iss, want) in cases {
+            assert_eq!(rules().read(&edited(json!({ "iss": iss }))).map(|_| ()), want, "{name}");
+        }
+        let mut without = document();
+        without.as_object_mut().unwrap().remove("iss");
+        assert_eq!(rules().read(&without).map(|_| ()), Err(TokenError::OtherIssuer), "none");
     }
 
     #[test]
     fn audiences() {
-        let rules = ClaimRules { audience: Some("ecoute".into()), ..rules() };
+        let rules = rules();
         let other = Err(TokenError::OtherAudience);
         let cases = [
             ("the one", json!("ecoute"), Ok(())),
@@ -246,7 +272,9 @@ mod tests {
         for (name, aud, want) in cases {
             assert_eq!(rules.read(&edited(json!({ "aud": aud }))).map(|_| ()), want, "{name}");
         }
-        assert_eq!(rules.read(&document()).map(|_| ()), other, "none");
+        let mut without = document();
+        without.as_object_mut().unwrap().remove("aud");
+        assert_eq!(rules.read(&without).map(|_| ()), other, "none");
     }
 
     #[test]

@@ -206,7 +206,12 @@ fn a_flood_of_requests() {
     let keys = TempDir::new().unwrap();
     let path = keys.path().join("keys");
     std::fs::write(&path, issuer.pem()).unwrap();
-    let ecoute = start(&["--token-public-key", path.to_str().unwrap()]);
+    let ecoute = start(&[
+        "--token-public-key",
+        path.to_str().unwrap(),
+        "--token-issuer=https://idp.example",
+        "--token-audience=ecoute",
+    ]);
     let mut bystanders = Bystanders::start(&ecoute);
     // Other requests wait for their turn, and would hold up the bystanders themselves.
     bystanders.leave_http();

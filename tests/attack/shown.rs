@@ -24,11 +24,19 @@ fn nothing_that_clients_say_is_written_as_it_is() {
     let issuer = Issuer::ed_dsa();
     let keys = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(keys.path(), issuer.pem()).unwrap();
-    let mut ecoute = start(&["--log", "trace", "--token-public-key", keys.path().to_str().unwrap()]);
+    let mut ecoute = start(&[
+        "--log=trace",
+        "--token-public-key",
+        keys.path().to_str().unwrap(),
+        "--token-issuer=https://idp.example",
+        "--token-audience=ecoute",
+    ]);
     let mut bystanders = Bystanders::start(&ecoute);
     let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let named = |name: &str| {
-        issuer.sign(None, &json!({ "sub": "paul", "role": "admin", "name": name, "exp": now_s + 60, "iat": now_s }))
+        let for_us = json!({ "iss": "https://idp.example", "aud": "ecoute", "sub": "paul", "role": "admin", "name": name,
+            "exp": now_s + 60, "iat": now_s });
+        issuer.sign(None, &for_us)
     };
     let mut tokens = Vec::new();
     bystanders.run_during(|| {
