@@ -227,6 +227,8 @@ pub struct ConnLimits {
     pub frame_age_max: Duration,
     /// How many datagrams may wait for one ICE-TCP conn; the oldest are dropped.
     pub frames_waiting_max: usize,
+    /// What the kernel may hold of an ICE-TCP conn's datagrams.
+    pub unsent: UnsentLimits,
     /// How long a closing conn may take to read what is left for it.
     pub closing_timeout: Duration,
 }
@@ -251,8 +253,27 @@ impl Default for ConnLimits {
             unchecked_timeout: Duration::from_secs(30),
             frame_age_max: Duration::from_millis(500),
             frames_waiting_max: 128,
+            unsent: UnsentLimits { bytes_max: 1500, bytes_per_s: 8000 },
             closing_timeout: Duration::from_secs(2),
         }
+    }
+}
+
+/// Bounds what the kernel holds of datagrams that were written to a TCP conn: nothing drops there what is late, and nothing
+/// takes it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsentLimits {
+    /// So much may wait for its acknowledgement, beyond what is on its way during a round trip.
+    pub bytes_max: usize,
+    /// What audio takes, and so what is on its way in a second: a far client has not acknowledged more than a near one
+    /// only because it is far.
+    pub bytes_per_s: usize,
+}
+
+impl UnsentLimits {
+    /// Returns how many bytes may wait where the way to the client and back takes so long at the least.
+    pub fn allowed_bytes(self, round_trip: Duration) -> usize {
+        self.bytes_max + (round_trip.as_millis() as usize).saturating_mul(self.bytes_per_s) / 1000
     }
 }
 

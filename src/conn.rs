@@ -13,7 +13,7 @@ mod state;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use crate::config::ConnLimits;
+use crate::config::{ConnLimits, UnsentLimits};
 use crate::path::{Door, Ends};
 use crate::rate::Bucket;
 use crate::wire::http::{self, HttpError, Request, Response};
@@ -28,11 +28,23 @@ use state::{Registration, State};
 /// What any conn may have buffered for any time, in bytes.
 const PASSING_BYTES: usize = 4096;
 
+/// What the kernel may hold of what a client was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// All that it takes.
+    Any,
+    /// So much while more is written; what is left when the conn closes is not to arrive later.
+    AtMost(UnsentLimits),
+    /// Nothing: the client may not get any more what it was sent.
+    Void,
+}
+
 /// One TCP client.
 pub struct Conn {
     ends: Ends,
     state: State,
     out: Output,
+    unsent: Unsent,
     /// The largest message since nothing waited, in bytes.
     largest: usize,
     /// HTTP responses since nothing waited.
@@ -61,6 +73,7 @@ impl Conn {
             ends,
             state: State::New { until: now + limits.head_timeout },
             out: Output::default(),
+            unsent: Unsent::Any,
             largest: 0,
             responses: 0,
             is_held: false,
@@ -97,6 +110,7 @@ impl Conn {
             self.state = match sniff::sniff(first_byte) {
                 // What is encrypted already needs no more encryption inside.
                 Protocol::Framed if !self.is_encrypted && self.ends.door == Door::Main => {
+                    self.unsent = Unsent::AtMost(limits.unsent);
                     State::Framed(Framed::new(until))
                 }
                 Protocol::Framed | Protocol::Http | Protocol::Tls => State::Head { received: Vec::new(), until },
@@ -354,6 +368,11 @@ impl Conn {
             | State::Closing { .. } => {}
         }
         self.state = State::Closing { websocket: None, until: now + limits.closing_timeout };
+    }
+
+    /// Returns what the kernel may hold of what the client was sent.
+    pub fn unsent(&self) -> Unsent {
+        self.unsent
     }
 
     /// Returns the bytes that the shell must write.

@@ -1,13 +1,14 @@
 //! A TCP client that speaks ICE-TCP: datagrams behind their lengths, in both directions (RFC 6544, RFC 4571).
 //!
 //! A network that is slower than the audio would fall behind it for ever, so what waited for too long is dropped,
-//! oldest first, as a router would. Invariant: what waits to be sent is bounded in time and number.
+//! oldest first, as a router would. It waits here and not in the kernel, where nothing is dropped or taken back: no more is
+//! written while that holds more than a little ([`Unsent`]). Invariant: what waits to be sent is bounded in time and number.
 
 use std::collections::VecDeque;
 use std::mem;
 use std::time::Instant;
 
-use super::{Conn, State};
+use super::{Conn, State, Unsent};
 use crate::config::ConnLimits;
 use crate::wire::classify::{self, Kind};
 use crate::wire::frame::{self, FrameError};
@@ -27,6 +28,8 @@ pub(super) struct Framed {
     read: usize,
     /// Datagrams, and when each came.
     waiting: VecDeque<(Instant, Vec<u8>)>,
+    /// When the datagram came that is being written.
+    begun: Option<Instant>,
     /// Stands in the server's queue of those who may have sent a whole datagram.
     is_queued: bool,
     /// The client is cut then, unless one of its checks is answered before.
@@ -45,7 +48,7 @@ pub struct Dropped {
 impl Framed {
     /// Returns a client that must have a check answered in time.
     pub(super) fn new(until: Instant) -> Framed {
-        Framed { received: Vec::new(), read: 0, waiting: VecDeque::new(), is_queued: false, until }
+        Framed { received: Vec::new(), read: 0, waiting: VecDeque::new(), begun: None, is_queued: false, until }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -87,8 +90,10 @@ impl Framed {
     /// Begins to write the next datagram: one at a time, because what has begun can't be dropped any more.
     pub(super) fn fill(&mut self, now: Instant, out: &mut Vec<u8>, limits: &ConnLimits) -> Dropped {
         let late = self.drop_late(now, limits);
-        if let Some((_, datagram)) = self.waiting.pop_front() {
+        self.begun = None;
+        if let Some((at, datagram)) = self.waiting.pop_front() {
             frame::write(&datagram, out);
+            self.begun = Some(at);
         }
         if self.waiting.is_empty() {
             self.waiting.shrink_to(WAITING_KEPT);
@@ -114,6 +119,11 @@ impl Framed {
     /// Returns how many bytes it holds.
     pub(super) fn held_bytes(&self) -> usize {
         self.received.capacity() + self.waiting.iter().map(|(_, datagram)| datagram.capacity()).sum::<usize>()
+    }
+
+    /// Tells whether what is being written has waited for too long.
+    fn is_late(&self, now: Instant, limits: &ConnLimits) -> bool {
+        self.begun.is_some_and(|at| at + limits.frame_age_max < now)
     }
 
     fn drop_late(&mut self, now: Instant, limits: &ConnLimits) -> u64 {
@@ -177,11 +187,21 @@ impl Conn {
     /// Queues a datagram for a client that speaks ICE-TCP; returns what was dropped instead.
     pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &ConnLimits) -> Dropped {
         let State::Framed(framed) = &mut self.state else { return Dropped::default() };
-        let dropped = framed.send(now, datagram, limits);
+        let mut dropped = framed.send(now, datagram, limits);
+        if framed.is_late(now, limits) && self.out.take_back() {
+            dropped.late += 1;
+        }
         if self.out.pending().is_empty() {
-            framed.fill(now, self.out.end(), limits);
+            dropped.late += framed.fill(now, self.out.end(), limits).late;
         }
         dropped
+    }
+
+    /// Takes it that a client that speaks ICE-TCP may not get any more what it was sent.
+    pub fn void(&mut self) {
+        if let Unsent::AtMost(_) = self.unsent {
+            self.unsent = Unsent::Void;
+        }
     }
 
     /// Takes it that a check that came this way was answered.
@@ -198,6 +218,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::path::{Door, Ends};
 
     fn framed() -> (Framed, Instant, ConnLimits) {
         let now = Instant::now();
@@ -237,6 +258,25 @@ mod tests {
         }
         assert_eq!(framed.fill(now, &mut out, &limits), Dropped { late: 1, excess: 0 });
         assert_eq!(out, [0, 1, 5]);
+    }
+
+    #[test]
+    fn what_the_kernel_did_not_take_in_time_is_dropped_unless_a_part_was_written() {
+        for written in [0, 1] {
+            let (now, limits) = (Instant::now(), ConnLimits::default());
+            let [remote, local] = ["192.0.2.9:4000", "192.0.2.1:8080"].map(|text| text.parse().unwrap());
+            let mut conn = Conn::new(now, Ends { remote, local, door: Door::Main }, &limits);
+            assert_eq!(conn.unsent(), Unsent::Any);
+            conn.push(now, &[0], &limits);
+            assert_eq!(conn.unsent(), Unsent::AtMost(limits.unsent));
+            conn.send_datagram(now, vec![7], &limits);
+            conn.handle_written(now, written, &limits);
+            let later = now + limits.frame_age_max + Duration::from_millis(1);
+            let late = u64::from(written == 0);
+            assert_eq!(conn.send_datagram(later, vec![8], &limits), Dropped { late, excess: 0 });
+            let want: &[u8] = if written == 0 { &[0, 1, 8] } else { &[1, 7] };
+            assert_eq!(conn.pending_write(), want);
+        }
     }
 
     #[test]

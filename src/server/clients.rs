@@ -252,6 +252,14 @@ impl Clients {
         }
     }
 
+    /// Returns the session by which the supervisor hears whose page a conn is.
+    pub(super) fn audio(&self, conn: ConnKey) -> Option<PeerKey> {
+        match self.registrations.get(conn)?.seat {
+            Seat::Admin { audio, .. } => audio,
+            Seat::Commercial { .. } | Seat::Witness { .. } => None,
+        }
+    }
+
     /// Returns the conn whose datagrams go to this client's end.
     pub(super) fn framed(&self, remote: Remote) -> Option<ConnKey> {
         self.framed.get(&remote).copied()

@@ -21,6 +21,11 @@ impl Server {
         {
             self.go_off_air(now, key, why, out);
         }
+        if code.ends_right()
+            && let Some(audio) = self.clients.audio(conn)
+        {
+            self.void_framed(audio);
+        }
         self.end_registration(now, conn, out);
         if let Some(client) = self.clients.get_mut(conn) {
             client.close(now, code.number(), code.words(), &self.settings.limits.conn);
@@ -73,6 +78,20 @@ impl CloseCode {
             CloseCode::TakenOver => "opened elsewhere",
             CloseCode::TooLarge => "too large",
             CloseCode::TooMany => "too many",
+        }
+    }
+
+    /// Tells whether what the client was sent before may not arrive any more.
+    fn ends_right(self) -> bool {
+        match self {
+            CloseCode::NotRegistered | CloseCode::TokenRefused | CloseCode::Revoked | CloseCode::NotAllowed => true,
+            CloseCode::Restarting
+            | CloseCode::Silent
+            | CloseCode::Malformed
+            | CloseCode::TooSlow
+            | CloseCode::TakenOver
+            | CloseCode::TooLarge
+            | CloseCode::TooMany => false,
         }
     }
 

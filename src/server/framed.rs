@@ -140,6 +140,17 @@ impl Server {
         }
     }
 
+    /// A client's right to what its session was sent is over: takes back what did not arrive over TCP. To be called before
+    /// the session ends.
+    pub(super) fn void_framed(&mut self, peer: PeerKey) {
+        for remote in self.peers.addresses(peer) {
+            let conn = self.clients.framed(*remote);
+            if let Some(client) = conn.and_then(|conn| self.clients.get_mut(conn)) {
+                client.void();
+            }
+        }
+    }
+
     /// Whoever is behind a sink may not hear any more what it heard: drops what waits for it over TCP.
     pub(super) fn withdraw_sound(&mut self, now: Instant, sink: Sink, out: &mut Outbox) {
         let Sink::Peer(peer) = sink;

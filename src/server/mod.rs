@@ -49,7 +49,7 @@ use slotmap::SlotMap;
 use crate::audit::OffAir;
 use crate::broadcast::Broadcast;
 use crate::config::{Config, Settings};
-use crate::conn::{Conn, ConnEvent, ConnTimeout};
+use crate::conn::{Conn, ConnEvent, ConnTimeout, Unsent};
 use crate::deadlines::Deadlines;
 use crate::keys::{BroadcastKey, ConnKey, JobKey, PeerKey, ResourceKey};
 use crate::outbox::{Datagram, Outbox, Reply};
@@ -270,6 +270,11 @@ impl Server {
     /// Returns the bytes that wait to be written to a TCP client.
     pub fn pending_write(&self, conn: ConnKey) -> &[u8] {
         self.clients.get(conn).map_or(&[], Conn::pending_write)
+    }
+
+    /// Returns what the kernel may hold of what a TCP client was sent.
+    pub fn unsent(&self, conn: ConnKey) -> Unsent {
+        self.clients.get(conn).map_or(Unsent::Any, Conn::unsent)
     }
 
     /// Tells whether the shell must close a TCP client's socket and report the hangup; true for unknown keys.

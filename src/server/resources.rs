@@ -68,6 +68,14 @@ impl Ending {
         }
     }
 
+    /// Tells whether what was sent before may not arrive any more.
+    fn ends_right(self) -> bool {
+        match self {
+            Ending::Stopped | Ending::Restarting => false,
+            Ending::TokenExpired | Ending::TokenRevoked => true,
+        }
+    }
+
     fn of_listening(self) -> ListenEnd {
         match self {
             Ending::Stopped => ListenEnd::Left,
@@ -178,6 +186,9 @@ impl Server {
                 self.close_peer(now, peer, out);
             }
             Some(PeerRole::Listen) => {
+                if ending.ends_right() {
+                    self.void_framed(peer);
+                }
                 self.close_peer(now, peer, out);
                 if let Some(State::Ended { why, .. }) =
                     self.resources.get_mut(key).map(|resource| &mut resource.state)

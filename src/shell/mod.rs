@@ -16,6 +16,7 @@ mod stream;
 mod tcp;
 pub mod tls;
 mod udp;
+mod unsent;
 mod writer;
 
 pub use bind::{BindError, Sockets, bind, bind_redirect};
@@ -238,6 +239,7 @@ impl Shell {
 
         let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
         self.tcp.close_lingering(now);
+        self.tcp.release_held(now);
         self.tcp.accept(&mut turn);
         self.tcp.read(&mut turn);
         for _ in 0..DATAGRAMS_PER_TURN {

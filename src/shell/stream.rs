@@ -13,7 +13,7 @@ use rustls::ServerConnection;
 
 use super::records::Records;
 use super::tls::Tls;
-use super::{Turn, monotonic};
+use super::{Turn, monotonic, unsent};
 use crate::keys::ConnKey;
 use crate::wire::sniff::{Protocol, sniff};
 
@@ -38,6 +38,8 @@ pub(super) struct Stream {
     pub(super) is_queued: bool,
     /// Stands in the queue of those who may have something to be written.
     pub(super) is_unflushed: bool,
+    /// Stands in the list of those that are looked at again after a while.
+    pub(super) is_held: bool,
     pub(super) is_writable: bool,
     /// The client sent its last byte; it is hung up once what it asked for is written.
     pub(super) has_ended: bool,
@@ -76,11 +78,28 @@ pub(super) enum Progress {
     Broken,
 }
 
+/// How a write went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The socket took all, or will say when it takes more.
+    Enough,
+    /// The kernel has as much as it may have, and will not say when it has less.
+    Held,
+}
+
 impl Stream {
     /// Takes over the socket of a new client, which may want TLS where there is a certificate.
     pub(super) fn new(socket: TcpStream, has_tls: bool) -> Stream {
         let transport = if has_tls { Transport::Unknown } else { Transport::Plain };
-        Stream { socket, transport, is_queued: false, is_unflushed: false, is_writable: true, has_ended: false }
+        Stream {
+            socket,
+            transport,
+            is_queued: false,
+            is_unflushed: false,
+            is_held: false,
+            is_writable: true,
+            has_ended: false,
+        }
     }
 
     /// Reads once, and hands what it says to the core.
@@ -120,7 +139,12 @@ impl Stream {
     ///
     /// # Errors
     /// The socket's, but not that it would block.
-    pub(super) fn write_pending(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<()> {
+    pub(super) fn write_pending(
+        &mut self,
+        turn: &mut Turn<'_>,
+        conn: ConnKey,
+        until: Instant,
+    ) -> io::Result<Written> {
         let result = self.write_until(turn, conn, until);
         if let Transport::Encrypted(encrypted) = &mut self.transport {
             encrypted.tell_held(turn, conn);
@@ -128,18 +152,19 @@ impl Stream {
         result
     }
 
-    fn write_until(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<()> {
+    fn write_until(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) -> io::Result<Written> {
         let mut written = 0;
         while self.is_writable {
             let step = match &mut self.transport {
                 Transport::Encrypted(encrypted) => encrypted.write(&mut self.socket, turn, conn),
                 Transport::Unknown | Transport::Plain => match turn.server.pending_write(conn) {
                     [] => Ok(0),
+                    _ if !unsent::has_room(&self.socket, turn.server.unsent(conn)) => return Ok(Written::Held),
                     bytes => self.socket.write(bytes),
                 },
             };
             match step {
-                Ok(0) => return Ok(()),
+                Ok(0) => return Ok(Written::Enough),
                 Ok(length) => {
                     written += length;
                     turn.server.handle_written(turn.now, conn, length, turn.out);
@@ -151,10 +176,10 @@ impl Stream {
             // The core serves what waited for this write, which may cost more than the write.
             if written >= WRITE_BYTES_PER_FLUSH || monotonic() >= until {
                 turn.out.touch(conn);
-                return Ok(());
+                return Ok(Written::Enough);
             }
         }
-        Ok(())
+        Ok(Written::Enough)
     }
 
     /// Tells the client, as far as the socket takes it at once, that nothing more follows (RFC 8446 §6.1).

@@ -17,9 +17,10 @@ use nix::errno::Errno;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Socket, Type};
 
-use super::stream::{Progress, Stream};
+use super::stream::{Progress, Stream, Written};
 use super::tls::Tls;
-use super::{TCP_TIME_PER_TURN, Turn, monotonic};
+use super::{TCP_TIME_PER_TURN, Turn, monotonic, unsent};
+use crate::conn::Unsent;
 use crate::host::addresses::canonical;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
@@ -29,8 +30,7 @@ use crate::server::{NO_ROOM, Server};
 /// How many clients may wait to be accepted; the kernel cuts it to net.core.somaxconn.
 const BACKLOG: i32 = 1024;
 
-/// How much the kernel takes for a client beyond what is on its way, in bytes: what waits there is too late to be
-/// dropped, and audio over TCP must not fall behind for more than the core allows.
+/// How much the kernel takes for a client beyond what is on its way, in bytes: what waits there is in no bound of ours.
 const UNSENT_BYTES: u32 = 4096;
 
 /// How many clients are accepted in one turn.
@@ -48,6 +48,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Descriptors that are no client's: sockets of ours, the log, and files that are read while the server runs. Clients
 /// that took the last one would keep a revocation from being read.
 const RESERVED_FILES: usize = 32;
+
+/// How long a client is left alone of which the kernel holds as much as it may: no event says when it holds less.
+const HELD_REST: Duration = Duration::from_millis(20);
 
 /// How long a socket that we closed may take to read our last bytes.
 const LINGER: Duration = Duration::from_secs(1);
@@ -72,13 +75,23 @@ pub(super) struct Tcp {
     unflushed: VecDeque<ConnKey>,
     /// Clients that sent their last byte in this turn.
     ended: Vec<ConnKey>,
-    lingering: VecDeque<(Instant, TcpStream)>,
+    /// Clients of which the kernel holds as much as it may, and when to look again.
+    held: Vec<ConnKey>,
+    release: Option<Instant>,
+    lingering: VecDeque<Lingering>,
     accepting: Accepting,
     /// What clients may come encrypted with.
     tls: Option<Tls>,
     /// Clients and lingering sockets at one time.
     sockets_max: usize,
     buffer: Box<[u8]>,
+}
+
+/// A socket that is closed but for its client's last bytes.
+struct Lingering {
+    until: Instant,
+    socket: TcpStream,
+    unsent: Unsent,
 }
 
 /// Whether to call accept.
@@ -145,6 +158,8 @@ impl Tcp {
             readable: VecDeque::new(),
             unflushed: VecDeque::new(),
             ended: Vec::new(),
+            held: Vec::new(),
+            release: None,
             lingering: VecDeque::new(),
             accepting: Accepting::Idle,
             tls,
@@ -195,7 +210,8 @@ impl Tcp {
             Accepting::Ready => Some(now),
             Accepting::Resting { until } => Some(until),
         };
-        accept.into_iter().chain(self.lingering.front().map(|(until, _)| *until)).min()
+        let lingering = self.lingering.front().map(|lingering| lingering.until);
+        accept.into_iter().chain(lingering).chain(self.release).min()
     }
 
     /// Accepts who waits, as far as one turn goes.
@@ -263,6 +279,19 @@ impl Tcp {
         }
     }
 
+    /// Writes to those again that were held, if it is time.
+    pub(super) fn release_held(&mut self, now: Instant) {
+        if self.release.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        for conn in mem::take(&mut self.held) {
+            if let Some(stream) = self.streams.get_mut(conn) {
+                stream.is_held = false;
+                self.want_flush(conn);
+            }
+        }
+    }
+
     /// Remembers that the core may have something for a client.
     pub(super) fn want_flush(&mut self, conn: ConnKey) {
         if let Some(stream) = self.streams.get_mut(conn)
@@ -296,12 +325,19 @@ impl Tcp {
     fn flush_one(&mut self, turn: &mut Turn<'_>, conn: ConnKey, until: Instant) {
         let Some(stream) = self.streams.get_mut(conn) else { return };
         stream.is_unflushed = false;
+        if turn.server.unsent(conn) == Unsent::Void && unsent::unsent_bytes(&stream.socket) > 0 {
+            return self.hang_up(turn, conn);
+        }
         match stream.write_pending(turn, conn, until) {
-            Ok(()) if turn.server.should_close(conn) => self.close(turn, conn),
-            Ok(()) if stream.has_ended && !waits(turn.server, conn) => {
-                self.hang_up(turn, conn);
+            Ok(_) if turn.server.should_close(conn) => self.close(turn, conn),
+            Ok(_) if stream.has_ended && !waits(turn.server, conn) => self.hang_up(turn, conn),
+            Ok(Written::Held) => {
+                if !mem::replace(&mut stream.is_held, true) {
+                    self.held.push(conn);
+                }
+                self.release.get_or_insert(turn.now + HELD_REST);
             }
-            Ok(()) => {}
+            Ok(Written::Enough) => {}
             Err(error) => {
                 log::debug!("client gone: {error}");
                 self.hang_up(turn, conn);
@@ -321,8 +357,9 @@ impl Tcp {
 
     /// Closes sockets that lingered long enough.
     pub(super) fn close_lingering(&mut self, now: Instant) {
-        while let Some((_, mut socket)) = self.lingering.pop_front_if(|(until, _)| *until <= now) {
-            discard(&mut socket, &mut self.buffer);
+        while let Some(mut lingering) = self.lingering.pop_front_if(|lingering| lingering.until <= now) {
+            discard(&mut lingering.socket, &mut self.buffer);
+            lingering.close();
         }
     }
 
@@ -330,7 +367,7 @@ impl Tcp {
         let Some(conn) = turn.server.handle_accept(turn.now, ends, turn.out) else {
             // A fresh socket takes so few bytes, and who is gone already needs none.
             let _ = socket.write(NO_ROOM);
-            return self.linger(turn.now, socket);
+            return self.linger(turn.now, socket, Unsent::Any);
         };
         // Fails only for a client that is gone already, which the first read tells.
         let _ = socket.set_nodelay(true);
@@ -349,37 +386,54 @@ impl Tcp {
             log::warn!("clients can't be accepted for now: {error} open={}", self.streams.len());
         }
         self.accepting = Accepting::Resting { until: now + ACCEPT_REST };
-        self.lingering.clear();
+        self.lingering.drain(..).for_each(Lingering::close);
     }
 
-    fn hang_up(&mut self, turn: &mut Turn<'_>, conn: ConnKey) -> Option<Stream> {
+    /// Closes a client's socket.
+    fn hang_up(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
+        if let Some((socket, unsent)) = self.take_out(turn, conn) {
+            unsent::close(socket, unsent);
+        }
+    }
+
+    /// Closes a client's socket once it could read why.
+    fn close(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
+        if let Some((socket, unsent)) = self.take_out(turn, conn) {
+            self.linger(turn.now, socket, unsent);
+        }
+    }
+
+    /// Tells the core that a client is gone, and returns its socket, and what the kernel may hold of it.
+    fn take_out(&mut self, turn: &mut Turn<'_>, conn: ConnKey) -> Option<(TcpStream, Unsent)> {
         let mut stream = self.streams.remove(conn)?;
         stream.say_goodbye();
         // Closing removes it from the poll anyway; a lingering one shall cause no more events.
         let _ = self.registry.deregister(&mut stream.socket);
+        let unsent = turn.server.unsent(conn);
         turn.server.handle_hangup(turn.now, conn, turn.out);
-        Some(stream)
-    }
-
-    /// Hangs up, and lets the client read why.
-    fn close(&mut self, turn: &mut Turn<'_>, conn: ConnKey) {
-        if let Some(stream) = self.hang_up(turn, conn) {
-            self.linger(turn.now, stream.socket);
-        }
+        Some((stream.socket, unsent))
     }
 
     /// Lets a client read our last bytes before its socket closes.
     ///
     /// Closing a socket with bytes that nobody read sends a reset, and on some systems a reset throws away what the
     /// client has not read yet: a close code, or the answer to a request that was too long.
-    fn linger(&mut self, now: Instant, mut socket: TcpStream) {
+    fn linger(&mut self, now: Instant, mut socket: TcpStream, unsent: Unsent) {
         if socket.shutdown(Shutdown::Write).is_err() || discard(&mut socket, &mut self.buffer) == Rest::None {
-            return;
+            return unsent::close(socket, unsent);
         }
-        if self.lingering.len() >= LINGERING_MAX {
-            self.lingering.pop_front();
+        if self.lingering.len() >= LINGERING_MAX
+            && let Some(oldest) = self.lingering.pop_front()
+        {
+            oldest.close();
         }
-        self.lingering.push_back((now + LINGER, socket));
+        self.lingering.push_back(Lingering { until: now + LINGER, socket, unsent });
+    }
+}
+
+impl Lingering {
+    fn close(self) {
+        unsent::close(self.socket, self.unsent);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Receives and sends datagrams, each with the address of ours that it was sent to or leaves from.
 //!
-//! The only module with `unsafe`: no safe wrapper of `sendmmsg` takes a source address per datagram. Invariant: a
+//! Has `unsafe`: no safe wrapper of `sendmmsg` takes a source address per datagram. Invariant: a
 //! raw pointer is followed only in the call that set it.
 #![expect(unsafe_code, reason = "sendmmsg with packet information has no safe wrapper")]
 

@@ -7,6 +7,7 @@ mod blackouts;
 #[path = "../browser/chromium.rs"]
 mod chromium;
 mod internet;
+mod late;
 mod losses;
 mod moves;
 mod namespace;

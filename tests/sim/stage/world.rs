@@ -76,6 +76,11 @@ enum Delivery {
         connection: u32,
         bytes: Vec<u8>,
     },
+    FramedAcknowledged {
+        who: Who,
+        connection: u32,
+        bytes: usize,
+    },
 }
 
 impl Delivery {
@@ -85,7 +90,11 @@ impl Delivery {
             | Delivery::StreamToServer { .. }
             | Delivery::FramedToServer { .. }
             | Delivery::Hangup { .. } => true,
-            Delivery::ToClient { .. } | Delivery::StreamToClient { .. } | Delivery::FramedToClient { .. } => false,
+            // Acknowledgements end in the kernel.
+            Delivery::ToClient { .. }
+            | Delivery::StreamToClient { .. }
+            | Delivery::FramedToClient { .. }
+            | Delivery::FramedAcknowledged { .. } => false,
         }
     }
 }
@@ -123,6 +132,8 @@ pub struct World {
     cut: BTreeSet<Who>,
     udp_blocked: BTreeSet<Who>,
     tunnels: BTreeMap<Who, Tunnel>,
+    /// Those that the server has closed and whose kernel still sends.
+    closed_tunnels: Vec<(Who, Tunnel)>,
     tunnels_opened: u32,
     /// Who reads late what was sent in time.
     slow_readers: BTreeSet<Who>,
@@ -178,6 +189,7 @@ impl World {
             cut: BTreeSet::new(),
             udp_blocked: BTreeSet::new(),
             tunnels: BTreeMap::new(),
+            closed_tunnels: Vec::new(),
             tunnels_opened: 0,
             slow_readers: BTreeSet::new(),
             cuts: fastrand::Rng::with_seed(seed),
@@ -285,9 +297,7 @@ impl World {
     /// Gives a browser that was unplugged its network back.
     pub fn plug(&mut self, who: Who) {
         self.cut.remove(&who);
-        if self.has_tunnel(who) {
-            self.read_tunnel(who, 0);
-        }
+        self.read_tunnel(who, 0);
     }
 
     /// The process ends without a word and another one begins.
@@ -295,6 +305,7 @@ impl World {
         self.renew_server();
         self.conns.clear();
         self.tunnels.clear();
+        self.closed_tunnels.clear();
         self.witness.on_restart();
         self.disk.forget();
     }
@@ -604,6 +615,7 @@ impl World {
             }
             Delivery::FramedToServer { who, connection, bytes } => self.deliver_to_server(who, connection, &bytes),
             Delivery::FramedToClient { who, connection, bytes } => self.deliver_to_client(who, connection, &bytes),
+            Delivery::FramedAcknowledged { who, connection, bytes } => self.acknowledge(who, connection, bytes),
             Delivery::StreamToClient { who, bytes, .. } => self.browsers[who].handle_bytes(now, &bytes),
             Delivery::Hangup { who, .. } => {
                 if let Some(conn) = self.conns.remove(&who) {
@@ -652,7 +664,6 @@ impl World {
                 }
             }
             // What is queued was said when it was queued, whenever it is written.
-            self.watch_tunnels();
             for conn in named {
                 if !self.is_of_tunnel(conn) {
                     self.witness.on_pending(conn, self.server.pending_write(conn));
@@ -702,7 +713,10 @@ impl World {
             return;
         }
         let rights = &self.rights[&usize::from(listener.index)];
-        let until = rights.iter().skip(1).map(|(since, _)| *since + ON_THE_WAY).chain([self.now]);
+        // What was sent in time may be read late, but not after the end of all rights.
+        let reads_late = self.slow_readers.contains(&usize::from(listener.index));
+        let until = |since: Instant| if reads_late { self.now } else { since + ON_THE_WAY };
+        let until = rights.iter().skip(1).map(|(since, _)| until(*since)).chain([self.now]);
         let is_allowed = rights.iter().zip(until).any(|((_, claims), until)| {
             let is_alive = claims.exp * 1000 + ON_THE_WAY.as_millis() as u64 > self.wall_ms();
             let (revoked, since) = &self.revoked;
@@ -746,10 +760,7 @@ impl World {
     /// Laws 1, 2, 3 and 8, of one packet that a listener got.
     fn check_heard(&mut self, who: Who, heard: Heard) {
         let (listener, publisher) = (&self.browsers[who], &self.browsers[usize::from(heard.source)]);
-        // What was sent in time may be read late.
-        if !self.slow_readers.contains(&who) {
-            self.check_right(listener, publisher);
-        }
+        self.check_right(listener, publisher);
         let needs_page = self.program_of(publisher).is_none_or(|program| !program.is_device);
         self.witness.check(&Packet {
             who,
