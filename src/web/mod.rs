@@ -116,6 +116,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/ecoute-listener.js", include_bytes!("client/ecoute-listener.js")),
     ("/ecoute-micro.js", include_bytes!("client/ecoute-micro.js")),
     ("/ecoute-microphone.js", include_bytes!("client/ecoute-microphone.js")),
+    ("/ecoute-names.js", include_bytes!("client/ecoute-names.js")),
     ("/ecoute-network.js", include_bytes!("client/ecoute-network.js")),
     ("/ecoute-panel.js", include_bytes!("client/ecoute-panel.js")),
     ("/ecoute-peer.js", include_bytes!("client/ecoute-peer.js")),
@@ -205,8 +206,7 @@ mod tests {
     fn every_text_exists_in_both_languages() {
         // What the text is made of: its key, the values put in, and the lines of a list.
         let shape = |&(key, text): &(&'static str, &'static str)| {
-            let values =
-                text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap().trim_start_matches("of_"));
+            let values = text.split('{').skip(1).map(|rest| rest.split('}').next().unwrap());
             let mut values: Vec<&str> = values.collect();
             values.sort_unstable();
             (key, values, text.matches("\\n").count())
@@ -218,6 +218,19 @@ mod tests {
         assert!(texts("fr").iter().chain(&texts("en")).all(|(_, text)| !text.is_empty()));
     }
 
+    /// What somebody wrote, in a text: their name, or why they listen.
+    const SOMEBODYS: [&str; 3] = ["{who}", "{names}", "{name}"];
+
+    #[test]
+    fn no_sentence_is_built_around_a_name() {
+        let named = |text: &str| {
+            SOMEBODYS.iter().find_map(|name| text.split_once(name).map(|(before, _)| before.to_owned()))
+        };
+        for (key, text) in texts("fr").into_iter().chain(texts("en")) {
+            assert!(named(text).is_none_or(|label| label.ends_with(": ")), "{key} is built around a name: {text}");
+        }
+    }
+
     #[test]
     fn what_people_were_promised_to_read_is_there_word_by_word() {
         let promised = [
@@ -225,14 +238,19 @@ mod tests {
             ("ready", "PRÊT"),
             ("ready_detail", "Personne ne peut vous entendre."),
             ("on_air_alone", "EN DIRECT – personne n'écoute"),
-            ("on_air_heard", "EN DIRECT – {names} vous écoute"),
             ("paused", "En pause – rien n'est transmis"),
             ("interrupted_call", "Interrompu – appel en cours"),
             ("reconnecting_in", "Reconnexion dans {s} s"),
-            ("page_listened", "● Écouté par {names}"),
-            ("heard_by", "{name} vous écoute"),
-            ("live", "LIVE"),
-            ("state_on_air", "LIVE"),
+            ("page_listened", "● On vous écoute"),
+            ("heard_by", "On vous écoute ({count}) :"),
+            ("heard_at_resume", "À la reprise ({count}) :"),
+            ("looks_like", "Nom semblable à :"),
+            (
+                "interrupted_detail",
+                "Personne ne vous entend. Le direct reprendra automatiquement si l'interruption dure moins de 5 minutes.",
+            ),
+            ("live", "DIRECT"),
+            ("state_on_air", "DIRECT"),
             ("state_interrupted_call", "Interrompu (appel)"),
             ("toast_start", "Vous êtes en direct : vos responsables peuvent maintenant vous écouter."),
             ("toast_stop", "Direct arrêté : plus personne ne vous entend."),
@@ -247,18 +265,21 @@ mod tests {
             ("not_me", "Ce n'est pas moi"),
             ("go_on", "Reprendre le direct"),
             ("listen_title", "Écouter (micro actif)"),
-            ("listen_wish", "Écouter dès le direct"),
-            ("listen_wish_title", "Micro inactif : l'écoute démarrera dès le direct"),
-            ("resume", "Reprendre l'écoute {of_name}"),
-            ("sees", "{name} voit : « {me} – {reason} »"),
+            ("listen_wish", "Écouter au prochain direct"),
+            ("listen_wish_title", "Micro inactif : l'écoute démarrera au prochain direct"),
+            ("resume", "Reprendre l'écoute :"),
+            ("sees", "Affiché sur sa page :"),
             ("quality_good", "Connexion : bonne · {loss} % perte"),
             ("no_sound", "Pas de son ?"),
-            ("pending_ack", "{name} : en attente de son téléphone…"),
+            ("pending_ack", "En attente de son téléphone…"),
             (
                 "pending_ack_late",
-                "Le téléphone {of_name} ne répond pas (écran verrouillé ?). L'écoute démarrera dès qu'il répond.",
+                "Son téléphone ne répond pas (écran verrouillé ?). L'écoute démarrera dès qu'il répondra.",
             ),
-            ("elsewhere", "Déjà ouvert sur un autre appareil"),
+            ("elsewhere", "Déjà ouvert ailleurs, sur un autre appareil ou dans un autre onglet."),
+            ("elsewhere_effect", "Le direct en cours s'arrêtera ; vous pourrez le relancer ici."),
+            ("notices", "M'avertir quand un direct attendu commence"),
+            ("notice_on_air", "En direct : {who}"),
             ("elsewhere_use", "Utiliser ici"),
             ("help_server_title", "Impossible de se connecter au serveur"),
             ("help_audio_title", "Erreur lors de l'établissement de la connexion audio"),

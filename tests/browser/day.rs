@@ -65,11 +65,11 @@ fn each_of_two_supervisors_hears_the_right_one_of_two_salespeople() {
         wait_for_tone(page, to.1);
     };
     switches(&paul, ("lea", 440.0), ("tom", 880.0));
-    tom.wait_for("document.title.includes('+1')");
-    lea.wait_for("!document.title.includes('Paul D.')");
+    tom.wait_for("deep('ecoute-micro >>> #heard-title').innerText.includes('(2)')");
+    lea.wait_for("!deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     paul.wait_for("document.querySelector('[data-commercial=tom]').innerText.includes('Ana')");
     switches(&ana, ("tom", 880.0), ("lea", 440.0));
-    lea.wait_for("document.title.includes('Ana R.')");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Ana R.')");
     wait_for_tone(&paul, 880.0); // Another's switch is hers alone.
 
     // Each has a volume of their own, from nothing to double.
@@ -132,7 +132,7 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     let again = phone.open(&format!("{}/commercial", ecoute.url()));
     start_streaming(&again);
     paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
-    again.wait_for("document.title.includes('Paul D.')");
+    again.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     wait_for_tone(&paul, 440.0);
 
     // Another device takes over: the wish follows, and the first one's microphone is let go.
@@ -144,9 +144,9 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     assert_eq!(again.evaluate("deep('ecoute-micro').client.microphone"), Value::Null);
     start_streaming(&other_page);
     paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
-    other_page.wait_for("document.title.includes('Paul D.')");
+    other_page.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     wait_for_tone(&paul, 880.0);
-    assert_eq!(again.evaluate("document.title.includes('Paul D.')"), false);
+    assert_eq!(again.evaluate("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')"), false);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_phone_on_the_road_is_heard_again_by_itself() {
     road.cut(false);
     let back = Instant::now();
     paul.wait_for(&format!("{STARTED} && loudness() > 0.01"));
-    lea.wait_for("document.title.includes('Paul D.')");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     assert!(back.elapsed() < Duration::from_secs(10), "{:?} after a tunnel", back.elapsed());
     assert_tone(&paul, 440.0);
     assert_eq!(lea.evaluate("document.body.dataset.state"), Value::from("on_air"));
@@ -239,7 +239,7 @@ fn who_is_revoked_is_cut_within_a_second() {
     paul.wait_for("loudness() < 0.001");
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     paul.wait_for("document.querySelector('#gate').checkVisibility()");
-    lea.wait_for("!document.title.includes('Paul D.')");
+    lea.wait_for("!deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air");
     paul.reload();
     paul.wait_for("document.querySelector('#gate').checkVisibility()");

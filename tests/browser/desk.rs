@@ -87,7 +87,7 @@ fn pages_are_accessible_in_every_state() {
 
     start_streaming(&lea);
     start_listening(&paul, "lea");
-    lea.wait_for("document.title.includes('Paul D.')");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     let quality =
         json!({ "commercial_id": "lea", "loss": 0.002, "jitter_ms": 8, "rtt_ms": 40, "bitrate_bps": 32_000 });
     say(&lea, "stream_quality", quality);
@@ -177,7 +177,7 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
     paul.hold("Enter", 3);
     is_heard("ines");
     // It is read aloud, once.
-    paul.wait_for("deep('ecoute-panel >>> #panel-state[role=status]').innerText === 'Vous écoutez Inès R.'");
+    paul.wait_for("deep('ecoute-panel >>> #panel-state[role=status]').innerText.replace('\\u00a0', ' ') === 'Vous écoutez : Inès R.'");
     assert_eq!(paul.evaluate("document.querySelector('#announce').innerText"), "");
 
     // Mute and unmute; what is a letter in a text field is one.
@@ -434,7 +434,7 @@ fn a_phone_vibrates_once_for_each_supervisor_and_not_when_discreet() {
     let hear = |id: &str| {
         let page = desk.open(&ecoute.link("admin", id, id));
         start_listening(&page, "lea");
-        lea.wait_for(&format!("document.title === '● Écouté par {id}'"));
+        lea.wait_for(&format!("deep('ecoute-micro >>> [data-admin={id}]')"));
         page.click("ecoute-panel >>> #panel-stop");
         page.wait_for("deep('ecoute-panel >>> #panel').hidden");
         page.close();
@@ -563,7 +563,7 @@ fn a_hidden_page_notifies_of_whom_it_waits_for() {
     assert_eq!(once(), "", "nobody pressed the button");
     paul.click("#notices");
     paul.wait_for("document.querySelector('#notices').getAttribute('aria-pressed') === 'true'");
-    assert_eq!(once(), "Léa Martin est en direct");
+    assert_eq!(once(), "En direct\u{a0}: \u{2068}Léa Martin\u{2069} (\u{2068}lea\u{2069})");
 }
 
 #[test]

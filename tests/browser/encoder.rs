@@ -67,7 +67,7 @@ fn the_salespersons_page_shows_their_encoder() {
     lea.wait_for("deep('ecoute-micro >>> #keep-open').innerText.includes('votre encodeur')");
     start_listening(&paul, "lea");
     lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
-    lea.wait_for("document.title.includes('Paul D.')");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     assert_tone(&paul, 880.0);
     assert_accessible(&lea, "phone-encoder");
 

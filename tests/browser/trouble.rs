@@ -67,23 +67,26 @@ fn a_phone_in_trouble_says_what_is_so() {
             json!({ "notice_id": 1000 + index, "admin": admin, "reason": "qualité", "listeners_count": index + 1 });
         say(&lea, "listener_joined", joined);
     }
-    assert_eq!(lea.evaluate("document.title"), "● Écouté par Paul D. +4");
-    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #more').innerText"), "+2");
-    lea.click("ecoute-micro >>> #more");
-    lea.wait_for("deep('ecoute-micro >>> #listeners').children.length === 5");
-    let cut = "[...deep('ecoute-micro >>> #listeners').querySelectorAll('.name')]
-        .filter((name) => name.scrollHeight > name.clientHeight + 2).map((name) => name.innerText)";
-    assert_eq!(lea.evaluate(cut), json!([]), "whoever listens is named to the end");
+    assert_eq!(lea.evaluate("document.title"), "● On vous écoute");
+    let shown = "deep('ecoute-micro >>> #heard-title').innerText.replaceAll('\\u00a0', ' ')";
+    assert_eq!(lea.evaluate(shown), "On vous écoute (5) :");
+    let rows = "[...deep('ecoute-micro >>> #listeners').children]";
+    let order = lea.evaluate(&format!("{rows}.map((row) => row.dataset.admin).join()"));
+    assert_eq!(order, "a4,a3,a2,a1,a0", "newest first");
+    let cut = format!("{rows}.filter((row) => row.scrollWidth > row.clientWidth + 2).map((row) => row.innerText)");
+    assert_eq!(lea.evaluate(&cut), json!([]), "whoever listens is named to the end");
     assert_accessible_in(&lea, "phone-five", &["fr"]);
 
     // Picture, colour and words change together, and what was said of the start is gone.
     let picture = "deep('ecoute-micro >>> #state svg').dataset.name";
-    assert_eq!(lea.evaluate(picture), "headphones");
+    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #state').checkVisibility()"), false, "the band says it");
     lea.evaluate("setMuted(true)");
     lea.wait_for("document.body.dataset.state === 'interrupted'");
     assert_eq!(lea.evaluate(picture), "warn");
     assert_eq!(lea.evaluate("deep('ecoute-micro >>> #state').innerText.trim()"), "Interrompu – appel en cours");
     assert_eq!(lea.evaluate("document.querySelectorAll('.toast').length"), 0);
+    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #listeners').checkVisibility()"), true);
+    assert_eq!(lea.evaluate("/personne/i.test(deep('ecoute-micro >>> .micro').innerText)"), false);
     assert_accessible_in(&lea, "phone-interrupted", &["fr"]);
     lea.evaluate("setMuted(false)");
     lea.wait_for("document.body.dataset.state === 'on_air'");
@@ -91,7 +94,7 @@ fn a_phone_in_trouble_says_what_is_so() {
     let second = browser.open(&link);
     second.resize(390, 844);
     second.wait_for("document.body.dataset.state === 'already_open'");
-    let words = "deep('ecoute-micro >>> #elsewhere').innerText.startsWith('Déjà ouvert sur un autre appareil')";
+    let words = "deep('ecoute-micro >>> #elsewhere').innerText.startsWith('Déjà ouvert ailleurs')";
     assert_eq!(second.evaluate(words), true);
     // Nor is it the network that keeps this page from the server.
     assert_eq!(second.evaluate("document.querySelector('#test-open').checkVisibility()"), false);
@@ -142,7 +145,7 @@ fn a_desk_in_trouble_says_what_is_so() {
         text.as_str().unwrap().replace('\u{a0}', " ")
     };
     assert_eq!(words("#volume-percent"), "80 %");
-    assert_eq!(words("#panel-sees"), "Léa Martin voit : « Paul D. – accompagnement »");
+    assert_eq!(words("#panel-sees"), "Affiché sur sa page : Paul D. – accompagnement");
     let quality =
         json!({ "commercial_id": "lea", "loss": 0.002, "jitter_ms": 8, "rtt_ms": 40, "bitrate_bps": 32_000 });
     say(&paul, "stream_quality", quality);
@@ -164,9 +167,8 @@ fn a_desk_in_trouble_says_what_is_so() {
     say(&paul, "listening_pending", json!({ "commercial_id": "lea", "cause": "ack_late" }));
     say(&paul, "listening_pending", json!({ "commercial_id": "hugo", "cause": "offline" }));
     let panel = words("#panel");
-    assert!(panel.contains("zoe : en attente de son téléphone…"), "{panel}");
-    let late =
-        "Le téléphone de Léa Martin ne répond pas (écran verrouillé ?). L'écoute démarrera dès qu'il répond.";
+    assert!(panel.contains("zoe\nEn attente de son téléphone…"), "{panel}");
+    let late = "Son téléphone ne répond pas (écran verrouillé ?). L'écoute démarrera dès qu'il répondra.";
     assert!(panel.contains(late), "{panel}");
     assert_accessible_in(&paul, "desk-waiting", &["fr"]);
     for id in ["ines", "tom", "zoe", "hugo"] {
@@ -178,7 +180,7 @@ fn a_desk_in_trouble_says_what_is_so() {
 
     paul.reload();
     paul.wait_for("deep('ecoute-panel >>> #resume').checkVisibility()");
-    assert_eq!(words("#resume"), "Reprendre l'écoute de Léa Martin");
+    assert_eq!(words("#resume"), "Reprendre l'écoute : Léa Martin");
     assert_accessible_in(&paul, "desk-resume", &["fr"]);
     paul.click("ecoute-panel >>> #resume");
     paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started'");

@@ -189,11 +189,11 @@ fn who_publishes_for_a_person_is_heard_once_their_page_shows_it() {
     let (_folder, tone) = microphone();
     let phone = Chromium::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
-    lea.wait_for("document.title.includes('Paul D.')");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     listener.wait_for("heard");
     thread::sleep(Duration::from_secs(2));
     listener.stop_after_tone(1.5);
-    lea.wait_for("!document.title.includes('Paul D.')");
+    lea.wait_for("!deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     publisher.stop();
 }
 

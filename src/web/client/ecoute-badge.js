@@ -1,13 +1,14 @@
 /**
- * The badge of a broadcast whose `<ecoute-micro>` is not in view: « ● LIVE – Paul D. vous écoute ».
+ * The badge of a broadcast whose `<ecoute-micro>` is not in view: « ● DIRECT – personne n'écoute », or who listens.
  *
  * It stands outside the body, over everything, so that no route change of an application takes it away. Its one
  * invariant: after `draw`, it is on the page whenever the client is on air and nothing else shows who listens.
  */
 
+import { ListenerRows } from "./ecoute-names.js";
 import { BADGE, styled } from "./ecoute-styles.js";
 import { element, isOnScreen, setText } from "./ecoute-view.js";
-import { setIcon } from "./icons.js";
+import { icon, setIcon } from "./icons.js";
 import { language, t } from "./words.js";
 
 export class Badge {
@@ -16,6 +17,9 @@ export class Badge {
   #box = null;
   #icon = element("span");
   #words = element("span");
+  #title = element("p");
+  #list = element("ul", { className: "listeners" });
+  #rows = new ListenerRows(this.#list);
   /** The open dialogs that it was put on top of. */
   #below = new Set();
 
@@ -25,22 +29,35 @@ export class Badge {
   /** Whether it can be seen, which styles of the page may prevent, or a frame without a size. */
   get isShown() { return this.#host !== null && isOnScreen(this.#box); }
 
+  /** The row that names a listener, or undefined. */
+  rowOf(noticeId) { return this.#rows.rowOf(noticeId); }
+
   /** @param {boolean} isElsewhere whether an element in view shows who listens */
   draw(isElsewhere) {
     const { client } = this.#shared;
-    const isOnAir = !["off", "asking"].includes(client.streamingState);
+    const { listeners, streaming } = client;
+    const isOnAir = !["off", "asking"].includes(client.streamingState) || listeners.length > 0;
     if (!isOnAir || isElsewhere) return this.#host?.remove();
+    const code = language(document.documentElement);
     const state = stateOf(client);
     this.#attach();
     this.#box.dataset.state = state;
-    setIcon(this.#icon, { heard: "headphones", paused: "pause", interrupted: "wait" }[state] ?? "dot");
-    setText(this.#words, this.#text(state));
+    const isSaid = state === "heard"; // By the title of the names.
+    this.#icon.parentElement.hidden = isSaid;
+    setIcon(this.#icon, { paused: "pause", interrupted: "wait" }[state] ?? "dot");
+    setText(this.#words, isSaid ? "" : this.#text(state, code));
+    this.#title.hidden = this.#list.hidden = listeners.length === 0;
+    const title = streaming.paused ? "heard_at_resume" : "heard_by";
+    setText(this.#title.lastElementChild, t(title, { count: listeners.length }, code));
+    this.#rows.draw(listeners, code);
   }
 
   #attach() {
     if (!this.#host) {
       this.#host = document.createElement("ecoute-badge");
-      this.#box = element("p", { className: "badge", role: "status" }, this.#icon, this.#words);
+      this.#title.append(icon("headphones"), " ", element("span"));
+      const state = element("p", {}, this.#icon, this.#words);
+      this.#box = element("div", { className: "badge", role: "status" }, state, this.#title, this.#list);
       // In the top layer nothing of the page covers it.
       if ("popover" in this.#box) this.#box.popover = "manual";
       styled(this.#host, BADGE).append(this.#box);
@@ -59,16 +76,11 @@ export class Badge {
     this.#box.showPopover();
   }
 
-  #text(state) {
-    const code = language(document.documentElement);
+  #text(state, code) {
     if (state === "paused") return t("paused", {}, code);
     const { interrupted, source } = this.#shared.client.streaming;
     if (state === "interrupted") return t(source ? "interrupted_source" : `interrupted_${interrupted}`, {}, code);
-    if (state === "starting") return t("starting", {}, code);
-    const names = this.#shared.client.listeners.map((hearer) => hearer.admin.name);
-    if (names.length === 0) return t("badge_alone", {}, code);
-    if (names.length === 1) return t("badge_heard", { names: names[0] }, code);
-    return t("badge_heard_many", { names: names.join(", ") }, code);
+    return t(state === "starting" ? "starting" : "badge_alone", {}, code);
   }
 }
 

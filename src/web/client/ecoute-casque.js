@@ -5,6 +5,7 @@
  */
 
 import { EcouteElement } from "./ecoute-element.js";
+import { who } from "./ecoute-names.js";
 import { CASQUE } from "./ecoute-styles.js";
 import { element, setText } from "./ecoute-view.js";
 import { setIcon } from "./icons.js";
@@ -53,7 +54,6 @@ export class EcouteCasque extends EcouteElement {
 
   /** Nobody's name is shown here. */
   get noticePlace() { return null; }
-  get noticeNames() { return []; }
 
   focus(options) { this.#button.focus(options); }
 
@@ -84,6 +84,6 @@ export class EcouteCasque extends EcouteElement {
     setText(this.#words, this.words(words));
     button.title = this.words(title);
     button.setAttribute("aria-pressed", String(listening !== "stopped"));
-    button.setAttribute("aria-label", `${this.words(words)} – ${shared.nameOf(this.commercial)}`);
+    button.setAttribute("aria-label", `${this.words(words)} – ${who(shared.personOf(this.commercial))}`);
   }
 }

@@ -51,7 +51,9 @@ export const EVENTS = Object.freeze([
  * One person who listens to this page's microphone.
  * @typedef {object} Hearer
  * @property {string|number} notice_id
- * @property {{id: string, name: string}} admin
+ * @property {string} [listening_id] of one wish to listen; stays when the notice comes again
+ * @property {{id: string, name: string, looks_like?: {id: string, name: string}}} admin `looks_like`: another person, whose
+ *   name this one's is easily taken for
  * @property {string} reason
  * @property {number} since unix milliseconds at which this page was told
  */
@@ -159,8 +161,11 @@ export class EcouteClient extends EventTarget {
   /** The own microphone while streaming, for a level meter; otherwise null. @type {MediaStream|null} */
   get microphone() { return this.#publisher.stream; }
 
-  /** Everyone who hears this page's microphone, or is about to. Empty whenever the connection is not up. @returns {Hearer[]} */
-  get listeners() { return [...this.#hearers.values()]; }
+  /**
+   * Everyone who hears this page's microphone, or is about to, newest first. Empty whenever the connection is not up.
+   * @returns {Hearer[]}
+   */
+  get listeners() { return [...this.#hearers.values()].reverse(); }
 
   /** Everyone this page listens to or waits for: `{commercial_id, reason, state: "pending"|"started", cause}`. */
   get wishes() { return this.#listener.wishes; }
@@ -354,7 +359,10 @@ export class EcouteClient extends EventTarget {
   }
 
   #onListenerJoined(data) {
-    const hearer = { notice_id: data.notice_id, admin: data.admin, reason: data.reason, since: Date.now() };
+    const { notice_id, listening_id, admin, reason } = data;
+    // Announced anew it is the same listening, and one row.
+    for (const [id, known] of this.#hearers) if (isSame(known, listening_id)) this.#hearers.delete(id);
+    const hearer = { notice_id, listening_id, admin, reason, since: Date.now() };
     this.#hearers.set(hearer.notice_id, hearer);
     this.#dispatch("listener_joined", { ...hearer, listeners_count: data.listeners_count });
   }
@@ -380,6 +388,8 @@ export class EcouteClient extends EventTarget {
 
   #dispatch(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
 }
+
+function isSame(hearer, listeningId) { return listeningId !== undefined && hearer.listening_id === listeningId; }
 
 /** Only what was given: what is undefined is to stay as it was. */
 function given(options) {

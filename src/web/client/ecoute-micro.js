@@ -2,11 +2,12 @@
  * `<ecoute-micro>`: one button to go on air, and the truth about who hears.
  *
  * Everything shown follows from the client's state in `draw`, which runs inside every event. Its one invariant: when
- * `draw` returns, everyone in `client.listeners` who can hear is on the page, three by name and the others as a number.
+ * `draw` returns, everyone in `client.listeners` has a row with their name, and no words say that nobody hears.
  */
 
 import { EcouteElement } from "./ecoute-element.js";
 import { microphoneProblem } from "./ecoute-microphone.js";
+import { isolated, ListenerRows, plain, who } from "./ecoute-names.js";
 import { MICRO } from "./ecoute-styles.js";
 import {
   clock, duration, element, lines, qualityWords, reasonWords, retryWords, setText,
@@ -14,8 +15,6 @@ import {
 import { icon, setIcon } from "./icons.js";
 import { Meter } from "./meter.js";
 
-/** Listeners shown before « +2 » opens the rest. */
-const LISTENERS_SHOWN = 3;
 /** Pictures of the states; ready has the large one of its button. */
 const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "warn", connecting: "wait", starting: "wait", error: "warn" };
 /** How long an announcement can be found by a screen reader; the element shows what is true, this only what happened. */
@@ -26,7 +25,7 @@ const TOLD = { streaming: "streaming", listener_joined: "listener-joined", liste
 export class EcouteMicro extends EcouteElement {
   #parts = makeParts();
   #meter = new Meter(this.#parts.meter);
-  #isListOpen = false;
+  #rows = new ListenerRows(this.#parts.listeners, detailOf);
   #announcementTimer = 0;
 
   constructor() {
@@ -41,10 +40,6 @@ export class EcouteMicro extends EcouteElement {
       else client.pauseStreaming();
     });
     parts.takeOver.addEventListener("click", () => this.client.takeOver());
-    parts.more.addEventListener("click", () => {
-      this.#isListOpen = !this.#isListOpen;
-      this.draw();
-    });
   }
 
   /** Where the names of listeners can be read, or would be: while that is in view nothing else has to show them. */
@@ -53,11 +48,8 @@ export class EcouteMicro extends EcouteElement {
     return heard.hidden ? micro : heard;
   }
 
-  /** The names in it that must be readable for that: nothing may cover them, nor cut them off. */
-  get noticeNames() {
-    const { heard, listeners } = this.#parts;
-    return heard.hidden ? [] : [...listeners.querySelectorAll(".name")].slice(0, LISTENERS_SHOWN);
-  }
+  /** The row that names a listener, or undefined. */
+  rowOf(noticeId) { return this.#rows.rowOf(noticeId); }
 
   /**
    * One word for all of it, also in `data-state` inside: `connecting`, `ready`, `error`, `starting`, `on_air`, `paused`,
@@ -82,13 +74,13 @@ export class EcouteMicro extends EcouteElement {
   /** Reacts to one event of the client. */
   handle(name, detail) {
     if (name === "listener_joined") {
-      this.#announce(this.words("heard_started", { name: detail.admin.name, reason: reasonWords(detail.reason, this.language) }));
+      const reason = isolated(reasonWords(detail.reason, this.language));
+      this.#announce(this.words("heard_started", { who: who(detail.admin), reason }));
     } else if (name === "listener_left") {
-      this.#announce(this.words("heard_ended", { name: detail.admin.name }));
+      this.#announce(this.words("heard_ended", { who: who(detail.admin) }));
     } else if (name === "streaming") {
       // Whoever was said to listen hears nothing now.
-      if (detail.state !== "live" || detail.paused || detail.interrupted) this.#announce("");
-      if (detail.state === "off") this.#isListOpen = false;
+      if (detail.state === "off" || detail.paused) this.#announce("");
     }
     if (TOLD[name]) this.tell(TOLD[name], detail);
   }
@@ -104,7 +96,7 @@ export class EcouteMicro extends EcouteElement {
     const isWanted = streaming.state !== "off";
     const isLive = streaming.state === "live" && client.connectionState === "registered";
     const isElsewhere = state === "already_open";
-    const isHeard = state === "on_air" && client.listeners.length > 0;
+    const isHeard = client.listeners.length > 0;
     parts.micro.hidden = false;
     parts.micro.dataset.state = state;
     parts.micro.setAttribute("aria-label", this.words("micro_label"));
@@ -130,17 +122,18 @@ export class EcouteMicro extends EcouteElement {
     setText(parts.keepOpen, this.words(streaming.source ? `keep_open_${streaming.source}` : "keep_open"));
     this.#drawQuality(isLive);
 
-    parts.state.parentElement.hidden = isElsewhere;
+    // Who listens is said above it, larger and in its own colour.
+    parts.state.parentElement.hidden = isElsewhere || (isHeard && state === "on_air");
     const [words, detail] = this.#stateWords(state);
     parts.state.firstElementChild.hidden = !STATE_ICONS[state];
-    if (STATE_ICONS[state]) setIcon(parts.state.firstElementChild, isHeard ? "headphones" : STATE_ICONS[state]);
+    if (STATE_ICONS[state]) setIcon(parts.state.firstElementChild, STATE_ICONS[state]);
     setText(parts.state.lastElementChild, words);
     setText(parts.stateDetail, detail);
     this.#drawListeners();
     this.#drawHelp();
     this.#meter.show(client.microphone);
     // A button that goes leaves the keyboard at what it has brought about, before the buttons that come.
-    if (focused && !focused.checkVisibility()) parts.state.focus();
+    if (focused && !focused.checkVisibility()) (parts.state.checkVisibility() ? parts.state : parts.heardTitle).focus();
   }
 
   async #start() {
@@ -160,59 +153,40 @@ export class EcouteMicro extends EcouteElement {
 
   #stateWords(state) {
     const { streaming, listeners, connection } = this.client;
+    const isHeard = listeners.length > 0;
     if (state === "expired") return [this.words("session_over_title"), this.words("session_over")];
-    if (state === "paused") return [this.words("paused"), this.#pausedDetail()];
+    if (state === "paused") return [this.words("paused"), isHeard ? "" : this.words("paused_detail")];
     if (state === "interrupted" && streaming.source) {
       return [this.words("interrupted_source"), this.words("interrupted_source_detail")];
     }
-    if (state === "interrupted") return [this.words(`interrupted_${streaming.interrupted}`), this.words("interrupted_detail")];
-    if (listeners.length === 1) return [this.words("on_air_heard", { names: listeners[0].admin.name }), ""];
-    if (listeners.length > 1) return [this.words("on_air_heard_many", { names: this.#shortNames() }), ""];
-    if (state === "connecting") {
-      return [retryWords(connection.state, connection.retry_at, this.language), this.words("offline_detail")];
+    if (state === "interrupted") {
+      const detail = isHeard ? "interrupted_detail_heard" : "interrupted_detail";
+      return [this.words(`interrupted_${streaming.interrupted}`), this.words(detail)];
     }
+    if (state === "connecting") {
+      // What this page sends it silences itself; what another sends is heard until the server misses this page.
+      const detail = streaming.source ? "offline_detail_source" : "offline_detail";
+      return [retryWords(connection.state, connection.retry_at, this.language), this.words(detail)];
+    }
+    const startingDetail = isHeard ? "" : this.words("starting_detail");
     switch (streaming.state) {
       case "asking": return [this.words("asking"), this.words("asking_detail")];
-      case "starting": return [this.words("starting"), this.words("starting_detail")];
-      case "reconnecting": return [this.words("restarting"), this.words("starting_detail")];
+      case "starting": return [this.words("starting"), startingDetail];
+      case "reconnecting": return [this.words("restarting"), startingDetail];
       case "live": return [this.words("on_air_alone"), this.words("on_air_alone_detail")];
       default: return [this.words(state === "error" ? "failed" : "ready"), this.words("ready_detail")];
     }
   }
 
-  /** Who waits for the end of the pause stays on the page, but not as somebody who hears. */
-  #pausedDetail() {
-    if (this.client.listeners.length === 0) return this.words("paused_detail");
-    return this.words("paused_detail_heard", { names: this.#shortNames() });
-  }
-
-  /** « Paul D. », « Paul D. +2 ». */
-  #shortNames() {
-    const [first, ...others] = this.client.listeners;
-    return others.length ? this.words("and_more", { names: first.admin.name, count: others.length }) : first.admin.name;
-  }
-
   #drawListeners() {
-    const { heard, more, listeners: list } = this.#parts;
+    const { heard, heardTitle } = this.#parts;
     const { listeners, streaming } = this.client;
-    heard.hidden = listeners.length === 0 || streaming.paused || Boolean(streaming.interrupted);
+    heard.hidden = listeners.length === 0;
+    heard.dataset.paused = String(streaming.paused);
     heard.setAttribute("aria-label", this.words("listeners_label"));
-    more.hidden = listeners.length <= LISTENERS_SHOWN;
-    more.setAttribute("aria-expanded", String(this.#isListOpen));
-    const count = listeners.length - LISTENERS_SHOWN;
-    setText(more, this.#isListOpen ? this.words("fewer_listeners") : this.words("more_listeners", { count }));
-    const shown = this.#isListOpen ? listeners : listeners.slice(0, LISTENERS_SHOWN);
-    const rows = new Map([...list.children].map((row) => [row.dataset.notice, row]));
-    const wanted = shown.map((hearer) => rows.get(String(hearer.notice_id)) ?? listenerRow(hearer));
-    if (wanted.length !== list.children.length || wanted.some((row, index) => row !== list.children[index])) {
-      list.replaceChildren(...wanted);
-    }
-    shown.forEach((hearer, index) => {
-      const [name, detail] = wanted[index].querySelectorAll("span");
-      setText(name, this.words("heard_by", { name: hearer.admin.name }));
-      const since = duration(Date.now() - hearer.since, this.language);
-      setText(detail, `${reasonWords(hearer.reason, this.language)} · ${since}`);
-    });
+    const count = listeners.length;
+    setText(heardTitle, this.words(streaming.paused ? "heard_at_resume" : "heard_by", { count }));
+    this.#rows.draw(listeners, this.language);
   }
 
   #drawElsewhere(isElsewhere) {
@@ -222,9 +196,8 @@ export class EcouteMicro extends EcouteElement {
     if (!isElsewhere) return;
     // What an encoder streams goes on, whichever page is open.
     const isOnAir = ["on_air", "paused", "interrupted"].includes(broadcast_state) && since && !source;
-    const [title, tab, where, effect] = elsewhere.children;
+    const [title, where, effect] = elsewhere.children;
     setText(title, this.words("elsewhere"));
-    setText(tab, this.words("elsewhere_tab"));
     where.hidden = effect.hidden = !isOnAir;
     const time = duration(Date.now() - since, this.language);
     setText(where, isOnAir ? this.words("elsewhere_on_air", { time }) : "");
@@ -264,7 +237,7 @@ function makeParts() {
     elapsed: element("time", { id: "elapsed", className: "elapsed" }),
     takeOver: element("button", { id: "take-over", type: "button", className: "primary" }),
     listeners: element("ul", { id: "listeners", className: "listeners" }),
-    more: element("button", { id: "more", type: "button", className: "link" }),
+    heardTitle: element("h2", { id: "heard-title", tabIndex: -1 }),
     state: element("p", { id: "state", className: "state", tabIndex: -1 }, element("span"), element("span")),
     stateDetail: element("p", { id: "state-detail", className: "detail" }),
     meter: element("div", { id: "meter", className: "meter", ariaHidden: "true", hidden: true }),
@@ -280,8 +253,8 @@ function makeParts() {
   };
   parts.status = element("div", { className: "status" }, parts.live, parts.elapsed);
   parts.elsewhere = element("section", { id: "elsewhere", className: "elsewhere" },
-    element("h2"), element("p"), element("p"), element("p"), parts.takeOver);
-  parts.heard = element("section", { id: "heard", className: "heard" }, parts.listeners, parts.more);
+    element("h2"), element("p"), element("p"), parts.takeOver);
+  parts.heard = element("section", { id: "heard", className: "heard" }, parts.heardTitle, parts.listeners);
   parts.micro = element("section", { className: "micro", hidden: true },
     parts.status, parts.elsewhere, parts.heard,
     element("div", { className: "words" }, parts.state, parts.stateDetail),
@@ -289,9 +262,8 @@ function makeParts() {
   return parts;
 }
 
-function listenerRow({ notice_id, admin }) {
-  const row = element("li", {}, icon("headphones"), element("span", { className: "name" }), element("span"));
-  row.dataset.notice = notice_id;
-  row.dataset.admin = admin.id;
-  return row;
+/** « accompagnement · 2 min 10 » */
+function detailOf({ reason, since }, code) {
+  const own = element("bdi", { textContent: plain(reasonWords(reason, code)) });
+  return [own, new Text(` · ${duration(Date.now() - since, code)}`)];
 }

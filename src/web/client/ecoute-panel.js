@@ -5,6 +5,7 @@
  * After a reload it goes on by itself where the browser plays without a click, and otherwise offers one large button.
  */
 
+import { nameOf, plain, showPerson, who } from "./ecoute-names.js";
 import { PANEL, styled } from "./ecoute-styles.js";
 import { clock, element, lines, qualityWords, reasonWords, setText } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
@@ -92,16 +93,18 @@ export class Panel {
   #drawShown({ commercial_id: id, reason, state, cause }) {
     const parts = this.#parts;
     const isStarted = state === "started";
-    const name = this.#shared.nameOf(id);
+    const person = this.#shared.personOf(id);
     parts.panel.dataset.listening = state;
     const [mark, markWords] = parts.mark.children;
     setIcon(mark, isStarted ? "dot" : "wait");
     setText(markWords, this.#words(isStarted ? "live" : "listen_pending"));
-    setText(parts.name, name);
+    showPerson(parts.name, person);
     // Unknown where it started before there was a panel.
     const startedAt = isStarted ? this.#startedAt.get(id) : undefined;
     setText(parts.elapsed, startedAt ? clock(Date.now() - startedAt) : "");
-    setText(parts.state, isStarted ? this.#startedWords(name) : this.#pendingWords(cause, name));
+    const isPlayed = isStarted && this.#client.audio.output === "running";
+    const words = isPlayed ? this.#words("panel_started") : isStarted ? this.#words("panel_output") : this.#pendingWords(cause);
+    showNamed(parts.state, words, isPlayed ? nameOf(person) : "");
     const quality = isStarted ? this.#shared.qualityOf(id) : null;
     parts.quality.hidden = !quality;
     if (!isStarted) setLevel(parts.level);
@@ -109,14 +112,10 @@ export class Panel {
     else parts.volume.value = String(Math.round(this.#client.volume * 100));
     if (quality) setText(parts.quality, qualityWords(quality, this.#language));
     const isTold = isStarted || cause === "ack";
-    const me = this.#client.user?.name || this.#client.user?.id || "";
-    const words = { name, me, reason: reasonWords(reason, this.#language) };
+    const { user } = this.#client;
     const isDevice = this.#client.commercial(id)?.source === "device";
-    setText(parts.sees, this.#words(isDevice ? "device_sees" : isTold ? "sees" : "will_see", words));
-  }
-
-  #startedWords(name) {
-    return this.#client.audio.output === "running" ? this.#words("panel_started", { name }) : this.#words("panel_output");
+    const label = this.#words(isDevice ? "device_sees" : isTold ? "sees" : "will_see");
+    showNamed(parts.sees, label, user ? nameOf(user) : "", plain(reasonWords(reason, this.#language)));
   }
 
   #drawSound() {
@@ -149,9 +148,11 @@ export class Panel {
     for (const { commercial_id: id, cause } of wishes) {
       const row = rows.get(id) ?? this.#otherRow(id);
       rows.delete(id);
-      const name = this.#shared.nameOf(id);
-      setText(row.querySelector("span"), this.#pendingWords(cause, name));
-      row.querySelector("button").setAttribute("aria-label", this.#words("cancel_wish", { name }));
+      const person = this.#shared.personOf(id);
+      const [name, words] = row.querySelectorAll("p > span");
+      showPerson(name, person);
+      setText(words, this.#pendingWords(cause));
+      row.querySelector("button").setAttribute("aria-label", this.#words("cancel_wish", { who: who(person) }));
     }
     for (const row of rows.values()) row.remove();
   }
@@ -159,7 +160,8 @@ export class Panel {
   #otherRow(id) {
     const button = element("button", { type: "button", className: "cancel" }, icon("close"));
     button.addEventListener("click", () => this.#client.stop(id));
-    const row = element("li", {}, icon("wait"), element("span"), button);
+    const words = element("p", {}, element("span", { className: "person" }), element("span"));
+    const row = element("li", {}, icon("wait"), words, button);
     row.dataset.waiting = id;
     this.#parts.others.append(row);
     return row;
@@ -168,10 +170,10 @@ export class Panel {
   /** One large button wherever only a click can bring the sound back; returns whether it is shown. */
   #drawResume(shown) {
     const isHeldBack = shown?.state === "started" && this.#client.audio.output === "suspended";
-    const name = this.#toResume.at(-1)?.name ?? (isHeldBack ? this.#shared.nameOf(shown.commercial_id) : null);
-    this.#parts.resume.hidden = name === null;
-    if (name !== null) setText(this.#parts.resume.lastElementChild, this.#words("resume", { name }));
-    return name !== null;
+    const person = this.#toResume.at(-1) ?? (isHeldBack ? this.#shared.personOf(shown.commercial_id) : null);
+    this.#parts.resume.hidden = person === null;
+    if (person !== null) showNamed(this.#parts.resume.lastElementChild, this.#words("resume"), nameOf(person));
+    return person !== null;
   }
 
   #onVolume() {
@@ -186,7 +188,7 @@ export class Panel {
     const { user, wishes } = this.#client;
     this.#toResume = [];
     if (!user) return;
-    const kept = wishes.map(({ commercial_id: id, reason }) => ({ id, name: this.#shared.nameOf(id), reason }));
+    const kept = wishes.map(({ commercial_id: id, reason }) => ({ ...this.#shared.personOf(id), reason }));
     try {
       if (kept.length > 0) sessionStorage.setItem(LISTENING_KEY, JSON.stringify({ admin: user.id, wishes: kept }));
       else sessionStorage.removeItem(LISTENING_KEY);
@@ -212,19 +214,26 @@ export class Panel {
     this.draw();
   }
 
-  #pendingWords(cause, name) {
-    return this.#words(hasWords(`pending_${cause}`) ? `pending_${cause}` : "pending_other", { name });
-  }
+  #pendingWords(cause) { return this.#words(hasWords(`pending_${cause}`) ? `pending_${cause}` : "pending_other"); }
 
   get #language() { return language(document.documentElement); }
 
   #words(key, values) { return t(key, values, this.#language); }
 }
 
+/** A label and, each by itself behind it, what somebody wrote. */
+function showNamed(place, label, ...texts) {
+  const shown = texts.filter(Boolean);
+  const text = [label, shown.join(" – ")].filter(Boolean).join(" ");
+  if (place.textContent === text) return;
+  const parts = shown.flatMap((each, index) => [index > 0 ? " – " : " ", element("bdi", { textContent: each })]);
+  place.replaceChildren(label, ...parts);
+}
+
 function makeParts() {
   const parts = {
     mark: element("p", { id: "panel-mark", className: "live" }, element("span"), element("span")),
-    name: element("h2", { id: "panel-name", className: "name" }),
+    name: element("h2", { id: "panel-name", className: "person" }),
     elapsed: element("time", { id: "panel-elapsed", className: "elapsed" }),
     state: element("p", { id: "panel-state", role: "status" }),
     level: element("i"),

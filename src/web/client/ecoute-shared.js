@@ -8,7 +8,7 @@
 import { Badge } from "./ecoute-badge.js";
 import { EcouteClient, EVENTS } from "./ecoute-client.js";
 import { Panel } from "./ecoute-panel.js";
-import { isFarewell, isOnScreen } from "./ecoute-view.js";
+import { isFarewell, isOnScreen, isReadable } from "./ecoute-view.js";
 import { WakeLock } from "./ecoute-wake.js";
 import { hasWords, t } from "./words.js";
 
@@ -38,9 +38,8 @@ export class Shared {
   #panel = null;
   #badge = new Badge(this);
   #wakeLock;
-  /** The page's own title while a hidden tab says who listens, and what it says; null otherwise. */
+  /** The page's own title while a hidden tab says that somebody listens; null otherwise. */
   #ownTitle = null;
-  #toldTitle = null;
   #isDrawingSoon = false;
   /** Elements that something of the page hides, scrolled out of a part of it for example. */
   #clipped = new WeakSet();
@@ -67,7 +66,7 @@ export class Shared {
     new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["lang"] });
   }
 
-  /** An element shows this client from now on. It has `draw()`, `handle(event, detail)`, `noticePlace` and `noticeNames`. */
+  /** An element shows this client from now on. It has `draw()`, `handle(event, detail)`, `noticePlace` and `rowOf(notice)`. */
   add(view) {
     this.#views.add(view);
     this.#observer.observe(view);
@@ -84,8 +83,8 @@ export class Shared {
   /** The floating panel, which exists from the first headphones on. */
   needPanel() { this.#panel ??= new Panel(this); }
 
-  /** The salesperson's name as far as it is known. */
-  nameOf(id) { return this.client.commercial(id)?.name || id; }
+  /** The salesperson as far as they are known. @returns {{id: string, name?: string}} */
+  personOf(id) { return { id, name: this.client.commercial(id)?.name }; }
 
   /** The network of one salesperson as last measured, or null. */
   qualityOf(id) {
@@ -100,29 +99,25 @@ export class Shared {
     for (const view of this.#views) view.draw();
     this.#panel?.draw();
     this.#wakeLock.hold();
-    const isInView = [...this.#views].some((view) => !this.#clipped.has(view) && showsListeners(view));
+    const { listeners } = this.client;
+    const isInView = [...this.#views].some((view) => !this.#clipped.has(view) && showsListeners(view, listeners));
     this.#badge.draw(isInView);
     this.#drawTitle();
     if (!isInView && !this.#badge.isShown) return;
-    for (const hearer of this.client.listeners) this.client.acknowledge(hearer.notice_id);
+    for (const hearer of listeners) this.client.acknowledge(hearer.notice_id);
   }
 
-  /** Of a hidden tab nothing but the title is on the screen: it says who listens until somebody looks at the page. */
+  /** Of a hidden tab nothing but the title is on the screen: it says that somebody listens until one looks at the page. */
   #drawTitle() {
-    const { paused, interrupted } = this.client.streaming;
-    const [first, ...others] = this.client.listeners;
-    if (!first || paused || interrupted || !document.hidden) {
-      if (this.#toldTitle !== null && document.title === this.#toldTitle) document.title = this.#ownTitle;
-      this.#toldTitle = null;
-      return;
+    const isHeard = this.client.listeners.length > 0 && !this.client.streaming.paused;
+    const told = t("page_listened");
+    if (!isHeard || !document.hidden) {
+      if (this.#ownTitle !== null && document.title === told) document.title = this.#ownTitle;
+      this.#ownTitle = null;
+    } else if (document.title !== told) {
+      this.#ownTitle = document.title;
+      document.title = told;
     }
-    const { name } = first.admin;
-    // Our own page says it by itself, always.
-    if (document.title !== this.#toldTitle && document.title.includes(name)) return;
-    if (document.title !== this.#toldTitle) this.#ownTitle = document.title;
-    const names = others.length ? t("and_more", { names: name, count: others.length }) : name;
-    this.#toldTitle = t("page_listened", { names });
-    document.title = this.#toldTitle;
   }
 
   /** Draws once for all elements that come and go together, before anything is painted. */
@@ -174,12 +169,8 @@ export class Shared {
 }
 
 /** Whether a person who looks at the page can read in an element who listens. */
-function showsListeners({ noticePlace, noticeNames }) {
-  return noticePlace !== null && isOnScreen(noticePlace) && noticeNames.every(isUncovered);
-}
-
-/** Whether the middle of a place is where a finger would touch it: not scrolled away, not under a dialog of the page. */
-function isUncovered(place) {
-  const { left, top, width, height } = place.getBoundingClientRect();
-  return place.contains(place.getRootNode().elementFromPoint(left + width / 2, top + height / 2));
+function showsListeners(view, listeners) {
+  const { noticePlace } = view;
+  const isNamed = ({ notice_id }) => isReadable(view.rowOf(notice_id));
+  return noticePlace !== null && isOnScreen(noticePlace) && listeners.every(isNamed);
 }

@@ -101,6 +101,11 @@ const BASE = sheet(`
   .level i { display: block; height: 100%; background: var(--up); transform: scaleX(0); transform-origin: left; transition: transform 0.2s linear; }
   .help { width: 100%; padding: 0.9em 1.1em; border-radius: 14px; background: var(--warn); color: var(--on-warn); text-align: left; }
   .help ul, .hints ul { list-style: disc; padding-left: 1.2em; margin-top: 0.4em; font-size: 0.95em; }
+  /* Marks piled over letters reach no other line. */
+  .person { overflow: clip; overflow-clip-margin: 0.15em; line-height: 1.25; }
+  .person > bdi { font-weight: 750; }
+  .alike { font-weight: 650; }
+  .alike .icon { margin-right: 0.3em; }
   /* A long name leaves room for what stands beside it. */
   .name { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; min-width: 0; }
   /* Colours that the person chose take the place of grounds, which then need an edge. */
@@ -124,16 +129,16 @@ export const MICRO = sheet(`
   .state [hidden] + span { margin: 0; }
   [data-state="on_air"] .state { color: var(--air); }
   [data-state="paused"] .state, [data-state="interrupted"] .state { color: var(--trying); }
-  /* The block above already says it, larger and in its own colour. */
   .heard:not([hidden]) ~ .words { margin-top: 0; }
-  .heard:not([hidden]) ~ .words .state { font-size: 1em; color: var(--quiet); font-weight: 600; }
   .heard { width: 100%; padding: 1em; border-radius: 16px; background: var(--heard); color: var(--on-heard); text-align: left; }
-  .heard .link { color: inherit; font-weight: 700; padding-left: 2.5em; }
-  .listeners { display: flex; flex-direction: column; gap: 0.7em; }
-  .listeners li { display: grid; grid-template-columns: 2.5em 1fr; align-items: center; }
-  .listeners .icon { grid-row: span 2; width: 1.8em; height: 1.8em; }
-  /* The longest name and « vous écoute » on a narrow phone. */
-  .listeners .name { -webkit-line-clamp: 6; font-size: 1.2em; font-weight: 750; line-height: 1.2; }
+  .heard h2 { margin-bottom: 0.4em; font-size: 1.2em; font-weight: 750; outline: none; }
+  /* Who waits for the end of a pause hears nothing now. */
+  .heard[data-paused="true"] { background: var(--heard-soft); color: var(--ink); border: 2px solid var(--heard); }
+  .listeners { display: flex; flex-direction: column; gap: 0.7em; max-height: 38vh; overflow-y: auto; overflow-anchor: none; }
+  .listeners li { display: grid; grid-template-columns: 2.2em 1fr; align-items: center; flex: none; }
+  .listeners li > .icon { grid-row: span 3; width: 1.6em; height: 1.6em; align-self: start; }
+  .listeners li > span { grid-column: 2; }
+  .listeners .person { font-size: 1.1em; }
   .meter { width: 100%; height: 56px; display: flex; align-items: center; justify-content: center; gap: 4px; }
   .meter i { flex: 0 1 8px; height: 100%; border-radius: 4px; background: var(--quiet); transform: scaleY(0.06); }
   .start { flex-direction: column; gap: 0.9em; margin: auto; padding: 1.2em 1.6em; border: 0; border-radius: 28px; background: none; font-size: 1.2em; font-weight: 700; }
@@ -184,7 +189,8 @@ export const PANEL = sheet(`
   #mute[aria-pressed="true"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
   .others { display: flex; flex-direction: column; font-size: 0.9em; color: var(--quiet); }
   .others li { display: flex; align-items: center; gap: 0.6em; border-top: 1px solid var(--line); }
-  .others span { flex: 1; }
+  .others p { flex: 1; min-width: 0; }
+  .others p > span { display: block; }
   .others .cancel { border: 0; background: none; padding: 0; min-width: 44px; }
   .actions { display: flex; justify-content: space-between; align-items: flex-end; gap: 0.8em; flex-wrap: wrap; }
   .actions .stop { padding: 0 1.6em; margin-left: auto; }
@@ -207,7 +213,9 @@ export const BADGE = sheet(`
     inset: max(8px, env(safe-area-inset-top)) 8px auto auto;
     z-index: 2147483647;
     max-width: calc(100vw - 16px);
+    max-height: min(45vh, calc(100vh - 16px));
     margin: 0;
+    overflow: hidden;
     padding: 0.4em 0.9em 0.4em 0.6em;
     border: 2px solid var(--on-air);
     border-radius: 1.3em; /* round in one line, and cuts nothing off in several */
@@ -219,7 +227,11 @@ export const BADGE = sheet(`
   }
   [data-state="heard"] { background: var(--heard); color: var(--on-heard); border-color: var(--on-heard); }
   [data-state="paused"], [data-state="interrupted"], [data-state="starting"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
-  .badge > span + span { margin-left: 0.4em; }
+  .badge:not([popover]), .badge:popover-open { display: flex; flex-direction: column; }
+  .badge p span + span { margin-left: 0.4em; }
+  .listeners { min-height: 0; overflow-y: auto; overflow-anchor: none; pointer-events: auto; font-weight: 500; }
+  .listeners li > .icon { display: none; }
+  .listeners li + li { margin-top: 0.2em; }
 `);
 
 /** Gives an element a shadow root in these styles. @param {HTMLElement} host @param {CSSStyleSheet} own */

@@ -80,3 +80,22 @@ export function isOnScreen(place) {
   const isInside = width * height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
   return isInside && (place.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
 }
+
+/**
+ * Whether a row can be read: nothing covers it or cuts it off, or it can be scrolled to in a list that is seen itself.
+ * @param {Element|undefined} row
+ */
+export function isReadable(row) {
+  if (!row) return false;
+  const { parentElement: list } = row;
+  const isOnItsWay = () => list && list !== document.body && list.scrollHeight > list.clientHeight
+    && /auto|scroll/.test(getComputedStyle(list).overflowY) && isSeen(list);
+  return isSeen(row) || Boolean(isOnItsWay());
+}
+
+/** Whether the middle of a place is on the screen, and where a finger would touch it. */
+function isSeen(place) {
+  if (!isOnScreen(place)) return false;
+  const { left, top, width, height } = place.getBoundingClientRect();
+  return place.contains(place.getRootNode().elementFromPoint(left + width / 2, top + height / 2));
+}

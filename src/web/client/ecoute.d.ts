@@ -32,10 +32,17 @@ export interface Person {
   name: string;
 }
 
+export interface Supervisor extends Person {
+  /** Another person, whose name this one's is easily taken for. */
+  looks_like?: Person;
+}
+
 /** Someone who listens to this page's microphone. */
 export interface Hearer {
   notice_id: number;
-  admin: Person;
+  /** Of one wish to listen; stays when the notice comes again after a loss of connection. */
+  listening_id?: string | undefined;
+  admin: Supervisor;
   reason: string;
   /** Unix milliseconds at which this page was told. */
   since: number;
@@ -138,7 +145,7 @@ export interface EcouteEvents {
   streaming: Streaming;
   microphone: { muted: boolean };
   listener_joined: Hearer & { listeners_count: number };
-  listener_left: { notice_id: number; admin: Person; reason: string; listeners_count: number };
+  listener_left: { notice_id: number; listening_id?: string | undefined; admin: Supervisor; reason: string; listeners_count: number };
   audio: AudioState;
   listening_pending: { commercial_id: string; cause: PendingCause };
   listening_started: { commercial_id: string; listeners_count: number };

@@ -72,11 +72,8 @@ export class PageToken {
     return this.#token;
   }
 
-  /** The name in the token, to show before the server has confirmed it. */
-  get name() {
-    const { name, sub } = claimsOf(this.#token);
-    return String(name || sub || "");
-  }
+  /** Who the token says it is of, to show before the server has confirmed it. @returns {{id: string, name: string}} */
+  get person() { return personIn(this.#token); }
 
   /** Whether the token says itself that its time is over. */
   get isPast() { return claimsOf(this.#token).exp * 1000 <= Date.now(); }
@@ -120,6 +117,11 @@ export function isElsewhere(text) {
 }
 
 function storedToken(role) { return load(keyOf(role)) ?? ""; }
+
+function personIn(token) {
+  const { name, sub } = claimsOf(token);
+  return { id: String(sub ?? ""), name: String(name ?? "") };
+}
 
 /** What a token says of itself, which only the server can verify: for comparing and showing. */
 function claimsOf(token) {

@@ -6,6 +6,7 @@
  */
 
 import { isBroadcasting } from "./admin-list.js";
+import { nameOf } from "./ecoute-names.js";
 import { byId, setText } from "./page.js";
 import { load, save } from "./session.js";
 import { language } from "./words.js";
@@ -69,8 +70,8 @@ export class Finder {
   get #buttons() { return [...byId("find").querySelectorAll("[data-filter]")]; }
 
   #isWanted({ commercial }) {
-    const sought = plain(byId("search").value.trim());
-    return FILTERS[this.#filter](commercial) && plain(`${commercial.name} ${commercial.commercial_id}`).includes(sought);
+    const sought = folded(byId("search").value.trim());
+    return FILTERS[this.#filter](commercial) && folded(`${commercial.name} ${commercial.commercial_id}`).includes(sought);
   }
 
   #sorted(entries) {
@@ -78,8 +79,8 @@ export class Finder {
     const now = Date.now();
     const names = new Intl.Collator(language(), { numeric: true });
     const keyed = entries.map((entry) => ({ entry, key: numbers(entry, now) }));
-    const nameOf = ({ entry: { commercial } }) => commercial.name || commercial.commercial_id;
-    keyed.sort((a, b) => firstDifference(a.key, b.key) || names.compare(nameOf(a), nameOf(b)));
+    const shownOf = ({ entry: { commercial } }) => nameOf({ id: commercial.commercial_id, name: commercial.name });
+    keyed.sort((a, b) => firstDifference(a.key, b.key) || names.compare(shownOf(a), shownOf(b)));
     return keyed.map(({ entry }) => entry);
   }
 }
@@ -95,4 +96,4 @@ function firstDifference(a, b) {
 }
 
 /** « Inès » is found as « ines ». */
-function plain(text) { return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase(); }
+function folded(text) { return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase(); }

@@ -5,6 +5,7 @@
  * a row is made once per person and never thrown away; people the server no longer names stay, as offline.
  */
 
+import { showPerson, who, whoAll } from "./ecoute-names.js";
 import { icon, setIcon } from "./icons.js";
 import { age, clock, element, setText, whenWords } from "./page.js";
 import { hasWords, language, t } from "./words.js";
@@ -69,8 +70,8 @@ export class CommercialList {
     return this.#isPointedAt || Boolean(isStoodOn);
   }
 
-  /** The name to show for an id, which is the id itself while nothing better is known. */
-  nameOf(id) { return this.#entries.get(id)?.commercial.name || id; }
+  /** A person as far as they are known. @returns {{id: string, name?: string}} */
+  personOf(id) { return { id, name: this.#entries.get(id)?.commercial.name }; }
 
   /** The state of a person, or undefined. */
   stateOf(id) { return this.#entries.get(id)?.commercial.state; }
@@ -174,14 +175,14 @@ export class CommercialList {
     const parts = {
       mark: element("span"),
       state: element("span"),
-      nameWords: element("span"),
+      person: element("span", { className: "whom" }),
       device: element("span", { className: "tag", hidden: true }),
       bars: Array.from({ length: BARS }, () => element("i")),
       time: cell("time", "elapsed"),
       listeners: element("span"),
       age: element("span"),
     };
-    const shownName = cell("p", "name", parts.device, parts.nameWords);
+    const shownName = cell("p", "name", parts.device, parts.person);
     shownName.setAttribute("role", "rowheader");
     const casque = element("ecoute-casque", { className: "listen", client: this.#client, commercial: id, tabIndex: -1 });
     const place = element("button", { type: "button", className: "link", tabIndex: -1 }, icon("pin"), parts.age);
@@ -223,7 +224,8 @@ function drawRow({ commercial, row, parts, position }, listening, now) {
   setIcon(parts.mark, STATE_ICONS[state] ?? "ring");
   const words = [`state_${state}_${interrupted_by}`, `state_${state}`].find(hasWords);
   setText(parts.state, words ? t(words) : state);
-  setText(parts.nameWords, name || commercial_id);
+  const person = { id: commercial_id, name };
+  showPerson(parts.person, person);
   parts.device.hidden = source !== "device";
   setText(parts.device, parts.device.hidden ? "" : t("device"));
   setText(parts.time, timeWords(commercial, now));
@@ -232,22 +234,30 @@ function drawRow({ commercial, row, parts, position }, listening, now) {
   const listeners = commercial.listeners ?? [];
   row.dataset.heard = String(listeners.length > 0);
   parts.audience.hidden = !isBroadcasting(commercial) && listeners.length === 0;
-  setText(parts.listeners, audienceWords(commercial));
-  const names = listeners.map((listener) => listener.name || listener.id).join(", ");
+  showAudience(parts.listeners, commercial);
+  const names = whoAll(listeners);
   parts.audience.setAttribute("aria-label", names ? t("listened_by", { names }) : t("listened_by_none"));
   parts.audience.title = parts.audience.getAttribute("aria-label");
 
   parts.place.hidden = !position;
   if (position) {
     setText(parts.age, age(now - position.at));
-    parts.place.setAttribute("aria-label", t("position_of", { name: name || commercial_id, age: age(now - position.at) }));
+    parts.place.setAttribute("aria-label", t("position_of", { who: who(person), age: age(now - position.at) }));
   }
 }
 
-/** « 2 Paul, Ana »: how many listen, and the first names of whoever does. */
-function audienceWords({ listeners = [], listeners_count }) {
-  const names = [...new Set(listeners.map((listener) => (listener.name || listener.id).split(" ")[0]))].join(", ");
-  return `${listeners_count} ${names}`.trim();
+/** « 2 : Paul D. (paul), Ana R. (ana) »: how many listen, and whoever does, each by themselves. */
+function showAudience(place, { listeners = [], listeners_count }) {
+  const people = [...new Map(listeners.map((listener) => [listener.id, listener])).values()];
+  const key = `${listeners_count} ${whoAll(people)}`;
+  if (place.dataset.shown === key) return;
+  place.dataset.shown = key;
+  const names = people.flatMap((person, index) => {
+    const shown = element("span");
+    showPerson(shown, person);
+    return [index > 0 ? ", " : "\u00a0: ", shown];
+  });
+  place.replaceChildren(String(listeners_count), ...names);
 }
 
 function timeWords({ state, since, last_seen }, now) {

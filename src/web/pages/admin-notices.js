@@ -5,6 +5,7 @@
  * there is no notification, whatever the browser would allow.
  */
 
+import { who } from "./ecoute-names.js";
 import { setIcon } from "./icons.js";
 import { byId, startWorker, toast } from "./page.js";
 import { load, save } from "./session.js";
@@ -21,15 +22,15 @@ export class Notices {
     this.draw();
   }
 
-  /** Someone waited for is on air. @param {string} id @param {string} name */
-  async onAir(id, name) {
+  /** Someone waited for is on air. @param {{id: string, name?: string}} person */
+  async onAir(person) {
     if (!document.hidden || !this.#isOn) return;
     const registration = await this.#registration;
-    await registration?.showNotification(t("notice_on_air", { name }), {
+    await registration?.showNotification(t("notice_on_air", { who: who(person) }), {
       body: t("notice_on_air_detail"),
       icon: "/icon.svg",
       lang: document.documentElement.lang,
-      tag: id, // A later one about the same person replaces it.
+      tag: person.id, // A later one about the same person replaces it.
       data: "/admin",
     });
   }

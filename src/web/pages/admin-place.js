@@ -4,6 +4,7 @@
  * No map is drawn and nobody else is asked: a position of a person leaves this page only when its reader opens it.
  */
 
+import { showPerson } from "./ecoute-names.js";
 import { age, byId, setText } from "./page.js";
 import { t } from "./words.js";
 
@@ -39,7 +40,7 @@ export class PlaceCard {
     const { position, commercial } = this.#entry;
     if (!position) return byId("place").close();
     const point = `${position.lat.toFixed(5)}, ${position.lon.toFixed(5)}`;
-    setText(byId("place-name"), commercial.name || commercial.commercial_id);
+    showPerson(byId("place-name"), { id: commercial.commercial_id, name: commercial.name });
     setText(byId("place-when"), t("place_when", { age: age(now - position.at), m: Math.round(position.accuracy_m) }));
     setText(byId("place-point"), point);
     const [lat, lon] = point.split(", ");

@@ -13,6 +13,7 @@ import { Notices } from "./admin-notices.js";
 import { PlaceCard } from "./admin-place.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
+import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, worded } from "./help.js";
 import {
   byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
@@ -84,10 +85,10 @@ client.addEventListener("listening_started", () => {
   draw();
 });
 client.addEventListener("listening_stopped", ({ detail }) => {
-  const name = list.nameOf(detail.commercial_id);
+  const words = { who: who(list.personOf(detail.commercial_id)) };
   // A switch is seen in the panel; any other end that nobody here asked for is said.
-  if (!detail.cause) announce(t("stopped_here", { name }));
-  else if (detail.cause !== "switched") toast(t("stopped_by_server", { name }));
+  if (!detail.cause) announce(t("stopped_here", words));
+  else if (detail.cause !== "switched") toast(t("stopped_by_server", words));
   draw();
 });
 client.addEventListener("error", ({ detail }) => {
@@ -143,7 +144,7 @@ function onListen(event) {
 function tellNews(commercials) {
   for (const { commercial_id: id, name, state } of commercials) {
     const isNews = state === "on_air" && list.stateOf(id) !== "on_air";
-    if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) notices.onAir(id, name || id);
+    if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) notices.onAir({ id, name });
   }
 }
 
@@ -155,7 +156,7 @@ function draw() {
   document.body.dataset.audio = client.audio.connection;
   byId("team").hidden = byId("reason").hidden = !view.hasToken || isExpired;
   byId("connection").hidden = byId("forget").hidden = !view.hasToken;
-  setText(byId("name"), view.hasToken ? client.user?.name || client.user?.id || token.name : "");
+  setText(byId("name"), view.hasToken ? nameOf(client.user ?? token.person) : "");
   showConnection(view.connection);
   showHelp(view.isAudioFailing ? "audio" : view.failedTries >= TRIES_BEFORE_HELP ? "server" : null);
 
@@ -200,7 +201,7 @@ function keysHelp() {
 
 function drawTitle() {
   const started = client.wishes.find((wish) => wish.state === "started");
-  const title = started ? t("page_admin_started", { name: list.nameOf(started.commercial_id) }) : t("page_admin");
+  const title = started ? t("page_admin_started", { who: who(list.personOf(started.commercial_id)) }) : t("page_admin");
   if (document.title !== title) document.title = title;
 }
 

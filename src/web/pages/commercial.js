@@ -2,7 +2,7 @@
  * The salesperson's page: `<ecoute-micro>` and what stands around it, who one is, the title and passing messages.
  *
  * Everything shown follows from the client's state in `draw`, which runs inside every event. Its one invariant: when an
- * event of a listener has been handled, the title names who listens.
+ * event of a listener has been handled, the title says whether anybody listens.
  */
 
 import { CommercialOptions } from "./commercial-options.js";
@@ -10,6 +10,7 @@ import { PositionShare } from "./commercial-position.js";
 import { ConnectionTest } from "./commercial-test.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
+import { nameOf } from "./ecoute-names.js";
 import { attachHelp } from "./help.js";
 import { byId, setText, showConnection, showGate, showOtherRole, startLanguages, startWorker, toast } from "./page.js";
 import { PageToken } from "./session.js";
@@ -103,15 +104,13 @@ function draw() {
   test.draw(!byId("options").hidden);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
-  setText(byId("name"), (view.hasToken && (client.user?.name || client.user?.id || token.name)) || "écoute");
+  setText(byId("name"), (view.hasToken && nameOf(client.user ?? token.person)) || "écoute");
   showConnection(client.connection);
   drawTitle();
 }
 
 function drawTitle() {
-  const [first, ...others] = client.listeners.map((hearer) => hearer.admin.name);
-  const names = others.length > 0 ? t("and_more", { names: first, count: others.length }) : first;
-  const isHeard = names !== undefined && !client.isPaused && !client.streaming.interrupted;
-  const title = isHeard ? t("page_listened", { names }) : t(client.isPaused ? "page_paused" : "page_commercial");
+  const isHeard = client.listeners.length > 0 && !client.isPaused;
+  const title = t(isHeard ? "page_listened" : client.isPaused ? "page_paused" : "page_commercial");
   if (document.title !== title) document.title = title;
 }
