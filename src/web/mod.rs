@@ -101,6 +101,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/admin-notices.js", include_bytes!("pages/admin-notices.js")),
     ("/admin-place.js", include_bytes!("pages/admin-place.js")),
     ("/admin.js", include_bytes!("pages/admin.js")),
+    ("/commercial-hidden.js", include_bytes!("pages/commercial-hidden.js")),
     ("/commercial-options.js", include_bytes!("pages/commercial-options.js")),
     ("/commercial-position.js", include_bytes!("pages/commercial-position.js")),
     ("/commercial-test.js", include_bytes!("pages/commercial-test.js")),
@@ -124,6 +125,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/ecoute-shared.js", include_bytes!("client/ecoute-shared.js")),
     ("/ecoute-source.js", include_bytes!("client/ecoute-source.js")),
     ("/ecoute-styles.js", include_bytes!("client/ecoute-styles.js")),
+    ("/ecoute-told.js", include_bytes!("client/ecoute-told.js")),
     ("/ecoute-view.js", include_bytes!("client/ecoute-view.js")),
     ("/ecoute-watch.js", include_bytes!("client/ecoute-watch.js")),
     ("/ecoute-wake.js", include_bytes!("client/ecoute-wake.js")),
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn all_files_together_are_light() {
         let bytes: usize = all().iter().map(|page| page.gzip.content.len()).sum();
-        assert!(bytes < 80_000, "{bytes} bytes gzipped");
+        assert!(bytes < 88_000, "{bytes} bytes gzipped");
     }
 
     /// The texts of one language, by key.

@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_secs(20);
 const DEEP: &str = "window.deep = (selector) => selector.split(' >>> ')
     .reduce((place, part) => (place?.shadowRoot ?? place)?.querySelector(part), document);";
 
+/// Answers what the salesperson's page asks before it first goes on air, where it has a storage: no notifications.
+const ANSWERED: &str = "try { localStorage.setItem('ecoute.hidden_asked', '1'); } catch {}";
+
 /// What a page says, inside its shadow roots too.
 const VISIBLE_TEXT: &str = "[document.body, ...document.querySelectorAll('*')].map((element) =>
     element === document.body ? element.innerText : [...element.shadowRoot?.children ?? []].map((e) => e.innerText)).flat().join(' / ')";
@@ -102,7 +105,10 @@ impl Chromium {
             page.call(&format!("{domain}.enable"), json!({}));
         }
         page.resize(1280, 800);
-        page.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": format!("{DEEP}{script}") }));
+        page.call(
+            "Page.addScriptToEvaluateOnNewDocument",
+            json!({ "source": format!("{DEEP}{ANSWERED}{script}") }),
+        );
         page.call("Page.navigate", json!({ "url": url }));
         page
     }

@@ -167,13 +167,46 @@ fn a_page_that_shows_no_listener_is_not_listened_to() {
     paul.click("ecoute-casque >>> button");
     paul.wait_for("deep('ecoute-casque').client.wishes[0]?.cause === 'ack_late'");
     assert_eq!(paul.evaluate("loudness()"), 0);
-    // The page's word, however late, is what counts.
-    lea.evaluate("client.acknowledge(joined.notice_id)");
+    // Neither without an element, nor with one that does not name them, nor while nobody could see it.
+    let acknowledged = |element: &str| {
+        let call = format!("client.acknowledge(joined.notice_id, {element})");
+        lea.evaluate(&format!(
+            "(() => {{ try {{ {call}; return ''; }} catch (error) {{ return error.code; }} }})()"
+        ))
+    };
+    for element in ["", "null", "{ textContent: 'Paul D.' }", "document.body", "document.createElement('p')"] {
+        assert_eq!(acknowledged(element), "notice_not_shown", "{element}");
+    }
+    lea.evaluate(
+        "window.row = document.createElement('p'); row.textContent = 'À l\\'écoute : Paul D.'; row.hidden = true",
+    );
+    assert_eq!(acknowledged("row"), "", "it may come into view");
+    let hide = [
+        "document.body.append(row)",
+        "Object.assign(row.style, { opacity: 0 }); row.hidden = false",
+        "Object.assign(row.style, { opacity: 1, position: 'absolute', top: '-100px' })",
+        "row.style.top = '20px'; document.body.append(window.lid = document.createElement('div'));
+            Object.assign(lid.style, { position: 'fixed', inset: 0, background: 'white' })",
+        "lid.remove(); row.style.top = '3000px'",
+    ];
+    for step in hide {
+        lea.evaluate(&format!("{{ {step}; }}"));
+        thread::sleep(Duration::from_millis(700));
+        assert_eq!(lea.evaluate("client.listeners[0].told"), Value::Null, "{step}");
+    }
+    assert_eq!(paul.evaluate("loudness()"), 0);
+    // However late, as soon as it can be read it counts.
+    lea.evaluate("row.scrollIntoView()");
     paul.wait_for("loudness() > 0.01");
+    assert_eq!(lea.evaluate("client.listeners[0].told"), "seen");
+    assert_eq!(paul.evaluate("deep('ecoute-casque').client.wishes[0].told"), "seen");
 
     // Headphones that come once somebody is heard know neither since when nor better how loud.
     lea.evaluate(
-        "client.addEventListener('listener_joined', ({ detail }) => client.acknowledge(detail.notice_id))",
+        "client.addEventListener('listener_joined', ({ detail }) => {
+            row.textContent = detail.admin.name;
+            client.acknowledge(detail.notice_id, row);
+        })",
     );
     let ana = desk.open(&site.url("/ana"));
     ana.wait_for("client.wishes[0]?.state === 'started'");

@@ -13,7 +13,7 @@ use crate::assert_tone;
 use crate::chromium::{Chromium, Page};
 use crate::elements::{COUNTED, LISTENING, go_on_air, start_for};
 use crate::npm::{installed, react};
-use crate::people::microphone;
+use crate::people::{microphone, start_listening};
 use crate::site::Site;
 use crate::sound;
 use crate::support::{Ecoute, WAIT, run};
@@ -157,6 +157,32 @@ fn the_hook_lists_and_listens_and_mounts_twice_on_one_connection() {
     paul.wait_for(&format!("{button} === 'Listen' && loudness() < 0.001"));
     lea.wait_for("deep('ecoute-micro').client.listeners.length === 0");
     assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+/// A page that draws everything itself, as the guide has it: who listens is heard once their row is seen.
+#[test]
+fn a_page_of_its_own_names_listeners_and_acknowledges_them() {
+    let site = Site::start();
+    let ecoute = start_for(&[&site]);
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let backend = Backend::start(&ecoute, r#"{ id: "lea", name: "Léa Martin", role: "commercial" }"#);
+    let script = example("import { EcouteClient }");
+    let page = format!("<!doctype html><link rel=icon href=data:,><body><script type=module>{script}</script>");
+    site.serve_before(&ecoute, vec![("/", page)], Some(backend.address));
+    let lea = phone.open_prepared(&site.url("/"), COUNTED);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    paul.wait_for("document.querySelector('[data-commercial=lea]')?.dataset.state === 'online'");
+    lea.click("button");
+    start_listening(&paul, "lea");
+    assert_tone(&paul, 440.0);
+    assert_eq!(lea.evaluate("document.querySelector('li').innerText"), "Listening: Paul D. (paul)");
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for("document.querySelector('li') === null");
+    start_listening(&paul, "lea");
+    lea.evaluate("lastSocket.close()");
+    lea.wait_for("counts.sent.listener_ack === 3 && document.querySelectorAll('li').length === 1");
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
 }
 
 #[test]

@@ -22,10 +22,15 @@ pub fn start_streaming(page: &Page<'_>) {
     page.wait_for("document.body.dataset.state === 'on_air'");
 }
 
-pub fn start_listening(page: &Page<'_>, id: &str) {
+/// Wishes to hear somebody who is on air.
+pub fn wish(page: &Page<'_>, id: &str) {
     page.wait_for("document.body.dataset.audio === 'ready'");
     page.wait_for(&format!("document.querySelector('[data-commercial=\"{id}\"]')?.dataset.state === 'on_air'"));
     page.click(&format!("[data-commercial=\"{id}\"] ecoute-casque >>> button"));
+}
+
+pub fn start_listening(page: &Page<'_>, id: &str) {
+    wish(page, id);
     page.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'started'");
 }
 

@@ -4,7 +4,7 @@ import {
   EcouteCasque, EcouteClient, EcouteError, EcouteMicro, EVENTS, microphoneProblem, microphones, showListeners,
 } from "https://ecoute.example/ecoute.js";
 import type {
-  AudioState, Commercial, Ecoute, EcouteErrorCode, EcouteEvents, Failure, Hearer, Position, Quality, Reason, Streaming, User, Wish,
+  AudioState, Commercial, Ecoute, EcouteErrorCode, EcouteEvents, Failure, Hearer, Position, Quality, Reason, Streaming, Told, User, Wish,
 } from "https://ecoute.example/ecoute.js";
 import { createUseEcoute } from "https://ecoute.example/useEcoute.js";
 
@@ -27,15 +27,16 @@ export async function salesperson(client: EcouteClient): Promise<void> {
   client.addEventListener("listener_joined", ({ detail }) => {
     const { notice_id, admin, reason, since, listeners_count } = detail;
     console.log(admin.name.trim(), reason.trim(), since.toFixed(), listeners_count.toFixed());
-    client.acknowledge(notice_id);
+    client.acknowledge(notice_id, document.body.appendChild(document.createElement("li")));
   });
   const streaming: Streaming = client.streaming;
   const listeners: Hearer[] = client.listeners;
+  const told: Told | null | undefined = listeners[0]?.told;
   const microphone: MediaStream | null = client.microphone;
   const position: Position = { lat: 48.8, lon: 2.3, accuracy_m: 8, at: Date.now() };
   if (client.isPaused && client.sendPosition(position)) client.resumeStreaming();
   else client.pauseStreaming();
-  console.log(streaming.since?.toFixed(), listeners.length, microphone?.active, client.streamingState === "live");
+  console.log(streaming.since?.toFixed(), told, listeners.length, microphone?.active, client.streamingState === "live");
   showListeners(client);
   client.takeOver();
   client.stopStreaming();
@@ -105,6 +106,8 @@ export function hook(React: Parameters<typeof createUseEcoute>[0]): Ecoute {
 export function wrong(client: EcouteClient, events: EcouteEvents, micro: EcouteMicro): void {
   // @ts-expect-error: there is no such reason
   void client.listen("lea", { reason: "ennui" });
+  // @ts-expect-error: it is shown somewhere
+  client.acknowledge(7);
   // @ts-expect-error: it says who somebody is
   new EcouteClient({});
   // @ts-expect-error: it follows from what happens

@@ -2,7 +2,8 @@
  * The client of écoute: stream a microphone, or listen to one, with a page that draws everything itself.
  *
  * It is signaling, one audio connection and playback; it draws nothing and keeps nothing. Its one invariant: a
- * listener is acknowledged only after {@link EcouteClient#acknowledge} said that their notice is on the page.
+ * listener is acknowledged only once the element that {@link EcouteClient#acknowledge} named can be read, or a notification
+ * names them.
  *
  * ```js
  * import { EcouteClient } from "https://ecoute.example/ecoute.js";
@@ -17,17 +18,12 @@ import { Connection } from "./ecoute-connection.js";
 import { EcouteError } from "./ecoute-error.js";
 import { Listener } from "./ecoute-listener.js";
 import { Publisher } from "./ecoute-publisher.js";
-
-/**
- * Longest wait for a frame before a listener is acknowledged, in ms. A hidden tab draws no frames, but its page and
- * its title have changed by then.
- */
-const FRAME_WAIT_MS = 150;
+import { Told } from "./ecoute-told.js";
 
 /** Names of all events of {@link EcouteClient}, for logs and diagnostics. */
 export const EVENTS = Object.freeze([
   "connection", "registered", "token_expiring", "commercials", "commercial", "levels", "streaming", "microphone",
-  "listener_joined", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "quality",
+  "listener_joined", "listener_told", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "quality",
   "position", "error",
 ]);
 
@@ -56,6 +52,7 @@ export const EVENTS = Object.freeze([
  *   name this one's is easily taken for
  * @property {string} reason
  * @property {number} since unix milliseconds at which this page was told
+ * @property {"seen"|"notified"|null} told how its person was told; null until then, and they hear nothing
  */
 
 /**
@@ -74,11 +71,12 @@ export const EVENTS = Object.freeze([
  * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
  * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null; `source`: `encoder` or `device` where that is on air under this id and not this page, otherwise null |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
- * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, title included, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
- * | `listener_left` | `notice_id`, `admin`, `reason`, `listeners_count` |
+ * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
+ * | `listener_told` | a {@link Hearer}, who is acknowledged now |
+ * | `listener_left` | `notice_id`, `listening_id`, `admin`, `reason`, `listeners_count` |
  * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}); `volume`, `muted` |
- * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, or the server's `offline`, `off_air`, `paused`, `interrupted`, `ack`, `ack_late` |
- * | `listening_started` | `commercial_id`, `listeners_count` |
+ * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, or the server's `offline`, `off_air`, `paused`, `interrupted`, `ack`, `ack_late`, `hidden` (nobody sees the page) |
+ * | `listening_started` | `commercial_id`, `listeners_count`, `told?`: `seen` or `notified`, how the other person was told; absent for a device |
  * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |
  * | `quality` | `commercial_id`, `loss` (0 to 1), `jitter_ms`, `rtt_ms` or null, `bitrate_bps`, over the last 2 s: one's own, or of whom one hears |
  * | `position` | `commercial_id`, `lat`, `lon`, `accuracy_m`, `at` (unix ms): a {@link Commercial} who shares it (supervisors) |
@@ -95,8 +93,7 @@ export class EcouteClient extends EventTarget {
   #commercials = new Map();
   /** @type {Map<string|number, Hearer>} */
   #hearers = new Map();
-  /** @type {WeakSet<Hearer>} */
-  #acknowledged = new WeakSet();
+  #told;
   /** Takes the answer to the last test that was asked for. @type {(sdp: string|null) => void} */
   #answerTest = () => {};
 
@@ -105,8 +102,10 @@ export class EcouteClient extends EventTarget {
    * @param {object} options
    * @param {string} [options.server] origin of the server
    * @param {() => Promise<string>} options.getToken asked before every connection; an empty string means that there is none
+   * @param {Promise<ServiceWorkerRegistration|undefined>} [options.serviceWorker] names listeners in notifications while
+   *   the page is hidden, where its person allowed them; without it nobody begins to listen then
    */
-  constructor({ server = location.origin, getToken }) {
+  constructor({ server = location.origin, getToken, serviceWorker }) {
     super();
     const send = (event, data) => this.#connection.send(event, data);
     const canSend = () => this.#connection.state === "registered";
@@ -127,9 +126,21 @@ export class EcouteClient extends EventTarget {
       iceServers,
       dispatch: (name, detail) => {
         // Off air nobody hears; their departures are not waited for.
-        if (name === "streaming" && detail.state === "off") this.#hearers.clear();
+        if (name === "streaming" && detail.state === "off") this.#forgetHearers();
         this.#dispatch(name, detail);
       },
+      onPeer: () => this.#told.handlePeer(),
+    });
+    this.#told = new Told({
+      hearers: () => this.listeners,
+      send,
+      epoch: () => this.#connection.epoch,
+      mayTell: canSend,
+      countSent: () => this.#publisher.countSent(),
+      beforeAck: () => this.#publisher.keepPause(),
+      userId: () => this.#user?.id,
+      serviceWorker,
+      onTold: (hearer) => dispatch("listener_told", { ...hearer }),
     });
     this.#listener = new Listener({ send, canSend, ask, iceServers, dispatch });
   }
@@ -165,7 +176,7 @@ export class EcouteClient extends EventTarget {
    * Everyone who hears this page's microphone, or is about to, newest first. Empty whenever the connection is not up.
    * @returns {Hearer[]}
    */
-  get listeners() { return [...this.#hearers.values()].reverse(); }
+  get listeners() { return [...this.#hearers.values()].reverse().sort((a, b) => b.since - a.since); }
 
   /** Everyone this page listens to or waits for: `{commercial_id, reason, state: "pending"|"started", cause}`. */
   get wishes() { return this.#listener.wishes; }
@@ -223,24 +234,15 @@ export class EcouteClient extends EventTarget {
   sendPosition({ lat, lon, accuracy_m, at }) { return this.#publisher.sendPosition({ lat, lon, accuracy_m, at }); }
 
   /**
-   * Says that a listener's notice is on the page now. The acknowledgement that lets them hear leaves with the next frame
-   * that is drawn. Without it nobody hears anything: no page is listened to silently.
+   * Says which element shows a listener's name. As soon as that can be read on the screen they are acknowledged and hear:
+   * no page is listened to silently. Of a hidden page a notification tells, where there may be one.
    * @param {string|number} noticeId
+   * @param {Element} element
+   * @throws {EcouteError} `notice_not_shown` where that is no element with their name
    */
-  acknowledge(noticeId) {
+  acknowledge(noticeId, element) {
     const hearer = this.#hearers.get(noticeId);
-    if (!hearer || this.#acknowledged.has(hearer)) return;
-    this.#acknowledged.add(hearer);
-    const epoch = this.#connection.epoch;
-    onceDrawn(async () => {
-      // What was spoken before is heard by nobody: the server counts from here.
-      const sent = await this.#publisher.countSent();
-      // A notice belongs to the connection that brought it; on the next one it comes again under a new id.
-      const isCurrent = this.#connection.epoch === epoch && this.#hearers.get(noticeId) === hearer;
-      if (!isCurrent) return;
-      this.#publisher.keepPause();
-      this.#connection.send("listener_ack", { notice_id: noticeId, told: "seen", ...sent });
-    });
+    if (hearer) this.#told.show(hearer, element);
   }
 
   /**
@@ -291,7 +293,7 @@ export class EcouteClient extends EventTarget {
     this.#connectionDetail = retry_in_ms === undefined ? kept : { ...kept, retry_at: Date.now() + retry_in_ms };
     if (detail.state !== "registered") {
       // Nobody is heard without a connection, so a list that stayed would be untrue.
-      this.#hearers.clear();
+      this.#forgetHearers(false);
       this.#answerTest(null);
       this.#publisher.handleDisconnected();
       this.#listener.handleDisconnected();
@@ -339,7 +341,8 @@ export class EcouteClient extends EventTarget {
       this.#onCommercials([]);
     }
     this.#iceServers = ice_servers ?? [];
-    if (!renewed) this.#hearers.clear();
+    if (!renewed) this.#forgetHearers(false);
+    this.#told.handleRegistered();
     this.#dispatch("registered", { ...user, renewed });
     // A handler may have closed the connection, for example because the role is not the one it expects.
     if (renewed || this.#connection.state !== "registered") return;
@@ -361,19 +364,25 @@ export class EcouteClient extends EventTarget {
   #onListenerJoined(data) {
     const { notice_id, listening_id, admin, reason } = data;
     // Announced anew it is the same listening, and one row.
-    for (const [id, known] of this.#hearers) if (isSame(known, listening_id)) this.#hearers.delete(id);
-    const hearer = { notice_id, listening_id, admin, reason, since: Date.now() };
+    for (const [id, known] of this.#hearers) if (known.listening_id === listening_id) this.#hearers.delete(id);
+    const hearer = { notice_id, listening_id, admin, reason, since: Date.now(), told: null };
     this.#hearers.set(hearer.notice_id, hearer);
+    this.#told.handleJoined(hearer);
     this.#dispatch("listener_joined", { ...hearer, listeners_count: data.listeners_count });
   }
 
   #onListenerLeft(data) {
-    if (!this.#hearers.delete(data.notice_id)) {
-      const sameAdmin = this.listeners.find((hearer) => hearer.admin.id === data.admin?.id);
-      if (!sameAdmin) return;
-      this.#hearers.delete(sameAdmin.notice_id);
-    }
+    const hearer = this.#hearers.get(data.notice_id);
+    if (!hearer) return;
+    this.#hearers.delete(data.notice_id);
+    this.#told.handleGone(hearer);
     this.#dispatch("listener_left", data);
+  }
+
+  #forgetHearers(isConnected = true) {
+    const all = this.listeners;
+    this.#hearers.clear();
+    for (const hearer of all) this.#told.handleGone(hearer, isConnected);
   }
 
   /** Each role has one audio connection. */
@@ -389,21 +398,7 @@ export class EcouteClient extends EventTarget {
   #dispatch(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail })); }
 }
 
-function isSame(hearer, listeningId) { return listeningId !== undefined && hearer.listening_id === listeningId; }
-
 /** Only what was given: what is undefined is to stay as it was. */
 function given(options) {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-}
-
-/** Calls back once, at the next frame or after {@link FRAME_WAIT_MS}, whichever is first. */
-function onceDrawn(callback) {
-  let isDone = false;
-  const finish = () => {
-    if (isDone) return;
-    isDone = true;
-    callback();
-  };
-  requestAnimationFrame(finish);
-  setTimeout(finish, FRAME_WAIT_MS);
 }

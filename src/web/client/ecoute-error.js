@@ -13,6 +13,7 @@ const MESSAGES = {
   microphone_ended: "The microphone was taken away; start again.",
   interrupted_too_long: "The broadcast was interrupted for more than 5 minutes; start again.",
   audio_connection_failed: "The audio connection could not be established; trying again.",
+  notice_not_shown: "A listener is acknowledged with the element that shows their name.",
   token_unavailable: "No token could be fetched; trying again.",
 };
 

@@ -20,7 +20,7 @@ export class Listener {
   #dispatch;
   #link;
   #output;
-  /** @type {Map<string, {reason: string|undefined, state: "pending"|"started", cause: string|null}>} */
+  /** @type {Map<string, {reason: string|undefined, state: "pending"|"started", cause: string|null, told: string|null}>} */
   #wishes = new Map();
   /** Ids that this connection to the server has joined. */
   #joined = new Set();
@@ -67,7 +67,7 @@ export class Listener {
   listen(id, reason) {
     const allowed = this.#output.resume();
     if (!this.#wishes.has(id)) {
-      this.#wishes.set(id, { reason, state: "pending", cause: "asked" });
+      this.#wishes.set(id, { reason, state: "pending", cause: "asked", told: null });
       this.#dispatch("listening_pending", { commercial_id: id, cause: "asked" });
       this.#join(id);
     }
@@ -136,6 +136,7 @@ export class Listener {
     if (!wish) return;
     wish.state = "started";
     wish.cause = null;
+    wish.told = data.told ?? null;
     this.#applyVolume();
     this.#dispatch("listening_started", data);
   }
@@ -189,6 +190,7 @@ export class Listener {
     if (wish.state === "pending" && wish.cause === cause) return;
     wish.state = "pending";
     wish.cause = cause;
+    wish.told = null;
     this.#applyVolume();
     this.#dispatch("listening_pending", { commercial_id, cause });
   }

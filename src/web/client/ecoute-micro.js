@@ -32,7 +32,7 @@ export class EcouteMicro extends EcouteElement {
     super(MICRO);
     const parts = this.#parts;
     this.shadowRoot.append(parts.micro);
-    for (const button of [parts.start, parts.useHere]) button.addEventListener("click", () => this.#start());
+    for (const button of [parts.start, parts.useHere]) button.addEventListener("click", () => this.tell("start", {}) && this.start());
     parts.stop.addEventListener("click", () => this.client.stopStreaming());
     parts.pause.addEventListener("click", () => {
       const { client } = this;
@@ -136,7 +136,8 @@ export class EcouteMicro extends EcouteElement {
     if (focused && !focused.checkVisibility()) (parts.state.checkVisibility() ? parts.state : parts.heardTitle).focus();
   }
 
-  async #start() {
+  /** Goes on air, as the button does. */
+  async start() {
     const { client, shared } = this; // While the browser asks, a route may take the element away.
     shared.help = null;
     try {

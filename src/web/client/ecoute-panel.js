@@ -90,7 +90,7 @@ export class Panel {
     this.#parts.panel.dataset.commercial = id;
   }
 
-  #drawShown({ commercial_id: id, reason, state, cause }) {
+  #drawShown({ commercial_id: id, reason, state, cause, told }) {
     const parts = this.#parts;
     const isStarted = state === "started";
     const person = this.#shared.personOf(id);
@@ -111,10 +111,9 @@ export class Panel {
     // What is heard may have been made louder by the application; under a finger both are the same.
     else parts.volume.value = String(Math.round(this.#client.volume * 100));
     if (quality) setText(parts.quality, qualityWords(quality, this.#language));
-    const isTold = isStarted || cause === "ack";
     const { user } = this.#client;
     const isDevice = this.#client.commercial(id)?.source === "device";
-    const label = this.#words(isDevice ? "device_sees" : isTold ? "sees" : "will_see");
+    const label = this.#words(isDevice ? "device_sees" : told ? `sees_${told}` : isStarted ? "sees" : "will_see");
     showNamed(parts.sees, label, user ? nameOf(user) : "", plain(reasonWords(reason, this.#language)));
   }
 

@@ -19,6 +19,9 @@ export class Publisher {
   #send;
   #canSend;
   #dispatch;
+  #onPeer;
+  /** The connection that `onPeer` was told of last. */
+  #knownPeer = null;
   #link;
   #microphone;
   #state = "off";
@@ -38,10 +41,11 @@ export class Publisher {
   /** Whether its user wants nothing of an encoder transmitted, also of one that is not there now. */
   #isEncoderPaused = false;
 
-  constructor({ send, canSend, ask, iceServers, dispatch }) {
+  constructor({ send, canSend, ask, iceServers, dispatch, onPeer }) {
     this.#send = send;
     this.#canSend = canSend;
     this.#dispatch = dispatch;
+    this.#onPeer = onPeer;
     this.#microphone = new Microphone({
       onCause: () => this.#onCause(),
       onTrack: (track) => this.#onTrack(track),
@@ -178,9 +182,8 @@ export class Publisher {
     if (!this.stream || this.#isPaused === isPaused) return;
     this.#isPaused = isPaused;
     this.#silence();
-    this.#say(isPaused ? "pause_streaming" : "resume_streaming");
-    // Resuming ends what the server knows of a call as well, which still goes on.
-    if (!isPaused) this.#sayCause();
+    if (isPaused) this.#say("pause_streaming");
+    else this.#sayResume();
     this.#become(this.#state);
   }
 
@@ -272,6 +275,8 @@ export class Publisher {
     if (linkState === "connected") {
       this.#since ??= Date.now();
       this.#become("live");
+      if (this.#link.peer !== this.#knownPeer) this.#onPeer();
+      this.#knownPeer = this.#link.peer;
     } else if (this.#state === "live") {
       this.#become("reconnecting");
     }
@@ -284,7 +289,7 @@ export class Publisher {
     if (cause === null && this.#isTooLate()) return;
     if (cause !== null) this.#sayCause();
     // The end of a call must not end the pause of its user.
-    else if (!this.#isPaused) this.#say("resume_streaming");
+    else if (!this.#isPaused) this.#sayResume();
     if (cause === null && this.#link.state === "closed") this.#resume();
     this.#become(this.#state);
   }
@@ -307,7 +312,15 @@ export class Publisher {
   #tellState(serverState) {
     this.#isTold = true;
     if (this.#isPaused) this.#say("pause_streaming");
-    else if (serverState === "paused" || serverState === "interrupted") this.#say("resume_streaming");
+    else if (serverState === "paused" || serverState === "interrupted") this.#sayResume();
+    this.#sayCause();
+  }
+
+  /** What was sent until now is heard by nobody. Resuming ends what the server knows of a call as well, which may go on. */
+  async #sayResume() {
+    const sent = await this.countSent().catch(() => ({}));
+    if (this.#isPaused) return;
+    this.#say("resume_streaming", sent);
     this.#sayCause();
   }
 

@@ -103,8 +103,11 @@ export class Shared {
     const isInView = [...this.#views].some((view) => !this.#clipped.has(view) && showsListeners(view, listeners));
     this.#badge.draw(isInView);
     this.#drawTitle();
-    if (!isInView && !this.#badge.isShown) return;
-    for (const hearer of listeners) this.client.acknowledge(hearer.notice_id);
+    for (const { notice_id } of listeners) {
+      const rows = [...this.#views].map((view) => view.rowOf?.(notice_id));
+      const row = isInView ? rows.find((shown) => isReadable(shown)) : this.#badge.isShown && this.#badge.rowOf(notice_id);
+      if (row) this.client.acknowledge(notice_id, row);
+    }
   }
 
   /** Of a hidden tab nothing but the title is on the screen: it says that somebody listens until one looks at the page. */

@@ -84,18 +84,21 @@ export function isOnScreen(place) {
 /**
  * Whether a row can be read: nothing covers it or cuts it off, or it can be scrolled to in a list that is seen itself.
  * @param {Element|undefined} row
+ * @param {Element} [name] the part of it that must be seen
  */
-export function isReadable(row) {
+export function isReadable(row, name = row) {
   if (!row) return false;
   const { parentElement: list } = row;
   const isOnItsWay = () => list && list !== document.body && list.scrollHeight > list.clientHeight
     && /auto|scroll/.test(getComputedStyle(list).overflowY) && isSeen(list);
-  return isSeen(row) || Boolean(isOnItsWay());
+  return isSeen(name) || Boolean(isOnItsWay());
 }
 
-/** Whether the middle of a place is on the screen, and where a finger would touch it. */
+/** Whether the middle of a place, of its first line, is on the screen and where a finger would touch it. */
 function isSeen(place) {
   if (!isOnScreen(place)) return false;
-  const { left, top, width, height } = place.getBoundingClientRect();
+  // What is on top of everything is also seen where a dialog of the page takes every touch.
+  if ("popover" in place && place.closest(":popover-open")) return true;
+  const { left, top, width, height } = place.getClientRects()[0];
   return place.contains(place.getRootNode().elementFromPoint(left + width / 2, top + height / 2));
 }

@@ -41,18 +41,25 @@ export interface Supervisor extends Person {
 export interface Hearer {
   notice_id: number;
   /** Of one wish to listen; stays when the notice comes again after a loss of connection. */
-  listening_id?: string | undefined;
+  listening_id: string;
   admin: Supervisor;
   reason: string;
   /** Unix milliseconds at which this page was told. */
   since: number;
+  /** How the person at this page was told; null until then, and nothing is heard. */
+  told: Told | null;
 }
+
+/** On a page that was visible, or by a notification that names who listens. */
+export type Told = "seen" | "notified";
 
 export interface Wish {
   commercial_id: string;
   reason: string | undefined;
   state: "pending" | "started";
   cause: PendingCause | null;
+  /** How the other person was told; null until then, and for a device. */
+  told: Told | null;
 }
 
 export interface User {
@@ -91,7 +98,7 @@ export type InterruptedBy = "call" | "locked" | "network";
 export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "expired" | "closed";
 export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
 export type PendingCause =
-  | "asked" | "reconnecting" | "connection_lost" | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late";
+  | "asked" | "reconnecting" | "connection_lost" | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late" | "hidden";
 
 export interface Connection {
   state: ConnectionState;
@@ -131,7 +138,8 @@ export interface Failure {
 
 export type EcouteErrorCode =
   | "insecure_page" | "microphone_unsupported" | "microphone_refused" | "microphone_missing" | "microphone_busy"
-  | "microphone_failed" | "microphone_ended" | "interrupted_too_long" | "audio_connection_failed" | "token_unavailable";
+  | "microphone_failed" | "microphone_ended" | "interrupted_too_long" | "audio_connection_failed" | "notice_not_shown"
+  | "token_unavailable";
 
 /** `detail` of every event of {@link EcouteClient}. */
 export interface EcouteEvents {
@@ -145,10 +153,11 @@ export interface EcouteEvents {
   streaming: Streaming;
   microphone: { muted: boolean };
   listener_joined: Hearer & { listeners_count: number };
-  listener_left: { notice_id: number; listening_id?: string | undefined; admin: Supervisor; reason: string; listeners_count: number };
+  listener_told: Hearer;
+  listener_left: { notice_id: number; listening_id: string; admin: Supervisor; reason: string; listeners_count: number };
   audio: AudioState;
   listening_pending: { commercial_id: string; cause: PendingCause };
-  listening_started: { commercial_id: string; listeners_count: number };
+  listening_started: { commercial_id: string; listeners_count: number; told?: Told };
   listening_stopped: { commercial_id: string; listeners_count?: number; cause?: string };
   quality: Quality;
   position: Position & { commercial_id: string };
@@ -164,8 +173,13 @@ export interface SourceOptions {
   getToken: () => Promise<string>;
 }
 
+export interface ClientOptions extends SourceOptions {
+  /** Names listeners in notifications while the page is hidden, where its person allowed them. */
+  serviceWorker?: Promise<ServiceWorkerRegistration | undefined>;
+}
+
 export class EcouteClient extends EventTarget {
-  constructor(options: SourceOptions);
+  constructor(options: ClientOptions);
   readonly connectionState: ConnectionState;
   readonly connection: Connection & { retry_at?: number };
   readonly user: User | null;
@@ -192,8 +206,11 @@ export class EcouteClient extends EventTarget {
   resumeStreaming(): void;
   /** Returns whether it was sent: only on air, neither paused nor interrupted. */
   sendPosition(position: Position): boolean;
-  /** Says that a listener's notice is on the page; until then they hear nothing. */
-  acknowledge(noticeId: number): void;
+  /**
+   * Says which element shows a listener's name; until that can be read on the screen they hear nothing.
+   * @throws {EcouteError} where it is no element with their name
+   */
+  acknowledge(noticeId: number, element: Element): void;
   /** Resolves to whether sound may play. */
   listen(commercialId: string, options?: { reason?: Reason }): Promise<boolean>;
   stop(commercialId?: string): void;
@@ -240,6 +257,8 @@ declare class EcouteElement<Events> extends HTMLElement {
 
 /** `detail` of every event of {@link EcouteMicro}. */
 export interface EcouteMicroEvents {
+  /** Before going on air, which may be prevented. */
+  "ecoute-start": Record<string, never>;
   "ecoute-streaming": Streaming;
   "ecoute-listener-joined": EcouteEvents["listener_joined"];
   "ecoute-listener-left": EcouteEvents["listener_left"];
@@ -250,6 +269,8 @@ export interface EcouteMicroEvents {
 export class EcouteMicro extends EcouteElement<EcouteMicroEvents> {
   readonly state:
     | "connecting" | "ready" | "error" | "starting" | "on_air" | "paused" | "interrupted" | "already_open" | "expired";
+  /** Goes on air, as its button does. */
+  start(): Promise<void>;
 }
 
 /** `detail` of every event of {@link EcouteCasque}. */
@@ -261,6 +282,7 @@ export interface EcouteCasqueEvents {
     state: EcouteCasque["listening"];
     cause?: string;
     listeners_count?: number;
+    told?: Told;
   };
   "ecoute-error": Failure;
 }

@@ -5,6 +5,7 @@
  * event of a listener has been handled, the title says whether anybody listens.
  */
 
+import { HiddenNotices } from "./commercial-hidden.js";
 import { CommercialOptions } from "./commercial-options.js";
 import { PositionShare } from "./commercial-position.js";
 import { ConnectionTest } from "./commercial-test.js";
@@ -19,10 +20,11 @@ import { t } from "./words.js";
 const ROLE = "commercial";
 
 const token = new PageToken(ROLE);
-const client = new EcouteClient({ getToken: async () => token.current });
+const client = new EcouteClient({ getToken: async () => token.current, serviceWorker: startWorker() });
 const diagnostic = new Diagnostic(client);
 const micro = byId("micro");
 const options = new CommercialOptions(client, micro);
+const hidden = new HiddenNotices(client, micro, () => micro.start());
 const position = new PositionShare(client);
 const test = new ConnectionTest(client, options, (name, detail) => diagnostic.note(name, detail));
 
@@ -63,7 +65,6 @@ addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 attachHelp([
   "howling", "microphone_refused", "microphone_missing", "microphone_busy", "insecure_page", "server", "audio", "position",
 ]);
-startWorker();
 diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
@@ -101,6 +102,7 @@ function draw() {
   byId("options").hidden = micro.hidden || micro.state === "already_open";
   options.draw();
   position.draw();
+  hidden.draw();
   test.draw(!byId("options").hidden);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;

@@ -1,0 +1,209 @@
+//! Nobody is listened to before they were told: by a row that they see, or a notification that carries the name.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::chromium::{Chromium, Page};
+use crate::desk::{assert_accessible_in, say};
+use crate::names::announce;
+use crate::people::{microphone, start_listening, start_streaming, wish};
+use crate::support::Ecoute;
+use crate::{assert_tone, screenshots, sound};
+
+/// Runs before a page: keeps what it sends and its last WebSocket, and lets a test hide the page.
+pub const SENT: &str = "window.sent = [];
+    window.WebSocket = class extends WebSocket {
+        constructor(...all) { super(...all); window.lastSocket = this; }
+        send(text) {
+            const { event, data } = JSON.parse(text);
+            if (event !== 'ping') sent.push({ event, ...data });
+            super.send(text);
+        }
+    };
+    window.said = (event) => sent.filter((message) => message.event === event);
+    window.setHidden = (hidden) => {
+        Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+    };
+    window.notices = async () => (await (await navigator.serviceWorker.ready).getNotifications()).map(({ title, body, silent }) => ({ title, body, silent }));";
+
+pub const CAUSE: &str = "deep('[data-commercial=lea] ecoute-casque').client.wishes[0]?.cause";
+
+/// Opens Léa's page, on air, and Paul's.
+fn open_pages<'a>(ecoute: &Ecoute, [phone, desk]: [&'a Chromium; 2]) -> (Page<'a>, Page<'a>) {
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SENT);
+    lea.resize(390, 844);
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    (lea, paul)
+}
+
+#[test]
+fn a_row_that_is_seen_is_acknowledged_with_what_was_sent() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
+    start_listening(&paul, "lea");
+    let ack = lea.evaluate("said('listener_ack')[0]");
+    assert_eq!(ack["told"], "seen");
+    assert!(ack["ssrc"].as_u64().unwrap() > 0 && ack["packets_sent"].as_u64().unwrap() > 0, "{ack}");
+    let sees = "deep('ecoute-panel >>> #panel-sees').innerText.replaceAll('\\u00a0', ' ')";
+    paul.wait_for(&format!("{sees} === 'Votre nom est à son écran : Paul D. – accompagnement'"));
+    assert_tone(&paul, 440.0);
+
+    // Of the end of a pause it is said as well; and what comes through a new connection is counted anew.
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for(&format!("{CAUSE} === 'paused'"));
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("loudness() > 0.01");
+    let resumed = lea.evaluate("said('resume_streaming')[0]");
+    assert_eq!(resumed["ssrc"], ack["ssrc"]);
+    assert!(resumed["packets_sent"].as_u64() > ack["packets_sent"].as_u64(), "{resumed} after {ack}");
+    lea.evaluate(
+        "lastSocket.onmessage({ data: JSON.stringify({ event: 'error', data: { code: 'no_such_peer', message: '' } }) })",
+    );
+    lea.wait_for("said('start_streaming').length === 2 && said('listener_ack').length === 2");
+    let again = lea.evaluate("said('listener_ack')[1]");
+    assert_ne!(again["ssrc"], ack["ssrc"]);
+    assert_tone(&paul, 440.0);
+
+    // Who was told is heard on while the page is out of sight.
+    lea.evaluate("setHidden(true)");
+    assert_tone(&paul, 440.0);
+    assert_eq!((phone.complaints(), desk.complaints()), (vec![], vec![]));
+}
+
+#[test]
+fn a_hidden_page_without_notifications_lets_nobody_begin() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
+    lea.evaluate("setHidden(true)");
+    wish(&paul, "lea");
+    paul.wait_for(&format!("{CAUSE} === 'hidden'"));
+    let words = "deep('ecoute-panel >>> #panel-state').innerText.startsWith('Son écran est éteint')";
+    paul.wait_for(words);
+    assert_accessible_in(&paul, "desk-hidden", &["fr"]);
+    thread::sleep(Duration::from_secs(1));
+    assert_eq!(paul.evaluate("loudness()"), 0);
+    assert_eq!(lea.evaluate("[said('listener_ack').length, said('listener_hidden').length]"), json!([0, 1]));
+    lea.evaluate("setHidden(false)");
+    paul.wait_for("loudness() > 0.01");
+    assert_eq!(lea.evaluate("said('listener_ack')[0].told"), "seen");
+}
+
+#[test]
+fn a_hidden_page_tells_by_a_notification_that_carries_the_name() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    phone.grant(&ecoute.url(), &["notifications", "audioCapture"]);
+    let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
+    assert_eq!(lea.evaluate("document.querySelector('#hidden-state').checkVisibility()"), false);
+    lea.evaluate("setHidden(true)");
+    start_listening(&paul, "lea");
+    assert_eq!(lea.evaluate("said('listener_ack')[0].told"), "notified");
+    let paul_is_named = json!([{ "title": "● On vous écoute", "silent": true,
+        "body": "\u{2068}Paul D.\u{2069} (\u{2068}paul\u{2069})\naccompagnement" }]);
+    assert_eq!(lea.evaluate("notices()"), paul_is_named);
+    let sees = "deep('ecoute-panel >>> #panel-sees').innerText.startsWith('Votre nom est dans une notification')";
+    paul.wait_for(sees);
+    assert_tone(&paul, 440.0);
+
+    // A blip of the network: the same listening, which was told, and the page is still out of sight.
+    lea.evaluate("lastSocket.close()");
+    lea.wait_for("said('listener_ack').length === 2 && said('listener_ack')[1].told === 'notified'");
+    paul.wait_for("loudness() > 0.01");
+    assert_eq!(lea.evaluate("notices()"), paul_is_named, "kept while they hear");
+    thread::sleep(Duration::from_secs(6));
+    assert_eq!(lea.evaluate("notices()"), paul_is_named, "kept while they hear");
+
+    // It goes with the listener, or as soon as somebody looks; a new listening is told anew.
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for("deep('ecoute-micro').client.listeners.length === 0");
+    lea.wait_for("window.none || (notices().then((all) => { window.none = all.length === 0; }), false)");
+    start_listening(&paul, "lea");
+    assert_eq!(lea.evaluate("said('listener_ack').at(-1).told"), "notified");
+    lea.evaluate("window.none = false; setHidden(false)");
+    lea.wait_for("window.none || (notices().then((all) => { window.none = all.length === 0; }), false)");
+    assert_tone(&paul, 440.0);
+    assert_eq!((phone.complaints(), desk.complaints()), (vec![], vec![]));
+}
+
+#[test]
+fn a_blip_of_the_network_silences_nobody_who_was_told_though_the_page_is_hidden() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
+    start_listening(&paul, "lea");
+    let since = lea.evaluate("deep('ecoute-micro').client.listeners[0].since");
+    lea.evaluate("setHidden(true); lastSocket.close()");
+    lea.wait_for("said('listener_ack').length === 2 && said('listener_ack')[1].told === 'seen'");
+    paul.wait_for("loudness() > 0.01");
+    assert_eq!(lea.evaluate("deep('ecoute-micro').client.listeners[0].since"), since);
+
+    // Five minutes later it is no blip any more.
+    announce(&lea, 1000, json!({ "id": "ana", "name": "Ana R." }));
+    lea.wait_for("said('listener_hidden').length === 1");
+    lea.evaluate("window.late = 0; { const now = Date.now; Date.now = () => now() + late; }");
+    let told = |minutes: u32| {
+        lea.evaluate(&format!("setHidden(false); setHidden(true); late += {}", minutes * 60_000));
+        say(&lea, "listener_left", json!({ "notice_id": 1000, "admin": { "id": "ana" }, "listeners_count": 1 }));
+        lea.evaluate(&format!("late += {}", minutes * 60_000));
+        announce(&lea, 1000, json!({ "id": "ana", "name": "Ana R." }));
+        lea.evaluate("deep('ecoute-micro').client.listeners.find(({ notice_id }) => notice_id === 1000).told")
+    };
+    assert_eq!([told(0), told(4), told(6)], [json!("seen"), json!("seen"), json!(null)]);
+    lea.wait_for("said('listener_hidden').length === 2");
+}
+
+#[test]
+fn going_on_air_first_asks_how_to_tell_out_of_sight() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let phone = Chromium::start(&tone, "fr-FR");
+    let ask = "localStorage.removeItem('ecoute.hidden_asked');
+        window.permission = 'default'; window.requests = 0;
+        Object.defineProperty(Notification, 'permission', { get: () => window.permission });
+        Notification.requestPermission = async () => {
+            window.requests += 1;
+            window.wasClicked = navigator.userActivation.isActive;
+            return window.permission = window.answer ?? 'granted';
+        };";
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), ask);
+    lea.resize(390, 844);
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    lea.click("ecoute-micro >>> #start");
+    lea.wait_for("document.querySelector('#hidden-ask').checkVisibility()");
+    assert_eq!(lea.evaluate("[deep('ecoute-micro').client.streamingState, requests].join()"), "off,0");
+    assert_accessible_in(&lea, "phone-hidden-ask", &["en", "fr"]);
+    lea.screenshot(&screenshots().join("phone-hidden-ask.png"));
+    lea.click("#hidden-no");
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    assert_eq!(lea.evaluate("document.querySelector('#hidden-ask').checkVisibility()"), false);
+    assert_eq!(lea.evaluate("requests"), 0);
+    lea.wait_for("document.querySelector('#hidden-state').innerText.includes('attend votre retour')");
+    // It is asked once, and can be answered otherwise at any time.
+    lea.click("ecoute-micro >>> #stop");
+    start_streaming(&lea);
+    lea.click("#hidden-allow");
+    lea.wait_for("!document.querySelector('#hidden-state').checkVisibility()");
+    assert_eq!(lea.evaluate("[requests, wasClicked]"), json!([1, true]));
+
+    // A browser that refuses is asked nothing, and the page says what that means.
+    lea.evaluate("sessionStorage.clear()");
+    lea.reload();
+    lea.evaluate("window.permission = 'denied'");
+    start_streaming(&lea);
+    lea.wait_for("document.querySelector('#hidden-state').innerText.includes('refuse les notifications')");
+    assert_eq!(
+        lea.evaluate("[requests, document.querySelector('#hidden-allow').checkVisibility()]"),
+        json!([0, false])
+    );
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
+}
