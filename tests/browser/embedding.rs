@@ -181,7 +181,7 @@ fn a_page_of_its_own_names_listeners_and_acknowledges_them() {
     lea.wait_for("document.querySelector('li') === null");
     start_listening(&paul, "lea");
     lea.evaluate("lastSocket.close()");
-    lea.wait_for("counts.sent.listener_ack === 3 && document.querySelectorAll('li').length === 1");
+    lea.wait_for("counts.sent.listener_ack >= 3 && document.querySelectorAll('li').length === 1");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
 }
 

@@ -8,7 +8,7 @@ use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, assert_tone, sound};
+use crate::{SOCKET_KEPT, assert_tone, sound, wait_for_tone};
 
 /// Runs before a page: counts the audio connections that it builds.
 const COUNTED: &str = "
@@ -71,12 +71,26 @@ fn the_salespersons_page_shows_their_encoder() {
     assert_tone(&paul, 880.0);
     assert_accessible(&lea, "phone-encoder");
 
-    // Another page may take over from this one, and stops nothing by that.
+    // Another page may take over from this one, and stops nothing by that: it finds the encoder paused, and this one sees.
     let other = desk.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     other.wait_for("document.body.dataset.state === 'already_open'");
     assert_eq!(other.evaluate("deep('ecoute-micro >>> #elsewhere').innerText.includes('arrêtera')"), false);
-    other.close();
+    other.click("ecoute-micro >>> #take-over");
+    other.wait_for("document.body.dataset.state === 'paused'");
+    lea.wait_for("deep('ecoute-micro').client.connectionState === 'witness'");
+    lea.wait_for("deep('ecoute-micro >>> #state').innerText.includes('rien n')");
+    assert!(shows(&lea, "stop") && !shows(&lea, "pause"));
+    other.click("ecoute-micro >>> #pause");
+    other.wait_for("document.body.dataset.state === 'on_air'");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     paul.bring_to_front();
+    wait_for_tone(&paul, 880.0);
+    lea.click("ecoute-micro >>> #take-over");
+    lea.wait_for("document.body.dataset.state === 'paused'");
+    other.close();
+    lea.click("ecoute-micro >>> #pause");
+    lea.wait_for("document.body.dataset.state === 'on_air'");
+    wait_for_tone(&paul, 880.0);
 
     // The page may go and come back; who listens waits for it, and the encoder is left alone.
     lea.reload();

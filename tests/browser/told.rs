@@ -207,3 +207,79 @@ fn going_on_air_first_asks_how_to_tell_out_of_sight() {
     );
     assert_eq!(phone.complaints(), [] as [&str; 0]);
 }
+
+/// Opens another page with Léa's link, which takes over.
+fn take_over<'a>(browser: &'a Chromium, ecoute: &Ecoute) -> Page<'a> {
+    let other = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SENT);
+    other.wait_for("document.body.dataset.state === 'already_open'");
+    other.click("ecoute-micro >>> #take-over");
+    other.wait_for("deep('ecoute-micro').client.connectionState === 'registered'");
+    other
+}
+
+fn shows(page: &Page<'_>, part: &str) -> bool {
+    page.evaluate(&format!("deep('ecoute-micro >>> #{part}').checkVisibility()")) == true
+}
+
+#[test]
+fn a_page_that_another_took_over_from_sees_pauses_and_stops() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let [phone, other, desk] = [(); 3].map(|()| Chromium::start(&tone, "fr-FR"));
+    let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
+    start_listening(&paul, "lea");
+    let second = take_over(&other, &ecoute);
+    // Her microphone is let go, and it is on air no more.
+    lea.wait_for("deep('ecoute-micro').client.connectionState === 'witness'");
+    assert_eq!(
+        lea.evaluate("[deep('ecoute-micro').client.microphone, deep('ecoute-micro').client.listeners.length]"),
+        json!([null, 0])
+    );
+    assert!(shows(&lea, "elsewhere") && shows(&lea, "take-over") && !shows(&lea, "stop"));
+    assert_eq!(lea.evaluate("deep('ecoute-micro').client.streamingState"), "off");
+
+    start_streaming(&second);
+    paul.wait_for("loudness() > 0.01");
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    for part in ["elsewhere", "heard", "live", "pause", "stop"] {
+        assert!(shows(&lea, part), "{part}");
+    }
+    for part in ["start", "use-here", "keep-open"] {
+        assert!(!shows(&lea, part), "{part}");
+    }
+    assert_eq!(lea.evaluate("/personne n/i.test(deep('ecoute-micro >>> .micro').innerText)"), false);
+    assert_accessible_in(&lea, "phone-witness", &["fr"]);
+    let acknowledged = lea.evaluate("said('listener_ack').length");
+
+    lea.click("ecoute-micro >>> #pause");
+    second.wait_for("document.body.dataset.state === 'paused'");
+    assert_eq!(second.evaluate("deep('ecoute-micro').client.microphone.getAudioTracks()[0].enabled"), false);
+    paul.wait_for("loudness() < 0.001");
+    lea.wait_for("deep('ecoute-micro >>> #heard-title').innerText.startsWith('À la reprise')");
+    assert!(!shows(&lea, "pause"), "who took over resumes");
+    assert_accessible_in(&lea, "phone-witness-paused", &["fr"]);
+    second.click("ecoute-micro >>> #pause");
+    paul.wait_for("loudness() > 0.01");
+    lea.wait_for("deep('ecoute-micro >>> #pause').checkVisibility()");
+
+    // What it stops does not come back by itself.
+    lea.click("ecoute-micro >>> #stop");
+    second.wait_for("document.body.dataset.state === 'ready'");
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(second.evaluate("document.body.dataset.state"), "ready");
+    paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'online'");
+    start_streaming(&second);
+    lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    assert_eq!(lea.evaluate("said('listener_ack').length"), acknowledged, "it acknowledges nobody");
+
+    // It may take back, and the other one sees then.
+    lea.click("ecoute-micro >>> #take-over");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    second.wait_for("deep('ecoute-micro').client.connectionState === 'witness'");
+    start_streaming(&lea);
+    paul.wait_for("loudness() > 0.01");
+    // A witness whose connection is lost is an ordinary second page.
+    second.evaluate("lastSocket.close()");
+    second.wait_for("deep('ecoute-micro').client.connectionState === 'already_open'");
+    assert_eq!((phone.complaints(), other.complaints()), (vec![], vec![]));
+}

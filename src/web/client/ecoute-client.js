@@ -63,13 +63,13 @@ export const EVENTS = Object.freeze([
  *
  * | event | detail |
  * |---|---|
- * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`, `source?`), `expired` (with `close_code`), `closed` |
+ * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`, `source?`), `witness` (another page of the same person took over: this one goes on to show state and listeners, and may pause and stop), `expired` (with `close_code`), `closed` |
  * | `registered` | `id`, `role`, `name`, `server_version`, `renewed` (true when only the token was renewed) |
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |
  * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
- * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null; `source`: `encoder` or `device` where that is on air under this id and not this page, otherwise null |
+ * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null; `source`: `encoder`, `device`, or for a witness `page`, where that is on air under this id and not this page, otherwise null |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
  * | `listener_told` | a {@link Hearer}, who is acknowledged now |
@@ -196,7 +196,7 @@ export class EcouteClient extends EventTarget {
   /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
   connect() { this.#connection.open(); }
 
-  /** Takes over from another page of the same person, after the state `already_open`. Only where the user asks for it. */
+  /** Takes over from another page of the same person, in the states `already_open` and `witness`. Only where the user asks. */
   takeOver() { this.#connection.takeOver(); }
 
   /**
@@ -299,6 +299,7 @@ export class EcouteClient extends EventTarget {
       this.#listener.handleDisconnected();
     }
     // Another page is in use now, or the access has ended: neither microphone nor wish may come back by itself.
+    if (detail.state === "witness") this.#publisher.becomeWitness();
     if (detail.state === "already_open" || detail.state === "expired") {
       this.#publisher.leave();
       this.stop();
@@ -315,7 +316,8 @@ export class EcouteClient extends EventTarget {
       case "pong": return this.#restartable.handlePong(data);
       case "levels": return this.#dispatch("levels", { levels: data });
       case "streaming_started": return this.#publisher.handleStarted(data);
-      case "streaming_stopped": return this.#publisher.handleStopped();
+      case "streaming_stopped": return this.#publisher.handleStopped(data);
+      case "streaming_paused": return this.#publisher.handlePaused(data);
       case "ice_restarted": return this.#restartable.handleRestarted(data);
       case "connection_test": return this.#answerTest(data.sdp);
       case "stream_quality": return this.#dispatch("quality", data);

@@ -32,6 +32,9 @@ const CLOSE_UNAUTHORIZED = 4401;
 const CLOSE_FORBIDDEN = 4403;
 const CLOSE_TAKEN_OVER = 4409;
 
+/** What a page still may say that another one took over from. */
+const OF_WITNESS = ["pause_streaming", "stop_streaming"];
+
 export class Connection {
   #url;
   #page = randomPage();
@@ -40,7 +43,10 @@ export class Connection {
   #onMessage;
   #onError;
 
-  /** idle → connecting → registered | already_open | expired | waiting → connecting …; closed ends it. */
+  /**
+   * idle → connecting → registered | already_open | expired | waiting → connecting …; closed ends it. A registered page that
+   * another one takes over from is a witness: it sees, and says no more than what stops its person being heard.
+   */
   #state = "idle";
   #socket = null;
   /** Grows with every dial and every end, so that late callbacks of an older try see that they are late. */
@@ -78,14 +84,14 @@ export class Connection {
   get epoch() { return this.#epoch; }
 
   open() {
-    if (["connecting", "registered", "waiting"].includes(this.#state)) return;
+    if (this.#isKnown || ["connecting", "waiting"].includes(this.#state)) return;
     this.#retries = 0;
     this.#dial();
   }
 
   takeOver() {
     this.#takesOver = true;
-    if (this.#state !== "already_open" || this.#socket?.readyState !== WebSocket.OPEN) return this.#dial();
+    if (!["already_open", "witness"].includes(this.#state) || this.#socket?.readyState !== WebSocket.OPEN) return this.#dial();
     this.#expect(ANSWER_MAX_MS);
     this.#register();
     this.#become({ state: "connecting" });
@@ -93,15 +99,18 @@ export class Connection {
 
   /** Asks the server whether it is there, because audio is missing; its `pong` says what it knows of that. */
   ask() {
-    if (this.#state === "registered") this.#ping(ASKED_MAX_MS);
+    if (this.#isKnown) this.#ping(ASKED_MAX_MS);
   }
 
   /** Sends one message; returns false where the server does not know us yet. */
   send(event, data) {
-    if (this.#state !== "registered") return false;
-    this.#write(event, data);
-    return true;
+    const may = this.#state === "registered" || (this.#state === "witness" && OF_WITNESS.includes(event));
+    if (may) this.#write(event, data);
+    return may;
   }
+
+  /** Whether the server knows us on this socket. */
+  get #isKnown() { return this.#state === "registered" || this.#state === "witness"; }
 
   close() { this.#end({ state: "closed" }); }
 
@@ -156,13 +165,14 @@ export class Connection {
       case "user_registered": return this.#onRegistered(data);
       case "server_draining": this.#nextDelayMs = data.reconnect_in_ms; return;
       case "token_expiring": this.#renew(); break;
+      case "taken_over": return this.#become({ state: "witness" });
       case "error": return this.#onRefusal(data);
     }
     this.#onMessage(event, data);
   }
 
   #onRegistered(data) {
-    const renewed = this.#state === "registered";
+    const renewed = this.#isKnown;
     if (!renewed) this.#registeredAt = performance.now();
     this.#nextDelayMs = null;
     this.#takesOver = false;
@@ -200,7 +210,7 @@ export class Connection {
   }
 
   #tick() {
-    if (this.#state === "registered") this.#ping(ANSWER_MAX_MS);
+    if (this.#isKnown) this.#ping(ANSWER_MAX_MS);
   }
 
   /** Counted from the first ping without an answer: in a hidden tab the next ping itself may be a minute late. */
@@ -250,7 +260,7 @@ export class Connection {
     // A change is told several times; what was begun on the network before it leads nowhere.
     const isStale = this.#state === "connecting" && performance.now() - this.#dialedAt > CHANGED_MAX_MS;
     if ((this.#state === "waiting" || isStale) && !serverChoseDelay) this.#dial();
-    else if (this.#state === "registered") this.#ping(CHANGED_MAX_MS);
+    else if (this.#isKnown) this.#ping(CHANGED_MAX_MS);
   }
 
   #end(detail) {

@@ -58,12 +58,11 @@ export class EcouteMicro extends EcouteElement {
   get state() {
     if (!this.client) return "connecting";
     const { connectionState, streaming } = this.client;
-    if (connectionState === "expired" || connectionState === "already_open") return connectionState;
+    if (connectionState === "expired") return connectionState;
+    if (connectionState === "already_open" || connectionState === "witness") return "already_open";
     if (connectionState !== "registered") return "connecting";
     if (streaming.state === "off") return this.#helpTopic() ? "error" : "ready";
-    if (streaming.paused) return "paused";
-    if (streaming.interrupted) return "interrupted";
-    return streaming.state === "live" ? "on_air" : "starting";
+    return airState(streaming);
   }
 
   disconnectedCallback() {
@@ -94,15 +93,19 @@ export class EcouteMicro extends EcouteElement {
     const { state } = this;
     const { streaming } = client;
     const isWanted = streaming.state !== "off";
-    const isLive = streaming.state === "live" && client.connectionState === "registered";
     const isElsewhere = state === "already_open";
+    // A page that another one took over from shows what goes on in its person's name.
+    const isWitness = client.connectionState === "witness";
+    const isConnected = isWitness || client.connectionState === "registered";
+    const shownState = isWitness && isWanted ? airState(streaming) : state;
+    const isLive = streaming.state === "live" && isConnected;
     const isHeard = client.listeners.length > 0;
     parts.micro.hidden = false;
-    parts.micro.dataset.state = state;
+    parts.micro.dataset.state = shownState;
     parts.micro.setAttribute("aria-label", this.words("micro_label"));
 
     parts.status.hidden = !isLive;
-    parts.live.hidden = state !== "on_air";
+    parts.live.hidden = shownState !== "on_air";
     setText(parts.live.lastElementChild, this.words("live"));
     setText(parts.elapsed, streaming.since ? clock(Date.now() - streaming.since) : "");
     this.#drawElsewhere(isElsewhere);
@@ -110,23 +113,24 @@ export class EcouteMicro extends EcouteElement {
     parts.start.disabled = client.connectionState !== "registered";
     setText(parts.start.lastElementChild, this.words("start"));
     // An encoder is stopped by the server, where that is reached.
-    const isBeyondReach = streaming.source !== null && client.connectionState !== "registered";
-    parts.useHere.hidden = streaming.source === null || isBeyondReach;
+    const isBeyondReach = streaming.source !== null && !isConnected;
+    parts.useHere.hidden = streaming.source === null || isBeyondReach || isWitness;
     setText(parts.useHere.lastElementChild, this.words("use_here"));
     parts.stop.hidden = !isWanted || isBeyondReach;
     setText(parts.stop.lastElementChild, this.words("stop"));
-    parts.pause.hidden = !["live", "reconnecting"].includes(streaming.state) && !streaming.paused || isBeyondReach;
+    parts.pause.hidden = !["live", "reconnecting"].includes(streaming.state) && !streaming.paused || isBeyondReach
+      || (isWitness && streaming.paused);
     setIcon(parts.pause.firstElementChild, streaming.paused ? "mic" : "pause");
     setText(parts.pause.lastElementChild, this.words(streaming.paused ? "resume_streaming" : "pause"));
-    parts.keepOpen.hidden = !isWanted;
-    setText(parts.keepOpen, this.words(streaming.source ? `keep_open_${streaming.source}` : "keep_open"));
-    this.#drawQuality(isLive);
+    parts.keepOpen.hidden = !isWanted || isWitness;
+    if (!isWitness) setText(parts.keepOpen, this.words(streaming.source ? `keep_open_${streaming.source}` : "keep_open"));
+    this.#drawQuality(isLive && !isWitness);
 
     // Who listens is said above it, larger and in its own colour.
-    parts.state.parentElement.hidden = isElsewhere || (isHeard && state === "on_air");
-    const [words, detail] = this.#stateWords(state);
-    parts.state.firstElementChild.hidden = !STATE_ICONS[state];
-    if (STATE_ICONS[state]) setIcon(parts.state.firstElementChild, STATE_ICONS[state]);
+    parts.state.parentElement.hidden = shownState === "already_open" || (isHeard && shownState === "on_air");
+    const [words, detail] = this.#stateWords(shownState);
+    parts.state.firstElementChild.hidden = !STATE_ICONS[shownState];
+    if (STATE_ICONS[shownState]) setIcon(parts.state.firstElementChild, STATE_ICONS[shownState]);
     setText(parts.state.lastElementChild, words);
     setText(parts.stateDetail, detail);
     this.#drawListeners();
@@ -157,7 +161,7 @@ export class EcouteMicro extends EcouteElement {
     const isHeard = listeners.length > 0;
     if (state === "expired") return [this.words("session_over_title"), this.words("session_over")];
     if (state === "paused") return [this.words("paused"), isHeard ? "" : this.words("paused_detail")];
-    if (state === "interrupted" && streaming.source) {
+    if (state === "interrupted" && streaming.source && streaming.source !== "page") {
       return [this.words("interrupted_source"), this.words("interrupted_source_detail")];
     }
     if (state === "interrupted") {
@@ -192,11 +196,13 @@ export class EcouteMicro extends EcouteElement {
 
   #drawElsewhere(isElsewhere) {
     const { elsewhere, takeOver } = this.#parts;
-    const { since, broadcast_state, source } = this.client.connection;
+    const { connection, connectionState, streaming } = this.client;
     elsewhere.hidden = !isElsewhere;
     if (!isElsewhere) return;
+    const isStreaming = ["on_air", "paused", "interrupted"].includes(connection.broadcast_state) && !connection.source;
+    const since = connectionState === "witness" ? streaming.since : connection.since;
     // What an encoder streams goes on, whichever page is open.
-    const isOnAir = ["on_air", "paused", "interrupted"].includes(broadcast_state) && since && !source;
+    const isOnAir = since && (connectionState === "witness" ? streaming.source === "page" : isStreaming);
     const [title, where, effect] = elsewhere.children;
     setText(title, this.words("elsewhere"));
     where.hidden = effect.hidden = !isOnAir;
@@ -261,6 +267,13 @@ function makeParts() {
     element("div", { className: "words" }, parts.state, parts.stateDetail),
     parts.meter, parts.help, parts.start, parts.pause, parts.stop, parts.useHere, parts.quality, parts.keepOpen, parts.announce);
   return parts;
+}
+
+/** What a broadcast is that is wanted, in one word. */
+function airState({ state, paused, interrupted }) {
+  if (paused) return "paused";
+  if (interrupted) return "interrupted";
+  return state === "live" ? "on_air" : "starting";
 }
 
 /** « accompagnement · 2 min 10 » */

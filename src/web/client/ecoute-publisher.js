@@ -40,6 +40,8 @@ export class Publisher {
   #encoder = null;
   /** Whether its user wants nothing of an encoder transmitted, also of one that is not there now. */
   #isEncoderPaused = false;
+  /** Whether another page of the same person is the one that streams, and this one only sees. */
+  #isWitness = false;
 
   constructor({ send, canSend, ask, iceServers, dispatch, onPeer }) {
     this.#send = send;
@@ -138,6 +140,13 @@ export class Publisher {
     this.#showEncoder(null);
   }
 
+  /** Another page took over. What is on air from now on, under the same name, is shown here as well. */
+  becomeWitness() {
+    if (this.#state !== "off") this.#release();
+    this.#isWitness = true;
+    this.#isEncoderPaused = false;
+  }
+
   /** Ends what somebody else began, without a word to the server: it would be in the name of who is registered now. */
   forget() {
     if (this.#state !== "off") this.#release();
@@ -175,6 +184,10 @@ export class Publisher {
 
   /** Pausing is the server's; the microphone is silenced here as well, so that nothing even leaves. */
   setPaused(isPaused) {
+    if (this.#isWitness) {
+      if (isPaused) this.#send("pause_streaming", {});
+      return;
+    }
     if (this.#encoder !== null) {
       if (this.#send(isPaused ? "pause_streaming" : "resume_streaming", {})) this.#isEncoderPaused = isPaused;
       return;
@@ -195,13 +208,15 @@ export class Publisher {
   }
 
   handleRegistered() {
+    this.#isWitness = false;
     this.#silence();
     this.#awaitsOwnState = this.stream !== null;
   }
 
   /** The server says what it knows of our broadcast. @param {import("./ecoute-client.js").Commercial} commercial */
   handleOwnState(commercial) {
-    if (commercial.source) return this.#onEncoder(commercial);
+    const isElsewhere = commercial.source || (this.#isWitness && commercial.is_streaming);
+    if (isElsewhere) return this.#onElsewhere(commercial);
     this.#showEncoder(null);
     const { state } = commercial;
     if (!this.#awaitsOwnState) return;
@@ -215,13 +230,16 @@ export class Publisher {
   }
 
   handleDisconnected() {
+    this.#isWitness = false;
     this.#stopsOwed = 0;
     this.#isTold = false;
     this.#awaitsOwnState = false;
     this.#silence();
     this.#link.handleDisconnected();
     if (this.#state === "live") this.#become("reconnecting");
-    if (this.#encoder !== null) this.#showEncoder({ ...this.#encoder, state: "reconnecting" });
+    // Of another page nothing is known any more; an encoder goes on.
+    if (this.#encoder?.source === "page") this.#showEncoder(null);
+    else if (this.#encoder !== null) this.#showEncoder({ ...this.#encoder, state: "reconnecting" });
   }
 
   handleStarted({ sdp }) {
@@ -234,8 +252,20 @@ export class Publisher {
   handleRestarted({ sdp }) { this.#link.handleRestarted(sdp); }
   handleNoSuchPeer() { this.#link.handleNoSuchPeer(); }
 
-  handleStopped() {
+  /** The page that this one took over from paused, in the name of the same person. */
+  handlePaused({ cause }) {
+    if (cause !== "other_page") return;
+    if (this.#encoder !== null) this.#isEncoderPaused = true;
+    else if (this.stream && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#silence();
+      this.#become(this.#state);
+    }
+  }
+
+  handleStopped({ cause }) {
     this.#showEncoder(null);
+    if (cause === "other_page" && this.#state !== "off") return this.#release();
     if (this.#stopsOwed > 0) {
       this.#stopsOwed -= 1;
       return;
@@ -252,13 +282,13 @@ export class Publisher {
    */
   #silence() { this.#microphone.setEnabled(!this.#isPaused && this.#canSend()); }
 
-  /** An encoder is on air. A microphone of ours that was lost meanwhile has been replaced; one that starts will replace it. */
-  #onEncoder({ state, since, interrupted_by, source }) {
+  /** An encoder is on air, or the page that took over. A microphone of ours that was lost meanwhile has been replaced; one that starts will replace it. */
+  #onElsewhere({ state, since, interrupted_by, source = "page" }) {
     const isReplaced = this.#awaitsOwnState || this.#state === "live" || this.#state === "reconnecting";
     const paused = state === "paused";
     const interrupted = state === "interrupted" ? interrupted_by ?? "network" : null;
     // A page that has just been opened did not pause it, and keeps the pause all the same.
-    if (this.#encoder === null) this.#isEncoderPaused ||= paused;
+    if (this.#encoder === null && !this.#isWitness) this.#isEncoderPaused ||= paused;
     this.#showEncoder({ state: "live", since: this.#encoder?.since ?? since, paused, interrupted, source });
     if (isReplaced) this.#release();
     this.keepPause();

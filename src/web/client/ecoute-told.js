@@ -52,7 +52,7 @@ export class Told {
   handleJoined(hearer) {
     this.#notices.set(hearer.notice_id, { element: null, isAsking: false, isHiddenSaid: false });
     const known = this.#memory.get(hearer.listening_id);
-    if (known && (known.goneAt === null || Date.now() - known.goneAt <= REMEMBERED_MS)) {
+    if (known && this.#options.mayTell() && (known.goneAt === null || Date.now() - known.goneAt <= REMEMBERED_MS)) {
       hearer.since = known.since;
       this.#tell(hearer, known.told);
     } else {

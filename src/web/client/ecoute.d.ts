@@ -95,7 +95,7 @@ export interface MicrophoneOptions {
 
 export type StreamSource = "encoder" | "device";
 export type InterruptedBy = "call" | "locked" | "network";
-export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "expired" | "closed";
+export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "witness" | "expired" | "closed";
 export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
 export type PendingCause =
   | "asked" | "reconnecting" | "connection_lost" | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late" | "hidden";
@@ -116,7 +116,7 @@ export interface Streaming {
   paused: boolean;
   interrupted: InterruptedBy | null;
   /** What is on air under this id instead of this page's microphone. */
-  source: StreamSource | null;
+  source: StreamSource | "page" | null;
 }
 
 export interface AudioState {

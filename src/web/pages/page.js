@@ -73,7 +73,7 @@ export function toast(text, topic = text) {
  */
 export function showConnection({ state, retry_at }) {
   const place = byId("connection");
-  const isUp = state === "registered";
+  const isUp = state === "registered" || state === "witness";
   const isTrying = state === "connecting" || state === "idle" || state === "waiting";
   place.dataset.state = isUp ? "up" : isTrying ? "trying" : "down";
   setText(place.lastElementChild, isUp ? t("connected") : isTrying ? retryWords(state, retry_at) : t("disconnected"));
