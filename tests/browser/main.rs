@@ -299,7 +299,22 @@ fn an_open_page_stays_the_same_person() {
     let browser = Chromium::start(&tone, "fr-FR");
     let karim = browser.open_prepared(&ecoute.link("commercial", "karim", "Karim B."), SOCKET_KEPT);
     start_streaming(&karim);
-    let zoe = browser.open(&ecoute.link("commercial", "zoe", "Zoé P."));
+    // Any site may open a link: who is logged in stays so, until the person here says that they are somebody else.
+    let zoe_link = ecoute.link("commercial", "zoe", "Zoé P.");
+    let page = browser.open_prepared(&zoe_link, told::SENT);
+    let asked = "document.querySelector('#gate').innerText.replaceAll('\\u00a0', ' ').replaceAll('\\n', ' ')";
+    for words in ["Vous êtes : Karim B. (karim)", "la page de : Zoé P. (zoe)", "Rester : Karim B."] {
+        page.wait_for(&format!("{asked}.includes('{words}')"));
+    }
+    assert_eq!(page.evaluate("location.hash"), "");
+    desk::assert_accessible_in(&page, "phone-replace", &["fr"]);
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(page.evaluate("sent.length"), 0, "nothing of the new token leaves");
+    page.click("#replace-stay");
+    page.wait_for("document.querySelector('#name').textContent === 'Karim B.'");
+    page.wait_for("document.body.dataset.state === 'already_open'");
+    page.close();
+    let zoe = people::open_another(&browser, &zoe_link, "");
     zoe.wait_for("document.body.dataset.state === 'ready'");
     zoe.close();
 
@@ -310,10 +325,15 @@ fn an_open_page_stays_the_same_person() {
     assert_eq!(karim.evaluate("document.querySelector('#name').textContent"), "Karim B.");
     let paul = browser.open(&ecoute.link("admin", "paul", "Paul D."));
     paul.wait_for("document.querySelector('[data-commercial=karim]').dataset.state === 'on_air'");
+    // So it is with the other role.
+    let ana = browser.open(&ecoute.link("admin", "ana", "Ana R."));
+    ana.wait_for("document.querySelector('#gate').innerText.includes('Paul D. (paul)')");
+    assert_eq!(ana.evaluate("document.body.dataset.connection"), "no_token");
+    ana.close();
     assert_eq!(paul.evaluate("document.querySelector('[data-commercial=zoe]')?.dataset.state === 'on_air'"), false);
 
     // A second tab of the same person asks first, and says what its answer does; the first then says that it ended.
-    let second = browser.open(&ecoute.link("commercial", "karim", "Karim B."));
+    let second = people::open_another(&browser, &ecoute.link("commercial", "karim", "Karim B."), "");
     second.wait_for("deep('ecoute-micro >>> #elsewhere').innerText.includes('Le direct en cours s\\'arrêtera')");
     assert_eq!(second.evaluate("document.querySelector('#name').textContent"), "Karim B.");
     second.screenshot(&screenshots().join("commercial-elsewhere.png"));
@@ -348,7 +368,7 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
     let other = browser.open(&admin.replace("/admin#", "/commercial#"));
     other.wait_for("document.querySelector('#gate').innerText.includes('celui d\\'un responsable')");
     other.screenshot(&screenshots().join("commercial-other-role.png"));
-    other.click("#gate a");
+    other.click("#gate button");
     other.wait_for("location.pathname === '/admin' && document.body.dataset.connection === 'connected'");
     let other = browser.open(&link.replace("/commercial#", "/admin#"));
     other.wait_for("document.querySelector('#gate').innerText.includes('celui d\\'un commercial')");
@@ -358,7 +378,7 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
     assert_eq!(page.evaluate("document.querySelector('#name').textContent"), "Léa Martin");
     // Where there can be no microphone, nobody has to press a button to learn it.
     let no_microphone = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })";
-    let without = browser.open_prepared(&ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
+    let without = people::open_another(&browser, &ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
     without.wait_for("document.body.dataset.state === 'error'");
     without.wait_for("deep('ecoute-micro >>> #help').innerText.includes('accès au micro')");
     let pasting = browser.open(&format!("{}/admin#t=cut", ecoute.url()));
@@ -405,11 +425,13 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);
     let browser = Chromium::start(&tone, "fr-FR");
+    browser.grant(&ecoute.url(), &["notifications", "audioCapture"]);
     let long_name = "Maximilienne-Alexandrine de La Rochefoucauld-Montmorency-Sainte-Croix d'Aubigny";
     let lea = browser.open(&ecoute.link("commercial", "lea", long_name));
     start_streaming(&lea);
     for index in 0..4 {
-        let page = browser.open(&ecoute.link("commercial", &format!("c{index}"), &format!("Commercial {index}")));
+        let link = ecoute.link("commercial", &format!("c{index}"), &format!("Commercial {index}"));
+        let page = people::open_another(&browser, &link, "");
         page.wait_for("document.body.dataset.state === 'ready'");
     }
     lea.resize(360, 740);

@@ -2,8 +2,9 @@
  * The tokens that this browser holds, one per role, and the one that the open page uses.
  *
  * A token comes in the fragment of a link, which browsers never send to a server, leaves the address bar as soon as the
- * page runs, and is stored once the server has accepted it, so that a damaged link costs nobody their access. Its one
- * invariant: an open page stays the same person, whatever links other tabs open.
+ * page runs, and is stored once the server has accepted it, so that a damaged link costs nobody their access. Any site may
+ * open a link: one of somebody else waits until the person here has said so. Its one invariant: an open page stays the same
+ * person, whatever links other tabs open.
  */
 
 /** Roles that have a page. */
@@ -49,6 +50,8 @@ export class PageToken {
   #isStored;
   /** Whether the address had a link that was cut off; then there is no token, not that of whoever was here before. */
   isDamaged;
+  /** Who is logged in here, where the link is somebody else's; null where there is nothing to ask. */
+  replaces = null;
 
   /** Takes the token out of the address. A link opened over an open page starts that page anew. @param {string} role */
   constructor(role) {
@@ -57,6 +60,7 @@ export class PageToken {
     this.isDamaged = linked === "" && isLink(location.hash);
     this.#isStored = !linked && !this.isDamaged;
     this.#token = this.#isStored ? storedToken(role) : linked;
+    if (linked && wouldReplace(storedToken(role), linked, role)) this.replaces = personIn(storedToken(role));
     if (location.hash) history.replaceState(null, "", location.pathname + location.search);
     addEventListener("hashchange", () => isLink(location.hash) && location.reload());
   }
@@ -84,8 +88,8 @@ export class PageToken {
     this.#isStored = true;
   }
 
-  /** Stores the token for the page of another role, which the server says it is of. */
-  moveTo(role) { save(keyOf(role), this.#token); }
+  /** The address of the page of another role, which the server says the token is of; that page asks as this one would. */
+  addressOn(role) { return `/${role}#t=${this.#token}`; }
 
   /** Forgets the token of the page's role; one that was never accepted is forgotten with the page. */
   forget() { if (this.#isStored) save(keyOf(this.#role), null); }
@@ -117,6 +121,14 @@ export function isElsewhere(text) {
 }
 
 function storedToken(role) { return load(keyOf(role)) ?? ""; }
+
+/** Whether a link would log in somebody else than who is logged in under a role. One of another role, or of none, can't. */
+function wouldReplace(stored, linked, role) {
+  const [known, other] = [claimsOf(stored), claimsOf(linked)];
+  const isLoggedIn = known.exp * 1000 > Date.now();
+  const isOfRole = other.exp !== undefined && (!ROLES.includes(other.role) || other.role === role);
+  return isLoggedIn && isOfRole && (known.sub === undefined || known.sub !== other.sub);
+}
 
 function personIn(token) {
   const { name, sub } = claimsOf(token);

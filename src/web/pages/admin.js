@@ -16,7 +16,7 @@ import { EcouteClient } from "./ecoute.js";
 import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, worded } from "./help.js";
 import {
-  byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
+  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
   whenWords,
 } from "./page.js";
 import { load, PageToken, save } from "./session.js";
@@ -35,7 +35,7 @@ const finder = new Finder(list);
 const notices = new Notices();
 
 const view = {
-  hasToken: token.current !== "",
+  hasToken: token.current !== "" && token.replaces === null,
   connection: { state: "idle" },
   /** Since when the list may be out of date, in unix ms; null while connected. */
   lostAt: null,
@@ -119,8 +119,16 @@ diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
 if (view.hasToken) client.connect();
+else if (token.replaces) askToReplace(token, onReplaced);
 else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
 draw();
+
+/** The person here is who the link is of. */
+function onReplaced() {
+  view.hasToken = true;
+  client.connect();
+  draw();
+}
 
 /** The link is somebody's of another role: it works on another page only. */
 function refuseRole(role) {

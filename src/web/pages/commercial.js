@@ -13,7 +13,7 @@ import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import { nameOf } from "./ecoute-names.js";
 import { attachHelp } from "./help.js";
-import { byId, setText, showConnection, showGate, showOtherRole, startLanguages, startWorker, toast } from "./page.js";
+import { askToReplace, byId, setText, showConnection, showGate, showOtherRole, startLanguages, startWorker, toast } from "./page.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
 
@@ -29,7 +29,7 @@ const position = new PositionShare(client);
 const test = new ConnectionTest(client, options, (name, detail) => diagnostic.note(name, detail));
 
 const view = {
-  hasToken: token.current !== "",
+  hasToken: token.current !== "" && token.replaces === null,
   wasToldLive: false,
 };
 
@@ -69,8 +69,16 @@ diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
 if (view.hasToken) client.connect();
+else if (token.replaces) askToReplace(token, onReplaced);
 else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
 draw();
+
+/** The person here is who the link is of. */
+function onReplaced() {
+  view.hasToken = true;
+  client.connect();
+  draw();
+}
 
 /** The link is somebody's of another role: it works on another page only. */
 function refuseRole(role) {

@@ -6,6 +6,7 @@
 
 import { element, lines, retryWords, setText } from "./ecoute-view.js";
 import { icon } from "./icons.js";
+import { showPerson } from "./ecoute-names.js";
 import { isElsewhere, pastedLink } from "./session.js";
 import { language, LANGUAGES, setLanguage, t } from "./words.js";
 
@@ -113,9 +114,35 @@ export function showGate(why, role) {
  * @param {import("./session.js").PageToken} token
  */
 export function showOtherRole(role, token) {
-  const link = labelled("a", `link_of_${role}_open`, { className: "button primary", href: `/${role}` });
-  link.addEventListener("click", () => token.moveTo(role));
-  fillGate(labelled("h2", `link_of_${role}`), link);
+  const open = labelled("button", `link_of_${role}_open`, { className: "primary", type: "button" });
+  open.addEventListener("click", () => location.assign(token.addressOn(role)));
+  fillGate(labelled("h2", `link_of_${role}`), open);
+}
+
+/**
+ * Asks in `#gate` whether the person here is somebody else now; until then nothing of the link is sent anywhere.
+ * @param {import("./session.js").PageToken} token
+ * @param {() => void} change goes on as whoever the link is of
+ */
+export function askToReplace(token, change) {
+  const stay = element("button", { id: "replace-stay", type: "button", className: "primary" }, labelled("span", "replace_stay"), " ", named(token.replaces));
+  const go = labelled("button", "replace_go", { id: "replace-go", type: "button" });
+  // The link is no longer in the address.
+  stay.addEventListener("click", () => location.reload());
+  go.addEventListener("click", () => {
+    byId("gate").hidden = true;
+    change();
+  });
+  fillGate(labelled("h2", "replace_title"),
+    element("p", {}, labelled("span", "replace_now"), " ", named(token.replaces)),
+    element("p", {}, labelled("span", "replace_link"), " ", named(token.person)), stay, go);
+}
+
+/** A person by themselves, behind a label. */
+function named(person) {
+  const shown = element("span", { className: "whom" });
+  showPerson(shown, person);
+  return shown;
 }
 
 function fillGate(...children) {
