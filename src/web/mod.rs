@@ -103,6 +103,7 @@ const FILES: &[(&str, &[u8])] = &[
     ("/admin.js", include_bytes!("pages/admin.js")),
     ("/commercial-hidden.js", include_bytes!("pages/commercial-hidden.js")),
     ("/commercial-options.js", include_bytes!("pages/commercial-options.js")),
+    ("/commercial-past.js", include_bytes!("pages/commercial-past.js")),
     ("/commercial-position.js", include_bytes!("pages/commercial-position.js")),
     ("/commercial-test.js", include_bytes!("pages/commercial-test.js")),
     ("/commercial.js", include_bytes!("pages/commercial.js")),

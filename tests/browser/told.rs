@@ -283,3 +283,75 @@ fn a_page_that_another_took_over_from_sees_pauses_and_stops() {
     second.wait_for("deep('ecoute-micro').client.connectionState === 'already_open'");
     assert_eq!((phone.complaints(), other.complaints()), (vec![], vec![]));
 }
+
+#[test]
+fn who_has_listened_stays_until_it_is_read() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
+    let past =
+        "[...document.querySelector('#past-list').children].map((row) => row.innerText.replaceAll('\\u00a0', ' '))";
+    start_listening(&paul, "lea");
+    // A blip is no end.
+    lea.evaluate("lastSocket.close()");
+    lea.wait_for("document.querySelector('#past').checkVisibility()");
+    lea.wait_for("!document.querySelector('#past').checkVisibility() && document.body.dataset.state === 'on_air'");
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for("document.querySelector('#past').checkVisibility()");
+    let is_said = |rows: &str| {
+        let one = r"Écoute terminée : Paul D. \(paul\), de [0-9]{1,2} h [0-9]{2} à [0-9]{1,2} h [0-9]{2}";
+        lea.wait_for(&format!("{past}.length === {rows} && {past}.every((row) => /^{one}$/.test(row))"));
+    };
+    is_said("1");
+    assert_accessible_in(&lea, "phone-past", &["en", "fr"]);
+    // Over a reload, which ends what went on just then as well.
+    start_listening(&paul, "lea");
+    lea.wait_for("deep('ecoute-micro').client.listeners.length === 1");
+    assert_eq!(lea.evaluate(&format!("{past}.length")), 1, "what goes on is not over");
+    lea.reload();
+    is_said("2");
+    // It goes on where it was.
+    start_streaming(&lea);
+    paul.wait_for("loudness() > 0.01");
+    is_said("1");
+    lea.click("#past-read");
+    lea.wait_for("!document.querySelector('#past').checkVisibility()");
+    paul.click("ecoute-panel >>> #panel-stop");
+    is_said("1");
+    lea.click("#past-read");
+    lea.reload();
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(lea.evaluate("document.querySelector('#past').checkVisibility()"), false);
+
+    // What somebody wrote there is bounded, and stays theirs.
+    let many = "Array.from({ length: 80 }, (_, n) => ({ listening: `l${n}`, id: 'paul', name: 'Paul D.', from: 1e12, until: 1e12 }))";
+    lea.evaluate(&format!("localStorage.setItem('ecoute.past.lea', JSON.stringify({many}))"));
+    lea.reload();
+    lea.wait_for("document.querySelector('#past-list').children.length === 50");
+    lea.evaluate("localStorage.setItem('ecoute.past.lea', '{')");
+    lea.reload();
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(phone.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn the_help_names_microphones_that_stand_in_rooms() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SENT);
+    let paul = browser.open_prepared(&ecoute.link("admin", "paul", "Paul D."), SENT);
+    for (page, role) in [(&lea, "commercial"), (&paul, "admin")] {
+        page.bring_to_front();
+        page.wait_for("window.said('register_user').length === 1 && deep('#connection').dataset.state === 'up'");
+        page.click("#help-open");
+        assert_eq!(page.evaluate("document.querySelector('#help-devices').checkVisibility()"), false, "{role}");
+        let user = json!({ "id": "x", "role": role, "name": "x", "server_version": "1", "ice_servers": [],
+            "devices": [{ "id": "hall", "place": "Hall" }, { "id": "r2", "place": "<b>Salle</b> \u{202e}2" }] });
+        say(page, "user_registered", user);
+        let shown = page.evaluate("document.querySelector('#help-devices').innerText.replaceAll('\\u00a0', ' ')");
+        assert_eq!(shown, "Micro d'ambiance : Hall (hall)\nMicro d'ambiance : <b>Salle</b> 2 (r2)", "{role}");
+        assert_accessible_in(page, &format!("{role}-devices"), &["fr"]);
+    }
+}

@@ -67,6 +67,8 @@ export interface User {
   role: "admin" | "commercial" | "monitor";
   name: string;
   server_version: string;
+  /** The microphones that stand in rooms, nobody's own; everybody may know of them. */
+  devices?: { id: string; place: string }[];
 }
 
 export interface Position {

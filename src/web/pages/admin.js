@@ -14,7 +14,7 @@ import { PlaceCard } from "./admin-place.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import { nameOf, who } from "./ecoute-names.js";
-import { attachHelp, linesOf, worded } from "./help.js";
+import { attachHelp, linesOf, showDevices, worded } from "./help.js";
 import {
   askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
   whenWords,
@@ -57,6 +57,7 @@ client.addEventListener("connection", ({ detail }) => {
 client.addEventListener("registered", ({ detail }) => {
   if (detail.role !== ROLE) return refuseRole(detail.role);
   token.accept();
+  showDevices(detail.devices);
   draw();
 });
 client.addEventListener("commercials", ({ detail }) => {

@@ -7,12 +7,13 @@
 
 import { HiddenNotices } from "./commercial-hidden.js";
 import { CommercialOptions } from "./commercial-options.js";
+import { PastListenings } from "./commercial-past.js";
 import { PositionShare } from "./commercial-position.js";
 import { ConnectionTest } from "./commercial-test.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import { nameOf } from "./ecoute-names.js";
-import { attachHelp } from "./help.js";
+import { attachHelp, showDevices } from "./help.js";
 import { askToReplace, byId, setText, showConnection, showGate, showOtherRole, startLanguages, startWorker, toast } from "./page.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
@@ -26,6 +27,7 @@ const micro = byId("micro");
 const options = new CommercialOptions(client, micro);
 const hidden = new HiddenNotices(client, micro, () => micro.start());
 const position = new PositionShare(client);
+const past = new PastListenings(client);
 const test = new ConnectionTest(client, options, (name, detail) => diagnostic.note(name, detail));
 
 const view = {
@@ -41,6 +43,7 @@ client.addEventListener("connection", ({ detail }) => {
 client.addEventListener("registered", ({ detail }) => {
   if (detail.role !== ROLE) return refuseRole(detail.role);
   token.accept();
+  showDevices(detail.devices);
   draw();
 });
 client.addEventListener("streaming", ({ detail }) => onStreaming(detail));
@@ -111,6 +114,7 @@ function draw() {
   options.draw();
   position.draw();
   hidden.draw();
+  past.draw();
   test.draw(!byId("options").hidden);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
