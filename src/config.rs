@@ -19,8 +19,9 @@
 //! | salespeople with the longest names and infos | 1024 | 3,100 | 3 |
 //! | people who have been here, with the longest ids and names | 1024 | 560 | 1 |
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
-//! | rows of who holds what, and of who did what | 22,528 | 250 | 6 |
-//! | refusals that are counted | 512 | 1,000 | 1 |
+//! | rows of who holds what, and of who did what | 20,480 | 250 | 5 |
+//! | refusals that are counted | 256 | 1,000 | 0 |
+//! | ids that are a person's | 8192 | 26 | 0 |
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
 //! | entries that wait to be written | 16,384 | 160 | 3 |
 //! | requests whose answer is made elsewhere | 16 | 20,000 | 0 |
@@ -39,7 +40,7 @@ use ipnet::IpNet;
 
 use crate::quota::Allowance;
 use crate::rate::Rate;
-use crate::token::{Issuer, Revoked};
+use crate::token::{Devices, Issuer, Revoked};
 use crate::wire::ice_server::IceServer;
 
 /// How many addresses may be advertised as ICE candidates.
@@ -96,6 +97,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// STUN and TURN servers of others that clients are told of; the credentials in them may be replaced later.
     pub ice_servers: Vec<IceServer>,
+    /// What streams and is nobody's microphone; the list may be replaced later.
+    pub devices: Devices,
     pub encryption: Encryption,
     /// Where clients are sent that come to the door of plain HTTP.
     pub redirect: Option<RedirectTo>,
@@ -180,8 +183,8 @@ impl Default for AdmissionLimits {
             of_stranger: Allowance { held_max: 64, rate: Rate::per_minute(10, 10), rows_max: 8192 },
             of_user: Allowance { held_max: 16, rate: Rate::per_second(10, 10), rows_max: 6144 },
             // A restart brings 8 pages back, with up to 32 wishes each.
-            of_act: Allowance { held_max: 0, rate: Rate::per_second(5, 300), rows_max: 2048 },
-            of_join: Allowance { held_max: 0, rate: Rate::per_second(1, 40), rows_max: 2048 },
+            of_act: Allowance { held_max: 0, rate: Rate::per_second(5, 300), rows_max: 1024 },
+            of_join: Allowance { held_max: 0, rate: Rate::per_second(1, 40), rows_max: 1024 },
             offer_rate: Rate::per_second(600, 600),
             of_program: Allowance { held_max: 16, rate: Rate::per_second(20, 60), rows_max: 2048 },
             of_programs_network: Allowance { held_max: 0, rate: Rate::per_second(200, 600), rows_max: 2048 },
@@ -290,6 +293,8 @@ pub struct RegistrationLimits {
     pub page_ping_interval: Duration,
     /// A page on air that was silent for so long loses its acknowledgements.
     pub page_silence: Duration,
+    /// Ids under which a person's page was here, and which therefore are no device's; the oldest are forgotten.
+    pub persons_max: usize,
     /// Clients are asked to come back at a random moment of this span after a restart.
     pub reconnect_spread: Duration,
 }
@@ -302,6 +307,7 @@ impl Default for RegistrationLimits {
             expiry_warning: Duration::from_secs(60),
             page_ping_interval: Duration::from_secs(3),
             page_silence: Duration::from_secs(10),
+            persons_max: 8 * 1024,
             reconnect_spread: Duration::from_secs(2),
         }
     }
@@ -335,7 +341,7 @@ pub struct RefusalLimits {
 
 impl Default for RefusalLimits {
     fn default() -> RefusalLimits {
-        RefusalLimits { window: Duration::from_secs(30), per_user_max: 8, rows_max: 512 }
+        RefusalLimits { window: Duration::from_secs(30), per_user_max: 8, rows_max: 256 }
     }
 }
 
@@ -569,6 +575,7 @@ mod tests {
             REVOKED_IDS_MAX * 211,
             rows * 250,
             limits.refusals.rows_max * 1000,
+            limits.registration.persons_max * 26,
             (limits.media.peers_max + limits.program.resources_max) * 740,
             limits.jobs.entries_max * 160,
             limits.jobs.reads_max * 20_000,
@@ -611,6 +618,7 @@ mod tests {
                 trusted_proxies: vec![],
                 allowed_origins: vec![],
                 ice_servers: vec![],
+                devices: Devices::default(),
                 encryption: Encryption::Optional,
                 redirect: None,
                 limits: Limits::default(),

@@ -5,6 +5,7 @@
 //! [`Verifier::verify`] only with a good signature of the algorithm that the key is for, inside their times, not
 //! revoked, and with an id that is safe to show.
 
+mod devices;
 mod issuer;
 mod keys;
 mod revoked;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::words::Role;
 use crate::words::text::is_name;
 
+pub use devices::{DEVICES_BYTES_MAX, DEVICES_MAX, Devices, DevicesError};
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeysError, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 pub use revoked::{REVOKED_BYTES_MAX, REVOKED_IDS_MAX, Revoked, RevokedError};

@@ -202,6 +202,16 @@ pub fn is_reason(reason: &str) -> bool {
     known || (is_short && reason.strip_prefix("autre: ").is_some_and(is_presentable))
 }
 
+/// What streams and is nobody's microphone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// The `commercial_id` under which it streams.
+    pub id: String,
+    /// Where it stands, in words for those who work there.
+    pub place: String,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use ecoute::config::{Config, ConnLimits, Encryption, Limits, Settings, Trust};
 use ecoute::outbox::Outbox;
 use ecoute::path::{Door, Ends};
 use ecoute::server::Server;
-use ecoute::token::{self, Claims, Revoked};
+use ecoute::token::{self, Claims, Devices, Revoked};
 use ecoute::words::Role;
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
@@ -42,6 +42,7 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
         trusted_proxies: vec![],
         allowed_origins: vec!["https://app.example".into()],
         ice_servers: vec!["stun:stun.example".parse().unwrap()],
+        devices: Devices::default(),
         encryption,
         redirect: None,
         limits,

@@ -6,6 +6,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -20,7 +21,7 @@ use ecoute::token::{self, ClaimRules, Claims, KeysError, PublicKeys, Revoked, To
 use ecoute::words::Role;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::client::{close_code, get, register};
+use support::client::{close_code, connect, get, read_response, register};
 use support::issuer::Issuer;
 use support::{Ecoute, program, run};
 use tempfile::TempDir;
@@ -561,8 +562,36 @@ fn settings_of_others_from_the_environment() {
     assert_eq!(
         answer["data"],
         json!({ "id": "ines", "role": "admin", "name": "Inès",
-        "server_version": env!("CARGO_PKG_VERSION"), "ice_servers": [] })
+        "server_version": env!("CARGO_PKG_VERSION"), "ice_servers": [], "devices": [] })
     );
+}
+
+#[test]
+fn devices_are_named_in_a_file() {
+    let ecoute = Ecoute::start();
+    let asked = |id: &str, token: &str| {
+        let head = format!("Host: a\r\nAuthorization: Bearer {token}\r\nContent-Type: application/sdp");
+        let mut client = connect(ecoute.address);
+        write!(client.get_mut(), "POST /whip/{id} HTTP/1.1\r\n{head}\r\nContent-Length: 1\r\n\r\nv").unwrap();
+        read_response(&mut client).0
+    };
+    let [cam, bar] = ["cam", "bar"].map(|id| ecoute.device_token(id, id));
+    assert_eq!((asked("cam", &cam), asked("bar", &bar)), (400, 403), "no offer, no device");
+    let (_websocket, answer) = register(ecoute.address, &ecoute.token("commercial", "lea", "Léa"));
+    assert_eq!(answer["data"]["devices"][1], json!({ "id": "hall", "place": "Hall d'entrée" }));
+    fs::write(ecoute.data.path().join("devices.json"), r#"[{"id": "bar", "place": "Bar"}]"#).unwrap();
+    soon("a new list", || (asked("cam", &cam), asked("bar", &bar)) == (403, 400));
+
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("list");
+    fs::write(&path, r#"[{"id": "bar"}]"#).unwrap();
+    for (name, path, part) in
+        [("wrong", path.as_path(), "it is no list in JSON"), ("none", Path::new("x"), "can't read x")]
+    {
+        let mut command = program();
+        command.args(["--listen=127.0.0.1:0", "--data"]).arg(data.path()).arg("--devices").arg(path);
+        assert_refused(name, &run(&mut command), part);
+    }
 }
 
 fn revoke(data: &Path, id: &str) -> Output {

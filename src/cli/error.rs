@@ -15,7 +15,7 @@ use ecoute::host::self_signed::SelfSignedError;
 use ecoute::host::watch::FileError;
 use ecoute::shell::tls::TlsError;
 use ecoute::shell::{BindError, RunError};
-use ecoute::token::{KeysError, RevokedError};
+use ecoute::token::{DevicesError, KeysError, RevokedError};
 use ecoute::wire::ice_server::CredentialsError;
 
 /// Why the program ends before its time; each is one line that says what to do.
@@ -52,6 +52,10 @@ pub enum ProgramError {
     IceCredentials { path: PathBuf, error: CredentialsError },
     #[error("{url} lets nobody in without credentials: name a file with --ice-credentials")]
     IceCredentialsMissing { url: String },
+    #[error("{0}; name the file that says which devices there are with --devices")]
+    DevicesUnreadable(FileError),
+    #[error("the devices in {} can't be used: {error}", path.display())]
+    Devices { path: PathBuf, error: DevicesError },
     #[error("{0}: it holds the revoked users, and without it they would be let in again")]
     RevokedUnreadable(FileError),
     #[error(transparent)]
@@ -98,6 +102,8 @@ impl ProgramError {
             | ProgramError::IceCredentialsUnreadable(_)
             | ProgramError::IceCredentials { .. }
             | ProgramError::IceCredentialsMissing { .. }
+            | ProgramError::DevicesUnreadable(_)
+            | ProgramError::Devices { .. }
             | ProgramError::RevokedUnreadable(_)
             | ProgramError::Revoked(_)
             | ProgramError::NotRevoked(_)

@@ -68,6 +68,9 @@ pub struct ServeOptions {
     #[arg(long, env = "ECOUTE_WHEP_SESSIONS", value_name = "N", default_value_t = AdmissionLimits::default().of_program.held_max as u16,
         value_parser = clap::value_parser!(u16).range(1..))]
     pub whep_sessions: u16,
+    /// File that names the devices which stream and are nobody's microphone (JSON); a new one is noticed [default: none]
+    #[arg(long, env = "ECOUTE_DEVICES", value_name = "FILE")]
+    pub devices: Option<PathBuf>,
     /// What to log: a level, and levels of parts (signal, gps, audio, webrtc, http, audit)
     #[arg(long, env = "ECOUTE_LOG", value_name = "FILTER", default_value = "info", value_parser = parse_log)]
     pub log: String,

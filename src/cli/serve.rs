@@ -14,7 +14,7 @@ use ecoute::host::watch::{Purpose, Watch, WatchedFile};
 use ecoute::host::{logging, secret, self_signed};
 use ecoute::shell::tls::{PEM_BYTES_MAX, Tls};
 use ecoute::shell::{self, Setup};
-use ecoute::token::{self, Issuer, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
+use ecoute::token::{self, DEVICES_BYTES_MAX, Devices, Issuer, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 use ecoute::wire::ice_server::{CREDENTIALS_BYTES_MAX, Credentials, IceServer};
 use ecoute::words::Role;
 
@@ -45,6 +45,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     let (file, revoked) = revoke::load(data)?;
     watched.push((Purpose::Revoked, file));
     let ice_servers = load_ice_servers(options.ice, &mut watched)?;
+    let devices = load_devices(options.devices, &mut watched)?;
     let sockets = shell::bind(&options.listen)?;
     let bound = sockets.addresses();
     let advertised = advertised_for(&options.public_address, &bound)?;
@@ -65,6 +66,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         trusted_proxies: options.trusted_proxy,
         allowed_origins: options.allow_origin,
         ice_servers,
+        devices,
         encryption,
         redirect: to,
         limits,
@@ -162,6 +164,14 @@ fn load_ice_servers(
         return Err(ProgramError::IceCredentialsMissing { url: server.url().to_owned() });
     }
     Ok(servers)
+}
+
+/// Reads which devices there are; without the file there is none.
+fn load_devices(path: Option<PathBuf>, watched: &mut Vec<(Purpose, WatchedFile)>) -> Result<Devices, ProgramError> {
+    let Some(path) = path else { return Ok(Devices::default()) };
+    let (file, contents) = WatchedFile::open(&path, DEVICES_BYTES_MAX).map_err(ProgramError::DevicesUnreadable)?;
+    watched.push((Purpose::Devices, file));
+    Devices::parse(&contents).map_err(|error| ProgramError::Devices { path, error })
 }
 
 /// Prints what a newcomer needs to hear something: one link for each side.

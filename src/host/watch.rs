@@ -55,6 +55,8 @@ pub enum Purpose {
     CertificateKey,
     /// The user name and the password of TURN servers.
     IceCredentials,
+    /// What streams and is nobody's microphone.
+    Devices,
 }
 
 /// All files that are watched.
@@ -156,7 +158,7 @@ impl Watch {
         for (purpose, file) in &mut self.files {
             match purpose {
                 Purpose::Certificate | Purpose::CertificateKey => file.seen = None,
-                Purpose::PublicKeys | Purpose::Revoked | Purpose::IceCredentials => {}
+                Purpose::PublicKeys | Purpose::Revoked | Purpose::IceCredentials | Purpose::Devices => {}
             }
         }
     }

@@ -9,6 +9,7 @@ use log::debug;
 use serde::Serialize;
 
 use super::Server;
+use super::devices::NO_DEVICE;
 use super::problem::{Form, Problem, Right};
 use super::redirect::to_https;
 use super::route::{Options, Route};
@@ -221,14 +222,18 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<Claims, Problem> {
         let token = request.bearer.as_deref().unwrap_or_default();
-        self.verifier.verify(self.unix_s(now), token).map_err(|error| {
+        let claims = self.verifier.verify(self.unix_s(now), token).map_err(|error| {
             debug!(target: "http", "token refused conn={conn:?} error={error}");
             if self.on_token_refused(now, conn, out) {
                 Problem::new(Status::Unauthorized, "send a valid token as Authorization: Bearer")
             } else {
                 Problem::new(Status::TooManyRequests, "too many tokens were refused: wait before the next one")
             }
-        })
+        })?;
+        match self.is_no_device(&claims) {
+            true => Err(Problem::new(Status::Forbidden, NO_DEVICE).code("no_device")),
+            false => Ok(claims),
+        }
     }
 
     fn respond_page(&mut self, now: Instant, conn: ConnKey, request: &Request, page: &'static Page) {

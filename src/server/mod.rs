@@ -6,7 +6,7 @@
 //! `media` is the path of datagrams, `framed` that of those over TCP, `signaling` what users say, `registration` who they
 //! are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers requests,
 //! `route` knows what they ask for and `problem` how they are refused, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP,
-//! `whip` those of WHIP and WHEP clients, `tokens` takes new keys and revocations, `sizes` counts rows, `close` ends conns,
+//! `whip` those of WHIP and WHEP clients, `tokens` takes new keys and revocations, `devices` knows what is nobody's microphone, `sizes` counts rows, `close` ends conns,
 //! `clock` tells the wall's time; this file is the surface, and the way of a call.
 //!
 //! Invariant: after every call each peer, conn, registration, resource and broadcast that waits for time has a deadline armed.
@@ -18,6 +18,7 @@ mod clients;
 mod clock;
 mod close;
 mod crowds;
+mod devices;
 mod framed;
 mod http;
 mod jobs;
@@ -66,6 +67,7 @@ use broadcasts::Broadcasts;
 use clients::Clients;
 use clock::Clock;
 use close::CloseCode;
+use devices::Persons;
 use jobs::Jobs;
 use peers::Peers;
 use people::People;
@@ -86,6 +88,8 @@ pub struct Server {
     clients: Clients,
     /// How much each of them may.
     quotas: Quotas,
+    /// Whose microphones are no device's.
+    persons: Persons,
     /// What they may not, and asked for again and again.
     refusals: Refusals,
     peers: Peers,
@@ -163,6 +167,7 @@ impl Server {
             now,
             clients: Clients::new(),
             quotas: Quotas::new(now, &settings.limits.admission),
+            persons: Persons::new(),
             refusals: Refusals::new(),
             peers: Peers::new(&settings.advertised, &settings.limits.media),
             resources: SlotMap::with_key(),

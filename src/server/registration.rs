@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
+use super::devices::NO_DEVICE;
 use super::problem::RETRY_AFTER_S;
 use super::{CloseCode, Server, Timer};
 use crate::audit::{Event, OffAir};
@@ -79,6 +80,11 @@ impl Server {
                 return;
             }
             self.end_registration(now, conn, out);
+        }
+        if self.is_no_device(&claims) {
+            self.complain(conn, Complaint::new(ErrorCode::NotAllowed, NO_DEVICE));
+            self.close_conn(now, conn, CloseCode::NotAllowed, out);
+            return;
         }
         if !self.admit_user(now, conn, &claims.sub) {
             let complaint = Complaint::new(ErrorCode::TooMany, "close another page of yours first");
@@ -162,6 +168,9 @@ impl Server {
         register: RegisterUser,
         out: &mut Outbox,
     ) {
+        if !claims.device {
+            self.know_person(now, &claims.sub, out);
+        }
         let Some(key) = self.broadcast_for(&claims.sub) else {
             let complaint = Complaint::new(ErrorCode::TooMany, "no room for another salesperson: try again later");
             self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
@@ -252,7 +261,7 @@ impl Server {
         self.greet(conn);
     }
 
-    fn greet(&mut self, conn: ConnKey) {
+    pub(super) fn greet(&mut self, conn: ConnKey) {
         let Some(Registration { claims, .. }) = self.clients.registration(conn) else { return };
         let text = ServerMessage::UserRegistered {
             id: &claims.sub,
@@ -260,6 +269,7 @@ impl Server {
             name: claims.shown_name(),
             server_version: env!("CARGO_PKG_VERSION"),
             ice_servers: &self.settings.ice_servers,
+            devices: self.settings.devices.list(),
         }
         .to_json();
         self.send_text(conn, &text);

@@ -55,6 +55,8 @@ pub(super) enum Ending {
     Stopped,
     TokenExpired,
     TokenRevoked,
+    /// What streamed as a device is none.
+    NoDevice,
     Restarting,
 }
 
@@ -64,6 +66,7 @@ impl Ending {
             Ending::Stopped => OffAir::Stopped,
             Ending::TokenExpired => OffAir::TokenExpired,
             Ending::TokenRevoked => OffAir::TokenRevoked,
+            Ending::NoDevice => OffAir::NotAllowed,
             Ending::Restarting => OffAir::Restarting,
         }
     }
@@ -72,7 +75,7 @@ impl Ending {
     fn ends_right(self) -> bool {
         match self {
             Ending::Stopped | Ending::Restarting => false,
-            Ending::TokenExpired | Ending::TokenRevoked => true,
+            Ending::TokenExpired | Ending::TokenRevoked | Ending::NoDevice => true,
         }
     }
 
@@ -81,6 +84,7 @@ impl Ending {
             Ending::Stopped => ListenEnd::Left,
             Ending::TokenExpired => ListenEnd::TokenExpired,
             Ending::TokenRevoked => ListenEnd::TokenRevoked,
+            Ending::NoDevice => ListenEnd::NotAllowed,
             Ending::Restarting => ListenEnd::Restarting,
         }
     }

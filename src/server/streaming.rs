@@ -51,6 +51,12 @@ impl Server {
             self.complain(conn, Complaint::new(ErrorCode::Malformed, text));
             return;
         }
+        // Its token lets it be heard without anybody being told, and this is somebody's microphone.
+        if self.clients.registration(conn).is_some_and(|registration| registration.claims.device) {
+            let text = "a device streams over WHIP: a page needs a token without device";
+            self.complain(conn, Complaint::new(ErrorCode::NotAllowed, text));
+            return;
+        }
         let Some((peer, answer)) = self.answer_offer(now, conn, PeerRole::Publish(key), &start.sdp) else { return };
         if self.broadcasts[key].is_on_air() && !self.broadcasts[key].is_on_air_by_page() {
             self.go_off_air(now, key, OffAir::ReplacedByPage, out);

@@ -285,6 +285,7 @@ impl Shell {
             match purpose {
                 Purpose::PublicKeys => self.server.handle_public_keys(&contents),
                 Purpose::Revoked => self.server.handle_revoked(now, &contents, &mut self.outbox),
+                Purpose::Devices => self.server.handle_devices(now, &contents, &mut self.outbox),
                 Purpose::IceCredentials => self.server.handle_ice_credentials(&contents),
                 Purpose::Certificate => certificate = Some(contents),
                 Purpose::CertificateKey => key = Some(contents),

@@ -11,7 +11,8 @@ use serde_json::{Number, Value};
 
 use super::ice_server::IceServer;
 use crate::words::{
-    InterruptedBy, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Sent, StopCause, StreamSource, Told,
+    Device, InterruptedBy, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Sent, StopCause, StreamSource,
+    Told,
 };
 
 /// The longest `page`, in bytes.
@@ -254,6 +255,7 @@ pub enum ServerMessage<'a> {
         name: &'a str,
         server_version: &'static str,
         ice_servers: &'a [IceServer],
+        devices: &'a [Device],
     },
     AvailableStreams(Vec<Commercial<'a>>),
     CommercialUpdated(Commercial<'a>),

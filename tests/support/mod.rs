@@ -10,7 +10,7 @@ pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -44,6 +44,14 @@ pub struct Ecoute {
     pub reading: Arc<Mutex<()>>,
 }
 
+/// Writes which devices there are; returns where.
+fn devices_in(data: &Path) -> PathBuf {
+    let path = data.join("devices.json");
+    let list = r#"[{"id": "cam", "place": "Caméra"}, {"id": "hall", "place": "Hall d'entrée"}]"#;
+    std::fs::write(&path, list).unwrap();
+    path
+}
+
 /// A command whose stdout is read, killed with the test.
 pub struct Terminal {
     child: Child,
@@ -66,6 +74,7 @@ impl Ecoute {
     pub fn start_at(listen: &str, data: TempDir, arguments: &[&str]) -> Ecoute {
         let mut command = program();
         command.args(["--listen", listen, "--data"]).arg(data.path()).args(arguments);
+        command.arg("--devices").arg(devices_in(data.path()));
         if over_tls() {
             shared().keep_in(data.path());
             command.arg("--tls-self-signed");
@@ -99,7 +108,7 @@ impl Ecoute {
         self.wait_for_exit(WAIT);
         let mut command = program();
         command.args(["--listen", &self.bound.to_string(), "--data"]).arg(self.data.path());
-        command.args(arguments);
+        command.args(arguments).arg("--devices").arg(devices_in(self.data.path()));
         if over_tls() {
             command.arg("--tls-self-signed");
         }

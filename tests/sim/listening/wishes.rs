@@ -228,6 +228,8 @@ fn a_listener_that_vanishes_is_gone_within_20_s() {
 #[test]
 fn who_is_out_of_scope_is_neither_seen_nor_heard() {
     scenario(|world| {
+        // Of devices all are told.
+        world.take_devices(b"[]");
         let _lea = world.publisher("lea");
         let tom = world.publisher("tom");
         let paul = listener_with(world, "paul", |claims| claims.listen = Some(Scope::new(["tom"])));

@@ -56,7 +56,7 @@ fn a_pause_while_an_entry_is_written_is_followed_by_no_sound() {
         let hall = world.device("hall");
         let [paul, ana] = ["paul", "ana"].map(|id| world.listener(id));
         world.settle();
-        let page = world.open(ecoute::words::Role::Commercial, "hall");
+        let page = world.page_of_device("hall");
         world.settle();
         world.disk.delay = 2 * SECOND..2 * SECOND;
         world.join(paul, "lea");

@@ -16,7 +16,7 @@ use ecoute::keys::{ConnKey, JobKey};
 use ecoute::outbox::{Item, Job, Outbox, Reply};
 use ecoute::path::{Door, Ends, Path};
 use ecoute::server::{Server, TableSizes};
-use ecoute::token::{self, Claims, Revoked, Verifier};
+use ecoute::token::{self, Claims, Devices, Revoked, Verifier};
 use ecoute::words::Role;
 use serde_json::Value;
 use str0m::net::Protocol;
@@ -469,6 +469,11 @@ impl World {
         }
     }
 
+    /// Replaces the list of devices.
+    pub fn take_devices(&mut self, list: &[u8]) {
+        self.server.handle_devices(self.now, list, &mut self.out);
+    }
+
     /// Returns how many datagrams with media the server sent to a browser, whether they arrived or not.
     pub fn media_sent_to(&self, who: Who) -> usize {
         self.media_sent.get(&who).copied().unwrap_or_default()
@@ -875,11 +880,21 @@ fn config(limits: &Limits) -> Config {
         trusted_proxies: vec![],
         allowed_origins: vec![],
         ice_servers: vec![],
+        devices: devices(),
         encryption: Encryption::Optional,
         redirect: Some(RedirectTo { base: None, port: 443 }),
         limits: limits.clone(),
     };
     Config { trust, settings }
+}
+
+/// What may stream as a device, where no person's page uses the id.
+fn devices() -> Devices {
+    let ids =
+        ["a&b=c+d@e.fr", "bell", "cam", "door", "hall", "ines", "lea", "other", "tom", "zoe"].map(str::to_owned);
+    let ids = ids.into_iter().chain((0..50).map(|n| format!("device{n}")));
+    let list: Vec<Value> = ids.map(|id| serde_json::json!({ "id": id, "place": id })).collect();
+    Devices::parse(serde_json::json!(list).to_string().as_bytes()).expect("our own list")
 }
 
 fn ends(remote: SocketAddr) -> Ends {

@@ -204,7 +204,7 @@ fn pieces_of_a_flight_disturb_one_session_at_most() {
         let mut chance = fastrand::Rng::with_seed(9);
         let (mut scene, _, _) = Scene::with_unharmed_lea();
         for round in 0..20 {
-            let tom = stream(&mut scene.world, &format!("tom{round}"), Some(&crypto), setup);
+            let tom = stream(&mut scene.world, &format!("device{round}"), Some(&crypto), setup);
             for _ in 0..400 {
                 scene.world.run_ms(1);
                 for _ in 0..3 {

@@ -130,7 +130,7 @@ fn a_device_is_heard_at_once_and_everything_says_so() {
         assert_hears(world, ana, device, 1000, 80);
         assert_eq!(last(world, paul, "commercial_updated")["source"], "device");
         // A page of that name sees who listens, and may silence.
-        let page = world.open(Role::Commercial, "door");
+        let page = world.page_of_device("door");
         world.run_ms(1000);
         let told: Vec<_> =
             world.browsers[page].messages_of("listener_joined").map(|n| n["admin"]["id"].clone()).collect();
@@ -157,7 +157,7 @@ fn a_device_is_heard_at_once_and_everything_says_so() {
 #[test]
 fn a_page_that_was_silent_learns_who_hears_a_device() {
     scenario(|world| {
-        let page = world.open(Role::Commercial, "door");
+        let page = world.page_of_device("door");
         let device = world.device("door");
         let paul = world.listener("paul");
         world.settle();
@@ -289,20 +289,21 @@ fn another_encoder_takes_over_the_pause_too() {
 #[test]
 fn a_device_that_takes_the_place_of_an_encoder_is_written_down_as_one() {
     scenario(|world| {
-        let (lea, encoder, paul) = heard(world);
+        let (encoder, paul) = (world.encoder("hall"), world.listener("paul"));
+        world.settle();
+        world.join(paul, "hall");
         mute_encoder(world, encoder);
         world.run_ms(2500);
-        let device = world.device("lea");
+        let device = world.device("hall");
         world.settle();
         world.run_ms(2000);
         assert_hears(world, paul, device, 1000, 80);
-        assert_eq!(stop_details(world, "lea"), ["replaced"]);
-        assert_eq!(last(world, lea, "commercial_updated")["source"], "device");
+        assert_eq!(stop_details(world, "hall"), ["replaced"]);
+        assert_eq!(last(world, paul, "commercial_updated")["source"], "device");
         // And back: who was heard unacknowledged is not heard so any more.
-        world.close(lea);
         mute_encoder(world, device);
         world.run_ms(2500);
-        let encoder = world.encoder("lea");
+        let encoder = world.encoder("hall");
         world.settle();
         world.run_ms(2000);
         assert_eq!(world.browsers[paul].heard_of(encoder as u16).count(), 0, "law 1");

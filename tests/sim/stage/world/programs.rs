@@ -145,6 +145,12 @@ impl World {
         self.streams(id, &token)
     }
 
+    /// Opens the page of whoever looks after a device.
+    pub fn page_of_device(&mut self, id: &str) -> Who {
+        let token = self.token(Role::Commercial, id, |claims| claims.device = true);
+        self.open_with(id, &token)
+    }
+
     /// Adds a program of a supervisor that listens to a salesperson.
     pub fn player(&mut self, id: &str, commercial_id: &str) -> Who {
         let token = self.token(Role::Admin, id, |_| {});
