@@ -57,6 +57,8 @@ pub struct Outbox {
     items: Vec<Item>,
     /// Datagrams that leave over TCP: the core queues them at their conns before its caller sees the outbox.
     framed: Vec<Datagram>,
+    /// How many datagrams were to leave and did not, because nothing proves who is where they go to.
+    withheld: u64,
 }
 
 impl Outbox {
@@ -72,6 +74,16 @@ impl Outbox {
             Protocol::Tcp => self.framed.push(datagram),
             Protocol::Udp | Protocol::SslTcp | Protocol::Tls => self.items.push(Item::Datagram(datagram)),
         }
+    }
+
+    /// Counts a datagram that does not leave, because nothing proves who is where it goes to.
+    pub fn withhold(&mut self) {
+        self.withheld += 1;
+    }
+
+    /// Returns how many did not leave since this was asked last.
+    pub fn take_withheld(&mut self) -> u64 {
+        mem::take(&mut self.withheld)
     }
 
     /// Moves the datagrams that leave over TCP to an empty list, in order.

@@ -3,14 +3,15 @@
 //! Every change to the `Rtc` is followed by a complete drain. Every call is guarded: a panic inside the library on
 //! somebody's input ends that peer and no other.
 //!
-//! Invariant: everything but STUN leaves on paths of authenticated checks that nominated (RFC 8445 §7.3.1.5) from
-//! addresses that are this peer's own, whatever path the library has in mind.
+//! Invariant: everything but STUN leaves on paths of authenticated checks from addresses that are this peer's own, whatever
+//! path the library has in mind, and no more than a little before it is proven that the client is there.
 
 mod crypto;
 mod dtls;
 pub(crate) mod egress;
 mod gate;
 mod offer;
+mod proofs;
 mod role;
 mod route;
 mod signs;
@@ -28,7 +29,7 @@ use crate::config::PeerLimits;
 use crate::keys::Client;
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
-use crate::wire::classify::{self, Classified, Kind};
+use crate::wire::classify::{self, Classified, Kind, Meaning};
 use crate::wire::{sdp, stun};
 pub use dtls::OpenSsl;
 pub use egress::Position;
@@ -211,14 +212,56 @@ impl Peer {
         self.route.settled()
     }
 
-    /// Takes it that a path's address is this peer's; a check that nominated makes datagrams leave on it.
-    pub fn confirm_path(&mut self, now: Instant, path: Path, nomination: Nomination, out: &mut Outbox) {
+    /// Takes it that a path's address is this peer's; a check that nominated makes datagrams leave on it, once it is proven
+    /// that the client is there.
+    pub fn confirm_path(
+        &mut self,
+        now: Instant,
+        path: Path,
+        nomination: Nomination,
+        chance: &mut impl Rng,
+        out: &mut Outbox,
+    ) {
         if let State::Restarted { .. } = self.state {
             self.state = State::Connected;
         }
         self.signs.on_checked();
-        self.route.on_check(now, path, nomination);
-        self.route.send_held(out);
+        let is_proven = self.gate.proofs.is_proven(path);
+        self.route.on_check(now, path, nomination, is_proven);
+        if !is_proven {
+            if nomination == Nomination::New && self.route.settled() != Some(path) {
+                self.gate.proofs.nominate(path);
+            }
+            self.ask(path, chance, out);
+        }
+        self.route.send_held(&mut self.gate.proofs, out);
+    }
+
+    /// Asks whether the client is at the other end of a path.
+    fn ask(&mut self, path: Path, chance: &mut impl Rng, out: &mut Outbox) {
+        let Some((ufrag, pwd)) = sdp::credentials(&self.offer) else { return };
+        let Some(transaction_id) = self.gate.proofs.ask(path, chance) else { return };
+        let tie_breaker = chance.next_u64();
+        let question = stun::Question { transaction_id, ufrags: (ufrag, &self.ufrag), pwd, tie_breaker }.to_bytes();
+        if self.gate.proofs.may_send(path, question.len()) {
+            out.send(path, question);
+        }
+    }
+
+    /// Takes the answer to a question of ours.
+    fn receive_answer(
+        &mut self,
+        now: Instant,
+        path: Path,
+        answer: (stun::TransactionId, &[u8]),
+        out: &mut Outbox,
+    ) -> Result<(), Refusal> {
+        let (_, pwd) = sdp::credentials(&self.offer).ok_or(Refusal::Unasked)?;
+        self.gate.admit_answer(path, answer, pwd)?;
+        let nomination = if self.gate.proofs.prove(path) { Nomination::New } else { Nomination::None };
+        self.route.on_check(now, path, nomination, true);
+        self.route.send_held(&mut self.gate.proofs, out);
+        Ok(())
     }
 
     /// Counts a datagram into the server's queue, if there is room for another one of this session.
@@ -279,6 +322,9 @@ impl Peer {
         datagram: &Classified<'_>,
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
+        if let Meaning::Answer { transaction_id } = datagram.meaning {
+            return self.receive_answer(now, path, (transaction_id, datagram.bytes), turn.out);
+        }
         let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
         let arrival = Arrival { datagram, path, is_settled, is_connected };
         let admitted = self.gate.admit(now, arrival, &self.track, turn.limits)?;
@@ -286,7 +332,11 @@ impl Peer {
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let check = match admitted {
             Admitted::Check(check) => Some(check),
-            Admitted::Packet | Admitted::Other => None,
+            Admitted::Packet | Admitted::Other => {
+                self.gate.proofs.on_received(path, datagram.bytes.len());
+                self.route.send_held(&mut self.gate.proofs, turn.out);
+                None
+            }
         };
         let events = turn.events.len();
         self.drive(now, check, turn, |rtc| {
@@ -300,6 +350,7 @@ impl Peer {
             Admitted::Packet | Admitted::Other => {
                 if is_settled {
                     self.signs.on_heard(now);
+                    self.route.on_heard(now);
                 }
                 Ok(())
             }
@@ -421,12 +472,15 @@ impl Peer {
                     let contents = Vec::from(transmit.contents);
                     match contents.first().and_then(|&first_byte| classify::kind_of(first_byte)) {
                         Some(Kind::Stun) => answer_check(&mut self.gate, check, contents, turn),
-                        kind => self.route.send(kind, contents, turn.out),
+                        kind => self.route.send(kind, contents, &mut self.gate.proofs, turn.out),
                     }
                 }
                 Ok(Output::Event(event)) => match event {
                     Event::Connected => {
                         self.state = State::Connected;
+                        if let Some(path) = self.route.on_connected() {
+                            self.gate.proofs.prove(path);
+                        }
                         turn.events.push(PeerEvent::Connected);
                     }
                     Event::IceConnectionStateChange(IceConnectionState::Disconnected) => {
@@ -473,13 +527,14 @@ pub struct Turn<'a> {
     pub events: &'a mut Vec<PeerEvent>,
 }
 
-/// Sends the answer back the way the check came. A lite agent sends no STUN of its own.
+/// Sends the answer back the way the check came. The library, a lite agent, sends no STUN of its own.
 fn answer_check(gate: &mut Gate, check: Option<Check>, contents: Vec<u8>, turn: &mut Turn<'_>) {
     let Some(check) = check else { return };
     if stun::is_success_response(&contents, &check.transaction_id) {
         gate.on_answered(check);
         turn.events.push(PeerEvent::Answered { path: check.path, nomination: check.nomination });
     }
+    gate.proofs.on_sent(check.path, contents.len());
     turn.out.send(check.path, contents);
 }
 

@@ -27,6 +27,8 @@ pub struct Stats {
     pub addresses_forgotten: u64,
     /// Claims on an address that another connected session is using.
     pub address_conflicts: u64,
+    /// Datagrams that did not leave, because nothing proved yet that their client is where they go to.
+    pub datagrams_withheld: u64,
     /// RTP packets received from publishers.
     pub packets_received: u64,
     /// RTP dropped before it was decrypted: from a listener, or of another stream than the one that is heard.

@@ -31,6 +31,10 @@ pub fn classify(datagram: &[u8]) {
     }
     let read = classify::read(datagram).map(|read| (read.meaning, read.ufrag));
     let want = want.and_then(|kind| match kind {
+        Kind::Stun if datagram.starts_with(&[1, 1]) && stun::parse_binding_answer(datagram).is_some() => {
+            let transaction_id = stun::parse_binding_answer(datagram).expect("it was read just now");
+            Ok((Meaning::Answer { transaction_id }, None))
+        }
         Kind::Stun => {
             let BindingRequest { transaction_id, ufrag, use_candidate } = request?;
             Ok((Meaning::Check { transaction_id, use_candidate }, Some(ufrag)))
@@ -41,8 +45,17 @@ pub fn classify(datagram: &[u8]) {
     assert_eq!(read, want);
 }
 
-/// A check that was read is whole, can be written again, and says to the library what it says to us.
+/// A check that was read is whole, can be written again, and says to the library what it says to us. An answer that was
+/// read is whole, and what signs it is the library's signature too.
 pub fn stun(message: &[u8]) {
+    if let Some(transaction_id) = stun::parse_binding_answer(message) {
+        assert_eq!(message[..2], [1, 1]);
+        assert_eq!(message[8..20], transaction_id);
+        assert!(stun::is_success_response(message, &transaction_id));
+        assert!(stun::parse_binding_request(message).is_err());
+        assert!((0..message.len()).all(|cut| stun::parse_binding_answer(&message[..cut]).is_none()));
+    }
+    assert!(!stun::is_signed(message, "a password that signed nothing"));
     let Ok(request) = stun::parse_binding_request(message) else { return };
     assert_eq!(message[..2], [0, 1]);
     assert_eq!(message[8..20], request.transaction_id);

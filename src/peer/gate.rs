@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::Nomination;
+use super::proofs::Proofs;
 use super::track::Track;
 use crate::config::PeerLimits;
 use crate::path::Path;
@@ -34,7 +35,9 @@ pub enum Refusal {
     ControlOverRate,
     /// Nothing that the library can read.
     Unreadable,
-    /// A check that the library did not answer: it was not signed with this session's password.
+    /// The answer to what was not asked there.
+    Unasked,
+    /// A check that the library did not answer, or an answer: it was not signed with the right password.
     UnsignedCheck,
     /// RTP that the library made nothing of: its tag is wrong, it was heard before, or it holds no audio.
     UnsignedPacket,
@@ -42,9 +45,9 @@ pub enum Refusal {
 
 /// What was let through for one session, and what that says about the rest.
 pub(super) struct Gate {
-    /// All paths on which checks were answered since ICE began.
-    paths: Vec<Path>,
-    /// The checks that were answered last, each with the place of its path in `paths`. A client sends one again only
+    /// All paths on which checks were answered since ICE began, and what is proven of them.
+    pub(super) proofs: Proofs,
+    /// The checks that were answered last, each with the place of its path in `proofs`. A client sends one again only
     /// the way it went before (RFC 8489 §6.2.1); somebody who saw it on its way may have been faster than that.
     answered: VecDeque<(stun::TransactionId, u16)>,
     /// Only what was authenticated is taken out: somebody else can send under a client's address.
@@ -80,18 +83,20 @@ pub(super) struct Check {
     pub(super) path: Path,
     pub(super) transaction_id: stun::TransactionId,
     pub(super) nomination: Nomination,
+    /// How long it is.
+    pub(super) bytes: usize,
 }
 
 impl Gate {
     /// Returns a gate that has let nothing through.
     pub(super) fn new(now: Instant, limits: &PeerLimits) -> Gate {
         let (packets, control) = (Bucket::new(now, limits.packet_rate), Bucket::new(now, limits.control_rate));
-        Gate { paths: Vec::new(), answered: VecDeque::new(), packets, control }
+        Gate { proofs: Proofs::default(), answered: VecDeque::new(), packets, control }
     }
 
     /// ICE was restarted: the agent has forgotten all paths, and answers no check of before.
     pub(super) fn on_restart(&mut self) {
-        self.paths.clear();
+        self.proofs.clear();
         self.answered.clear();
     }
 
@@ -107,6 +112,8 @@ impl Gate {
             Meaning::Check { transaction_id, use_candidate } => {
                 self.admit_check(arrival, (transaction_id, use_candidate), limits).map(Admitted::Check)
             }
+            // It was asked for by nobody that the library knows of.
+            Meaning::Answer { .. } => Err(Refusal::Unasked),
             Meaning::Media => self.admit_media(now, arrival.datagram.bytes, track),
             Meaning::Dtls if !arrival.is_connected => Ok(Admitted::Other),
             Meaning::Dtls => self.admit_control(now),
@@ -115,10 +122,7 @@ impl Gate {
 
     /// The agent answered a check.
     pub(super) fn on_answered(&mut self, check: Check) {
-        let place = self.place_of(check.path).unwrap_or_else(|| {
-            self.paths.push(check.path);
-            self.paths.len() - 1
-        });
+        let place = self.proofs.on_check(check.path, check.bytes);
         let answered = (check.transaction_id, place as u16);
         if self.answered.contains(&answered) {
             return;
@@ -134,8 +138,18 @@ impl Gate {
         self.packets.take(now);
     }
 
-    fn place_of(&self, path: Path) -> Option<usize> {
-        self.paths.iter().position(|&known| known == path)
+    /// Takes the answer to a question of ours, which the library never sees: whoever got that has the client's password.
+    pub(super) fn admit_answer(
+        &self,
+        path: Path,
+        (transaction_id, bytes): (stun::TransactionId, &[u8]),
+        pwd: &str,
+    ) -> Result<(), Refusal> {
+        match self.proofs.has_asked(path, transaction_id) {
+            false => Err(Refusal::Unasked),
+            true if stun::is_signed(bytes, pwd) => Ok(()),
+            true => Err(Refusal::UnsignedCheck),
+        }
     }
 
     /// The library keeps every address that a check ever came from, and a check can be replayed from anywhere.
@@ -145,13 +159,13 @@ impl Gate {
         (transaction_id, use_candidate): (stun::TransactionId, bool),
         limits: &PeerLimits,
     ) -> Result<Check, Refusal> {
-        let Arrival { path, is_settled, .. } = arrival;
-        let place = self.place_of(path);
+        let Arrival { datagram, path, is_settled, .. } = arrival;
+        let place = self.proofs.place_of(path);
         let is_replayed = |&(id, from): &(_, u16)| id == transaction_id && Some(usize::from(from)) != place;
         if !is_settled && self.answered.iter().any(is_replayed) {
             return Err(Refusal::Replayed);
         }
-        if place.is_none() && self.paths.len() >= limits.addresses_life_max {
+        if place.is_none() && self.proofs.len() >= limits.addresses_life_max {
             return Err(Refusal::TooManyAddresses);
         }
         // What was answered before has nominated before: kept and sent again later it must not do so twice.
@@ -161,7 +175,7 @@ impl Gate {
             (true, true) => Nomination::Repeated,
             (true, false) => Nomination::New,
         };
-        Ok(Check { path, transaction_id, nomination })
+        Ok(Check { path, transaction_id, nomination, bytes: datagram.bytes.len() })
     }
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the

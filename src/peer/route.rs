@@ -4,12 +4,15 @@
 //! a path that is in use stays beside the one that was nominated last, until the client has stopped checking it: a
 //! client that somebody else moves away loses nothing, and one that really moves hears at both ends of the move.
 //! What arrives twice is discarded there (RFC 3711 §3.3.2). A client with two networks goes on checking both: what it
-//! nominates again and again, and nothing else in between, is where it is.
+//! nominates again and again, and nothing else in between, is where it is. Some clients nominate once and for all: where
+//! nothing comes any more on the path in use, they are where their checks come from.
 //!
-//! Invariant: a path on which checks go on to come is not given up for one that the client does not nominate again.
+//! Invariant: a path on which checks go on to come is not given up for one that the client does not nominate again, nor for
+//! one of which it is not proven that the client is there; to such a one no more leaves than [`Proofs`] allow.
 
 use std::time::{Duration, Instant};
 
+use super::proofs::Proofs;
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::wire::classify::Kind;
@@ -43,6 +46,7 @@ pub(super) struct Route {
     /// DTLS that is to leave on the first path: the library begins a handshake with the check that nominates, before it
     /// is known whose address that is.
     held: Vec<Vec<u8>>,
+    flights: Flights,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,17 +56,44 @@ struct Used {
     since: Instant,
     /// When the last check came this way.
     checked: Instant,
+    /// When something else did.
+    heard: Instant,
+    is_proven: bool,
+}
+
+/// Where the handshake's datagrams went: whoever ends it has read them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Flights {
+    #[default]
+    None,
+    To(Path),
+    /// To more than one.
+    Scattered,
+}
+
+impl Flights {
+    fn add(&mut self, path: Path) {
+        *self = match *self {
+            Flights::None => Flights::To(path),
+            Flights::To(before) if before == path => Flights::To(path),
+            Flights::To(_) | Flights::Scattered => Flights::Scattered,
+        };
+    }
 }
 
 impl Used {
     fn is_fresh(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.checked) < PATH_FRESH
     }
+
+    fn is_alive(&self, now: Instant) -> bool {
+        self.is_fresh(now) || now.saturating_duration_since(self.heard) < PATH_FRESH
+    }
 }
 
 impl Route {
-    /// An authenticated check came this way.
-    pub(super) fn on_check(&mut self, now: Instant, path: Path, nomination: Nomination) {
+    /// An authenticated check came this way, of which it is proven that the client is there, or not.
+    pub(super) fn on_check(&mut self, now: Instant, path: Path, nomination: Nomination, is_proven: bool) {
         let nominates = nomination == Nomination::New;
         self.newcomer.take_if(|newcomer| !newcomer.is_fresh(now));
         if self.settled.is_some_and(|settled| !settled.is_fresh(now))
@@ -70,10 +101,11 @@ impl Route {
         {
             self.settled = Some(newcomer);
         }
-        let used = Used { path, since: now, checked: now };
+        let used = Used { path, since: now, checked: now, heard: now, is_proven };
         match (&mut self.settled, &mut self.newcomer) {
             (Some(settled), newcomer) if settled.path == path => {
                 settled.checked = now;
+                settled.is_proven |= is_proven;
                 match (nomination, newcomer) {
                     (Nomination::New, newcomer) => {
                         newcomer.take_if(|newcomer| newcomer.checked + PATH_REORDERED <= now);
@@ -91,10 +123,29 @@ impl Route {
                     *settled = newcomer.take();
                 }
             }
-            (Some(settled), newcomer) if nominates && settled.is_fresh(now) => *newcomer = Some(used),
-            (settled, _) if nominates => *settled = Some(used),
+            (Some(settled), newcomer) if nominates && is_proven => match settled.is_proven && settled.is_fresh(now)
+            {
+                true => *newcomer = Some(used),
+                false => *settled = used,
+            },
+            (Some(settled), _) if (nominates || is_proven) && !settled.is_alive(now) => *settled = used,
+            (settled @ None, _) if nominates => *settled = Some(used),
             (Some(_) | None, Some(_) | None) => {}
         }
+    }
+
+    /// Something else than a check came on the settled path.
+    pub(super) fn on_heard(&mut self, now: Instant) {
+        if let Some(settled) = &mut self.settled {
+            settled.heard = now;
+        }
+    }
+
+    /// The handshake is over; returns the path that is proven by it, where all of it went there.
+    pub(super) fn on_connected(&mut self) -> Option<Path> {
+        let settled = self.settled.as_mut().filter(|settled| self.flights == Flights::To(settled.path))?;
+        settled.is_proven = true;
+        Some(settled.path)
     }
 
     /// Tells whether a client's address is that of a path in use.
@@ -116,25 +167,37 @@ impl Route {
         self.settled.map(|used| used.path)
     }
 
-    /// Sends on all paths. Where there is none, DTLS waits for the first one, and other things are lost: what is heard
-    /// later may be no more to be heard.
-    pub(super) fn send(&mut self, kind: Option<Kind>, contents: Vec<u8>, out: &mut Outbox) {
-        let Some(settled) = self.settled else {
-            if kind == Some(Kind::Dtls) && self.held.len() < HELD_MAX {
-                self.held.push(contents);
-            }
-            return;
-        };
+    /// Sends on all paths. Where there is none, or none that so much may leave to, DTLS waits, and other things are lost: what
+    /// is heard later may be no more to be heard.
+    pub(super) fn send(&mut self, kind: Option<Kind>, contents: Vec<u8>, proofs: &mut Proofs, out: &mut Outbox) {
+        let Some(settled) = self.settled else { return self.hold(kind, contents, out) };
         if let Some(newcomer) = self.newcomer {
+            self.flights = Flights::Scattered;
             out.send(newcomer.path, contents.clone());
+        }
+        if !settled.is_proven {
+            if !proofs.may_send(settled.path, contents.len()) {
+                return self.hold(kind, contents, out);
+            }
+            if kind == Some(Kind::Dtls) {
+                self.flights.add(settled.path);
+            }
         }
         out.send(settled.path, contents);
     }
 
-    /// Sends the DTLS that waited for a path, if there is one now.
-    pub(super) fn send_held(&mut self, out: &mut Outbox) {
-        if let Some(settled) = self.settled {
-            std::mem::take(&mut self.held).into_iter().for_each(|contents| out.send(settled.path, contents));
+    fn hold(&mut self, kind: Option<Kind>, contents: Vec<u8>, out: &mut Outbox) {
+        if kind == Some(Kind::Dtls) && self.held.len() < HELD_MAX {
+            self.held.push(contents);
+        } else {
+            out.withhold();
+        }
+    }
+
+    /// Sends the DTLS that waited for a path, or for more that comes from there, if it may leave now.
+    pub(super) fn send_held(&mut self, proofs: &mut Proofs, out: &mut Outbox) {
+        for contents in std::mem::take(&mut self.held) {
+            self.send(Some(Kind::Dtls), contents, proofs, out);
         }
     }
 }
@@ -156,21 +219,31 @@ mod tests {
 
     struct Client {
         route: Route,
+        proofs: Proofs,
         now: Instant,
     }
 
     impl Client {
         fn new() -> Client {
-            Client { route: Route::default(), now: Instant::now() }
+            Client { route: Route::default(), proofs: Proofs::default(), now: Instant::now() }
         }
 
-        /// Checks a path after so long; returns where datagrams leave to now.
+        /// Checks a path after so long, of which it is proven that it is there; returns where datagrams leave to now.
         fn check(&mut self, after_ms: u64, port: u16, nominates: bool) -> Vec<u16> {
+            self.check_from(after_ms, port, nominates, true)
+        }
+
+        fn check_from(&mut self, after_ms: u64, port: u16, nominates: bool, is_proven: bool) -> Vec<u16> {
             self.now += Duration::from_millis(after_ms);
             let nomination = if nominates { Nomination::New } else { Nomination::None };
-            self.route.on_check(self.now, path(port), nomination);
+            self.route.on_check(self.now, path(port), nomination, is_proven);
+            self.send(Kind::Media, 2)
+        }
+
+        /// Sends so many bytes; returns where to.
+        fn send(&mut self, kind: Kind, bytes: usize) -> Vec<u16> {
             let mut out = Outbox::new();
-            self.route.send(Some(Kind::Media), vec![0x80, 111], &mut out);
+            self.route.send(Some(kind), vec![0; bytes], &mut self.proofs, &mut out);
             let to = |item| match item {
                 Item::Datagram(datagram) => datagram.path.remote.port(),
                 Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
@@ -189,25 +262,70 @@ mod tests {
 
     #[test]
     fn of_what_has_no_path_only_dtls_waits() {
-        let (mut route, mut out) = (Route::default(), Outbox::new());
+        let (mut route, mut proofs, mut out) = (Route::default(), Proofs::default(), Outbox::new());
         for (kind, contents) in
             [(Kind::Media, vec![0x80, 111]), (Kind::Dtls, vec![22]), (Kind::Media, vec![0x80, 200])]
         {
-            route.send(Some(kind), contents, &mut out);
+            route.send(Some(kind), contents, &mut proofs, &mut out);
         }
         for _ in 0..100 {
-            route.send(Some(Kind::Dtls), vec![23], &mut out);
+            route.send(Some(Kind::Dtls), vec![23], &mut proofs, &mut out);
         }
-        route.send_held(&mut out);
+        route.send_held(&mut proofs, &mut out);
         assert!(out.is_empty());
-        route.on_check(Instant::now(), path(1), Nomination::New);
-        route.send_held(&mut out);
-        route.send_held(&mut out);
+        route.on_check(Instant::now(), path(1), Nomination::New, true);
+        route.send_held(&mut proofs, &mut out);
+        route.send_held(&mut proofs, &mut out);
         let sent = out.drain().map(|item| match item {
             Item::Datagram(datagram) => datagram.contents[0],
             Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
         });
         assert_eq!(sent.collect::<Vec<_>>(), [22, 23, 23, 23], "{HELD_MAX} of them");
+    }
+
+    #[test]
+    fn a_path_that_is_not_proven_gets_little_and_takes_nothing_over() {
+        let mut client = Client::new();
+        client.proofs.on_check(path(1), 100);
+        assert_eq!(client.check_from(0, 1, true, false), [1], "of little");
+        assert!(client.send(Kind::Media, 300).is_empty(), "that is more than three times what came");
+        assert_eq!(client.check_from(10, 2, true, true), [2], "one that is proven takes over at once");
+        assert_eq!(client.check_from(10, 3, true, false), [2]);
+        assert_eq!(client.check_from(7980, 2, false, true), [2]);
+        assert_eq!(client.check_from(10, 3, true, true), [3, 2], "it is proven now");
+    }
+
+    #[test]
+    fn who_ends_a_handshake_has_read_what_was_sent_there_alone() {
+        let handshake = |paths: &[u16]| {
+            let mut client = Client::new();
+            for &port in paths {
+                client.proofs.on_check(path(port), 1000);
+                // Nothing is left of the one before.
+                client.route.settled = None;
+                client.check_from(0, port, true, false);
+                assert_eq!(client.send(Kind::Dtls, 1000), [port]);
+            }
+            client.route.on_connected()
+        };
+        assert_eq!(handshake(&[]), None);
+        assert_eq!(handshake(&[1]), Some(path(1)));
+        assert_eq!(handshake(&[1, 1]), Some(path(1)));
+        assert_eq!(handshake(&[1, 2]), None);
+        assert_eq!(handshake(&[1, 2, 1]), None);
+    }
+
+    #[test]
+    fn who_nominates_once_is_reached_where_the_checks_come_from() {
+        let mut client = Client::new();
+        client.check(0, 1, true);
+        assert_eq!(client.check(5000, 2, false), [1]);
+        assert_eq!(client.check(2999, 2, false), [1]);
+        assert_eq!(client.check_from(1, 3, false, false), [1], "it is not proven");
+        assert_eq!(client.check(0, 2, false), [2], "8 s without a sign of the old path");
+        client.route.on_heard(client.now + Duration::from_secs(5));
+        assert_eq!(client.check(8000, 1, false), [2], "something else came there");
+        assert_eq!(client.check(5000, 1, false), [1]);
     }
 
     #[test]
@@ -254,7 +372,7 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(client.check(2490, 2, true), [2, 1]);
             client.now += Duration::from_millis(10);
-            client.route.on_check(client.now, path(1), Nomination::Repeated);
+            client.route.on_check(client.now, path(1), Nomination::Repeated, true);
         }
         assert_eq!(client.check(0, 1, false), [2, 1]);
     }

@@ -43,6 +43,7 @@ impl Server {
         let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get(key)?))) else {
             match datagram.meaning {
                 Meaning::Check { .. } => self.stats.stun_unknown_peer += 1,
+                Meaning::Answer { .. } => self.stats.stun_ignored += 1,
                 Meaning::Dtls | Meaning::Media => self.stats.datagrams_unknown_address += 1,
             }
             return;
@@ -146,6 +147,7 @@ impl Server {
                 Err(Refusal::OverRate) => self.stats.packets_over_rate += 1,
                 Err(Refusal::ControlOverRate) => self.stats.control_over_rate += 1,
                 Err(Refusal::Unreadable) => self.stats.datagrams_malformed += 1,
+                Err(Refusal::Unasked) => self.stats.stun_ignored += 1,
                 Err(Refusal::UnsignedCheck) => self.stats.stun_unsigned += 1,
                 Err(Refusal::UnsignedPacket) => self.stats.packets_unsigned += 1,
             }
@@ -195,7 +197,7 @@ impl Server {
             self.leave_framed(now, key, forgotten, out);
         }
         if let Some(peer) = self.peers.get_mut(key) {
-            peer.confirm_path(now, path, nomination, out);
+            peer.confirm_path(now, path, nomination, &mut self.chance, out);
         }
     }
 

@@ -319,6 +319,7 @@ impl Server {
     fn call<R>(&mut self, now: Instant, out: &mut Outbox, act: impl FnOnce(&mut Server, &mut Outbox) -> R) -> R {
         self.now = now;
         let result = act(self, out);
+        self.stats.datagrams_withheld += out.take_withheld();
         self.deliver_framed(now, out);
         self.settle(now, out);
         result

@@ -48,6 +48,10 @@ pub enum Meaning {
         /// Whether the client nominates this pair (RFC 8445 §7.2.5.1).
         use_candidate: bool,
     },
+    /// The answer to a STUN binding request, if there was one.
+    Answer {
+        transaction_id: TransactionId,
+    },
     Dtls,
     /// RTP or RTCP.
     Media,
@@ -56,14 +60,17 @@ pub enum Meaning {
 /// Reads a datagram.
 ///
 /// # Errors
-/// [`DatagramError`], when it is none of ours, or STUN that is no check.
+/// [`DatagramError`], when it is none of ours, or STUN that is neither a check nor an answer.
 pub fn read(datagram: &[u8]) -> Result<Classified<'_>, DatagramError> {
     let (meaning, ufrag) = match classify(datagram)? {
-        Kind::Stun => {
-            let request = stun::parse_binding_request(datagram)?;
-            let stun::BindingRequest { transaction_id, ufrag, use_candidate } = request;
-            (Meaning::Check { transaction_id, use_candidate }, Some(ufrag))
-        }
+        Kind::Stun => match stun::parse_binding_answer(datagram) {
+            Some(transaction_id) => (Meaning::Answer { transaction_id }, None),
+            None => {
+                let request = stun::parse_binding_request(datagram)?;
+                let stun::BindingRequest { transaction_id, ufrag, use_candidate } = request;
+                (Meaning::Check { transaction_id, use_candidate }, Some(ufrag))
+            }
+        },
         Kind::Dtls => (Meaning::Dtls, None),
         Kind::Media => (Meaning::Media, None),
     };

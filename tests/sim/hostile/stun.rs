@@ -2,45 +2,24 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
 use ecoute::stats::Stats;
 use ecoute::wire::stun;
+use ecoute::words::Role;
+use stage::check::{self, MESSAGE_INTEGRITY, PRIORITY, USE_CANDIDATE, USERNAME};
+use stage::link::Quality;
+use stage::scenario::last;
 use stage::scene::{Scene, is_rtp, is_stun, stranger};
 use stage::world::{Who, World};
 
-const USERNAME: u16 = 0x0006;
-const MESSAGE_INTEGRITY: u16 = 0x0008;
-const PRIORITY: u16 = 0x0024;
-const USE_CANDIDATE: u16 = 0x0025;
 const SOFTWARE: u16 = 0x8022;
-const ICE_CONTROLLING: u16 = 0x802a;
 
-/// Writes a message (RFC 8489 §5); the first MESSAGE-INTEGRITY that has no value is computed with `password`.
 fn message(kind: u16, attributes: &[(u16, &[u8])], password: &str) -> Vec<u8> {
-    let mut bytes = kind.to_be_bytes().to_vec();
-    bytes.extend([0, 0, 0x21, 0x12, 0xa4, 0x42]);
-    bytes.extend(std::iter::repeat_with(|| fastrand::u8(..)).take(12));
-    for &(kind, value) in attributes {
-        let signature = (kind == MESSAGE_INTEGRITY && value.is_empty()).then(|| sign(&mut bytes, password));
-        let value = signature.as_ref().map_or(value, |signature| signature.as_ref());
-        bytes.extend(kind.to_be_bytes());
-        bytes.extend((value.len() as u16).to_be_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-    }
-    set_length(&mut bytes, 0);
-    bytes
+    check::message(kind, chosen_id(), attributes, password)
 }
 
-/// Returns the signature of all that stands in front of it, with the length as if it stood there (RFC 8489 §14.5).
-fn sign(bytes: &mut [u8], password: &str) -> hmac::Tag {
-    set_length(bytes, 24);
-    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, password.as_bytes()), bytes)
-}
-
-fn set_length(bytes: &mut [u8], more: usize) {
-    let length = (bytes.len() - 20 + more) as u16;
-    bytes[2..4].copy_from_slice(&length.to_be_bytes());
+/// Returns a transaction as a client chooses it.
+fn chosen_id() -> [u8; 12] {
+    std::array::from_fn(|_| fastrand::u8(..))
 }
 
 /// What everybody on the way of a session's checks can read, and its password, which only its client has.
@@ -51,9 +30,7 @@ struct Session {
 
 fn session_of(world: &World, who: Who) -> Session {
     let browser = &world.browsers[who];
-    let event = if browser.has("audio_ready") { "audio_ready" } else { "streaming_started" };
-    let answer = browser.messages_of(event).last().unwrap()["sdp"].as_str().unwrap().to_owned();
-    let password = answer.lines().find_map(|line| line.strip_prefix("a=ice-pwd:")).unwrap().to_owned();
+    let password = browser.password.clone();
     let check = &browser.last_check;
     assert_eq!(check[20..22], USERNAME.to_be_bytes());
     let length = usize::from(u16::from_be_bytes([check[22], check[23]]));
@@ -62,14 +39,7 @@ fn session_of(world: &World, who: Who) -> Session {
 
 /// A check that nominates, as a client makes it that has this password.
 fn check(username: &str, password: &str) -> Vec<u8> {
-    let attributes: &[(u16, &[u8])] = &[
-        (USERNAME, username.as_bytes()),
-        (ICE_CONTROLLING, &[7; 8]),
-        (PRIORITY, &[0x6e, 0, 0, 1]),
-        (USE_CANDIDATE, &[]),
-        (MESSAGE_INTEGRITY, &[]),
-    ];
-    message(1, attributes, password)
+    check::nominating(chosen_id(), username, password)
 }
 
 /// The checks among datagrams.
@@ -259,6 +229,106 @@ fn a_nomination_that_is_not_signed_is_none() {
         scene.world.inject_from(stranger(n), &check);
         scene.world.run_ms(1000);
     }
-    assert_eq!(scene.world.sent_to_nobody, 5, "the answers, and no media");
+    assert_eq!(scene.world.sent_to_nobody, 10, "the answers, as many questions, and no media");
+    scene.end();
+}
+
+/// Who checks under somebody else's address, whatever it knows, sends them no more than three times what it spends itself.
+#[test]
+fn a_listener_who_nominates_somebody_else_sends_them_little() {
+    let (mut scene, lea, [paul, _]) = Scene::with_unharmed_lea();
+    let session = session_of(&scene.world, paul);
+    let victim = stranger(1);
+    let mut spent = 0;
+    for round in 0..60 {
+        // Three at once, then one now and then, as long as the path is fresh.
+        for _ in 0..if round == 0 { 3 } else { 1 } {
+            let check = check(&session.username, &session.password);
+            spent += check.len();
+            scene.world.inject_from(victim, &check);
+        }
+        scene.world.run_ms(500);
+    }
+    let sent = scene.world.bytes_to[&victim];
+    assert!(sent > 0 && sent <= 3 * spent, "{sent} bytes for {spent}");
+    assert_eq!(scene.world.browsers[paul].heard.last().map(|heard| heard.source), Some(lea as u16));
+    // And when the listener is gone, and nothing else is left to send to.
+    scene.world.unplug(paul);
+    for _ in 0..60 {
+        let check = check(&session.username, &session.password);
+        spent += check.len();
+        scene.world.inject_from(victim, &check);
+        scene.world.run_ms(500);
+    }
+    let sent = scene.world.bytes_to[&victim];
+    assert!(sent <= 3 * spent, "{sent} bytes for {spent}, and no other path");
+    assert!(scene.world.server.stats().datagrams_withheld > 500, "it was to hear on");
+}
+
+/// The first path of a session is proven by nothing either, until its client answers there or has done its handshake.
+#[test]
+fn a_listener_who_begins_as_somebody_else_sends_them_little() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let paul = world.open(Role::Admin, "paul");
+    // The server is to begin the handshake; the client itself sends nothing.
+    world.browsers[paul].waits_for_dtls = true;
+    let now = world.now;
+    world.browsers[paul].open_audio(now);
+    world.browsers[paul].forget_offer();
+    world.run_ms(100);
+    let answer = last(&world, paul, "audio_ready")["sdp"].as_str().unwrap().to_owned();
+    let of_answer = |name: &str| answer.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let username = format!("{}:{}", of_answer("a=ice-ufrag:"), world.browsers[paul].own_ufrag);
+    let check = check(&username, &of_answer("a=ice-pwd:"));
+    let victim = stranger(1);
+    world.inject_from(victim, &check);
+    world.run_ms(9000);
+    let sent = world.bytes_to[&victim];
+    assert!(sent > check.len() && sent <= 3 * check.len(), "{sent} bytes for {}", check.len());
+    // Whoever answers there is the client, and gets what waited.
+    let question = world.questions.last().unwrap().clone();
+    let id = question[8..20].try_into().unwrap();
+    let answer = check::message(0x0101, id, &[(MESSAGE_INTEGRITY, &[])], &world.browsers[paul].own_password);
+    world.inject_from(victim, &answer);
+    world.run_ms(10);
+    assert!(world.bytes_to[&victim] > sent + 100, "a flight");
+    world.end();
+}
+
+/// A question proves nothing but to whoever answers it where it was sent, with the client's signature.
+#[test]
+fn answers_that_prove_nothing_move_nobody() {
+    let (mut scene, lea, [paul, _]) = Scene::with_unharmed_lea();
+    let session = session_of(&scene.world, paul);
+    let [own, other] = [paul, lea].map(|who| scene.world.browsers[who].own_password.clone());
+    let answer =
+        |id: &[u8], pwd: &str| check::message(0x0101, id.try_into().unwrap(), &[(MESSAGE_INTEGRITY, &[])], pwd);
+    let cases: [(&str, usize, &str); 4] = [
+        ("another's password", 0, &other),
+        ("the server's password", 0, &session.password),
+        ("another transaction", 1, &own),
+        ("from somewhere else", 2, &own),
+    ];
+    for (n, (name, how, pwd)) in cases.into_iter().enumerate() {
+        let (victim, elsewhere) = (stranger(10 + n), stranger(20 + n));
+        scene.world.inject_from(victim, &check(&session.username, &session.password));
+        scene.world.run_ms(5);
+        let question = scene.world.questions.last().unwrap().clone();
+        let mut id: Vec<u8> = question[8..20].to_vec();
+        id[11] ^= u8::from(how == 1);
+        scene.world.inject_from(if how == 2 { elsewhere } else { victim }, &answer(&id, pwd));
+        let before = scene.world.sent_to_nobody;
+        scene.world.run_ms(1000);
+        assert_eq!(scene.world.sent_to_nobody, before, "{name}");
+    }
+    // The same with all that it takes.
+    let victim = stranger(30);
+    scene.world.inject_from(victim, &check(&session.username, &session.password));
+    scene.world.run_ms(5);
+    let question = scene.world.questions.last().unwrap().clone();
+    scene.world.inject_from(victim, &answer(&question[8..20], &own));
+    let before = scene.world.sent_to_nobody;
+    scene.world.run_ms(1000);
+    assert!(scene.world.sent_to_nobody > before + 40, "it is where it says");
     scene.end();
 }

@@ -17,6 +17,7 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tungstenite::protocol::Role as Side;
 use tungstenite::{Message, WebSocket};
 
+use crate::check;
 use crate::link::Quality;
 
 /// How often a microphone makes a packet.
@@ -91,6 +92,10 @@ pub struct Browser {
     pub crypto: Option<Arc<CryptoProvider>>,
     /// Whether it checks its connection no more, as some programs do once they are connected.
     pub checks_no_more: bool,
+    /// Whether it nominates no more once it is connected, as Firefox does.
+    pub nominates_once: bool,
+    /// Whether it answers no checks of the server's.
+    pub answers_nothing: bool,
     /// Whether the microphone makes nothing.
     pub is_mute: bool,
     /// Whether the server is asked to begin the DTLS handshake (RFC 8842 §5.2 forbids it; some devices do).
@@ -103,6 +108,11 @@ pub struct Browser {
     pub sequence: u64,
     pub timestamp: u32,
     rtc: Option<Session>,
+    /// What signs checks: the password in the server's last answer.
+    pub password: String,
+    /// What names it in checks, and signs its answers: both are in its last offer.
+    pub own_ufrag: String,
+    pub own_password: String,
     sessions: u32,
     /// When the microphone makes its next packet.
     pub next_packet: Option<Instant>,
@@ -175,6 +185,8 @@ impl Browser {
             websocket: WebSocket::from_raw_socket(Pipe::default(), Side::Client, None),
             crypto: None,
             checks_no_more: false,
+            nominates_once: false,
+            answers_nothing: false,
             is_mute: false,
             waits_for_dtls: false,
             is_lenient: false,
@@ -182,6 +194,9 @@ impl Browser {
             sequence: u64::from(fastrand::u16(..)),
             timestamp: fastrand::u32(..),
             rtc: None,
+            password: String::new(),
+            own_ufrag: String::new(),
+            own_password: String::new(),
             sessions: 0,
             next_packet: None,
             unsent: Vec::new(),
@@ -303,12 +318,15 @@ impl Browser {
         self.connected = false;
         self.next_packet = None;
         let offer = offer.to_sdp_string();
+        self.own_ufrag = attribute(&offer, "a=ice-ufrag:");
+        self.own_password = attribute(&offer, "a=ice-pwd:");
         if self.waits_for_dtls { offer.replace("a=setup:actpass", "a=setup:passive") } else { offer }
     }
 
     /// Takes the answer to the offer that was made last.
     pub fn accept_answer(&mut self, now: Instant, answer: &str) {
         let Some(session) = self.rtc.as_mut().filter(|session| session.pending.is_some()) else { return };
+        self.password = attribute(answer, "a=ice-pwd:");
         let answer = SdpAnswer::from_sdp_string(answer).expect("the answer is SDP");
         let pending = session.pending.take().expect("one answer per offer");
         session.rtc.sdp_api().accept_answer(pending, answer).expect("the answer fits the offer");
@@ -445,6 +463,9 @@ impl Browser {
     /// Takes a datagram.
     pub fn handle_datagram(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let Some(session) = self.rtc.as_mut() else { return };
+        if self.answers_nothing && bytes.starts_with(&[0, 1]) {
+            return;
+        }
         if let Ok(input) = Receive::new(Protocol::Udp, from, self.address, bytes) {
             let _ = session.rtc.handle_input(Input::Receive(now, input));
             session.timeout = now;
@@ -512,10 +533,14 @@ impl Browser {
                     return;
                 }
                 Output::Transmit(transmit) => {
-                    if transmit.contents.starts_with(&[0, 1]) {
-                        self.last_check = transmit.contents.to_vec();
+                    let mut contents = transmit.contents.to_vec();
+                    if contents.starts_with(&[0, 1]) {
+                        if self.nominates_once && self.connected {
+                            contents = check::without_nomination(&contents, &self.password);
+                        }
+                        self.last_check = contents.clone();
                     }
-                    sent.push((transmit.destination, transmit.contents.to_vec()));
+                    sent.push((transmit.destination, contents));
                 }
                 Output::Event(Event::Connected) => {
                     self.connected = true;
@@ -547,6 +572,11 @@ impl Browser {
             }
         }
     }
+}
+
+fn attribute(description: &str, name: &str) -> String {
+    let value = description.lines().find_map(|line| line.strip_prefix(name));
+    value.unwrap_or_else(|| panic!("a description has {name}")).to_owned()
 }
 
 /// A packet of 20 ms at 32 kbit/s that says where it comes from, with a filling that shows every changed byte.

@@ -6,6 +6,7 @@
 
 pub mod allocator;
 pub mod browser;
+pub mod check;
 pub mod fuzz;
 pub mod link;
 pub mod scenario;

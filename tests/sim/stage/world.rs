@@ -120,6 +120,9 @@ pub struct World {
     pub strangers: usize,
     /// Datagrams to addresses that are no browser's.
     pub sent_to_nobody: usize,
+    /// How many bytes those had to such an address, and all questions among them.
+    pub bytes_to: BTreeMap<SocketAddr, usize>,
+    pub questions: Vec<Vec<u8>>,
     /// Datagrams with media that the server sent to each.
     media_sent: BTreeMap<Who, usize>,
     /// What each may do, and since when.
@@ -140,7 +143,7 @@ pub struct World {
     /// Where the network cuts streams.
     cuts: fastrand::Rng,
     muted: BTreeSet<Who>,
-    /// What was sent to some browsers, which get nothing of it but answers to checks.
+    /// What was sent to some browsers, which get nothing of it but answers to checks, and questions.
     deaf: BTreeMap<Who, Vec<Vec<u8>>>,
     /// What some browsers sent, whether it left or not.
     records: BTreeMap<Who, Vec<Vec<u8>>>,
@@ -181,6 +184,8 @@ impl World {
             first_check: BTreeMap::new(),
             strangers: 0,
             sent_to_nobody: 0,
+            bytes_to: BTreeMap::new(),
+            questions: Vec::new(),
             media_sent: BTreeMap::new(),
             rights: BTreeMap::new(),
             revoked: (Revoked::default(), start),
@@ -330,7 +335,7 @@ impl World {
         self.cut.insert(who);
     }
 
-    /// Loses what is sent to a browser from now on, but for answers to its checks.
+    /// Loses what is sent to a browser from now on, but for answers to its checks, and questions.
     pub fn deafen(&mut self, who: Who) {
         self.deaf.insert(who, Vec::new());
     }
@@ -648,14 +653,20 @@ impl World {
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
                         let to = |browser: &Browser| browser.external == datagram.path.remote;
                         let who = self.browsers.iter().position(to);
-                        self.sent_to_nobody += usize::from(who.is_none());
+                        if who.is_none() {
+                            self.sent_to_nobody += 1;
+                            *self.bytes_to.entry(datagram.path.remote).or_default() += datagram.contents.len();
+                            if datagram.contents.starts_with(&[0, 1]) {
+                                self.questions.push(datagram.contents.clone());
+                            }
+                        }
                         if let Some(who) = who.filter(|_| is_media(&datagram.contents)) {
                             *self.media_sent.entry(who).or_default() += 1;
                             self.witness.on_media(who, &datagram.contents);
                         }
                         if let Some(kept) = who.and_then(|who| self.deaf.get_mut(&who)) {
                             kept.push(datagram.contents.clone());
-                            if !datagram.contents.starts_with(&[1]) {
+                            if !is_stun(&datagram.contents) {
                                 continue;
                             }
                         }
@@ -865,6 +876,11 @@ fn id_of(commercial: &Value) -> Option<&str> {
 /// Tells whether a datagram is RTP: neither STUN, DTLS nor RTCP (RFC 7983, RFC 5761 §4).
 pub fn is_media(contents: &[u8]) -> bool {
     matches!(contents, [128..=191, payload_type, ..] if !(64..96).contains(&(payload_type & 0x7f)))
+}
+
+/// Tells whether a datagram is STUN (RFC 7983 §7).
+fn is_stun(contents: &[u8]) -> bool {
+    matches!(contents, [0..=3, ..])
 }
 
 fn server(seed: u64, now: Instant, unix: SystemTime, limits: &Limits) -> Server {

@@ -284,3 +284,43 @@ fn programs_without_udp() {
         assert_eq!(world.server.table_sizes().peers, 0);
     });
 }
+
+/// Firefox nominates once and for all: where its router forgot it, its checks come from somewhere else and do not say so.
+#[test]
+fn a_player_that_nominates_once_hears_again_where_its_checks_come_from() {
+    scenario(|world| {
+        let (lea, paul) = played(world);
+        world.browsers[paul].nominates_once = true;
+        world.run_ms(3000);
+        for n in 0..2 {
+            world.browsers[paul].external = ([198, 18, 7, n], 4321).into();
+            world.run_ms(14_000);
+            assert_hears(world, paul, lea, 1000, 80);
+        }
+    });
+}
+
+/// A client that answers no checks is where its handshake was done, and gets little where it goes from there.
+#[test]
+fn who_answers_nothing_hears_where_it_connected() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.settle();
+        let token = world.token(Role::Admin, "paul", |_| {});
+        let paul = world.program(Kind::Whep, "paul", &token);
+        world.browsers[paul].answers_nothing = true;
+        assert_eq!(world.post(paul, "lea").status, 201);
+        world.settle();
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        world.browsers[paul].external = ([198, 18, 7, 1], 4321).into();
+        world.run_ms(12_000);
+        let before = world.media_sent_to(paul);
+        world.run_ms(10_000);
+        assert!(world.media_sent_to(paul) < before + 60, "no more than three times what comes");
+        // Somebody who moves and answers then is heard of.
+        world.browsers[paul].answers_nothing = false;
+        world.run_ms(10_000);
+        assert_hears(world, paul, lea, 1000, 80);
+    });
+}
