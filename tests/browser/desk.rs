@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Page};
 use crate::npm::installed;
-use crate::people::{microphone, open_another, start_listening, start_streaming};
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, screenshots, sound};
+use crate::{SOCKET_KEPT, open_another, screenshots, sound};
 
 /// Returns the source of axe-core.
 fn axe() -> String {

@@ -42,6 +42,13 @@ fn screenshots() -> PathBuf {
     folder
 }
 
+/// Opens the link of somebody else in a browser where somebody is logged in, and says that it is so.
+fn open_another<'a>(browser: &'a Chromium, link: &str, script: &str) -> Page<'a> {
+    let page = browser.open_prepared(link, script);
+    page.click("#replace-go");
+    page
+}
+
 /// Waits until a page plays the tone, whatever holes a busy machine makes, and however much of another it has still
 /// to play from before.
 fn wait_for_tone(page: &Page<'_>, hz: f64) {
@@ -314,7 +321,7 @@ fn an_open_page_stays_the_same_person() {
     page.wait_for("document.querySelector('#name').textContent === 'Karim B.'");
     page.wait_for("document.body.dataset.state === 'already_open'");
     page.close();
-    let zoe = people::open_another(&browser, &zoe_link, "");
+    let zoe = open_another(&browser, &zoe_link, "");
     zoe.wait_for("document.body.dataset.state === 'ready'");
     zoe.close();
 
@@ -333,7 +340,7 @@ fn an_open_page_stays_the_same_person() {
     assert_eq!(paul.evaluate("document.querySelector('[data-commercial=zoe]')?.dataset.state === 'on_air'"), false);
 
     // A second tab of the same person asks first, and says what its answer does; the first then says that it ended.
-    let second = people::open_another(&browser, &ecoute.link("commercial", "karim", "Karim B."), "");
+    let second = open_another(&browser, &ecoute.link("commercial", "karim", "Karim B."), "");
     second.wait_for("deep('ecoute-micro >>> #elsewhere').innerText.includes('Le direct en cours s\\'arrêtera')");
     assert_eq!(second.evaluate("document.querySelector('#name').textContent"), "Karim B.");
     second.screenshot(&screenshots().join("commercial-elsewhere.png"));
@@ -378,7 +385,7 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
     assert_eq!(page.evaluate("document.querySelector('#name').textContent"), "Léa Martin");
     // Where there can be no microphone, nobody has to press a button to learn it.
     let no_microphone = "Object.defineProperty(navigator, 'mediaDevices', { value: undefined })";
-    let without = people::open_another(&browser, &ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
+    let without = open_another(&browser, &ecoute.link("commercial", "zoe", "Zoé P."), no_microphone);
     without.wait_for("document.body.dataset.state === 'error'");
     without.wait_for("deep('ecoute-micro >>> #help').innerText.includes('accès au micro')");
     let pasting = browser.open(&format!("{}/admin#t=cut", ecoute.url()));
@@ -431,7 +438,7 @@ fn nothing_is_cut_off_or_covered_at_any_width() {
     start_streaming(&lea);
     for index in 0..4 {
         let link = ecoute.link("commercial", &format!("c{index}"), &format!("Commercial {index}"));
-        let page = people::open_another(&browser, &link, "");
+        let page = open_another(&browser, &link, "");
         page.wait_for("document.body.dataset.state === 'ready'");
     }
     lea.resize(360, 740);

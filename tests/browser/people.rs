@@ -22,13 +22,6 @@ pub fn start_streaming(page: &Page<'_>) {
     page.wait_for("document.body.dataset.state === 'on_air'");
 }
 
-/// Opens the link of somebody else in a browser where somebody is logged in, and says that it is so.
-pub fn open_another<'a>(browser: &'a Chromium, link: &str, script: &str) -> Page<'a> {
-    let page = browser.open_prepared(link, script);
-    page.click("#replace-go");
-    page
-}
-
 /// Wishes to hear somebody who is on air.
 pub fn wish(page: &Page<'_>, id: &str) {
     page.wait_for("document.body.dataset.audio === 'ready'");

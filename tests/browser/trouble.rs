@@ -63,8 +63,7 @@ fn a_phone_in_trouble_says_what_is_so() {
     let longest = "Maximilienne-Alexandrine de La Rochefoucauld-Montmorency-Sainte-Croix d'Aubigny";
     for (index, name) in ["Paul D.", "Ana R.", longest, "Tom L.", "Inès R."].into_iter().enumerate() {
         let admin = json!({ "id": format!("a{index}"), "name": name });
-        let joined =
-            json!({ "notice_id": 1000 + index, "admin": admin, "reason": "qualité", "listeners_count": index + 1 });
+        let joined = json!({ "notice_id": 1000 + index, "listening_id": format!("l{index}"), "admin": admin, "reason": "qualité", "listeners_count": index + 1 });
         say(&lea, "listener_joined", joined);
     }
     assert_eq!(lea.evaluate("document.title"), "● On vous écoute");
@@ -145,7 +144,7 @@ fn a_desk_in_trouble_says_what_is_so() {
         text.as_str().unwrap().replace('\u{a0}', " ")
     };
     assert_eq!(words("#volume-percent"), "80 %");
-    assert_eq!(words("#panel-sees"), "Affiché sur sa page : Paul D. – accompagnement");
+    assert_eq!(words("#panel-sees"), "Votre nom est à son écran : Paul D. – accompagnement");
     let quality =
         json!({ "commercial_id": "lea", "loss": 0.002, "jitter_ms": 8, "rtt_ms": 40, "bitrate_bps": 32_000 });
     say(&paul, "stream_quality", quality);
