@@ -375,6 +375,9 @@ pub struct PeerLimits {
     /// DTLS and RTCP of one connected session, signed or not: reports come twice a second at most, and what strangers
     /// crowd out here is missed by nobody.
     pub control_rate: Rate,
+    /// Somebody on air of whom nothing came for so long may have another address: where packets come from that may be theirs
+    /// is asked, so often at most.
+    pub moved_after: Duration,
     /// From a session's offer to its connection.
     pub handshake_timeout: Duration,
     /// For how long a client may test its connection with one session.
@@ -390,6 +393,7 @@ impl Default for PeerLimits {
             addresses_life_max: 16,
             packet_rate: Rate::per_second(200, 400),
             control_rate: Rate::per_second(50, 100),
+            moved_after: Duration::from_millis(200),
             handshake_timeout: Duration::from_secs(10),
             test_lifetime: Duration::from_secs(20),
             program_silence: Duration::from_secs(15),
@@ -406,6 +410,8 @@ pub struct MediaLimits {
     pub offers_bytes_max: usize,
     /// Remote addresses of one WebRTC session at one time; the oldest is forgotten.
     pub addresses_per_peer_max: usize,
+    /// Addresses that were asked whether somebody on air moved there, and did not answer; the oldest is forgotten.
+    pub asked_max: usize,
     /// Datagrams of one ICE-TCP conn that are served in one turn; one alone where many listen to it.
     pub frames_per_turn: usize,
     /// What one ICE-TCP conn may have sent that was not served yet, in bytes.
@@ -424,6 +430,7 @@ impl Default for MediaLimits {
             peers_max: 4096,
             offers_bytes_max: 12 * 1024 * 1024,
             addresses_per_peer_max: 8,
+            asked_max: 64,
             frames_per_turn: 16,
             frames_unread_bytes_max: 64 * 1024,
             unconnected_queue_max: 4096,

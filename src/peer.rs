@@ -22,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use rand_core::Rng;
-use str0m::net::Receive;
+use str0m::net::{Protocol, Receive};
 use str0m::{Event, IceConnectionState, Input, Output, Rtc};
 
 use crate::config::PeerLimits;
@@ -50,7 +50,8 @@ const TICKS_MAX: usize = 8;
 /// What a drain brought to light.
 #[derive(Debug)]
 pub enum PeerEvent {
-    /// The ICE agent answered an authenticated check that came this way, and that may have nominated it.
+    /// The ICE agent answered an authenticated check that came this way, and that may have nominated it; or the client
+    /// answered ours.
     Answered { path: Path, nomination: Nomination },
     /// Media may flow.
     Connected,
@@ -87,6 +88,9 @@ pub struct Peer {
     route: Route,
     gate: Gate,
     signs: Signs,
+    /// When the last packet of its stream was authenticated.
+    brought: Instant,
+    sought: Option<Sought>,
     /// Datagrams of this session that wait in the server's queue.
     queued: usize,
     track: Track,
@@ -95,6 +99,14 @@ pub struct Peer {
     timeout: Instant,
     /// The deadline that the server has armed, at or before `timeout` once [`Peer::take_deadline`] was heeded.
     armed: Option<Instant>,
+}
+
+/// Where a client may have gone without a word, and was asked whether it did.
+#[derive(Clone, Copy, Debug)]
+struct Sought {
+    path: Path,
+    transaction_id: stun::TransactionId,
+    asked: Instant,
 }
 
 /// How far a session is.
@@ -138,6 +150,8 @@ impl Peer {
             route: Route::default(),
             gate: Gate::new(now, limits),
             signs: Signs::new(now, terms.patience),
+            brought: now,
+            sought: None,
             queued: 0,
             track: chosen.track,
             ends: terms.lifetime.map(|lifetime| now + lifetime),
@@ -239,13 +253,49 @@ impl Peer {
 
     /// Asks whether the client is at the other end of a path.
     fn ask(&mut self, path: Path, chance: &mut impl Rng, out: &mut Outbox) {
-        let Some((ufrag, pwd)) = sdp::credentials(&self.offer) else { return };
         let Some(transaction_id) = self.gate.proofs.ask(path, chance) else { return };
-        let tie_breaker = chance.next_u64();
-        let question = stun::Question { transaction_id, ufrags: (ufrag, &self.ufrag), pwd, tie_breaker }.to_bytes();
+        let Some(question) = self.question(transaction_id, chance) else { return };
         if self.gate.proofs.may_send(path, question.len()) {
             out.send(path, question);
         }
+    }
+
+    fn question(&self, transaction_id: stun::TransactionId, chance: &mut impl Rng) -> Option<Vec<u8>> {
+        let (ufrag, pwd) = sdp::credentials(&self.offer)?;
+        let (ufrags, tie_breaker) = ((ufrag, &*self.ufrag), chance.next_u64());
+        Some(stun::Question { transaction_id, ufrags, pwd, tie_breaker }.to_bytes())
+    }
+
+    /// A packet came, so long, that may be of this client but from an address that is not its own: asks whether the client
+    /// has moved there, if nothing came of it for a while. Tells whether it asked.
+    pub fn seek(
+        &mut self,
+        now: Instant,
+        (path, bytes): (Path, usize),
+        limits: &PeerLimits,
+        chance: &mut impl Rng,
+        out: &mut Outbox,
+    ) -> bool {
+        let rests = |since: Instant| now.saturating_duration_since(since) < limits.moved_after;
+        let is_asking = self.sought.is_some_and(|sought| rests(sought.asked));
+        if !self.is_connected() || rests(self.brought) || is_asking || path.proto != Protocol::Udp {
+            return false;
+        }
+        // The answer to the last question may still be on its way.
+        let transaction_id =
+            self.sought.filter(|sought| sought.path == path).map(|sought| sought.transaction_id).unwrap_or_else(
+                || {
+                    let mut transaction_id = stun::TransactionId::default();
+                    chance.fill_bytes(&mut transaction_id);
+                    transaction_id
+                },
+            );
+        let question =
+            self.question(transaction_id, chance).filter(|question| proofs::is_covered(question.len(), bytes));
+        let Some(question) = question else { return false };
+        self.sought = Some(Sought { path, transaction_id, asked: now });
+        out.send(path, question);
+        true
     }
 
     /// Takes the answer to a question of ours.
@@ -254,13 +304,19 @@ impl Peer {
         now: Instant,
         path: Path,
         answer: (stun::TransactionId, &[u8]),
-        out: &mut Outbox,
+        turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         let (_, pwd) = sdp::credentials(&self.offer).ok_or(Refusal::Unasked)?;
+        if self.sought.is_some_and(|sought| (sought.path, sought.transaction_id) == (path, answer.0)) {
+            self.gate.admit_found(path, answer.1, pwd, turn.limits)?;
+            self.sought = None;
+            turn.events.push(PeerEvent::Answered { path, nomination: Nomination::New });
+            return Ok(());
+        }
         self.gate.admit_answer(path, answer, pwd)?;
         let nomination = if self.gate.proofs.prove(path) { Nomination::New } else { Nomination::None };
         self.route.on_check(now, path, nomination, true);
-        self.route.send_held(&mut self.gate.proofs, out);
+        self.route.send_held(&mut self.gate.proofs, turn.out);
         Ok(())
     }
 
@@ -323,7 +379,7 @@ impl Peer {
         turn: &mut Turn<'_>,
     ) -> Result<(), Refusal> {
         if let Meaning::Answer { transaction_id } = datagram.meaning {
-            return self.receive_answer(now, path, (transaction_id, datagram.bytes), turn.out);
+            return self.receive_answer(now, path, (transaction_id, datagram.bytes), turn);
         }
         let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
         let arrival = Arrival { datagram, path, is_settled, is_connected };
@@ -382,6 +438,7 @@ impl Peer {
         self.ufrag = ufrag;
         self.offer = restart.offer;
         self.gate.on_restart();
+        self.sought = None;
         if self.state == State::Connected {
             self.state = State::Restarted { until: now + turn.limits.handshake_timeout };
         }
@@ -492,6 +549,7 @@ impl Peer {
                     Event::Closed => return Some(Gone::Closed),
                     Event::RtpPacket(packet) => {
                         self.gate.on_packet(now);
+                        self.brought = now;
                         let packet = self.track.bring(self.owner.key, packet);
                         turn.events.push(PeerEvent::Packet(packet));
                     }

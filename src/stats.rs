@@ -23,6 +23,8 @@ pub struct Stats {
     pub stun_unsigned: u64,
     /// Checks from new addresses that were not answered, because the session had too many in its life.
     pub addresses_refused: u64,
+    /// Addresses that were asked whether somebody on air has moved there.
+    pub addresses_sought: u64,
     /// Addresses forgotten because their session had newer ones.
     pub addresses_forgotten: u64,
     /// Claims on an address that another connected session is using.

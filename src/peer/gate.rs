@@ -152,6 +152,25 @@ impl Gate {
         }
     }
 
+    /// Takes such an answer from a path on which no check was answered before, and knows it from now on.
+    pub(super) fn admit_found(
+        &mut self,
+        path: Path,
+        bytes: &[u8],
+        pwd: &str,
+        limits: &PeerLimits,
+    ) -> Result<(), Refusal> {
+        if !stun::is_signed(bytes, pwd) {
+            return Err(Refusal::UnsignedCheck);
+        }
+        if self.proofs.place_of(path).is_none() && self.proofs.len() >= limits.addresses_life_max {
+            return Err(Refusal::TooManyAddresses);
+        }
+        self.proofs.on_check(path, bytes.len());
+        self.proofs.prove(path);
+        Ok(())
+    }
+
     /// The library keeps every address that a check ever came from, and a check can be replayed from anywhere.
     fn admit_check(
         &self,

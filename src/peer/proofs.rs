@@ -16,6 +16,11 @@ use crate::wire::stun::TransactionId;
 /// How many times what came from a path may leave to it while nothing is proven.
 const CREDIT: u32 = 3;
 
+/// Tells whether so many bytes may leave to where so many came from, and nothing before.
+pub(super) fn is_covered(leave: usize, came: usize) -> bool {
+    leave <= came.saturating_mul(CREDIT as usize)
+}
+
 /// All paths on which checks were answered since ICE began.
 #[derive(Debug, Default)]
 pub(super) struct Proofs {

@@ -20,6 +20,7 @@ use crate::peer::{
 };
 use crate::stats::Stats;
 use crate::wire::classify::{Classified, DatagramError, Meaning};
+use crate::wire::rtp::{self, Media};
 use crate::words::StopCause;
 
 impl Server {
@@ -36,22 +37,36 @@ impl Server {
             Err(error) => return count_unread(&mut self.stats, error),
         };
         let owner = self.peers.owner(path.client());
-        let key = match datagram.ufrag {
-            Some(ufrag) => self.peers.named(ufrag),
-            None => owner,
+        let key = match (datagram.ufrag, datagram.meaning) {
+            (Some(ufrag), _) => self.peers.named(ufrag),
+            (None, Meaning::Answer { .. }) => owner.or_else(|| self.peers.asked_for(path.client())),
+            (None, _) => owner,
         };
         let Some((key, peer)) = key.and_then(|key| Some((key, self.peers.get(key)?))) else {
-            match datagram.meaning {
-                Meaning::Check { .. } => self.stats.stun_unknown_peer += 1,
-                Meaning::Answer { .. } => self.stats.stun_ignored += 1,
-                Meaning::Dtls | Meaning::Media => self.stats.datagrams_unknown_address += 1,
-            }
-            return;
+            return self.on_unknown(now, path, &datagram, out);
         };
         if owner == Some(key) && peer.is_connected() {
             self.receive(now, key, path, &datagram, out);
         } else if !self.peers.enqueue(key, path, &datagram, &self.settings.limits.media) {
             self.stats.unconnected_queue_full += 1;
+        }
+    }
+
+    /// A datagram is no session's. One of media may be of somebody on air who has another address now.
+    fn on_unknown(&mut self, now: Instant, path: Path, datagram: &Classified<'_>, out: &mut Outbox) {
+        match datagram.meaning {
+            Meaning::Check { .. } => self.stats.stun_unknown_peer += 1,
+            Meaning::Answer { .. } => self.stats.stun_ignored += 1,
+            Meaning::Dtls => self.stats.datagrams_unknown_address += 1,
+            Meaning::Media => {
+                self.stats.datagrams_unknown_address += 1;
+                if let Ok(Media::Rtp { ssrc }) = rtp::parse_media(datagram.bytes) {
+                    let came = (path, datagram.bytes.len(), ssrc);
+                    let limits = (&self.settings.limits.peer, &self.settings.limits.media);
+                    let has_asked = self.peers.seek(now, came, limits, &mut self.chance, out);
+                    self.stats.addresses_sought += u64::from(has_asked);
+                }
+            }
         }
     }
 
@@ -210,6 +225,7 @@ impl Server {
             return;
         };
         let Position { source, sequence, timestamp, .. } = packet.position;
+        self.peers.follow(publisher, source.1);
         let arrival = Arrival { kind: packet.kind, source, sequence, timestamp, bytes: packet.payload.len() };
         let changes = broadcast.hear(now, unix_ms, arrival);
         if let Some(level) = packet.level {

@@ -1,13 +1,15 @@
 //! The core: bytes and time go in, an [`Outbox`] and one deadline come out.
 //!
-//! The only module that sees all tables. `clients` with its `crowds`, `broadcasts`, `peers`, `quotas` and `jobs` are tables, each with an
-//! invariant of its own, and `resources` has what WHIP and WHEP clients made; `check` compares what two of them must agree
-//! on. `admission` knows who is here,
-//! `media` is the path of datagrams, `framed` that of those over TCP, `signaling` what users say, `registration` who they
-//! are, `streaming` what they do with their audio, `listening` carries out what a broadcast decides, `http` answers requests,
-//! `route` knows what they ask for and `problem` how they are refused, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP,
-//! `whip` those of WHIP and WHEP clients, `tokens` takes new keys and revocations, `devices` knows what is nobody's microphone, `sizes` counts rows, `close` ends conns,
-//! `clock` tells the wall's time; this file is the surface, and the way of a call.
+//! The only module that sees all tables. `clients` with its `crowds`, `broadcasts`, `peers`, `quotas` and `jobs` are
+//! tables, each with an invariant of its own, and `resources` has what WHIP and WHEP clients made; `check` compares
+//! what two of them must agree on. `admission` knows who is here, `media` is the path of datagrams, `framed` that of
+//! those over TCP, `sources` finds publishers whose address changed, `signaling` what users say, `registration` who
+//! they are, `people` whom a name would be taken for, `streaming` what they do with their audio, `listening` carries
+//! out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem` how they are
+//! refused, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP, `whip` those
+//! of WHIP and WHEP clients, `tokens` takes new keys and revocations, `devices` knows what is nobody's microphone,
+//! `sizes` counts rows, `close` ends conns, `clock` tells the wall's time; this file is the surface, and the way of a
+//! call.
 //!
 //! Invariant: after every call each peer, conn, registration, resource and broadcast that waits for time has a deadline armed.
 
@@ -35,6 +37,7 @@ mod resources;
 mod route;
 mod signaling;
 mod sizes;
+mod sources;
 mod streaming;
 mod tokens;
 mod whip;

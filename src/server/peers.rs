@@ -10,9 +10,11 @@ use std::time::Instant;
 use rand_core::Rng;
 use slotmap::{SecondaryMap, SlotMap};
 
+use super::sources::Sources;
 use crate::config::{MediaLimits, PeerLimits};
 use crate::demux::Demux;
 use crate::keys::{Client, PeerKey};
+use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::peer::{OfferError, Owner, Peer, PeerRole, Template, Turn, Wanted, key_of_ufrag};
 use crate::wire::classify::{Classified, Meaning};
@@ -22,6 +24,7 @@ pub(super) struct Peers {
     template: Template,
     peers: SlotMap<PeerKey, Box<Peer>>,
     demux: Demux,
+    sources: Sources,
     /// What their offers take, in bytes.
     offers_bytes: usize,
     /// What they count together in [`MediaLimits::peers_max`].
@@ -45,6 +48,7 @@ impl Peers {
             template: Template::new(advertised),
             peers: SlotMap::with_key(),
             demux: Demux::new(limits.addresses_per_peer_max),
+            sources: Sources::default(),
             offers_bytes: 0,
             places_taken: 0,
             unconnected: VecDeque::new(),
@@ -93,6 +97,7 @@ impl Peers {
         let peer = self.peers.remove(key)?;
         self.offers_bytes -= peer.offer_bytes();
         self.places_taken -= peer.places();
+        self.sources.remove(key);
         let addresses = self.demux.remove(key);
         Some((peer, addresses))
     }
@@ -122,6 +127,36 @@ impl Peers {
         self.demux.owner(remote)
     }
 
+    /// Returns the session for which an address was asked that nobody owns.
+    pub(super) fn asked_for(&self, remote: Remote) -> Option<PeerKey> {
+        self.sources.asked_for(remote)
+    }
+
+    /// A session's packet of this synchronization source was authenticated.
+    #[inline]
+    pub(super) fn follow(&mut self, key: PeerKey, source: u32) {
+        self.sources.follow(key, source);
+    }
+
+    /// A packet of this synchronization source came, so long, from an address that nobody owns: asks whether the client is
+    /// there who sends that source. Tells whether it asked.
+    pub(super) fn seek(
+        &mut self,
+        now: Instant,
+        (path, bytes, source): (Path, usize, u32),
+        (of_peer, of_media): (&PeerLimits, &MediaLimits),
+        chance: &mut impl Rng,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(key) = self.sources.sender(source) else { return false };
+        let Some(peer) = self.peers.get_mut(key) else { return false };
+        let has_asked = peer.seek(now, (path, bytes), of_peer, chance, out);
+        if has_asked {
+            self.sources.ask(path.client(), key, of_media.asked_max);
+        }
+        has_asked
+    }
+
     /// Returns the addresses of a session.
     pub(super) fn addresses(&self, key: PeerKey) -> &[Remote] {
         self.demux.addresses(key)
@@ -129,6 +164,7 @@ impl Peers {
 
     /// Gives an address to a session, whoever had it; returns the one that the session has forgotten for it.
     pub(super) fn claim(&mut self, remote: Remote, key: PeerKey) -> Option<Remote> {
+        self.sources.forget(remote);
         let in_use = self.peers.get(key)?.settled_path().map(Path::client);
         self.demux.claim(remote, key, in_use)
     }
@@ -186,6 +222,11 @@ impl Peers {
         self.demux.len()
     }
 
+    /// Returns how many are known by what they send, or asked for.
+    pub(super) fn sources_len(&self) -> usize {
+        self.sources.rows_max()
+    }
+
     /// Returns what their offers take, in bytes.
     pub(super) fn offers_bytes(&self) -> usize {
         self.offers_bytes
@@ -203,6 +244,7 @@ impl Peers {
             owned += addresses.len();
         }
         assert_eq!(self.demux.len(), owned, "an address is owned by nobody");
+        self.sources.check(|key| self.peers.contains_key(key));
         let mut waiting: SecondaryMap<PeerKey, usize> = SecondaryMap::new();
         for datagram in self.unconnected.iter().filter(|datagram| self.peers.contains_key(datagram.peer)) {
             *waiting.entry(datagram.peer).expect("it is there").or_default() += 1;
@@ -227,7 +269,6 @@ mod tests {
 
     use super::*;
     use crate::keys::ConnKey;
-    use crate::outbox::Outbox;
     use crate::wire::classify;
 
     /// Sessions of pages that hear, at some moment.

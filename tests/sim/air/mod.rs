@@ -2,6 +2,7 @@
 
 mod broadcasts;
 mod day;
+mod moves;
 mod orders;
 mod promises;
 mod takeover;

@@ -564,7 +564,7 @@ impl World {
                 if let Some(record) = self.records.get_mut(&who) {
                     record.push(bytes.clone());
                 }
-                let is_check = bytes.first().is_some_and(|&first_byte| first_byte <= 3);
+                let is_check = bytes.starts_with(&[0, 1]);
                 let is_unsent = self.cut.contains(&who) || (is_check && self.browsers[who].checks_no_more);
                 match (is_unsent, self.udp_blocked.contains(&who)) {
                     (true, _) => {}
@@ -751,6 +751,7 @@ impl World {
         );
         assert!(sizes.peers <= self.limits.media.peers_max, "law 6: {sizes:?}");
         assert!(sizes.addresses <= sizes.peers * self.limits.media.addresses_per_peer_max, "law 6: {sizes:?}");
+        assert!(sizes.sources <= sizes.peers.max(self.limits.media.asked_max), "law 6: {sizes:?}");
         assert!(sizes.broadcasts <= self.limits.listening.broadcasts_max, "law 6: {sizes:?}");
         assert!(sizes.wishes <= self.limits.listening.wishes_max, "law 6: {sizes:?}");
         assert!(sizes.buffered_bytes <= self.limits.admission.buffered_bytes_max, "law 6: {sizes:?}");
