@@ -18,6 +18,9 @@ use ipnet::IpNet;
 
 use crate::doctor::Place;
 
+/// The secret, in the data directory.
+pub const SECRET_FILE: &str = "secret";
+
 /// The longest life of a token: ten years.
 const TTL_MAX: Duration = Duration::from_secs(3650 * 86_400);
 
@@ -273,7 +276,7 @@ impl IssuerOptions {
 impl SecretOptions {
     /// Returns where the secret is.
     pub fn path(&self) -> PathBuf {
-        self.secret_file.clone().unwrap_or_else(|| self.data.data.join("secret"))
+        self.secret_file.clone().unwrap_or_else(|| self.data.data.join(SECRET_FILE))
     }
 }
 

@@ -5,12 +5,12 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use ecoute::host::secret;
+use ecoute::host::{owner, secret};
 use ecoute::token::{self, Claims, Scope};
 use ecoute::words::Role;
 
 use super::error::ProgramError;
-use super::options::TokenOptions;
+use super::options::{SECRET_FILE, TokenOptions};
 use super::{revoke, unix_s};
 
 /// Prints a token for one user.
@@ -28,9 +28,12 @@ impl TokenOptions {
         if self.device && !matches!(self.role, Role::Commercial) {
             return Err(ProgramError::DeviceNotCommercial);
         }
-        let token_secret = secret::load(&self.secret.path())?;
+        // One that is named elsewhere may be root's alone.
+        let named = self.secret.secret_file.as_deref().map(secret::load).transpose()?;
+        let data = owner::enter(&self.secret.data.data).unwrap_or_else(|_| self.secret.data.data.clone());
+        let token_secret = named.map_or_else(|| secret::load(&data.join(SECRET_FILE)), Ok)?;
         // Who may not read the list makes tokens that work some seconds later.
-        let revoked = revoke::load(&self.secret.data.data).map(|(_, revoked)| revoked).unwrap_or_default();
+        let revoked = revoke::load(&data).map(|(_, revoked)| revoked).unwrap_or_default();
         let listen = self.listen.map(|ids| Scope::new(ids.iter().map(String::as_str)));
         let claims = Claims { listen, device: self.device, ..claims(self.role, self.id, self.name, self.ttl) };
         // A second that lies far ahead was written by hand, to keep somebody out until then.

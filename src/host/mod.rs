@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod logging;
+pub mod owner;
 pub mod rewrite;
 pub mod secret;
 pub mod self_signed;

@@ -2,10 +2,20 @@
 //!
 //! Invariant: who reads the file finds all of an old version or all of a new one, and no change is lost.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::owner;
+
+/// For how long another one may have the directory, in turns of [`LOCK_TURN`]: whoever owns it can keep it for ever.
+const LOCK_TURNS_MAX: usize = 250;
+
+/// How often it is asked for.
+const LOCK_TURN: Duration = Duration::from_millis(20);
 
 /// Why a file was left as it was.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +29,7 @@ pub enum RewriteError<E: std::error::Error> {
 }
 
 /// Replaces the contents of a file in `directory` by what `edit` makes of them; one that is missing is empty. The new
-/// file has mode 0600 and belongs to whom the directory belongs.
+/// file has mode 0600 and belongs to whom the directory belongs: root becomes that user for good.
 ///
 /// # Errors
 /// [`RewriteError`]; the file is as it was then.
@@ -28,6 +38,10 @@ pub fn rewrite<E: std::error::Error>(
     name: &str,
     edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<(), RewriteError<E>> {
+    let directory = &owner::enter(directory).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => RewriteError::NoDirectory { path: directory.to_owned() },
+        _ => RewriteError::Failed { path: directory.to_owned(), error },
+    })?;
     let path = directory.join(name);
     let failed = |error| RewriteError::Failed { path: path.clone(), error };
     // The directory is what all who change the file have in common: the file itself is another one each time.
@@ -35,13 +49,27 @@ pub fn rewrite<E: std::error::Error>(
         ErrorKind::NotFound => RewriteError::NoDirectory { path: directory.to_owned() },
         _ => failed(error),
     })?;
-    lock.lock().map_err(failed)?;
-    let before = match fs::read(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
-        read => read.map_err(failed)?,
-    };
+    take(&lock).map_err(failed)?;
+    let mut before = Vec::new();
+    match owner::open_own(&lock, &path).and_then(|mut file| file.read_to_end(&mut before)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        read => drop(read.map_err(failed)?),
+    }
     let after = edit(&before).map_err(RewriteError::Refused)?;
     replace(&lock, &directory.join(format!(".{name}-new")), &path, &after).map_err(failed)
+}
+
+/// Waits for the directory, but not for ever.
+#[expect(clippy::disallowed_methods, reason = "a command waits, and no loop")]
+fn take(lock: &File) -> io::Result<()> {
+    for _ in 0..LOCK_TURNS_MAX {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_TURN),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Err(io::Error::new(ErrorKind::WouldBlock, "another program keeps its directory locked"))
 }
 
 fn replace(directory: &File, temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
@@ -61,11 +89,6 @@ fn replace(directory: &File, temporary: &Path, path: &Path, contents: &[u8]) -> 
 
 fn write_and_rename(directory: &File, temporary: &Path, path: &Path, contents: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
-    // Root changes a file that the server, which has a user of its own, must be able to read.
-    let (own, wanted) = (file.metadata()?, directory.metadata()?);
-    if (own.uid(), own.gid()) != (wanted.uid(), wanted.gid()) {
-        fchown(&file, Some(wanted.uid()), Some(wanted.gid()))?;
-    }
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(temporary, path)?;
@@ -96,16 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn belongs_to_whom_the_directory_belongs() {
-        let directory = tempfile::tempdir().unwrap();
-        let (user, group) = (64_123, 64_124);
-        if let Err(error) = std::os::unix::fs::chown(directory.path(), Some(user), Some(group)) {
-            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "only root gives files away");
-            return;
-        }
-        append(directory.path(), "a\n").unwrap();
-        let file = fs::metadata(directory.path().join("list")).unwrap();
-        assert_eq!((file.uid(), file.gid()), (user, group));
+    fn what_is_no_file_of_the_directory_is_not_read() {
+        let (directory, outside) = (tempfile::tempdir().unwrap(), tempfile::NamedTempFile::new().unwrap());
+        fs::write(outside.path(), "of another").unwrap();
+        std::os::unix::fs::symlink(outside.path(), directory.path().join("list")).unwrap();
+        assert!(matches!(append(directory.path(), "a"), Err(RewriteError::Failed { .. })));
+        assert_eq!(fs::read(outside.path()).unwrap(), b"of another");
+        assert!(fs::symlink_metadata(directory.path().join("list")).unwrap().is_symlink());
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::libc::O_NONBLOCK;
+
 use crate::config::SECRET_BYTES_MIN;
 
 /// How much randomness goes into a new secret; it is written in hexadecimal.
@@ -81,8 +83,13 @@ pub fn load(path: &Path) -> Result<Vec<u8>, SecretError> {
         io::ErrorKind::NotFound => SecretError::Missing { path: path.to_owned() },
         _ => SecretError::Unreadable { path: path.to_owned(), error },
     };
-    let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    // A pipe would be waited for. A link may lead to where secrets are mounted.
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?;
+    if !found.is_file() {
+        return Err(unreadable(io::Error::other("it is no file")));
+    }
+    let mode = found.permissions().mode();
     let mut secret = Vec::new();
     file.take(SECRET_BYTES_MAX as u64 + 1).read_to_end(&mut secret).map_err(unreadable)?;
     if secret.len() > SECRET_BYTES_MAX {
