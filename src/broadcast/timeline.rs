@@ -95,12 +95,15 @@ impl Stream {
     fn hear(&mut self, now: Instant, sequence: u64, timestamp: u32, clock_hz: u32) {
         self.lowest = self.lowest.min(sequence);
         self.highest = self.highest.max(sequence);
-        let ticks = self.last.ticks + i64::from(timestamp.wrapping_sub(self.last.timestamp).cast_signed());
-        let spoken_us = ticks * 1_000_000 / i64::from(clock_hz);
+        // Timestamps are the client's to choose, and may leap with each packet.
+        let leap = i64::from(timestamp.wrapping_sub(self.last.timestamp).cast_signed());
+        let ticks = self.last.ticks.saturating_add(leap);
+        let spoken_us = ticks.saturating_mul(1_000_000) / i64::from(clock_hz);
         let came_us = micros(now, self.began);
         self.least_transit_us += micros(now, self.last.at) * DRIFT_PPM / 1_000_000;
-        self.least_transit_us = self.least_transit_us.min(came_us - spoken_us);
-        self.last = Last { at: now, sequence, timestamp, ticks, sent_us: spoken_us + self.least_transit_us };
+        self.least_transit_us = self.least_transit_us.min(came_us.saturating_sub(spoken_us));
+        let sent_us = spoken_us.saturating_add(self.least_transit_us);
+        self.last = Last { at: now, sequence, timestamp, ticks, sent_us };
     }
 
     /// Returns when the last packet was sent at the latest.
@@ -198,6 +201,26 @@ mod tests {
         }
         assert!(!scene.is_after_moment(7_100), "was spoken at 6980 ms, and came at 9970");
         assert!(scene.is_after_moment(6_900));
+    }
+
+    #[test]
+    fn timestamps_may_leap_with_each_packet() {
+        for leap in [i32::MAX, i32::MIN] {
+            let mut scene = Scene::new();
+            for index in 0..10_000 {
+                let (kind, source, timestamp) = (MediaKind::Audio, scene.source, leap.cast_unsigned());
+                let timestamp = timestamp.wrapping_mul(index as u32);
+                let arrival = Arrival { kind, source, sequence: index, timestamp, bytes: 80 };
+                scene.timeline.hear(scene.at(20 * index), arrival);
+                assert!(
+                    scene
+                        .timeline
+                        .stream
+                        .as_ref()
+                        .is_some_and(|stream| stream.last.sent_us <= 20_000 * index as i64)
+                );
+            }
+        }
     }
 
     #[test]

@@ -262,6 +262,23 @@ fn audio_goes_on_where_the_numbers_to_a_listener_wrap() {
     scene.end();
 }
 
+/// Timestamps are 32 bits, but what a leap with each packet adds up to has no end.
+#[test]
+fn timestamps_that_leap_with_each_packet_end_nobody() {
+    let (mut scene, _, _) = Scene::with_unharmed_lea();
+    for eve in ["eve", "mia"] {
+        let leap = if eve == "eve" { i32::MAX } else { i32::MIN + 1 };
+        let who = scene.world.publisher(eve);
+        scene.world.settle();
+        for _ in 0..4500 {
+            let timestamp = &mut scene.world.browsers[who].timestamp;
+            *timestamp = timestamp.wrapping_add_signed(leap);
+            scene.world.run_ms(20);
+        }
+    }
+    scene.end();
+}
+
 /// Asserts that the timestamps to a listener step by nothing else.
 fn assert_steps(world: &World, who: Who, steps: &[u32]) {
     for pair in world.browsers[who].heard.windows(2) {
