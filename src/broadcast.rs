@@ -10,6 +10,7 @@ mod change;
 mod listener;
 mod on_air;
 mod timeline;
+mod witnesses;
 
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use listener::{Delay, Phase};
 pub use listener::{Listener, WrongCount};
 use on_air::OnAir;
 use timeline::From;
+use witnesses::Witnesses;
 
 /// The salesperson's page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +43,9 @@ pub struct Broadcast {
     id: String,
     name: String,
     page: Page,
-    /// The page that another one took over from: it sees all, and acknowledges nothing.
-    witness: Option<ConnKey>,
+    /// The page whose connection broke while an encoder was on air, by its name, until a page is open again.
+    lost_page: Option<String>,
+    witnesses: Witnesses,
     on_air: Option<OnAir>,
     listeners: Vec<Listener>,
     /// When the present state began, in Unix milliseconds; absent for somebody never seen.
@@ -64,7 +67,8 @@ impl Broadcast {
             id: id.to_owned(),
             name: id.to_owned(),
             page: Page::Closed,
-            witness: None,
+            lost_page: None,
+            witnesses: Witnesses::default(),
             on_air: None,
             listeners: Vec::new(),
             since_ms: None,
@@ -90,14 +94,40 @@ impl Broadcast {
         }
     }
 
-    /// Returns the conn of the page that another one took over from.
-    pub fn witness(&self) -> Option<ConnKey> {
-        self.witness
+    /// Takes it that the connection of the page breaks, which did not say goodbye: whoever opens another one while an
+    /// encoder is on air takes over from it.
+    pub fn lose_page(&mut self, name: String) {
+        self.lost_page = (self.source() == Some(&Source::Encoder)).then_some(name);
     }
 
-    /// Takes which page another one took over from; returns the one before.
-    pub fn set_witness(&mut self, witness: Option<ConnKey>) -> Option<ConnKey> {
-        std::mem::replace(&mut self.witness, witness)
+    /// Returns the name of the page from which another one takes over that opens now.
+    pub fn lost_page(&self) -> Option<&str> {
+        self.lost_page.as_deref()
+    }
+
+    /// Returns the conns of the pages that others took over from.
+    pub fn witnesses(&self) -> &[ConnKey] {
+        self.witnesses.conns()
+    }
+
+    /// Tells whether the page of this name saw until its connection broke.
+    pub fn has_lost_witness(&self, name: &str) -> bool {
+        self.witnesses.has_lost(name)
+    }
+
+    /// Another page took over from the one of this name, which sees from now on, or again.
+    pub fn add_witness(&mut self, conn: ConnKey, name: &str) {
+        self.witnesses.add(conn, name);
+    }
+
+    /// A page does not see any more.
+    pub fn remove_witness(&mut self, conn: ConnKey) {
+        self.witnesses.remove(conn);
+    }
+
+    /// The page of this name may come back to see.
+    pub fn lose_witness(&mut self, name: String, limits: &BroadcastLimits) {
+        self.witnesses.lose(name, limits.lost_witnesses_max);
     }
 
     /// Tells whether the salesperson is on air, heard or not.
@@ -156,7 +186,12 @@ impl Broadcast {
 
     /// Returns how many listening connections the page was told of.
     pub fn announced_count(&self) -> usize {
-        self.listeners.iter().filter(|listener| listener.phase.notice_id().is_some()).count()
+        self.notices().count()
+    }
+
+    /// Yields the notices that the page was told, and of whom each is.
+    pub fn notices(&self) -> impl Iterator<Item = (u64, &Listener)> {
+        self.listeners.iter().filter_map(|listener| Some((listener.phase.notice_id()?, listener)))
     }
 
     /// Tells whether the page is open but was not heard from for too long.
@@ -192,7 +227,7 @@ impl Broadcast {
 
     /// Tells whether nobody is connected and nobody wishes to listen.
     pub fn is_away(&self) -> bool {
-        let is_seen = self.page != Page::Closed || self.witness.is_some();
+        let is_seen = self.page != Page::Closed || !self.witnesses.conns().is_empty();
         !is_seen && self.on_air.is_none() && self.listeners.is_empty()
     }
 
@@ -248,6 +283,7 @@ impl Broadcast {
     /// The salesperson's page registered. What is on air goes on; whoever listened is announced to it anew.
     pub fn open_page(&mut self, unix_ms: u64, conn: ConnKey, name: &str) -> Vec<Change> {
         let before = self.presence();
+        self.lost_page = None;
         self.page = Page::Open(conn);
         self.name = name.to_owned();
         self.note_page(unix_ms, before);
@@ -335,6 +371,7 @@ impl Broadcast {
         if on_air.is_paused() && on_air.is_encoder() {
             self.pause_kept = Some(now + limits.pause_memory);
         }
+        self.lost_page = None;
         self.level = Level::silent();
         self.enter_state(unix_ms);
         let changes = self.unsettle_all(was_flowing);

@@ -280,11 +280,8 @@ impl Broadcast {
 
     /// Tells a page that opens who hears a device, which nobody had to be asked for.
     pub(super) fn announce_heard(&self) -> Vec<Change> {
-        let notice = |listener: &Listener| {
-            let notice_id = listener.phase.notice_id()?;
-            Some(Change::Announce { notice_id, listener: listener.clone() })
-        };
-        self.listeners.iter().filter_map(notice).collect()
+        let notices = self.notices();
+        notices.map(|(notice_id, listener)| Change::Announce { notice_id, listener: listener.clone() }).collect()
     }
 
     /// Tells whether packets flow to a listener.

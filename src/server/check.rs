@@ -29,7 +29,7 @@ impl Server {
         }
         for (conn, registration) in self.clients.registrations() {
             if let Seat::Witness { broadcast } = registration.seat {
-                assert_eq!(self.broadcasts[broadcast].witness(), Some(conn), "registrations ↔ witnesses");
+                assert!(self.broadcasts[broadcast].witnesses().contains(&conn), "registrations ↔ witnesses");
             }
             let Some(broadcast) = self.clients.own_broadcast(conn) else { continue };
             assert_eq!(self.broadcasts[broadcast].page(), Some(conn), "registrations ↔ pages");
@@ -38,9 +38,11 @@ impl Server {
             let page = broadcast.page();
             let is_own = page.is_none_or(|page| self.clients.own_broadcast(page) == Some(key));
             assert!(is_own, "pages ↔ registrations");
-            let seat = broadcast.witness().and_then(|conn| self.clients.registration(conn)).map(|who| &who.seat);
-            let is_its = matches!(seat, Some(&Seat::Witness { broadcast }) if broadcast == key);
-            assert!(is_its || broadcast.witness().is_none(), "witnesses ↔ registrations");
+            for &conn in broadcast.witnesses() {
+                let seat = self.clients.registration(conn).map(|who| &who.seat);
+                let is_its = matches!(seat, Some(&Seat::Witness { broadcast }) if broadcast == key);
+                assert!(is_its, "witnesses ↔ registrations");
+            }
             let at = broadcast.next_deadline(&self.settings.limits.broadcast);
             assert!(at.is_none() || self.deadlines.is_armed(Timer::Broadcast(key)), "broadcasts ↔ deadlines");
         }

@@ -77,12 +77,8 @@ impl Server {
         match change {
             Change::WriteEntry { listener } => return self.write_announcement(now, key, listener, out),
             Change::Announce { notice_id, listener } => {
-                let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
-                let listeners_count = broadcast.announced_count();
-                let listening_id = listener.listening.id.to_string();
-                let notice =
-                    ServerMessage::ListenerJoined { notice_id, listening_id, admin, reason, listeners_count };
-                self.tell_pages(key, &notice.to_json());
+                let notice = joined(broadcast, notice_id, &listener);
+                self.tell_pages(key, &notice);
                 let page = self.broadcasts[key].page();
                 if let Some(client) = page.and_then(|page| self.clients.get_mut(page)) {
                     client.ask_answers(ANSWERS_PER_NOTICE);
@@ -113,10 +109,21 @@ impl Server {
         Vec::new()
     }
 
-    /// Tells a salesperson's page, and the one that it took over from.
+    /// Tells a page that comes back to see of all of whom the pages were told.
+    pub(super) fn tell_notices(&mut self, key: BroadcastKey, conn: ConnKey) {
+        let broadcast = &self.broadcasts[key];
+        let notices = broadcast.notices().map(|(notice_id, listener)| joined(broadcast, notice_id, listener));
+        for notice in notices.collect::<Vec<_>>() {
+            self.send_text(conn, &notice);
+        }
+    }
+
+    /// Tells a salesperson's page, and those that it took over from.
     fn tell_pages(&mut self, key: BroadcastKey, text: &str) {
         let broadcast = &self.broadcasts[key];
-        for conn in broadcast.page().into_iter().chain(broadcast.witness()) {
+        let pages: Vec<ConnKey> =
+            broadcast.page().into_iter().chain(broadcast.witnesses().iter().copied()).collect();
+        for conn in pages {
             self.send_text(conn, text);
         }
     }
@@ -467,8 +474,11 @@ impl Server {
             return;
         }
         let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
-        let pages = broadcast.page().filter(|_| concerns_page).into_iter().chain(broadcast.witness());
-        for conn in self.supervisors_of(key).into_iter().chain(pages) {
+        let mut conns = self.supervisors_of(key);
+        conns.extend(
+            broadcast.page().filter(|_| concerns_page).into_iter().chain(broadcast.witnesses().iter().copied()),
+        );
+        for conn in conns {
             self.send_text(conn, &text);
         }
     }
@@ -496,4 +506,12 @@ impl Server {
             None => self.deadlines.cancel(Timer::Broadcast(key)),
         }
     }
+}
+
+/// Returns the notice of a listener.
+fn joined(broadcast: &Broadcast, notice_id: u64, listener: &Listener) -> String {
+    let (admin, reason) = (listener.person(), listener.listening.reason.as_str());
+    let listeners_count = broadcast.announced_count();
+    let listening_id = listener.listening.id.to_string();
+    ServerMessage::ListenerJoined { notice_id, listening_id, admin, reason, listeners_count }.to_json()
 }

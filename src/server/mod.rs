@@ -448,6 +448,7 @@ impl Server {
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
                 ConnEvent::WebsocketClosed => {
+                    self.take_goodbye(conn);
                     self.end_registration(now, conn, out);
                     if let Some(client) = self.clients.get_mut(conn) {
                         client.finish(now, &self.settings.limits.conn);

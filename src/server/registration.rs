@@ -22,6 +22,8 @@ pub(super) struct Registration {
     pub(super) claims: Claims,
     /// Whether the user was told that the token is about to expire.
     is_warned: bool,
+    /// Whether the page said goodbye: it goes by itself, and no network takes it away.
+    has_left: bool,
     pub(super) page: String,
     pub(super) seat: Seat,
     /// The peer that shows the user how the server is reached.
@@ -43,6 +45,12 @@ pub(super) enum Seat {
         /// Who is heard, or was last and is still wished for: when another one starts, this one is left.
         current: Option<BroadcastKey>,
     },
+}
+
+impl Registration {
+    fn new(claims: Claims, page: String, seat: Seat) -> Registration {
+        Registration { claims, is_warned: false, has_left: false, page, seat, test: None }
+    }
 }
 
 impl Server {
@@ -79,6 +87,8 @@ impl Server {
                 self.renew(now, conn, is_same.then_some(claims), out);
                 return;
             }
+            // It does not break off, and is not to come back to see.
+            self.take_goodbye(conn);
             self.end_registration(now, conn, out);
         }
         if self.is_no_device(&claims) {
@@ -136,7 +146,7 @@ impl Server {
             return;
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
-        self.begin_registration(now, conn, Registration { claims, is_warned: false, page, seat, test: None });
+        self.begin_registration(now, conn, Registration::new(claims, page, seat));
         // Only now: once nobody is left, who is away is forgotten.
         if let Some(older) = replaced {
             self.close_conn(now, older, CloseCode::TakenOver, out);
@@ -181,19 +191,27 @@ impl Server {
         let page_of = |conn: ConnKey| self.clients.registration(conn).map(|registration| &registration.page);
         let is_another = older.is_some_and(|older| page_of(older) != Some(&register.page));
         if is_another && !register.takeover {
-            self.refuse_second_page(now, conn, key);
-            return;
+            return match self.is_expected_to_see(key, &register.page) {
+                true => self.come_back_to_see(
+                    now,
+                    conn,
+                    key,
+                    Registration::new(claims, register.page, Seat::Witness { broadcast: key }),
+                    out,
+                ),
+                false => self.refuse_second_page(now, conn, key),
+            };
         }
         let name = claims.shown_name().to_owned();
         let is_elsewhere = self.broadcasts[key].is_on_air_elsewhere(&register.page);
+        let lost = self.broadcasts[key].lost_page().filter(|lost| *lost != register.page).map(str::to_owned);
         let seat = Seat::Commercial { broadcast: key };
-        let registration = Registration { claims, is_warned: false, page: register.page, seat, test: None };
-        self.begin_registration(now, conn, registration);
+        self.begin_registration(now, conn, Registration::new(claims, register.page, seat));
         // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
         match older {
             Some(older) if is_another => self.displace(now, key, older, out),
             Some(older) => self.close_conn(now, older, CloseCode::TakenOver, out),
-            None => {}
+            None => lost.into_iter().for_each(|lost| self.displace_lost(now, key, lost, out)),
         }
         // What is on air is the microphone of a page that is gone.
         if is_elsewhere {
@@ -213,24 +231,68 @@ impl Server {
     /// an encoder sends is heard again once somebody resumes it, who may not be who was heard.
     fn displace(&mut self, now: Instant, key: BroadcastKey, older: ConnKey, out: &mut Outbox) {
         let of = self.subject(self.broadcasts[key].id());
-        self.note(now, Event::PageTakenOver { of: of.clone() }, out);
+        self.note(now, Event::PageTakenOver { of }, out);
         let test = self.clients.become_witness(older, key);
         if let Some(test) = test {
             self.close_peer(now, test, out);
         }
         self.send(older, &ServerMessage::TakenOver {});
-        if let Some(before) = self.broadcasts[key].set_witness(Some(older)) {
-            self.close_conn(now, before, CloseCode::TakenOver, out);
-        }
+        let name = self.clients.registration(older).map(|registration| registration.page.as_str());
+        self.broadcasts[key].add_witness(older, name.unwrap_or_default());
         self.close_page(now, key, out);
+        self.pause_encoder(now, key, out);
+        self.arm_registration(now, older);
+    }
+
+    /// Another page of the same salesperson is open, after the connection of the one before broke: somebody may have waited for
+    /// that, or brought it about. It takes over all the same, and the other one comes back to see.
+    fn displace_lost(&mut self, now: Instant, key: BroadcastKey, lost: String, out: &mut Outbox) {
+        let of = self.subject(self.broadcasts[key].id());
+        self.note(now, Event::PageTakenOver { of }, out);
+        self.broadcasts[key].lose_witness(lost, &self.settings.limits.broadcast);
+        self.pause_encoder(now, key, out);
+    }
+
+    fn pause_encoder(&mut self, now: Instant, key: BroadcastKey, out: &mut Outbox) {
         let broadcast = &self.broadcasts[key];
         if broadcast.source() == Some(&Source::Encoder) && broadcast.presence() != Presence::Paused {
-            self.note(now, Event::BroadcastPaused { of }, out);
+            self.note(now, Event::BroadcastPaused { of: self.subject(broadcast.id()) }, out);
             let unix_ms = self.unix_ms(now);
             let changes = self.broadcasts[key].pause(unix_ms);
             self.carry_out(now, key, changes, out);
         }
-        self.arm_registration(now, older);
+    }
+
+    /// Tells whether the page of this name saw until its connection broke, or does so over a connection that it has lost.
+    fn is_expected_to_see(&self, key: BroadcastKey, page: &str) -> bool {
+        self.broadcasts[key].has_lost_witness(page) || self.witness_named(key, page).is_some()
+    }
+
+    fn witness_named(&self, key: BroadcastKey, page: &str) -> Option<ConnKey> {
+        let is_it = |conn: &ConnKey| self.clients.registration(*conn).is_some_and(|other| other.page == page);
+        self.broadcasts[key].witnesses().iter().copied().find(is_it)
+    }
+
+    /// A page that others took over from is back, and learns what goes on.
+    fn come_back_to_see(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        key: BroadcastKey,
+        registration: Registration,
+        out: &mut Outbox,
+    ) {
+        let page = registration.page.clone();
+        let older = self.witness_named(key, &page);
+        self.begin_registration(now, conn, registration);
+        if let Some(older) = older {
+            self.close_conn(now, older, CloseCode::TakenOver, out);
+        }
+        self.broadcasts[key].add_witness(conn, &page);
+        self.send(conn, &ServerMessage::TakenOver {});
+        let own_state = ServerMessage::CommercialUpdated(self.commercial(&self.broadcasts[key])).to_json();
+        self.send_text(conn, &own_state);
+        self.tell_notices(key, conn);
     }
 
     /// Another page of the same salesperson is open; this one may wait and ask to take over.
@@ -275,6 +337,13 @@ impl Server {
         self.send_text(conn, &text);
     }
 
+    /// The page of a conn goes by itself.
+    pub(super) fn take_goodbye(&mut self, conn: ConnKey) {
+        if let Some(registration) = self.clients.registration_mut(conn) {
+            registration.has_left = true;
+        }
+    }
+
     /// Forgets who a conn is: its media is closed, its page is gone, its wishes are left.
     pub(super) fn end_registration(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.deadlines.cancel(Timer::Registration(conn));
@@ -282,17 +351,20 @@ impl Server {
         if let Some(test) = registration.test {
             self.close_peer(now, test, out);
         }
+        let lost = (!registration.has_left).then_some(registration.page);
         match registration.seat {
-            Seat::Commercial { broadcast } => {
-                if self.broadcasts.get(broadcast).and_then(|broadcast| broadcast.page()) == Some(conn) {
-                    self.close_page(now, broadcast, out);
+            Seat::Commercial { broadcast: key } => {
+                if let Some(broadcast) =
+                    self.broadcasts.get_mut(key).filter(|broadcast| broadcast.page() == Some(conn))
+                {
+                    lost.into_iter().for_each(|name| broadcast.lose_page(name));
+                    self.close_page(now, key, out);
                 }
             }
-            Seat::Witness { broadcast } => {
-                if let Some(broadcast) = self.broadcasts.get_mut(broadcast)
-                    && broadcast.witness() == Some(conn)
-                {
-                    broadcast.set_witness(None);
+            Seat::Witness { broadcast: key } => {
+                if let Some(broadcast) = self.broadcasts.get_mut(key) {
+                    broadcast.remove_witness(conn);
+                    lost.into_iter().for_each(|name| broadcast.lose_witness(name, &self.settings.limits.broadcast));
                 }
             }
             Seat::Admin { audio, wishes, .. } => {

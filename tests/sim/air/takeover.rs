@@ -88,19 +88,89 @@ fn who_was_taken_over_from_pauses_and_stops_and_does_nothing_else() {
 }
 
 #[test]
-fn one_page_sees_and_may_take_back() {
+fn who_takes_over_twice_does_not_drive_out_who_sees() {
     scenario(|world| {
         let (lea, encoder, paul) = encoders::heard(world);
         let other = takes_over(world, Manners::Acknowledges);
         let third = takes_over(world, Manners::Acknowledges);
-        assert_eq!(world.browsers[lea].closed, Some(4409));
-        assert_eq!((world.browsers[other].closed, world.browsers[third].closed), (None, None));
-        ask_to_take_over(world, other);
+        assert_eq!([lea, other, third].map(|who| world.browsers[who].closed), [None; 3]);
+        let joined = count(world, lea, "listener_joined");
+        world.browsers[third].say("resume_streaming", json!({}));
+        world.run_ms(2000);
+        assert_hears(world, paul, encoder, 1000, 80);
+        assert_eq!(count(world, lea, "listener_joined"), joined + 1, "she sees who listens");
+        ask_to_take_over(world, lea);
         assert!(world.browsers[third].has("taken_over"));
-        world.browsers[other].say("resume_streaming", json!({}));
+        assert!(hears_nothing(world, paul, 500), "law 1");
+        world.browsers[lea].say("resume_streaming", json!({}));
         world.run_ms(2000);
         assert_hears(world, paul, encoder, 1000, 80);
         assert_eq!(entries(world, "page_taken_over"), 3);
+    });
+}
+
+#[test]
+fn who_sees_comes_back_to_see() {
+    scenario(|world| {
+        let (lea, encoder, paul) = encoders::heard(world);
+        let other = takes_over(world, Manners::Acknowledges);
+        world.browsers[other].say("resume_streaming", json!({}));
+        world.run_ms(2000);
+        assert_hears(world, paul, encoder, 1000, 80);
+        let joined = count(world, lea, "listener_joined");
+        // Her connection breaks, or a new one is here before that is known.
+        for is_known in [true, false] {
+            if is_known {
+                world.drop_stream(lea);
+                world.run_ms(1000);
+            }
+            let token = world.token(Role::Commercial, "lea", |_| {});
+            world.connect(lea, &token);
+            world.run_ms(1000);
+            assert_eq!(error_codes(world, lea), [] as [&str; 0], "{is_known}");
+            assert_eq!(last(world, lea, "commercial_updated")["state"], "on_air", "{is_known}");
+        }
+        assert_eq!(count(world, lea, "listener_joined"), joined + 2, "she is told who listens");
+        assert_eq!(count(world, lea, "taken_over"), 3);
+        assert_hears(world, paul, encoder, 1000, 80);
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(1000);
+        assert!(hears_nothing(world, paul, 500), "law 2");
+    });
+}
+
+#[test]
+fn who_waits_until_her_connection_breaks_takes_over_all_the_same() {
+    scenario(|world| {
+        let (lea, _, paul) = encoders::heard(world);
+        world.drop_stream(lea);
+        world.run_ms(500);
+        let other = world.open(Role::Commercial, "lea");
+        world.run_ms(3000);
+        assert!(world.browsers[other].has("user_registered"));
+        assert!(hears_nothing(world, paul, 2000), "who acknowledges is not who was heard");
+        assert_eq!((entries(world, "page_taken_over"), entries(world, "broadcast_paused")), (1, 1));
+        world.browsers[other].say("resume_streaming", json!({}));
+        world.run_ms(1000);
+        let token = world.token(Role::Commercial, "lea", |_| {});
+        world.connect(lea, &token);
+        world.run_ms(1000);
+        assert!(world.browsers[lea].has("taken_over"), "she comes back to see");
+        let joined = last(world, lea, "listener_joined");
+        assert_eq!(joined["admin"]["id"], "paul");
+    });
+}
+
+#[test]
+fn a_page_that_said_goodbye_is_followed_by_another() {
+    scenario(|world| {
+        let (lea, encoder, paul) = encoders::heard(world);
+        world.browsers[lea].say_goodbye();
+        world.run_ms(500);
+        world.open(Role::Commercial, "lea");
+        world.run_ms(3000);
+        assert_hears(world, paul, encoder, 1000, 80);
+        assert_eq!((entries(world, "page_taken_over"), entries(world, "broadcast_paused")), (0, 0));
     });
 }
 

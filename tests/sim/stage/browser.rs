@@ -249,6 +249,11 @@ impl Browser {
         data["packets_sent"] = session.sent.saturating_sub(self.forgets_sent).into();
     }
 
+    /// The page goes: it says goodbye, as browsers do when one is closed or loaded anew.
+    pub fn say_goodbye(&mut self) {
+        let _ = self.websocket.close(None);
+    }
+
     /// Says a text that no page may ever have said; a token in it is kept in mind.
     pub fn say_text(&mut self, text: &str) {
         if let Ok(ClientMessage::Register(register)) = signaling::parse(text) {
