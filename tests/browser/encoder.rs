@@ -140,12 +140,19 @@ fn the_pages_microphone_takes_the_encoders_place() {
     start_listening(&paul, "lea");
     assert_tone(&paul, 880.0);
 
+    // The question before the first broadcast stays until it is answered, though something is on air.
+    lea.evaluate("localStorage.removeItem('ecoute.hidden_asked')");
+    lea.click("ecoute-micro >>> #use-here");
+    lea.wait_for("document.querySelector('#hidden-ask').checkVisibility()");
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(lea.evaluate("peers.length"), 0);
+
     // A microphone that is refused changes nothing.
     lea.evaluate(
         "window.ask = navigator.mediaDevices.getUserMedia; navigator.mediaDevices.getUserMedia =
         async () => { throw new DOMException('no', 'NotAllowedError'); }",
     );
-    lea.click("ecoute-micro >>> #use-here");
+    lea.click("#hidden-no");
     lea.wait_for("deep('ecoute-micro >>> #help').innerText.includes('Micro refusé')");
     assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air");
     assert!(shows(&lea, "use-here"));

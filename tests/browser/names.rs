@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::chromium::{Chromium, Page};
 use crate::desk::{assert_accessible_in, say};
 use crate::elements::start_for;
-use crate::people::{microphone, start_streaming};
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::site::Site;
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, screenshots};
@@ -101,9 +101,12 @@ fn no_name_says_anything_but_itself() {
         );
     }
     // Whose name is taken for another's is marked, with whom.
-    let paul = json!({ "id": "paul", "name": "Paul D." });
-    announce(&lea, 99, json!({ "id": "mallory", "name": "\u{420}aul D.", "looks_like": paul }));
     lea.evaluate("document.querySelector('#languages [lang=fr]').click()");
+    let desks = [(); 2].map(|()| Chromium::start(&tone, "fr-FR"));
+    let paul = desks[0].open(&ecoute.link("admin", "paul", "Paul D."));
+    paul.wait_for("document.body.dataset.audio === 'ready'");
+    let mallory = desks[1].open(&ecoute.link("admin", "mallory", "\u{420}aul D."));
+    start_listening(&mallory, "lea");
     let alike =
         "deep('ecoute-micro >>> .alike').innerText.replaceAll('\\u00a0', ' ').replaceAll('\\n', ' ').trim()";
     assert_eq!(lea.evaluate(alike), "Nom semblable à : Paul D. (paul)");

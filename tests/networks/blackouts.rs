@@ -25,6 +25,8 @@ fn after_thirty_seconds_without_a_packet_sound_is_back_in_three() {
         // Paul loses his network and hears Karim, who keeps his; Marie keeps hers and hears Léa, who loses hers.
         let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
         start_streaming(&lea);
+        // His page is out of sight behind hers.
+        both.grant(&ecoute.url(), &["notifications", "audioCapture"]);
         let karim = both.open(&ecoute.link("commercial", "karim", "Karim B."));
         start_streaming(&karim);
         let marie = both.open_prepared(&ecoute.link("admin", "marie", "Marie L."), sound::TAP);

@@ -21,6 +21,8 @@ fn assert_heard(host: &Namespace, ecoute: &Ecoute, server: &str) -> String {
         let link = ecoute.link(role, id, id);
         link.replace(&format!("http://{}", ecoute.address), &base)
     };
+    // Of two tabs one is out of sight.
+    browser.grant(&base, &["notifications", "audioCapture"]);
     let lea = browser.open(&link("commercial", "lea"));
     start_streaming(&lea);
     let paul = browser.open_prepared(&link("admin", "paul"), &format!("{STATS}{}", sound::TAP));

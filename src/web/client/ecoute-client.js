@@ -126,7 +126,7 @@ export class EcouteClient extends EventTarget {
       iceServers,
       dispatch: (name, detail) => {
         // Off air nobody hears; their departures are not waited for.
-        if (name === "streaming" && detail.state === "off") this.#forgetHearers();
+        if (name === "streaming" && detail.state === "off") this.#forgetHearers(this.listeners, true);
         this.#dispatch(name, detail);
       },
       onPeer: () => this.#told.handlePeer(),
@@ -293,7 +293,7 @@ export class EcouteClient extends EventTarget {
     this.#connectionDetail = retry_in_ms === undefined ? kept : { ...kept, retry_at: Date.now() + retry_in_ms };
     if (detail.state !== "registered") {
       // Nobody is heard without a connection, so a list that stayed would be untrue.
-      this.#forgetHearers(false);
+      this.#forgetHearers(this.listeners, false);
       this.#answerTest(null);
       this.#publisher.handleDisconnected();
       this.#listener.handleDisconnected();
@@ -343,7 +343,7 @@ export class EcouteClient extends EventTarget {
       this.#onCommercials([]);
     }
     this.#iceServers = ice_servers ?? [];
-    if (!renewed) this.#forgetHearers(false);
+    if (!renewed) this.#forgetHearers(this.listeners, false);
     this.#told.handleRegistered();
     this.#dispatch("registered", { ...user, renewed });
     // A handler may have closed the connection, for example because the role is not the one it expects.
@@ -366,7 +366,7 @@ export class EcouteClient extends EventTarget {
   #onListenerJoined(data) {
     const { notice_id, listening_id, admin, reason } = data;
     // Announced anew it is the same listening, and one row.
-    for (const [id, known] of this.#hearers) if (known.listening_id === listening_id) this.#hearers.delete(id);
+    for (const known of this.listeners) if (known.listening_id === listening_id) this.#forgetHearers([known], false);
     const hearer = { notice_id, listening_id, admin, reason, since: Date.now(), told: null };
     this.#hearers.set(hearer.notice_id, hearer);
     this.#told.handleJoined(hearer);
@@ -376,15 +376,16 @@ export class EcouteClient extends EventTarget {
   #onListenerLeft(data) {
     const hearer = this.#hearers.get(data.notice_id);
     if (!hearer) return;
-    this.#hearers.delete(data.notice_id);
-    this.#told.handleGone(hearer);
+    this.#forgetHearers([hearer], true);
     this.#dispatch("listener_left", data);
   }
 
-  #forgetHearers(isConnected = true) {
-    const all = this.listeners;
-    this.#hearers.clear();
-    for (const hearer of all) this.#told.handleGone(hearer, isConnected);
+  /** They are not told of any more; whoever is only announced anew, or may be soon, keeps what names them. */
+  #forgetHearers(hearers, isOver) {
+    for (const hearer of hearers) {
+      this.#hearers.delete(hearer.notice_id);
+      this.#told.handleGone(hearer, isOver);
+    }
   }
 
   /** Each role has one audio connection. */

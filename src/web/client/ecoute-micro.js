@@ -179,7 +179,7 @@ export class EcouteMicro extends EcouteElement {
       case "starting": return [this.words("starting"), startingDetail];
       case "reconnecting": return [this.words("restarting"), startingDetail];
       case "live": return [this.words("on_air_alone"), this.words("on_air_alone_detail")];
-      default: return [this.words(state === "error" ? "failed" : "ready"), this.words("ready_detail")];
+      default: return [this.words(state === "error" ? "failed" : "ready"), isHeard ? "" : this.words("ready_detail")];
     }
   }
 

@@ -60,15 +60,15 @@ export class Told {
     }
   }
 
-  /** Somebody is gone, or the connection that announced them. */
-  handleGone(hearer, isConnected = true) {
+  /** Somebody is gone; where it is not over, only what announced them. */
+  handleGone(hearer, isOver) {
     this.#notices.delete(hearer.notice_id);
     const known = this.#memory.get(hearer.listening_id);
     if (known) known.goneAt ??= Date.now();
     for (const [id, { goneAt }] of this.#memory) {
       if (goneAt !== null && Date.now() - goneAt > REMEMBERED_MS) this.#memory.delete(id);
     }
-    if (isConnected) this.#closeNotifications((tag) => tag !== this.#tagOf(hearer));
+    if (isOver) this.#closeNotifications((tag) => tag !== this.#tagOf(hearer));
   }
 
   /** The server knows us again: who listened before and is not announced now does not listen any more. */

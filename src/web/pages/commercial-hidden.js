@@ -31,8 +31,8 @@ export class HiddenNotices {
   }
 
   draw() {
-    const isOpen = !byId("hidden-ask").hidden && this.#client.streamingState !== "off";
-    if (isOpen) byId("hidden-ask").hidden = true;
+    // However it went on air: there is nothing to wait for any more.
+    if (this.#client.microphone !== null) byId("hidden-ask").hidden = true;
     const { permission } = this;
     byId("hidden-state").hidden = permission === "granted";
     byId("hidden-allow").hidden = permission !== "default";
