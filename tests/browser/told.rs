@@ -346,12 +346,15 @@ fn the_help_names_microphones_that_stand_in_rooms() {
         page.bring_to_front();
         page.wait_for("window.said('register_user').length === 1 && deep('#connection').dataset.state === 'up'");
         page.click("#help-open");
-        assert_eq!(page.evaluate("document.querySelector('#help-devices').checkVisibility()"), false, "{role}");
-        let user = json!({ "id": "x", "role": role, "name": "x", "server_version": "1", "ice_servers": [],
-            "devices": [{ "id": "hall", "place": "Hall" }, { "id": "r2", "place": "<b>Salle</b> \u{202e}2" }] });
-        say(page, "user_registered", user);
-        let shown = page.evaluate("document.querySelector('#help-devices').innerText.replaceAll('\\u00a0', ' ')");
-        assert_eq!(shown, "Micro d'ambiance : Hall (hall)\nMicro d'ambiance : <b>Salle</b> 2 (r2)", "{role}");
+        let shown = "document.querySelector('#help-devices').innerText.replaceAll('\\u00a0', ' ')";
+        let all = "Micro d'ambiance : Caméra (cam)\nMicro d'ambiance : Hall d'entrée (hall)";
+        assert_eq!(page.evaluate(shown), all, "{role}");
+        // The list comes again when it changes.
+        let user = |devices| json!({ "id": "x", "role": role, "name": "x", "server_version": "1", "ice_servers": [], "devices": devices });
+        say(page, "user_registered", user(json!([{ "id": "r2", "place": "<b>Salle</b> \u{202e}2" }])));
+        assert_eq!(page.evaluate(shown), "Micro d'ambiance : <b>Salle</b> 2 (r2)", "{role}");
         assert_accessible_in(page, &format!("{role}-devices"), &["fr"]);
+        say(page, "user_registered", user(json!([])));
+        assert_eq!(page.evaluate("document.querySelector('#help-devices').checkVisibility()"), false, "{role}");
     }
 }
