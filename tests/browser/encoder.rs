@@ -111,13 +111,15 @@ fn the_salespersons_page_shows_their_encoder() {
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'online'");
     assert_eq!(lea.evaluate("peers.length"), 0, "no microphone was ever opened here");
 
-    // It may fall silent, and stop by itself, too.
+    // It may fall silent, and stop by itself, too. Who listens may hear again at any moment: they stay named.
     stream(&encoder, "lea", &token);
     lea.wait_for("document.body.dataset.state === 'on_air'");
-    std::thread::sleep(Duration::from_millis(500));
+    paul.wait_for("loudness() > 0.01");
     encoder.evaluate("peer.getSenders()[0].replaceTrack(null)");
     lea.wait_for("document.body.dataset.state === 'interrupted'");
     assert_eq!(lea.evaluate("deep('ecoute-micro >>> #state').innerText.includes('plus aucun son')"), true);
+    assert!(shows(&lea, "listeners"));
+    assert_eq!(lea.evaluate("/personne/i.test(deep('ecoute-micro >>> .micro').innerText)"), false);
     assert_accessible(&lea, "phone-encoder-silent");
     assert_eq!(encoder.evaluate("end()"), 200);
     lea.wait_for("document.body.dataset.state === 'ready'");

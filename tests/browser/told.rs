@@ -122,14 +122,28 @@ fn a_hidden_page_tells_by_a_notification_that_carries_the_name() {
     thread::sleep(Duration::from_secs(6));
     assert_eq!(lea.evaluate("notices()"), paul_is_named, "kept while they hear");
 
-    // It goes with the listener, or as soon as somebody looks; a new listening is told anew.
+    // It goes where another page tells from now on, with the listener, or as soon as somebody looks.
+    let second = take_over(&desk, &ecoute);
+    let is_gone = "window.none || (notices().then((all) => { window.none = all.length === 0; }), false)";
+    lea.wait_for(is_gone);
+    lea.evaluate("window.none = false; setHidden(false)");
+    lea.click("ecoute-micro >>> #take-over");
+    second.close();
+    paul.bring_to_front();
+    start_streaming(&lea);
+    paul.wait_for("loudness() > 0.01");
+    paul.click("ecoute-panel >>> #panel-stop");
+    paul.wait_for("deep('ecoute-panel >>> #panel').hidden");
+    lea.evaluate("setHidden(true)");
+    start_listening(&paul, "lea");
+    assert_eq!(lea.evaluate("notices()"), paul_is_named, "a new listening is told anew");
     paul.click("ecoute-panel >>> #panel-stop");
     lea.wait_for("deep('ecoute-micro').client.listeners.length === 0");
-    lea.wait_for("window.none || (notices().then((all) => { window.none = all.length === 0; }), false)");
+    lea.wait_for(is_gone);
     start_listening(&paul, "lea");
     assert_eq!(lea.evaluate("said('listener_ack').at(-1).told"), "notified");
     lea.evaluate("window.none = false; setHidden(false)");
-    lea.wait_for("window.none || (notices().then((all) => { window.none = all.length === 0; }), false)");
+    lea.wait_for(is_gone);
     assert_tone(&paul, 440.0);
     assert_eq!((phone.complaints(), desk.complaints()), (vec![], vec![]));
 }

@@ -293,7 +293,7 @@ export class EcouteClient extends EventTarget {
     this.#connectionDetail = retry_in_ms === undefined ? kept : { ...kept, retry_at: Date.now() + retry_in_ms };
     if (detail.state !== "registered") {
       // Nobody is heard without a connection, so a list that stayed would be untrue.
-      this.#forgetHearers(this.listeners, false);
+      this.#forgetHearers(this.listeners, !["connecting", "waiting"].includes(detail.state));
       this.#answerTest(null);
       this.#publisher.handleDisconnected();
       this.#listener.handleDisconnected();

@@ -73,7 +73,7 @@ export class Told {
 
   /** The server knows us again: who listened before and is not announced now does not listen any more. */
   handleRegistered() {
-    const isOf = (tag) => this.#options.hearers().some((hearer) => this.#tagOf(hearer) === tag);
+    const isOf = (tag) => document.hidden && this.#options.hearers().some((hearer) => this.#tagOf(hearer) === tag);
     setTimeout(() => this.#closeNotifications(isOf), ANNOUNCED_MAX_MS);
   }
 
