@@ -19,7 +19,8 @@ pub const SENT: &str = "window.sent = [];
         send(text) {
             const { event, data } = JSON.parse(text);
             if (event !== 'ping') sent.push({ event, ...data });
-            super.send(text);
+            if (event === 'register_user' && window.answer) this.onmessage({ data: JSON.stringify(answer) });
+            else super.send(text);
         }
     };
     window.said = (event) => sent.filter((message) => message.event === event);
@@ -292,9 +293,19 @@ fn a_page_that_another_took_over_from_sees_pauses_and_stops() {
     second.wait_for("deep('ecoute-micro').client.connectionState === 'witness'");
     start_streaming(&lea);
     paul.wait_for("loudness() > 0.01");
-    // A witness whose connection is lost is an ordinary second page.
+    second.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
+    // One that leaves by itself is an ordinary second page afterwards; one whose connection breaks comes back to see.
     second.evaluate("lastSocket.close()");
     second.wait_for("deep('ecoute-micro').client.connectionState === 'already_open'");
+    second.evaluate("window.answer = { event: 'taken_over', data: {} }; lastSocket.close()");
+    second.evaluate("deep('ecoute-micro').client.connect()");
+    second.wait_for("deep('ecoute-micro').client.connectionState === 'witness'");
+    let on_air = json!({ "commercial_id": "lea", "state": "on_air", "is_streaming": true, "since": 1 });
+    say(&second, "commercial_updated", on_air);
+    assert!(shows(&second, "live") && shows(&second, "stop"));
+    second.evaluate("window.answer = null; lastSocket.close()");
+    second.wait_for("deep('ecoute-micro').client.connectionState === 'already_open'");
+    assert_eq!(second.evaluate("deep('ecoute-micro').client.streamingState"), "off");
     assert_eq!((phone.complaints(), other.complaints()), (vec![], vec![]));
 }
 

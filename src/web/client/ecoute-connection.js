@@ -165,7 +165,7 @@ export class Connection {
       case "user_registered": return this.#onRegistered(data);
       case "server_draining": this.#nextDelayMs = data.reconnect_in_ms; return;
       case "token_expiring": this.#renew(); break;
-      case "taken_over": return this.#become({ state: "witness" });
+      case "taken_over": return this.#onTakenOver();
       case "error": return this.#onRefusal(data);
     }
     this.#onMessage(event, data);
@@ -178,6 +178,14 @@ export class Connection {
     this.#takesOver = false;
     if (!renewed) this.#become({ state: "registered" });
     this.#onMessage("user_registered", { ...data, renewed });
+  }
+
+  /** Another page took over from this one, just now or while its connection was lost. */
+  #onTakenOver() {
+    if (!this.#isKnown) this.#registeredAt = performance.now();
+    this.#nextDelayMs = null;
+    this.#takesOver = false;
+    this.#become({ state: "witness" });
   }
 
   #onRefusal(data) {
