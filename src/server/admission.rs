@@ -233,6 +233,12 @@ impl Server {
         self.settings.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 
+    /// Tells whether a trusted proxy says that the client came to it encrypted.
+    pub(super) fn came_encrypted(&self, conn: ConnKey, request: &Request) -> bool {
+        let is_trusted = self.clients.visitor(conn).is_some_and(|visitor| self.is_trusted_proxy(visitor.remote));
+        is_trusted && request.x_forwarded_proto.as_deref().is_some_and(forwarded::is_https)
+    }
+
     /// Returns the address of the client for whom a trusted proxy asks; `None` where its two headers name two. A proxy
     /// that sets one passes the other on as the client wrote it, so a client that writes one names itself or nobody.
     fn client_of(&self, proxy: IpAddr, request: &Request) -> Option<IpAddr> {

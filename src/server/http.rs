@@ -282,9 +282,16 @@ impl Server {
     /// Tells whether a browser may be asked to keep to HTTPS: it would on all ports of the host, whoever serves them, so
     /// not of one that is named with a port (RFC 6797 §8.3).
     fn is_lasting(&self, conn: ConnKey, request: &Request) -> bool {
-        let is_encrypted = self.clients.get(conn).is_some_and(Conn::is_encrypted);
         let is_default_port = request.host.as_deref().is_some_and(|host| !host.contains(':'));
-        self.settings.encryption == Encryption::Lasting && is_encrypted && is_default_port
+        let is_encrypted = match self.settings.encryption {
+            Encryption::Optional => self.came_encrypted(conn, request),
+            // Its certificate is one that browsers do not trust.
+            Encryption::Required => false,
+            Encryption::Lasting => {
+                self.clients.get(conn).is_some_and(Conn::is_encrypted) || self.came_encrypted(conn, request)
+            }
+        };
+        is_default_port && is_encrypted
     }
 
     /// Queues a response with what every one carries: who else may read it, and its date, by which clients tell how wrong

@@ -1,4 +1,4 @@
-//! Reads for whom a proxy asks: `Forwarded` (RFC 7239) and `X-Forwarded-For`.
+//! Reads for whom a proxy asks, and by what: `Forwarded` (RFC 7239), `X-Forwarded-For` and `X-Forwarded-Proto`.
 //!
 //! Anybody can write such a header: whom to believe is the caller's to know. Invariant: each element of a list is one
 //! hop, whether it names an address or not, so that none is skipped.
@@ -19,6 +19,11 @@ pub fn forwarded(list: &str) -> Vec<Option<IpAddr>> {
 /// Returns the hops of `X-Forwarded-For`, the client's end first; `None` is one that can't be read.
 pub fn x_forwarded_for(list: &str) -> Vec<Option<IpAddr>> {
     list.split(',').map(|node| address(node.trim())).collect()
+}
+
+/// Tells whether all hops of `X-Forwarded-Proto` were encrypted.
+pub fn is_https(list: &str) -> bool {
+    list.split(',').all(|proto| proto.trim().eq_ignore_ascii_case("https"))
 }
 
 /// Reads an address with or without a port, one of IPv6 with or without brackets.

@@ -29,6 +29,8 @@ pub struct Request {
     pub forwarded: Option<String>,
     /// All `X-Forwarded-For` lines as one list, to be believed as little.
     pub x_forwarded_for: Option<String>,
+    /// By what the clients of proxies asked: `https` where they are encrypted.
+    pub x_forwarded_proto: Option<String>,
     /// Whether the client takes a body that is compressed with gzip, by name (RFC 9110 §12.5.3).
     pub accepts_gzip: bool,
     /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
@@ -213,6 +215,7 @@ fn read_header(
         "if-none-match" => request.if_none_match = Some(value.to_owned()),
         "forwarded" => append(&mut request.forwarded, value),
         "x-forwarded-for" => append(&mut request.x_forwarded_for, value),
+        "x-forwarded-proto" => append(&mut request.x_forwarded_proto, value),
         "accept-encoding" => request.accepts_gzip |= accepts(value, "gzip"),
         "authorization" if request.bearer.is_some() => return Err(HttpError::Malformed),
         "authorization" => {

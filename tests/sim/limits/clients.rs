@@ -161,6 +161,31 @@ fn a_trusted_proxy_says_whose_conn_it_is() {
 }
 
 #[test]
+fn a_browser_is_asked_to_keep_to_https_where_the_proxy_says_that_it_came_so() {
+    let mut world = world(|_| {});
+    world.trust_proxies(&["10.0.0.0/8"]);
+    let (proxy, stranger) = (SocketAddr::from(([10, 0, 0, 1], 1)), address(7, 1));
+    let cases = [
+        ("by the proxy", proxy, "a", "X-Forwarded-Proto: https\r\n", true),
+        ("through several", proxy, "a", "X-Forwarded-Proto: HTTPS, https\r\n", true),
+        ("plain at first", proxy, "a", "X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https\r\n", false),
+        ("plain", proxy, "a", "X-Forwarded-Proto: http\r\n", false),
+        ("not said", proxy, "a", "", false),
+        ("at another port", proxy, "a:8443", "X-Forwarded-Proto: https\r\n", false),
+        ("by anybody", stranger, "a", "X-Forwarded-Proto: https\r\n", false),
+    ];
+    for (name, remote, host, lines, want) in cases {
+        let conn = world.knock(remote).unwrap();
+        let answer =
+            world.send_bytes(conn, format!("GET /admin HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{name}");
+        assert_eq!(answer.contains("\r\nStrict-Transport-Security: max-age="), want, "{name}");
+        world.hang_up(conn);
+    }
+    world.end();
+}
+
+#[test]
 fn a_client_that_claims_to_be_another_is_nobody() {
     let mut world = world(|_| {});
     world.trust_proxies(&["10.0.0.0/8"]);
