@@ -37,6 +37,25 @@ fn who_is_on_air_is_found_where_the_packets_come_from() {
     });
 }
 
+/// Firefox nominates once and for all: its later checks do not say that they come from where it is.
+#[test]
+fn pages_that_nominate_once_speak_and_hear_on_from_somewhere_else() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        for who in [lea, paul] {
+            world.browsers[who].nominates_once = true;
+        }
+        world.run_ms(3000);
+        for n in 0..2 {
+            for who in [lea, paul] {
+                world.browsers[who].external = ([198, 18, n, who as u8], 4321).into();
+            }
+            world.run_ms(14_000);
+            assert_hears(world, paul, lea, 1000, 80);
+        }
+    });
+}
+
 #[test]
 fn who_answers_nothing_is_found_by_the_next_check() {
     let mut world = World::new(1, Quality::PERFECT);

@@ -91,7 +91,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return programs::act(world, who, chance);
     }
     let browser = &mut world.browsers[who];
-    match chance.u32(..46) {
+    match chance.u32(..48) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -193,6 +193,9 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
                 world.browsers[who].say("leave_commercial_stream", leave);
             }
         }
+        // As Firefox, and as who knows no checks but its own.
+        45 => browser.nominates_once = !browser.nominates_once,
+        46 => browser.answers_nothing = !browser.answers_nothing,
         // Her statistics begin anew, as it seems.
         41 => browser.forgets_sent = chance.u64(..400),
         _ => {
