@@ -90,6 +90,8 @@ fn a_revocation_follows_nothing_and_waits_for_nobody() {
     let revoke = |name: &str, works: bool| {
         let output = place.ecoute(&["revoke", "lea"]);
         assert_eq!(output.status.success(), works, "{name}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).contains(place.at("revoked").to_str().unwrap());
+        assert_eq!(told, !works, "{name}: {output:?}");
         place.assert_unharmed(name);
         if works {
             assert!(place.is_of_service("revoked"), "{name}");

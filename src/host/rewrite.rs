@@ -38,12 +38,14 @@ pub fn rewrite<E: std::error::Error>(
     name: &str,
     edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<(), RewriteError<E>> {
+    // As who asked for it knows it.
+    let shown = directory.join(name);
     let directory = &owner::enter(directory).map_err(|error| match error.kind() {
         ErrorKind::NotFound => RewriteError::NoDirectory { path: directory.to_owned() },
         _ => RewriteError::Failed { path: directory.to_owned(), error },
     })?;
     let path = directory.join(name);
-    let failed = |error| RewriteError::Failed { path: path.clone(), error };
+    let failed = |error| RewriteError::Failed { path: shown.clone(), error };
     // The directory is what all who change the file have in common: the file itself is another one each time.
     let lock = File::open(directory).map_err(|error| match error.kind() {
         ErrorKind::NotFound => RewriteError::NoDirectory { path: directory.to_owned() },
