@@ -10,7 +10,7 @@ use crate::desk::{assert_accessible_in, say};
 use crate::names::announce;
 use crate::people::{microphone, start_listening, start_streaming, wish};
 use crate::support::Ecoute;
-use crate::{assert_tone, screenshots, sound};
+use crate::{assert_tone, screenshots, sound, wait_for_tone};
 
 /// Runs before a page: keeps what it sends and its last WebSocket, and lets a test hide the page.
 pub const SENT: &str = "window.sent = [];
@@ -69,11 +69,13 @@ fn a_row_that_is_seen_is_acknowledged_with_what_was_sent() {
     lea.wait_for("said('start_streaming').length === 2 && said('listener_ack').length === 2");
     let again = lea.evaluate("said('listener_ack')[1]");
     assert_ne!(again["ssrc"], ack["ssrc"]);
-    assert_tone(&paul, 440.0);
+    wait_for_tone(&paul, 440.0);
 
     // Who was told is heard on while the page is out of sight.
     lea.evaluate("setHidden(true)");
-    assert_tone(&paul, 440.0);
+    thread::sleep(Duration::from_secs(1));
+    wait_for_tone(&paul, 440.0);
+    assert_eq!(paul.evaluate(&format!("{CAUSE} ?? null")), json!(null));
     assert_eq!((phone.complaints(), desk.complaints()), (vec![], vec![]));
 }
 
