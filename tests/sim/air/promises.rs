@@ -137,8 +137,7 @@ fn a_page_is_told_what_became_of_its_microphone() {
         let tom = world.publisher("tom");
         world.settle();
         // The session ends, the page is there: it builds another one, under the same notices.
-        let now = world.now;
-        world.browsers[lea].hang_up(now);
+        world.hang_up_heard(lea);
         ms_until(world, 2000, |world| world.browsers[lea].has("error"));
         assert_eq!(last(world, lea, "error")["code"], "no_such_peer");
         assert!(has_last(world, paul, "listening_pending", "cause", "interrupted"));

@@ -522,6 +522,15 @@ impl World {
         self.run_ms(500);
     }
 
+    /// Ends a browser's session with an alert that no network loses: what is sent once is lost by the chance of the
+    /// handshakes' cryptography, too.
+    pub fn hang_up_heard(&mut self, who: Who) {
+        self.browsers[who].hang_up(self.now);
+        self.link.is_kind = true;
+        self.run_ms(1);
+        self.link.is_kind = false;
+    }
+
     fn is_settled(&self) -> bool {
         self.browsers.iter().enumerate().all(|(who, browser)| browser.is_settled() || self.cut.contains(&who))
     }
