@@ -69,7 +69,8 @@ impl Passed {
 /// Why what a page says of its stream can't be true of the session on air.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrongCount {
-    /// It is about another session's stream, as when the page builds a new one just then: it says it again of that one.
+    /// It is about another session's stream, or about none, as when the page builds a new one just then: it says it again
+    /// of that one.
     OtherStream,
     /// Fewer packets than had come already: the page's counter began anew, and says nothing of what it has sent.
     Impossible,
@@ -238,7 +239,8 @@ impl Broadcast {
         }
         // Whatever session comes next is made after this.
         let Some(publisher) = self.publisher() else { return Ok(From::Any) };
-        if sent.ssrc.zip(ssrc).is_some_and(|(said, brought)| said != brought) {
+        // Who names none speaks of a session that is not here yet, while much of this one's may be on its way.
+        if ssrc.is_some() && sent.ssrc != ssrc {
             return Err(WrongCount::OtherStream);
         }
         if before.publisher == Some(publisher) && sent.packets_sent.saturating_add(SENT_MARGIN) < before.packets {

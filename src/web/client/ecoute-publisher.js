@@ -116,7 +116,7 @@ export class Publisher {
   }
 
   /**
-   * How much was sent of the own stream on the present connection; empty where that is nothing, or an encoder's.
+   * How much was sent of the own stream on the present connection; empty where there is none yet, or it is an encoder's.
    * @returns {Promise<{ssrc?: number, packets_sent?: number}>}
    */
   async countSent() {
@@ -124,7 +124,7 @@ export class Publisher {
     if (!peer || this.#encoder !== null) return {};
     const report = await peer.getStats();
     const stream = [...report.values()].find(({ type, kind }) => type === "outbound-rtp" && kind === "audio");
-    return stream?.packetsSent > 0 ? { ssrc: stream.ssrc, packets_sent: stream.packetsSent } : {};
+    return stream ? { ssrc: stream.ssrc, packets_sent: stream.packetsSent ?? 0 } : {};
   }
 
   /** Goes off air, whatever streams. */

@@ -10,6 +10,7 @@ use stage::browser::Manners;
 use stage::link::Quality;
 use stage::scenario::{assert_hears, count, error_codes, heard, hears_nothing, last, listener_with, scenario};
 use stage::world::{Who, World};
+use str0m::media::Direction;
 
 /// From now on her packets come later and later, up to so much.
 fn hold_back_more_and_more(world: &mut World, who: Who, ms_max: u64) {
@@ -110,6 +111,38 @@ fn a_count_of_another_stream_is_not_taken() {
         world.browsers[lea].say_text(&ack.to_string());
         world.run_ms(2000);
         assert!(world.browsers[paul].heard.is_empty(), "law 1");
+        world.browsers[lea].say("listener_ack", json!({ "notice_id": notice_id }));
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
+fn a_page_that_counts_for_a_session_we_do_not_know_yet_says_nothing_of_the_one_before() {
+    scenario(|world| {
+        let lea = world.open(Role::Commercial, "lea");
+        world.browsers[lea].manners = Manners::Ignores;
+        world.browsers[lea].held_back = Duration::from_secs(3);
+        let paul = world.listener("paul");
+        world.settle();
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        // Nothing came of her session when she builds another one, of which there is nothing to say.
+        let now = world.now;
+        let offer = world.browsers[lea].make_offer(now, Direction::SendOnly);
+        let notice_id = last(world, lea, "listener_joined")["notice_id"].clone();
+        let made = world.browsers[lea].made;
+        let ack = json!({ "event": "listener_ack", "data": {
+            "notice_id": notice_id, "told": "seen", "next": [lea, made],
+        } });
+        world.browsers[lea].say_text(&ack.to_string());
+        world.run_ms(3000);
+        assert!(world.browsers[paul].heard.is_empty(), "law 1: it was said untold");
+        world.browsers[lea].held_back = Duration::ZERO;
+        world.browsers[lea].say("start_streaming", json!({ "sdp": offer }));
+        world.run_ms(2000);
         world.browsers[lea].say("listener_ack", json!({ "notice_id": notice_id }));
         world.run_ms(2000);
         assert_hears(world, paul, lea, 1000, 80);

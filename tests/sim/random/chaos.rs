@@ -177,7 +177,8 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
                 }
             }
         }
-        38 => browser.held_back = Duration::from_millis(chance.u64(..5000)),
+        // Whose packets are held back does not count wrongly too: nobody could tell.
+        38 if who % 2 == 0 => browser.held_back = Duration::from_millis(chance.u64(..5000)),
         39 => browser.held_back = Duration::ZERO,
         40 => browser.manners = [Manners::Acknowledges, Manners::Hides, Manners::Ignores][chance.usize(..3)],
         // A supervisor under another name, as if somebody else, or nobody.
@@ -197,7 +198,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         45 => browser.nominates_once = !browser.nominates_once,
         46 => browser.answers_nothing = !browser.answers_nothing,
         // Her statistics begin anew, as it seems.
-        41 => browser.forgets_sent = chance.u64(..400),
+        41 if who % 2 == 1 => browser.forgets_sent = chance.u64(..400),
         _ => {
             let mut bytes = noise(chance);
             bytes[0] = [0, 22, 0x80, 255][chance.usize(..4)];

@@ -240,11 +240,9 @@ impl Browser {
     /// Adds how much was sent of the present session, and, for the witness, which packet the microphone makes next.
     fn count_sent(&mut self, data: &mut Value) {
         data["next"] = json!([self.index, self.made]);
-        let Some(session) = self.rtc.as_mut().filter(|session| session.is_sending && session.sent > 0) else {
-            return;
-        };
+        let Some(session) = self.rtc.as_mut().filter(|session| session.is_sending) else { return };
         let mut api = session.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(session.mid, None).expect("it sends");
+        let Some(stream) = api.stream_tx_by_mid(session.mid, None) else { return };
         data["ssrc"] = (*stream.ssrc()).into();
         data["packets_sent"] = session.sent.saturating_sub(self.forgets_sent).into();
     }
