@@ -119,6 +119,9 @@ impl Server {
             self.close_conn(now, conn, CloseCode::NotAllowed, out);
             return;
         };
+        // Their name may be another one by now.
+        let people_max = self.settings.limits.registration.people_max;
+        self.stats.people_forgotten += u64::from(self.people.meet(&claims.sub, claims.shown_name(), people_max));
         registration.claims = claims;
         registration.is_warned = false;
         // The new token may allow less.

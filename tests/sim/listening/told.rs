@@ -218,14 +218,22 @@ fn a_name_that_looks_like_another_persons_is_marked() {
         listener_with(world, "paul", |claims| claims.name = Some("Paul D.".to_owned()));
         let eve = listener_with(world, "eve", |claims| claims.name = Some("\u{420}aul D.".to_owned()));
         let ana = world.listener("ana");
+        // Who has a page open for long gets another name with the next token.
+        let tom = listener_with(world, "tom", |claims| claims.name = Some("Tom P.".to_owned()));
         world.settle();
-        world.join(eve, "lea");
-        world.join(ana, "lea");
+        let renamed = world.token(Role::Admin, "tom", |claims| claims.name = Some("Tom Petit".to_owned()));
+        world.browsers[tom].say("register_user", json!({ "token": renamed, "page": format!("page-{tom}") }));
+        let mia = listener_with(world, "mia", |claims| claims.name = Some("Tom Petit".to_owned()));
+        world.settle();
+        for listener in [eve, ana, mia] {
+            world.join(listener, "lea");
+        }
         world.run_ms(2000);
         let told: Vec<_> = world.browsers[lea].messages_of("listener_joined").map(|data| &data["admin"]).collect();
         let of = |id: &str| told.iter().find(|admin| admin["id"] == id).unwrap()["looks_like"].clone();
         assert_eq!(of("eve"), json!({ "id": "paul", "name": "Paul D." }));
         assert!(of("ana").is_null());
+        assert_eq!(of("mia"), json!({ "id": "tom", "name": "Tom Petit" }));
         let announced = world.audit.iter().find(|entry| entry.event.name() == "listen_announced").unwrap();
         assert!(announced.event.to_string().contains(" looks_like=paul"), "{}", announced.event);
     });
