@@ -179,7 +179,7 @@ impl Conn {
                     Ok(Some(_)) if says_too_much => Some(ConnEvent::TooMany),
                     Ok(Some(Incoming::Text(text))) => Some(ConnEvent::Text(text)),
                     Ok(Some(Incoming::Alive | Incoming::Pong)) => Some(ConnEvent::Alive),
-                    Ok(Some(Incoming::Closed)) => Some(ConnEvent::WebsocketClosed),
+                    Ok(Some(Incoming::Closed { comes_back })) => Some(ConnEvent::WebsocketClosed { comes_back }),
                     Err(error) => Some(ConnEvent::WebsocketBroken(error)),
                 }
             }
@@ -188,7 +188,7 @@ impl Conn {
                     match websocket.poll_message() {
                         Ok(Some(Incoming::Text(_) | Incoming::Alive | Incoming::Pong)) => {}
                         Ok(None) => break,
-                        Ok(Some(Incoming::Closed)) | Err(_) => *closing = None,
+                        Ok(Some(Incoming::Closed { .. })) | Err(_) => *closing = None,
                     }
                 }
                 None

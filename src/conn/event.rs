@@ -18,7 +18,10 @@ pub enum ConnEvent {
     Text(Utf8Bytes),
     /// A pong, or a ping that was answered.
     Alive,
-    WebsocketClosed,
+    /// Whether the client goes on with another connection.
+    WebsocketClosed {
+        comes_back: bool,
+    },
     WebsocketBroken(WebsocketError),
     /// The client makes answers that it does not read.
     TooSlow,

@@ -173,7 +173,7 @@ fn listen<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Result<Incoming, W
         loop {
             let polled = websocket.poll_message();
             websocket.take_output(&mut written);
-            let is_over = matches!(polled, Ok(Some(Incoming::Closed)) | Err(_));
+            let is_over = matches!(polled, Ok(Some(Incoming::Closed { .. })) | Err(_));
             match polled {
                 Ok(None) => break,
                 Ok(Some(incoming)) => {

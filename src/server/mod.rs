@@ -447,8 +447,10 @@ impl Server {
                 ConnEvent::Held => self.stats.requests_held += 1,
                 ConnEvent::Text(text) => self.on_message(now, conn, &text, out),
                 ConnEvent::Alive => {}
-                ConnEvent::WebsocketClosed => {
-                    self.take_goodbye(conn);
+                ConnEvent::WebsocketClosed { comes_back } => {
+                    if !comes_back {
+                        self.take_goodbye(conn);
+                    }
                     self.end_registration(now, conn, out);
                     if let Some(client) = self.clients.get_mut(conn) {
                         client.finish(now, &self.settings.limits.conn);

@@ -56,8 +56,14 @@ pub enum Incoming {
     /// A pong.
     Pong,
     /// The closing handshake is over, or its first half came from the client and was answered.
-    Closed,
+    Closed {
+        /// Whether the client said that it goes on with another connection.
+        comes_back: bool,
+    },
 }
+
+/// With this code a page closes a connection in whose place it opens another one (RFC 6455 §7.4.2: 4000 and up are ours).
+const COMES_BACK: u16 = 4000;
 
 /// Why a WebSocket can't go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,10 +132,12 @@ impl Websocket {
     fn poll_inner(&mut self) -> Result<Option<Incoming>, WebsocketError> {
         match self.inner.read() {
             Ok(Message::Text(text)) => Ok(Some(Incoming::Text(text))),
-            Ok(Message::Close(_)) => {
+            Ok(Message::Close(frame)) => {
                 // The answer is queued; a flush writes it and reports the end.
                 let _ = self.inner.flush();
-                Ok(Some(Incoming::Closed))
+                Ok(Some(Incoming::Closed {
+                    comes_back: frame.is_some_and(|frame| frame.code == COMES_BACK.into()),
+                }))
             }
             Ok(Message::Binary(_)) => Err(WebsocketError::Malformed),
             Ok(Message::Pong(_)) => Ok(Some(Incoming::Pong)),
@@ -138,9 +146,11 @@ impl Websocket {
                 Ok(Some(Incoming::Alive))
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(Some(Incoming::Closed)),
+            Err(Error::ConnectionClosed | Error::AlreadyClosed) => Ok(Some(Incoming::Closed { comes_back: false })),
             Err(Error::Capacity(CapacityError::MessageTooLong { .. })) => Err(WebsocketError::TooLarge),
-            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => Ok(Some(Incoming::Closed)),
+            Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
+                Ok(Some(Incoming::Closed { comes_back: false }))
+            }
             Err(_) => Err(WebsocketError::Malformed),
         }
     }
@@ -356,9 +366,13 @@ mod tests {
         websocket.push(&frame(9, b"hi"));
         assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Alive)));
         assert_eq!(output(&mut websocket), [0x8a, 2, b'h', b'i']);
-        websocket.push(&frame(8, &[0x03, 0xe8]));
-        assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Closed)));
-        assert_eq!(output(&mut websocket), [0x88, 2, 0x03, 0xe8]);
+        for (code, comes_back) in [(1000u16, false), (4000, true)] {
+            let mut websocket = Websocket::new(1000);
+            let [high, low] = code.to_be_bytes();
+            websocket.push(&frame(8, &[high, low]));
+            assert_eq!(websocket.poll_message(), Ok(Some(Incoming::Closed { comes_back })));
+            assert_eq!(output(&mut websocket), [0x88, 2, high, low]);
+        }
     }
 
     #[test]

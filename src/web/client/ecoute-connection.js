@@ -28,6 +28,9 @@ const RETRY_MAX_MS = 4_000;
 /** A connection that ends sooner after it began is no success that makes the next try quick, in ms. */
 const SETTLED_MS = 4_000;
 
+/** What this page says of itself: it goes for good, or goes on with another socket. */
+const CLOSE_GONE = 1000;
+const CLOSE_COMES_BACK = 4000;
 const CLOSE_UNAUTHORIZED = 4401;
 const CLOSE_FORBIDDEN = 4403;
 const CLOSE_TAKEN_OVER = 4409;
@@ -115,7 +118,7 @@ export class Connection {
   close() { this.#end({ state: "closed" }); }
 
   async #dial() {
-    this.#detach();
+    this.#detach(CLOSE_COMES_BACK);
     const epoch = this.#epoch;
     this.#dialedAt = performance.now();
     this.#expect(DIAL_MAX_MS[Math.min(this.#unanswered, DIAL_MAX_MS.length - 1)]);
@@ -251,7 +254,7 @@ export class Connection {
   }
 
   #retry() {
-    this.#detach();
+    this.#detach(CLOSE_COMES_BACK);
     if (performance.now() - this.#registeredAt > SETTLED_MS) this.#retries = 0;
     this.#registeredAt = Infinity;
     // Where nothing answers, the next dial waits long enough by itself.
@@ -276,15 +279,15 @@ export class Connection {
     this.#become(detail);
   }
 
-  /** Lets go of the current socket and of every timer. */
-  #detach() {
+  /** Lets go of the current socket and of every timer. @param {number} [code] says whether another socket takes its place */
+  #detach(code = CLOSE_GONE) {
     this.#epoch += 1;
     clearTimeout(this.#retryTimer);
     clearInterval(this.#tickTimer);
     this.#stopExpecting();
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close(1000);
+    socket?.close(code);
   }
 
   #become(detail) {

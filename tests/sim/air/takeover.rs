@@ -141,9 +141,14 @@ fn who_sees_comes_back_to_see() {
 
 #[test]
 fn who_waits_until_her_connection_breaks_takes_over_all_the_same() {
+    waits_until_her_connection_breaks(World::drop_stream);
+    waits_until_her_connection_breaks(|world, lea| world.browsers[lea].say_that_it_comes_back());
+}
+
+fn waits_until_her_connection_breaks(breaks: fn(&mut World, Who)) {
     scenario(|world| {
         let (lea, _, paul) = encoders::heard(world);
-        world.drop_stream(lea);
+        breaks(world, lea);
         world.run_ms(500);
         let other = world.open(Role::Commercial, "lea");
         world.run_ms(3000);

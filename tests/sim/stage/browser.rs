@@ -14,7 +14,7 @@ use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
-use tungstenite::protocol::Role as Side;
+use tungstenite::protocol::{CloseFrame, Role as Side};
 use tungstenite::{Message, WebSocket};
 
 use crate::check;
@@ -250,6 +250,11 @@ impl Browser {
     /// The page goes: it says goodbye, as browsers do when one is closed or loaded anew.
     pub fn say_goodbye(&mut self) {
         let _ = self.websocket.close(None);
+    }
+
+    /// The page closes its connection, and says that it will open another one.
+    pub fn say_that_it_comes_back(&mut self) {
+        let _ = self.websocket.close(Some(CloseFrame { code: 4000.into(), reason: "".into() }));
     }
 
     /// Says a text that no page may ever have said; a token in it is kept in mind.
