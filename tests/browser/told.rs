@@ -385,3 +385,79 @@ fn the_help_names_microphones_that_stand_in_rooms() {
         assert_eq!(page.evaluate("document.querySelector('#help-devices').checkVisibility()"), false, "{role}");
     }
 }
+
+/// Runs before a page whose WebSocket is slow, in both directions; keeps what its rows said at each acknowledgement.
+const SLOW: &str = "window.acks = [];
+    window.named = {};
+    window.WebSocket = class extends WebSocket {
+        set onmessage(take) {
+            super.onmessage = ({ data }) => {
+                const { event, data: { notice_id, admin } } = JSON.parse(data);
+                if (event === 'listener_joined') named[notice_id] = admin.id;
+                setTimeout(() => take({ data }), 300);
+            };
+        }
+        send(text) {
+            const { event, data } = JSON.parse(text);
+            if (event === 'listener_ack') {
+                const rows = [...deep('ecoute-micro >>> #listeners').children].filter((row) => row.checkVisibility());
+                acks.push({ id: named[data.notice_id], told: data.told, shown: rows.map((row) => row.innerText) });
+            }
+            setTimeout(() => super.send(text), 300);
+        }
+    };";
+
+/// Makes a page listen to Léa over WHEP, once for each token; tells which of them got packets.
+const PLAYERS: &str = "window.players = {};
+    window.play = async (id, token) => {
+        const peer = players[id] = new RTCPeerConnection();
+        peer.addTransceiver('audio', { direction: 'recvonly' });
+        await peer.setLocalDescription();
+        const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/sdp' };
+        const answer = await fetch('/whep/lea', { method: 'POST', headers, body: peer.localDescription.sdp });
+        peer.session = answer.headers.get('Location');
+        await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+        peer.leave = () => fetch(peer.session, { method: 'DELETE', headers });
+        return answer.status;
+    };
+    window.hearing = [];
+    setInterval(async () => {
+        const counts = Object.entries(players).map(async ([id, peer]) =>
+            [...(await peer.getStats()).values()].some(({ type, packetsReceived }) => type === 'inbound-rtp' && packetsReceived > 0) && id);
+        hearing = (await Promise.all(counts)).filter(Boolean);
+    }, 100);";
+
+#[test]
+fn who_hears_was_on_the_screen_before_however_slow_the_way() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SLOW);
+    lea.resize(320, 568);
+    start_streaming(&lea);
+    let desk = desk.open_prepared(&ecoute.link("admin", "boss", "Chef"), PLAYERS);
+    let ids: Vec<String> = (10..24).map(|n| format!("r{n}")).collect();
+    for (n, id) in ids.iter().enumerate() {
+        let token = ecoute.token("admin", id, &format!("Responsable numéro {n}"));
+        assert_eq!(desk.evaluate(&format!("play('{id}', '{token}')")), 201, "{id}");
+        // Some are gone before they are announced, or before their acknowledgement is there.
+        if n % 4 == 3 {
+            thread::sleep(Duration::from_millis(200 * n as u64 / 3));
+            desk.evaluate(&format!("players['{id}'].leave().then(() => 1)"));
+        }
+    }
+    let stays = |(n, id): (usize, &String)| (n % 4 != 3).then(|| id.clone());
+    let staying: Vec<String> = ids.iter().enumerate().filter_map(stays).collect();
+    desk.wait_for(&format!("{}.every((id) => hearing.includes(id))", json!(staying)));
+    let acks = lea.evaluate("acks");
+    let acks = acks.as_array().unwrap();
+    for ack in acks {
+        let id = format!("({})", ack["id"].as_str().unwrap());
+        let is_shown = ack["shown"].as_array().unwrap().iter().any(|row| row.as_str().unwrap().contains(&id));
+        assert!(is_shown && ack["told"] == "seen", "{ack}");
+    }
+    let hearing = desk.evaluate("hearing");
+    for id in hearing.as_array().unwrap() {
+        assert!(acks.iter().any(|ack| ack["id"] == *id), "{id} hears, and was not told of");
+    }
+}
