@@ -13,7 +13,12 @@ use crate::sound::{self, listen};
 use crate::wire::Quality;
 use crate::{STATS, open_both};
 
-const BAD: Quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(20) };
+const BAD: Quality = Quality {
+    loss: 0.2,
+    delay: Duration::from_millis(60),
+    jitter: Duration::from_millis(20),
+    udp_held_back: Duration::ZERO,
+};
 
 /// The longest wait until a report of the loss reaches the publisher's browser: reports come seconds apart, and are lost too.
 const TOLD_WITHIN: Duration = Duration::from_secs(30);

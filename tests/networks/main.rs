@@ -6,6 +6,7 @@
 mod blackouts;
 #[path = "../browser/chromium.rs"]
 mod chromium;
+mod held_back;
 mod internet;
 mod late;
 mod losses;

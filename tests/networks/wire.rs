@@ -2,7 +2,7 @@
 //! one to the other.
 //!
 //! What happens to a packet is [`Link`]'s, which has no clock of its own. Invariant: packets of one direction arrive in
-//! the order in which they left.
+//! the order in which they left, those of UDP among themselves.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -32,13 +32,16 @@ pub struct Quality {
     pub delay: Duration,
     /// What is added to the delay at the most.
     pub jitter: Duration,
+    /// For how long somebody on the way holds back what goes over UDP.
+    pub udp_held_back: Duration,
 }
 
 /// One direction of a wire.
 pub struct Link {
     quality: Quality,
     chance: Rng,
-    last_arrival: Option<Instant>,
+    /// Of all but UDP, and of UDP.
+    last_arrivals: [Option<Instant>; 2],
 }
 
 /// A wire in use, until it is dropped.
@@ -50,17 +53,19 @@ pub struct Wire {
 
 impl Link {
     pub fn new(quality: Quality, seed: u64) -> Link {
-        Link { quality, chance: Rng::with_seed(seed), last_arrival: None }
+        Link { quality, chance: Rng::with_seed(seed), last_arrivals: [None; 2] }
     }
 
     /// Returns when a packet that leaves now arrives; `None` where it is lost.
-    pub fn pass(&mut self, now: Instant) -> Option<Instant> {
+    pub fn pass(&mut self, now: Instant, is_udp: bool) -> Option<Instant> {
         if self.chance.f64() < self.quality.loss {
             return None;
         }
         let arrival = now + self.quality.delay + self.quality.jitter.mul_f64(self.chance.f64());
-        let arrival = self.last_arrival.map_or(arrival, |last| last.max(arrival));
-        self.last_arrival = Some(arrival);
+        let arrival = if is_udp { arrival + self.quality.udp_held_back } else { arrival };
+        let last = &mut self.last_arrivals[usize::from(is_udp)];
+        let arrival = last.map_or(arrival, |last| last.max(arrival));
+        *last = Some(arrival);
         Some(arrival)
     }
 }
@@ -116,7 +121,7 @@ fn carry(ends: &[Tun; 2], quality: &Mutex<Quality>, is_over: &AtomicBool) {
             link.quality = *quality.lock().unwrap();
             while let Ok(len) = ends[from].recv(&mut buffer) {
                 count += 1;
-                if let Some(at) = link.pass(now).filter(|_| waiting.len() < WAITING_MAX) {
+                if let Some(at) = link.pass(now, is_udp(&buffer[..len])).filter(|_| waiting.len() < WAITING_MAX) {
                     waiting.push(Reverse((at, count, 1 - from, buffer[..len].to_vec())));
                 }
             }
@@ -129,13 +134,28 @@ fn carry(ends: &[Tun; 2], quality: &Mutex<Quality>, is_over: &AtomicBool) {
     }
 }
 
+/// Tells whether an IP packet is one of UDP.
+fn is_udp(packet: &[u8]) -> bool {
+    const UDP: u8 = 17;
+    match packet {
+        [0x40..=0x4f, _, _, _, _, _, _, _, _, protocol, ..] => *protocol == UDP,
+        [0x60..=0x6f, _, _, _, _, _, next_header, ..] => *next_header == UDP,
+        _ => false,
+    }
+}
+
 #[test]
 fn a_link_loses_its_share_and_delays_the_rest_in_order() {
-    let quality = Quality { loss: 0.2, delay: Duration::from_millis(60), jitter: Duration::from_millis(40) };
+    let quality = Quality {
+        loss: 0.2,
+        delay: Duration::from_millis(60),
+        jitter: Duration::from_millis(40),
+        ..Quality::default()
+    };
     let mut link = Link::new(quality, 7);
     let start = Instant::now();
     let sent = (0..10_000).map(|n| start + Duration::from_millis(n));
-    let passed: Vec<_> = sent.map(|at| (at, link.pass(at))).collect();
+    let passed: Vec<_> = sent.map(|at| (at, link.pass(at, true))).collect();
     let arrived: Vec<_> = passed.iter().filter_map(|&(left, arrival)| Some((left, arrival?))).collect();
     assert!((7_800..8_200).contains(&arrived.len()), "{}", arrived.len());
     assert!(arrived.is_sorted_by_key(|&(_, arrival)| arrival));
@@ -144,7 +164,7 @@ fn a_link_loses_its_share_and_delays_the_rest_in_order() {
     assert!(delays.max() > Some(Duration::from_millis(95)), "no jitter");
 
     let mut cut = Link::new(Quality { loss: 1.0, ..quality }, 7);
-    assert!((0..1000).all(|_| cut.pass(start).is_none()));
+    assert!((0..1000).all(|_| cut.pass(start, false).is_none()));
     let mut clean = Link::new(Quality::default(), 7);
-    assert!((0..1000).all(|_| clean.pass(start) == Some(start)));
+    assert!((0..1000).all(|_| clean.pass(start, false) == Some(start)));
 }
