@@ -13,8 +13,10 @@ pub struct Stats {
     pub datagrams_unknown_address: u64,
     /// STUN requests that name no session.
     pub stun_unknown_peer: u64,
-    /// STUN that is no binding request.
+    /// STUN that is no binding request, nor an answer of somebody who has a session.
     pub stun_ignored: u64,
+    /// Answers of those who have one to what was not asked, or was answered before.
+    pub stun_unasked: u64,
     /// Datagrams dropped because the queue of unconnected sessions was full.
     pub unconnected_queue_full: u64,
     /// Checks that were answered before, from another address.

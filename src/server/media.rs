@@ -162,7 +162,7 @@ impl Server {
                 Err(Refusal::OverRate) => self.stats.packets_over_rate += 1,
                 Err(Refusal::ControlOverRate) => self.stats.control_over_rate += 1,
                 Err(Refusal::Unreadable) => self.stats.datagrams_malformed += 1,
-                Err(Refusal::Unasked) => self.stats.stun_ignored += 1,
+                Err(Refusal::Unasked) => self.stats.stun_unasked += 1,
                 Err(Refusal::UnsignedCheck) => self.stats.stun_unsigned += 1,
                 Err(Refusal::UnsignedPacket) => self.stats.packets_unsigned += 1,
             }
