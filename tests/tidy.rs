@@ -32,6 +32,7 @@ const ALSO: &[(&str, &str)] = &[
 /// Files whose code runs for every packet, and the functions in them that do not: they make or end a session, or carry
 /// out what happens once in it.
 const HOT: &[(&str, &[&str])] = &[
+    ("src/broadcast/timeline.rs", &[]),
     ("src/wire/classify.rs", &[]),
     ("src/wire/media.rs", &[]),
     ("src/wire/opus.rs", &[]),
@@ -40,9 +41,11 @@ const HOT: &[(&str, &[&str])] = &[
     ("src/peer.rs", &["accept", "restart_ice"]),
     ("src/peer/egress.rs", &[]),
     ("src/peer/gate.rs", &[]),
+    ("src/peer/proofs.rs", &[]),
     ("src/peer/route.rs", &[]),
     ("src/peer/track.rs", &[]),
     ("src/server/media.rs", &["open_peer", "restart_peer", "on_peer_events", "on_peer_gone"]),
+    ("src/server/sources.rs", &[]),
 ];
 
 /// The longest body of a function, in lines.
