@@ -25,7 +25,7 @@ use listener::Passed;
 use listener::{Delay, Phase};
 pub use listener::{Listener, WrongCount};
 use on_air::OnAir;
-use timeline::From;
+use timeline::Since;
 use witnesses::Witnesses;
 
 /// The salesperson's page.
@@ -404,7 +404,7 @@ impl Broadcast {
             return (self.alter(unix_ms, |on_air| on_air.begin_anew(now)), Ok(()));
         };
         let after = self.after(now, sent, ssrc, before);
-        let never = self.publisher().map_or(From::Any, |publisher| From::Count { publisher, packets: u64::MAX });
+        let never = self.publisher().map_or(Since::Any, |publisher| Since::Count { publisher, packets: u64::MAX });
         let changes = self.alter(unix_ms, |on_air| {
             on_air.paused = None;
             on_air.from = after.unwrap_or(never);

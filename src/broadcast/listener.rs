@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::timeline::{From, SENT_MARGIN};
+use super::timeline::{SENT_MARGIN, Since};
 use super::{Broadcast, Change, Page, Source, Wish};
 use crate::audit::{EntryId, ListenBreak, Listening};
 use crate::keys::{Client, ConnKey, PeerKey, Sink};
@@ -38,7 +38,7 @@ pub(super) enum Phase {
     AwaitingAck { notice_id: u64, since: Instant, delay: Delay, before: Passed },
     /// For nothing: heard whenever the salesperson is on air, neither paused nor interrupted. A device's person need not be
     /// told.
-    Acknowledged { notice_id: u64, told: Option<Told>, from: From },
+    Acknowledged { notice_id: u64, told: Option<Told>, from: Since },
 }
 
 /// What is known of an acknowledgement that has not come.
@@ -114,7 +114,7 @@ impl Listener {
     }
 
     /// Returns from where on the stream may be heard; `None` before it may.
-    pub(super) fn hears_from(&self) -> Option<From> {
+    pub(super) fn hears_from(&self) -> Option<Since> {
         match self.phase {
             Phase::Acknowledged { from, .. } => Some(from),
             Phase::Waiting | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
@@ -169,7 +169,7 @@ impl Broadcast {
         let before = self.passed();
         let Some(listener) = self.awaiting_entry(key, entry) else { return Vec::new() };
         let next = match listener.hears_device {
-            true => Phase::Acknowledged { notice_id, told: None, from: From::Any },
+            true => Phase::Acknowledged { notice_id, told: None, from: Since::Any },
             false => Phase::AwaitingAck { notice_id, since: now, delay: Delay::None, before },
         };
         listener.phase = next;
@@ -231,14 +231,14 @@ impl Broadcast {
         sent: Sent,
         ssrc: Option<u32>,
         before: Passed,
-    ) -> Result<From, WrongCount> {
+    ) -> Result<Since, WrongCount> {
         match self.source() {
             // Nobody counts for an encoder.
-            Some(Source::Encoder | Source::Device) | None => return Ok(From::Moment(now)),
+            Some(Source::Encoder | Source::Device) | None => return Ok(Since::Moment(now)),
             Some(Source::Page(_)) => {}
         }
         // Whatever session comes next is made after this.
-        let Some(publisher) = self.publisher() else { return Ok(From::Any) };
+        let Some(publisher) = self.publisher() else { return Ok(Since::Any) };
         // Who names none speaks of a session that is not here yet, while much of this one's may be on its way.
         if ssrc.is_some() && sent.ssrc != ssrc {
             return Err(WrongCount::OtherStream);
@@ -246,7 +246,7 @@ impl Broadcast {
         if before.publisher == Some(publisher) && sent.packets_sent.saturating_add(SENT_MARGIN) < before.packets {
             return Err(WrongCount::Impossible);
         }
-        Ok(From::Count { publisher, packets: sent.packets_sent })
+        Ok(Since::Count { publisher, packets: sent.packets_sent })
     }
 
     /// Returns how many packets of the present session have been passed.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use super::listener::Passed;
-use super::timeline::{From, Timeline};
+use super::timeline::{Since, Timeline};
 use super::{Source, Start};
 use crate::arrivals::Arrivals;
 use crate::config::BroadcastLimits;
@@ -25,7 +25,7 @@ pub(super) struct OnAir {
     /// While it is paused, what had come when that began.
     pub(super) paused: Option<Passed>,
     /// From where on it may be heard: what was sent in a pause may come after it.
-    pub(super) from: From,
+    pub(super) from: Since,
     pub(super) timeline: Timeline,
     pub(super) interruption: Option<InterruptedBy>,
     /// Since when a packet is waited for: the last one, or what the page did since that lets it begin anew.
@@ -49,7 +49,7 @@ impl OnAir {
             source: start.source,
             commercial_info: start.commercial_info,
             paused: None,
-            from: From::Any,
+            from: Since::Any,
             timeline: Timeline::default(),
             interruption: None,
             waiting_since: now,
@@ -74,7 +74,7 @@ impl OnAir {
     }
 
     /// Tells whether the packet that came last is from behind this place, and behind the last pause.
-    pub(super) fn is_heard_from(&self, from: From) -> bool {
+    pub(super) fn is_heard_from(&self, from: Since) -> bool {
         self.timeline.is_after(self.from) && self.timeline.is_after(from)
     }
 

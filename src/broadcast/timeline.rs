@@ -17,7 +17,7 @@ const DRIFT_PPM: i64 = 100;
 
 /// From where on a stream may be heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum Since {
     /// From anywhere.
     Any,
     /// After so many packets of this session. What another one brings is later, since it was made later.
@@ -78,15 +78,15 @@ impl Timeline {
     }
 
     /// Tells whether the packet that came last may be heard.
-    pub(super) fn is_after(&self, from: From) -> bool {
+    pub(super) fn is_after(&self, from: Since) -> bool {
         match (from, &self.stream) {
-            (From::Any, _) => true,
+            (Since::Any, _) => true,
             (_, None) => false,
-            (From::Count { publisher, packets }, Some(stream)) => {
+            (Since::Count { publisher, packets }, Some(stream)) => {
                 let first = stream.lowest.saturating_add(packets).saturating_add(SENT_MARGIN);
                 stream.source.0 != publisher || stream.last.sequence >= first
             }
-            (From::Moment(at), Some(stream)) => stream.sent() >= at,
+            (Since::Moment(at), Some(stream)) => stream.sent() >= at,
         }
     }
 }
@@ -153,11 +153,11 @@ mod tests {
         }
 
         fn is_after_moment(&self, ms: u64) -> bool {
-            self.timeline.is_after(From::Moment(self.at(ms)))
+            self.timeline.is_after(Since::Moment(self.at(ms)))
         }
 
         fn is_after_count(&self, packets: u64) -> bool {
-            self.timeline.is_after(From::Count { publisher: self.source.0, packets })
+            self.timeline.is_after(Since::Count { publisher: self.source.0, packets })
         }
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let (first, second) = (peers.insert(()), peers.insert(()));
         let mut scene = Scene { source: (second, 7), ..Scene::new() };
         scene.comes(0, 0);
-        assert!(scene.timeline.is_after(From::Count { publisher: first, packets: 500 }));
+        assert!(scene.timeline.is_after(Since::Count { publisher: first, packets: 500 }));
         assert_eq!(scene.timeline.passed(first), 0);
     }
 
