@@ -114,14 +114,14 @@ impl Server {
 
     /// A registered user sent a token again: the same user's later one keeps the registration alive.
     fn renew(&mut self, now: Instant, conn: ConnKey, claims: Option<Claims>, out: &mut Outbox) {
-        let Some((registration, claims)) = self.clients.registration_mut(conn).zip(claims) else {
+        let Some(claims) = claims else {
             self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "this conn is another user's"));
             self.close_conn(now, conn, CloseCode::NotAllowed, out);
             return;
         };
         // Their name may be another one by now.
-        let people_max = self.settings.limits.registration.people_max;
-        self.stats.people_forgotten += u64::from(self.people.meet(&claims.sub, claims.shown_name(), people_max));
+        self.meet(&claims);
+        let Some(registration) = self.clients.registration_mut(conn) else { return };
         registration.claims = claims;
         registration.is_warned = false;
         // The new token may allow less.
@@ -316,14 +316,17 @@ impl Server {
         if let Some(client) = self.clients.get_mut(conn) {
             client.registered();
         }
-        let Claims { sub, .. } = &registration.claims;
-        let people_max = self.settings.limits.registration.people_max;
-        if self.people.meet(sub, registration.claims.shown_name(), people_max) {
-            self.stats.people_forgotten += 1;
-        }
+        self.meet(&registration.claims);
         self.clients.register(conn, registration);
         self.arm_registration(now, conn);
         self.greet(conn);
+    }
+
+    /// Remembers somebody by name.
+    fn meet(&mut self, claims: &Claims) {
+        let people_max = self.settings.limits.registration.people_max;
+        let has_forgotten = self.people.meet(&claims.sub, claims.shown_name(), people_max);
+        self.stats.people_forgotten += u64::from(has_forgotten);
     }
 
     pub(super) fn greet(&mut self, conn: ConnKey) {
