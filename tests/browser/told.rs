@@ -115,6 +115,8 @@ fn a_hidden_page_tells_by_a_notification_that_carries_the_name() {
     assert_eq!(lea.evaluate("notices()"), paul_is_named);
     let sees = "deep('ecoute-panel >>> #panel-sees').innerText.startsWith('Votre nom est dans une notification')";
     paul.wait_for(sees);
+    let row = "deep('ecoute-micro >>> #listeners').innerText.endsWith('annoncée par notification')";
+    lea.wait_for(row);
     assert_tone(&paul, 440.0);
 
     // A blip of the network: the same listening, which was told, and the page is still out of sight.

@@ -14,6 +14,7 @@ import {
 } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
 import { Meter } from "./meter.js";
+import { t } from "./words.js";
 
 /** Pictures of the states; ready has the large one of its button. */
 const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "warn", connecting: "wait", starting: "wait", error: "warn" };
@@ -277,7 +278,9 @@ function airState({ state, paused, interrupted }) {
 }
 
 /** « accompagnement · 2 min 10 » */
-function detailOf({ reason, since }, code) {
+function detailOf({ reason, since, told }, code) {
   const own = element("bdi", { textContent: plain(reasonWords(reason, code)) });
-  return [own, new Text(` · ${duration(Date.now() - since, code)}`)];
+  // Of who was seen the row itself says so.
+  const how = told === "notified" ? ` · ${t("told_notified", {}, code)}` : "";
+  return [own, new Text(` · ${duration(Date.now() - since, code)}${how}`)];
 }
