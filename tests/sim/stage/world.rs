@@ -612,6 +612,10 @@ impl World {
 
     fn deliver(&mut self, delivery: Delivery) {
         let now = self.now;
+        // What left before a page said something, or was gone, is judged by what was so before.
+        if !matches!(delivery, Delivery::ToServer { .. } | Delivery::ToClient { .. }) && !self.out.is_empty() {
+            self.flush();
+        }
         match delivery {
             Delivery::ToServer { who, bytes } => {
                 let remote = self.browsers[who].external;
