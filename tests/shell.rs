@@ -9,11 +9,12 @@ use std::fs;
 use std::io::{BufReader, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use support::client::{connect, get, read_response, register, request};
 use support::{Ecoute, PROGRAM, Terminal, WAIT, processor_time, program, run};
@@ -43,6 +44,27 @@ fn ipv4_only() {
     let ecoute = Ecoute::start_command(command, data);
     assert_eq!(get(ecoute.address, "/health", "").0, 200);
     assert!(ecoute.lines.iter().any(|line| line.contains(&format!("listening address={}", ecoute.address))));
+}
+
+/// What renews a certificate asks for it to be read again, however far the start is: the port is there before the loop.
+#[test]
+fn a_hangup_while_it_starts_ends_nothing() {
+    for _ in 0..5 {
+        let data = TempDir::new().unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut command = program();
+        command.args(["--listen", &address.to_string(), "--data"]).arg(data.path());
+        let mut starting = Terminal::start(command.stderr(Stdio::null()));
+        let begin = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(begin.elapsed() < WAIT, "nothing listens");
+        }
+        let process = Pid::from_raw(starting.child.id().try_into().unwrap());
+        kill(process, Signal::SIGHUP).unwrap();
+        assert_eq!(get(address, "/health", "").0, 200);
+        kill(process, Signal::SIGTERM).unwrap();
+        assert_eq!(starting.child.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]

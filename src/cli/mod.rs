@@ -18,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Parser;
 use clap::error::ErrorKind;
 use ecoute::host::logging;
+use ecoute::shell::{hold_hangups, release_hangups};
 
 use options::{Command, CommandLine};
 
@@ -26,15 +27,21 @@ const LOG_OF_COMMANDS: &str = "error";
 
 /// Does what the command line says; returns what the process ends with.
 pub fn run() -> ExitCode {
+    hold_hangups();
     let _log = logging::FlushAtEnd;
-    let result = match CommandLine::try_parse() {
+    let command = match CommandLine::try_parse() {
         Err(error) => return explain_usage(&error),
-        Ok(CommandLine { command: Some(Command::Serve(options)), .. }) => serve::serve(*options),
-        Ok(CommandLine { command: Some(Command::Token(options)), .. }) => token::print(options),
-        Ok(CommandLine { command: Some(Command::Link(options)), .. }) => link::print(options),
-        Ok(CommandLine { command: Some(Command::Revoke(options)), .. }) => revoke::revoke(&options),
-        Ok(CommandLine { command: Some(Command::Doctor(options)), .. }) => doctor::examine(&options),
-        Ok(CommandLine { command: None, serve: options }) => serve::serve(options),
+        Ok(CommandLine { command, serve }) => command.unwrap_or_else(|| Command::Serve(Box::new(serve))),
+    };
+    if !matches!(command, Command::Serve(_)) {
+        release_hangups();
+    }
+    let result = match command {
+        Command::Serve(options) => serve::serve(*options),
+        Command::Token(options) => token::print(options),
+        Command::Link(options) => link::print(options),
+        Command::Revoke(options) => revoke::revoke(&options),
+        Command::Doctor(options) => doctor::examine(&options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     print_error(&error.to_string());

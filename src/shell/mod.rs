@@ -20,6 +20,7 @@ mod unsent;
 mod writer;
 
 pub use bind::{BindError, Sockets, bind, bind_redirect};
+pub use shutdown::{hold_hangups, release_hangups};
 
 use std::io::{self, ErrorKind};
 use std::mem;

@@ -54,7 +54,7 @@ fn devices_in(data: &Path) -> PathBuf {
 
 /// A command whose stdout is read, killed with the test.
 pub struct Terminal {
-    child: Child,
+    pub child: Child,
     lines: Vec<String>,
     stdout: Receiver<String>,
 }
