@@ -143,7 +143,7 @@ pub struct Limits {
 /// Bounds who gets in, and how much one may ask for.
 #[derive(Clone, Debug)]
 pub struct AdmissionLimits {
-    /// TCP clients at one time.
+    /// TCP clients at one time; fewer where the process may not open as many files.
     pub conns_max: usize,
     /// For how long a client without a user keeps its place after its last request when there is room for no other.
     pub stranger_grace: Duration,

@@ -104,8 +104,10 @@ pub struct RunError(#[from] io::Error);
 ///
 /// # Errors
 /// [`RunError`] where the system's poll fails.
-pub fn run(setup: Setup, config: Config, seed: [u8; 32]) -> Result<(), RunError> {
+pub fn run(setup: Setup, mut config: Config, seed: [u8; 32]) -> Result<(), RunError> {
     let files_max = raise_file_limit();
+    let conns_max = &mut config.settings.limits.admission.conns_max;
+    *conns_max = tcp::conns_max(files_max).min(*conns_max);
     let listed =
         |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     let (address, advertised) = (listed(&setup.sockets.addresses()), listed(&config.settings.advertised));

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use nix::errno::Errno;
 use slotmap::{Key, KeyData, SecondaryMap};
 use socket2::{Domain, Socket, Type};
 
@@ -48,6 +47,9 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Descriptors that are no client's: sockets of ours, the log, and files that are read while the server runs. Clients
 /// that took the last one would keep a revocation from being read.
 const RESERVED_FILES: usize = 32;
+
+/// Clients that may come before those are closed that made room for them, where few files may be open.
+const NEWER_PART: usize = 8;
 
 /// How long a client is left alone of which the kernel holds as much as it may: no event says when it holds less.
 const HELD_REST: Duration = Duration::from_millis(20);
@@ -103,6 +105,17 @@ enum Accepting {
     Ready,
     /// The last call failed; somebody may wait.
     Resting { until: Instant },
+}
+
+/// Returns how many clients and lingering sockets a process has room for that may open so many files.
+fn sockets_max(files_max: usize) -> usize {
+    files_max.saturating_sub(RESERVED_FILES).max(files_max / 2)
+}
+
+/// Returns how many clients the core may have there: who makes room for a newer one is closed a little later.
+pub(super) fn conns_max(files_max: usize) -> usize {
+    let sockets_max = sockets_max(files_max);
+    sockets_max - (sockets_max / NEWER_PART).min(ACCEPTS_PER_TURN)
 }
 
 /// Opens a non-blocking listener on `address`; one on `[::]` takes IPv4 too.
@@ -163,7 +176,7 @@ impl Tcp {
             lingering: VecDeque::new(),
             accepting: Accepting::Idle,
             tls,
-            sockets_max: files_max.saturating_sub(RESERVED_FILES).max(files_max / 2),
+            sockets_max: sockets_max(files_max),
             buffer: vec![0; READ_BYTES].into(),
         })
     }
@@ -230,8 +243,9 @@ impl Tcp {
                     return;
                 }
                 accepts_left -= 1;
-                if self.streams.len() + self.lingering.len() >= self.sockets_max {
-                    return self.rest_from_accepting(turn.now, &Errno::EMFILE.into());
+                if !self.has_room() {
+                    self.accepting = Accepting::Ready;
+                    return;
                 }
                 let (listener, door) = &self.listeners[index];
                 let door = *door;
@@ -361,6 +375,15 @@ impl Tcp {
             discard(&mut lingering.socket, &mut self.buffer);
             lingering.close();
         }
+    }
+
+    /// Tells whether there is a file for one more client, for whom a lingering socket may have to go. If there is none,
+    /// those that the core cut for newer ones are closed before the next turn.
+    fn has_room(&mut self) -> bool {
+        if self.streams.len() + self.lingering.len() < self.sockets_max {
+            return true;
+        }
+        self.lingering.pop_front().map(Lingering::close).is_some()
     }
 
     fn admit(&mut self, turn: &mut Turn<'_>, mut socket: TcpStream, ends: Ends) {
