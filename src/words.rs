@@ -135,13 +135,11 @@ impl Told {
 }
 
 /// How much a page has sent of its stream, by its own count: whatever comes after that was spoken later.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Of which stream; absent where the page sends none, or has not begun.
-    #[serde(default)]
     pub ssrc: Option<u32>,
     /// RTP packets since the stream began (`packetsSent` of W3C's `outbound-rtp` statistics).
-    #[serde(default)]
     pub packets_sent: u64,
 }
 
@@ -173,7 +171,7 @@ pub struct Quality {
 }
 
 /// Where a salesperson is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Place {
     /// Degrees north, −90 to 90.
     pub lat: f64,

@@ -13,7 +13,7 @@ use crate::keys::{BroadcastKey, Client, ConnKey, Sink};
 use crate::outbox::Outbox;
 use crate::token::is_valid_id;
 use crate::wire::signaling::{
-    self, ClientMessage, Complaint, ErrorCode, OfAdmin, OfBoth, OfCommercial, ServerMessage,
+    self, ClientMessage, Complaint, ErrorCode, MessageError, OfAdmin, OfBoth, OfCommercial, ServerMessage,
 };
 use crate::words::is_reason;
 
@@ -25,7 +25,11 @@ impl Server {
             Err(error) => {
                 self.stats.requests_malformed += 1;
                 self.complain(conn, Complaint::new(ErrorCode::Malformed, &error.to_string()));
-                self.close_conn(now, conn, CloseCode::Malformed, out);
+                // An odd value of who speaks this protocol is a mistake, and what goes on must not end for it.
+                let is_user = self.clients.registration(conn).is_some();
+                if !is_user || error == MessageError::NotMessage {
+                    self.close_conn(now, conn, CloseCode::Malformed, out);
+                }
                 return;
             }
         };

@@ -17,6 +17,10 @@ use crate::words::{
 
 /// The longest `page`, in bytes.
 pub(crate) const PAGE_BYTES_MAX: usize = 64;
+/// Up to here each whole number is one of 64 bits of floating point, too.
+const WHOLE_MAX: f64 = (1u64 << 53) as f64;
+/// How much is said of what is wrong with a message, in characters: values of the client's stand in it.
+const REASON_SHOWN_CHARS: usize = 200;
 /// The deepest `commercial_info`, in arrays and objects inside one another.
 const INFO_DEPTH_MAX: usize = 16;
 
@@ -117,24 +121,26 @@ pub struct Acknowledgement {
 }
 
 /// What is wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
+    /// Whoever says it does not speak this protocol.
     #[error("not a JSON object with a text \"event\"")]
     NotMessage,
     #[error("no such event")]
     UnknownEvent,
-    #[error("\"data\" lacks a field or has one of the wrong kind")]
-    BadData,
+    /// Which field, and what is wrong with it.
+    #[error("\"data\": {0}")]
+    BadData(String),
     #[error("\"page\" is empty or longer than {PAGE_BYTES_MAX} bytes")]
     BadPage,
-    #[error("no place on earth")]
+    #[error("\"lat\", \"lon\" and \"accuracy_m\" are no place on earth")]
     BadPlace,
 }
 
 /// Reads one message.
 ///
 /// # Errors
-/// [`MessageError`], which an honest client never causes.
+/// [`MessageError`].
 pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| MessageError::NotMessage)?;
     let data = envelope.data.map_or("{}", RawValue::get);
@@ -150,24 +156,23 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         "start_streaming" => OfCommercial::StartStreaming(read(data)?).into(),
         "stop_streaming" => OfCommercial::StopStreaming.into(),
         "pause_streaming" => OfCommercial::PauseStreaming.into(),
-        "resume_streaming" => OfCommercial::ResumeStreaming { sent: read(data)? }.into(),
+        "resume_streaming" => {
+            OfCommercial::ResumeStreaming { sent: read(data).and_then(|count: Count| count.to_sent())? }.into()
+        }
         "stream_interrupted" => {
             read(data).map(|Interrupted { cause }| OfCommercial::StreamInterrupted { cause })?.into()
         }
         "listener_ack" => {
-            let Ack { notice_id, told, ssrc, packets_sent } = read(data)?;
-            let sent = Sent { ssrc, packets_sent };
+            let Ack { notice_id: Whole(notice_id), told, ssrc, packets_sent } = read(data)?;
+            let sent = Count { ssrc, packets_sent }.to_sent()?;
             OfCommercial::ListenerAck(Acknowledgement { notice_id, told, sent }).into()
         }
         "listener_hidden" => {
-            read(data).map(|Notice { notice_id }| OfCommercial::ListenerHidden { notice_id })?.into()
+            let Notice { notice_id: Whole(notice_id) } = read(data)?;
+            OfCommercial::ListenerHidden { notice_id }.into()
         }
         "gps_update" => {
-            let place: Place = read(data)?;
-            if !place.is_on_earth() {
-                return Err(MessageError::BadPlace);
-            }
-            OfCommercial::GpsUpdate(place).into()
+            OfCommercial::GpsUpdate(read(data).and_then(|position: Position| position.to_place())?).into()
         }
         "open_audio" => read(data).map(|Open { sdp }| OfAdmin::OpenAudio { sdp })?.into(),
         "join_commercial_stream" => {
@@ -193,17 +198,67 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct Ack {
-    notice_id: u64,
+    notice_id: Whole,
     told: Told,
     #[serde(default)]
-    ssrc: Option<u32>,
+    ssrc: Option<Whole>,
     #[serde(default)]
-    packets_sent: u64,
+    packets_sent: Option<Whole>,
 }
 
 #[derive(Deserialize)]
 struct Notice {
-    notice_id: u64,
+    notice_id: Whole,
+}
+
+/// How much a page has sent.
+#[derive(Deserialize)]
+struct Count {
+    #[serde(default)]
+    ssrc: Option<Whole>,
+    #[serde(default)]
+    packets_sent: Option<Whole>,
+}
+
+impl Count {
+    fn to_sent(&self) -> Result<Sent, MessageError> {
+        let ssrc = self.ssrc.as_ref().map(|ssrc| u32::try_from(ssrc.0)).transpose();
+        let ssrc = ssrc.map_err(|_| MessageError::BadData("`ssrc` has more than 32 bits".to_owned()))?;
+        Ok(Sent { ssrc, packets_sent: self.packets_sent.as_ref().map_or(0, |packets| packets.0) })
+    }
+}
+
+#[derive(Deserialize)]
+struct Position {
+    lat: f64,
+    lon: f64,
+    accuracy_m: f64,
+    /// Some clocks tell more than milliseconds.
+    at: f64,
+}
+
+impl Position {
+    fn to_place(&self) -> Result<Place, MessageError> {
+        let &Position { lat, lon, accuracy_m, at } = self;
+        let place = Place { lat, lon, accuracy_m, at: at as u64 };
+        if at >= 0.0 && place.is_on_earth() { Ok(place) } else { Err(MessageError::BadPlace) }
+    }
+}
+
+/// A whole number, which some languages write as `7.0`.
+#[derive(Deserialize)]
+#[serde(try_from = "Number")]
+struct Whole(u64);
+
+impl TryFrom<Number> for Whole {
+    type Error = String;
+
+    fn try_from(number: Number) -> Result<Whole, String> {
+        let is_whole = |number: &f64| number.fract() == 0.0 && (0.0..=WHOLE_MAX).contains(number);
+        let as_float = || number.as_f64().filter(is_whole).map(|number| number as u64);
+        let whole = number.as_u64().or_else(as_float);
+        whole.map(Whole).ok_or_else(|| format!("{number} is no whole number from 0 on"))
+    }
 }
 
 #[derive(Deserialize)]
@@ -229,7 +284,8 @@ struct Ping {
 }
 
 fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, MessageError> {
-    serde_json::from_str(data).map_err(|_| MessageError::BadData)
+    let in_short = |error: serde_json::Error| error.to_string().chars().take(REASON_SHOWN_CHARS).collect();
+    serde_json::from_str(data).map_err(|error| MessageError::BadData(in_short(error)))
 }
 
 /// Tells whether any client can read a `commercial_info`. It is passed on as it came, inside lists of everybody: what
@@ -514,55 +570,85 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_no_honest_client_sends() {
+    fn numbers_are_taken_as_languages_write_them() {
+        let cases = [
+            (
+                r#"{"event":"listener_ack","data":{"notice_id":7.0,"told":"seen","ssrc":4e9,"packets_sent":12.0}}"#,
+                12,
+            ),
+            (
+                r#"{"event":"listener_ack","data":{"notice_id":7,"told":"seen","ssrc":4000000000,"packets_sent":12}}"#,
+                12,
+            ),
+            (r#"{"event":"listener_ack","data":{"notice_id":7,"told":"seen","ssrc":4e9,"packets_sent":null}}"#, 0),
+        ];
+        for (text, packets_sent) in cases {
+            let Ok(ClientMessage::OfCommercial(OfCommercial::ListenerAck(ack))) = parse(text) else {
+                panic!("{text}")
+            };
+            let sent = Sent { ssrc: Some(4_000_000_000), packets_sent };
+            assert_eq!((ack.notice_id, ack.sent), (7, sent), "{text}");
+        }
+        let text = r#"{"event":"gps_update","data":{"lat":1,"lon":2.5,"accuracy_m":1e3,"at":1800000000000.75}}"#;
+        let Ok(ClientMessage::OfCommercial(OfCommercial::GpsUpdate(place))) = parse(text) else { panic!("{text}") };
+        assert_eq!((place.lat, place.at), (1.0, 1_800_000_000_000));
+    }
+
+    #[test]
+    fn what_is_refused_is_named() {
         let long_page =
             format!(r#"{{"event":"register_user","data":{{"token":"t","page":"{}"}}}}"#, "p".repeat(65));
         let deep = format!(r#"{{"event":"ping","data":{{"t":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
-        let cases: &[(&str, &str, MessageError)] = &[
-            ("nothing", "", MessageError::NotMessage),
-            ("array", "[]", MessageError::NotMessage),
-            ("event is no text", r#"{"event":1}"#, MessageError::NotMessage),
-            ("deep", &deep, MessageError::BadData),
-            ("unknown", r#"{"event":"shout"}"#, MessageError::UnknownEvent),
-            ("no data", r#"{"event":"open_audio"}"#, MessageError::BadData),
+        let ack = |members: &str| format!(r#"{{"event":"listener_ack","data":{{{members}}}}}"#);
+        let place = |members: &str| format!(r#"{{"event":"gps_update","data":{{{members}}}}}"#);
+        let cases = [
+            ("nothing", String::new(), "not a JSON object with a text \"event\""),
+            ("array", "[]".to_owned(), "not a JSON object with a text \"event\""),
+            ("event is no text", r#"{"event":1}"#.to_owned(), "not a JSON object with a text \"event\""),
+            ("unknown", r#"{"event":"shout"}"#.to_owned(), "no such event"),
+            ("deep", deep, "\"data\": "),
+            ("no data", r#"{"event":"open_audio"}"#.to_owned(), "\"data\": missing field `sdp`"),
+            ("negative id", ack(r#""notice_id":-1,"told":"seen""#), "\"data\": -1 is no whole number from 0 on"),
             (
-                "negative id",
-                r#"{"event":"listener_ack","data":{"notice_id":-1,"told":"seen"}}"#,
-                MessageError::BadData,
+                "2^53 + 2",
+                ack(r#""notice_id":9007199254740994.0,"told":"seen""#),
+                "\"data\": 9007199254740994.0 is no",
             ),
-            ("not told", r#"{"event":"listener_ack","data":{"notice_id":7}}"#, MessageError::BadData),
-            (
-                "told oddly",
-                r#"{"event":"listener_ack","data":{"notice_id":7,"told":"heard"}}"#,
-                MessageError::BadData,
-            ),
+            ("not told", ack(r#""notice_id":7"#), "\"data\": missing field `told`"),
+            ("told oddly", ack(r#""notice_id":7,"told":"heard""#), "\"data\": unknown variant `heard`, expected"),
             (
                 "half a packet",
-                r#"{"event":"listener_ack","data":{"notice_id":7,"told":"seen","packets_sent":0.5}}"#,
-                MessageError::BadData,
+                ack(r#""notice_id":7,"told":"seen","packets_sent":0.5"#),
+                "\"data\": 0.5 is no whole",
             ),
-            ("unknown cause", r#"{"event":"stream_interrupted","data":{"cause":"war"}}"#, MessageError::BadData),
+            ("33 bits", ack(r#""notice_id":7,"told":"seen","ssrc":4294967296"#), "\"data\": `ssrc` has more than"),
             (
-                "past the pole",
-                r#"{"event":"gps_update","data":{"lat":90.1,"lon":0,"accuracy_m":1,"at":1}}"#,
-                MessageError::BadPlace,
+                "unknown cause",
+                r#"{"event":"stream_interrupted","data":{"cause":"war"}}"#.to_owned(),
+                "\"data\": unknown variant `war`",
+            ),
+            ("past the pole", place(r#""lat":90.1,"lon":0,"accuracy_m":1,"at":1"#), "\"lat\", \"lon\" and"),
+            ("no radius", place(r#""lat":0,"lon":0,"accuracy_m":-1,"at":1"#), "\"lat\", \"lon\" and"),
+            ("before time", place(r#""lat":0,"lon":0,"accuracy_m":1,"at":-1"#), "\"lat\", \"lon\" and"),
+            ("no number", place(r#""lat":"0","lon":0,"accuracy_m":1,"at":1"#), "\"data\": invalid type: string"),
+            (
+                "NaN",
+                place(r#""lat":null,"lon":0,"accuracy_m":1,"at":1"#),
+                "\"data\": invalid type: null, expected f64",
             ),
             (
-                "no radius",
-                r#"{"event":"gps_update","data":{"lat":0,"lon":0,"accuracy_m":-1,"at":1}}"#,
-                MessageError::BadPlace,
+                "empty page",
+                r#"{"event":"register_user","data":{"token":"t","page":""}}"#.to_owned(),
+                "\"page\" is empty or longer",
             ),
-            (
-                "no number",
-                r#"{"event":"gps_update","data":{"lat":"0","lon":0,"accuracy_m":1,"at":1}}"#,
-                MessageError::BadData,
-            ),
-            ("empty page", r#"{"event":"register_user","data":{"token":"t","page":""}}"#, MessageError::BadPage),
-            ("long page", &long_page, MessageError::BadPage),
+            ("long page", long_page, "\"page\" is empty or longer"),
         ];
         for (name, text, want) in cases {
-            assert_eq!(parse(text).map(|_| ()), Err(*want), "{name}");
+            let error = parse(&text).map(drop).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{name}: {error}");
         }
+        let long = format!(r#"{{"event":"stream_interrupted","data":{{"cause":"{}"}}}}"#, "é".repeat(30_000));
+        assert!(parse(&long).map(drop).unwrap_err().to_string().chars().count() <= REASON_SHOWN_CHARS + 8);
     }
 
     #[test]

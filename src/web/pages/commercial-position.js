@@ -80,6 +80,8 @@ export class PositionShare {
 
   #onPosition({ latitude, longitude, accuracy }, at) {
     if (this.#watch === null) return;
+    // Some phones report a place that is none until they have found satellites.
+    if (![latitude, longitude, accuracy].every(Number.isFinite)) return this.#onProblem();
     const position = { lat: latitude, lon: longitude, accuracy_m: accuracy, at: Math.round(at) };
     this.#isSent = this.#client.sendPosition(position);
     this.#problem = null;

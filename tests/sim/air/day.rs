@@ -288,6 +288,47 @@ fn positions_reach_who_may_know_and_only_on_air() {
     });
 }
 
+/// A phone without a satellite, a page of another version, a backend of another language.
+#[test]
+fn an_odd_value_is_an_error_and_ends_nothing() {
+    let odd_of_lea = [
+        ("gps_update", json!({ "lat": null, "lon": null, "accuracy_m": null, "at": 1_800_000_000_000u64 })),
+        ("gps_update", json!({ "lat": 48.85, "lon": 2.35, "accuracy_m": 1e300, "at": 1 })),
+        ("gps_update", json!({ "lat": "48.85", "lon": "2.35", "accuracy_m": 3, "at": 1 })),
+        ("stream_interrupted", json!({ "cause": "elevator" })),
+        ("listener_hidden", json!({ "notice_id": "1" })),
+        ("ping", json!({ "t": "now" })),
+        ("battery_update", json!({ "percent": 4 })),
+    ];
+    let odd_of_paul = [
+        ("join_commercial_stream", json!({ "id": "lea" })),
+        ("join_commercial_stream", json!({ "commercial_id": 7 })),
+        ("leave_commercial_stream", json!({})),
+        ("open_audio", json!({ "sdp": { "type": "offer" } })),
+        ("restart_ice", json!({})),
+    ];
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        for (who, odd) in [(lea, &odd_of_lea[..]), (paul, &odd_of_paul[..])] {
+            for (n, (event, data)) in odd.iter().enumerate() {
+                world.browsers[who].say(event, data.clone());
+                world.run_ms(500);
+                assert_eq!(world.browsers[who].closed, None, "{event} {data}");
+                assert_eq!(count(world, who, "error"), n + 1, "{event} {data}");
+                let error = last(world, who, "error");
+                assert_eq!(error["code"], "malformed", "{event} {data}");
+            }
+        }
+        assert_eq!(count(world, paul, "listening_started"), 1);
+        assert_eq!(count(world, paul, "listening_stopped") + count(world, paul, "listening_pending"), 1);
+        let before = world.browsers[paul].heard.len();
+        world.run_ms(1000);
+        assert!(world.browsers[paul].heard.len() > before + 40);
+        let malformed = (odd_of_lea.len() + odd_of_paul.len()) as u64;
+        assert_eq!(world.server.stats().requests_malformed, malformed);
+    });
+}
+
 #[test]
 fn quality_says_what_the_network_does() {
     scenario(|world| {
