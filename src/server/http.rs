@@ -12,7 +12,7 @@ use super::Server;
 use super::devices::NO_DEVICE;
 use super::problem::{Form, Problem, Right};
 use super::redirect::to_https;
-use super::route::{Options, Route};
+use super::route::{Options, Route, shown};
 use crate::config::Encryption;
 use crate::conn::Conn;
 use crate::keys::ConnKey;
@@ -35,7 +35,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 impl Server {
     /// Answers one request.
     pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: Box<Request>, out: &mut Outbox) {
-        debug!(target: "http", "request method={:?} path={:?}", request.method, request.path);
+        debug!(target: "http", "request method={:?} path={:?}", request.method, shown(&request.path));
         if let Err(problem) = self.identify(now, conn, &request) {
             self.stats.requests_malformed += u64::from(problem.status() == Status::BadRequest);
             return self.turn_away(now, conn, Some(request), &problem);
@@ -68,6 +68,7 @@ impl Server {
     ) -> Result<(), Problem> {
         match route {
             Route::Page(page) => self.respond_page(now, conn, request, page),
+            Route::Moved(to) => self.respond_moved(now, conn, request, &to),
             Route::Health => self.respond_health(now, conn, request),
             Route::Options(options) => self.respond_options(now, conn, request, options),
             Route::Websocket => self.on_upgrade(now, conn, request)?,
@@ -97,6 +98,17 @@ impl Server {
         };
         let location = format!("https://{host}{}{}", request.path, request.query);
         self.respond(now, conn, Some(&request), to_https(&location));
+    }
+
+    /// Sends a browser to where what it asks for stands.
+    fn respond_moved(&mut self, now: Instant, conn: ConnKey, request: &Request, to: &str) {
+        let location = match to.split_once('#') {
+            Some(_) => to.to_owned(),
+            None => format!("{to}{}", request.query),
+        };
+        let response = Response::new(Status::PermanentRedirect).header("Cache-Control", "no-store");
+        let response = response.header("Referrer-Policy", "no-referrer").header("Location", &location);
+        self.respond(now, conn, Some(request), response);
     }
 
     /// Tells a client what it may ask for at a path; pages of other origins ask that first.

@@ -10,6 +10,9 @@ use percent_encoding::percent_decode_str;
 use super::resources::Kind;
 use crate::web::{self, Page};
 
+/// The pages that links lead to.
+const PEOPLES_PAGES: [&str; 2] = ["/admin", "/commercial"];
+
 /// What a request asks for.
 #[derive(Debug)]
 pub(super) enum Route<'a> {
@@ -25,6 +28,8 @@ pub(super) enum Route<'a> {
     Mend(Kind, &'a str),
     /// The end of the session of this name.
     End(Kind, &'a str),
+    /// What stands elsewhere: at this path, with what follows it.
+    Moved(String),
     /// What may be asked for here; a browser asks that before a page of another origin may (a preflight).
     Options(Options),
 }
@@ -84,6 +89,7 @@ impl<'a> Route<'a> {
         match (method, place) {
             ("OPTIONS", place) => Ok(Route::Options(Options { allow, accepts: place.accepts() })),
             ("GET" | "HEAD", Place::Page(page)) => Ok(Route::Page(page)),
+            ("GET" | "HEAD", Place::Moved(to)) => Ok(Route::Moved(to)),
             ("GET" | "HEAD", Place::Health) => Ok(Route::Health),
             ("GET" | "HEAD", Place::StreamingStatus) => Ok(Route::StreamingStatus),
             ("GET", Place::Websocket) => Ok(Route::Websocket),
@@ -94,6 +100,7 @@ impl<'a> Route<'a> {
                 _,
                 Place::Server
                 | Place::Page(_)
+                | Place::Moved(_)
                 | Place::Websocket
                 | Place::Health
                 | Place::StreamingStatus
@@ -114,6 +121,8 @@ enum Place<'a> {
     /// The server as a whole (RFC 9110 §9.3.7).
     Server,
     Page(&'static Page),
+    /// What people and their mail programs make of the path of a page.
+    Moved(String),
     Websocket,
     Health,
     StreamingStatus,
@@ -132,7 +141,7 @@ impl<'a> Place<'a> {
             "/api/streaming/status" => Some(Place::StreamingStatus),
             _ => match split_program(path) {
                 Some((kind, rest)) => Place::of_program(kind, rest),
-                None => web::find(path).map(Place::Page),
+                None => web::find(path).map(Place::Page).or_else(|| moved(path).map(Place::Moved)),
             },
         }
     }
@@ -148,7 +157,7 @@ impl<'a> Place<'a> {
     fn allow(&self) -> &'static str {
         match self {
             Place::Server => "OPTIONS",
-            Place::Page(_) | Place::Health | Place::StreamingStatus => "GET, HEAD",
+            Place::Page(_) | Place::Moved(_) | Place::Health | Place::StreamingStatus => "GET, HEAD",
             Place::Websocket => "GET",
             Place::Endpoint(..) => "POST, OPTIONS",
             Place::Session(..) => "PATCH, DELETE, OPTIONS",
@@ -159,9 +168,36 @@ impl<'a> Place<'a> {
         match self {
             Place::Endpoint(..) => Some(BodyType::Sdp),
             Place::Session(..) => Some(BodyType::Fragment),
-            Place::Server | Place::Page(_) | Place::Websocket | Place::Health | Place::StreamingStatus => None,
+            Place::Server
+            | Place::Page(_)
+            | Place::Moved(_)
+            | Place::Websocket
+            | Place::Health
+            | Place::StreamingStatus => None,
         }
     }
+}
+
+/// Returns where somebody wants to go who asks for `/admin/`, or for a link whose `#` a mail program wrote as `%23`: its
+/// token belongs into the fragment, and whatever followed the link in its sentence does not.
+fn moved(path: &str) -> Option<String> {
+    let page = PEOPLES_PAGES.into_iter().find(|page| path.starts_with(page))?;
+    let rest = &path[page.len()..];
+    if rest == "/" {
+        return Some(page.to_owned());
+    }
+    // A program behind another one writes `%2523`.
+    let once = percent_decode_str(rest).decode_utf8().ok()?;
+    let twice = percent_decode_str(&once).decode_utf8().ok()?;
+    let token = twice.strip_prefix('/').unwrap_or(&twice).strip_prefix("#t=")?;
+    let is_of_token = |char: &char| char.is_ascii_alphanumeric() || matches!(char, '.' | '-' | '_');
+    let token: String = token.chars().take_while(is_of_token).collect();
+    Some(format!("{page}#t={token}"))
+}
+
+/// Returns a path as it may be logged: without the token of such a link.
+pub(super) fn shown(path: &str) -> &str {
+    path.find("23t").map_or(path, |at| &path[..at])
 }
 
 /// Returns which of the two protocols a path is of, and what follows.
@@ -178,6 +214,7 @@ mod tests {
     fn routed(method: &str, path: &str) -> String {
         match Route::parse(method, path) {
             Ok(Route::Page(page)) => format!("page {}", page.path),
+            Ok(Route::Moved(to)) => format!("moved {to}"),
             Ok(Route::Websocket) => "websocket".into(),
             Ok(Route::Health) => "health".into(),
             Ok(Route::StreamingStatus) => "status".into(),
@@ -201,7 +238,19 @@ mod tests {
             ("GET", "/ecoute.js", "page /ecoute.js"),
             ("POST", "/admin", "only GET, HEAD"),
             ("OPTIONS", "/ecoute-client.js", "options GET, HEAD"),
-            ("GET", "/admin/", "no such path"),
+            ("GET", "/admin/", "moved /admin"),
+            ("HEAD", "/commercial/", "moved /commercial"),
+            ("POST", "/admin/", "only GET, HEAD"),
+            ("GET", "/administration/", "no such path"),
+            ("GET", "/admin/x", "no such path"),
+            ("GET", "/ecoute.js/", "no such path"),
+            ("GET", "/commercial%23t=aB-_.c.d", "moved /commercial#t=aB-_.c.d"),
+            ("GET", "/commercial/%23t%3Da.b.c", "moved /commercial#t=a.b.c"),
+            ("GET", "/admin%2523t%253Da.b.c%2529.", "moved /admin#t=a.b.c"),
+            ("GET", "/admin%23t=a%0d%0aSet-Cookie:b", "moved /admin#t=a"),
+            ("GET", "/admin%23", "no such path"),
+            ("GET", "/%23t=a.b.c", "no such path"),
+            ("GET", "/admin%23t=%ff", "no such path"),
             ("OPTIONS", "/nothing", "no such path"),
             ("GET", "", "no such path"),
             ("OPTIONS", "*", "options OPTIONS"),
@@ -247,6 +296,19 @@ mod tests {
                 let refused = Route::parse(method, path).err();
                 assert!(refused.is_none_or(|why| why == Misrouted::NotThisMethod { allow }), "{method} {path}");
             }
+        }
+    }
+
+    #[test]
+    fn no_token_is_logged() {
+        let cases = [
+            ("/admin%23t=secret", "/admin%"),
+            ("/admin%2523t%253Dsecret", "/admin%25"),
+            ("/x%23t%3dsecret", "/x%"),
+            ("/whip/lea", "/whip/lea"),
+        ];
+        for (path, want) in cases {
+            assert_eq!(shown(path), want, "{path}");
         }
     }
 

@@ -142,7 +142,10 @@ pub enum MessageError {
 /// # Errors
 /// [`MessageError`].
 pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| MessageError::NotMessage)?;
+    let envelope: Envelope<'_> = Some(text)
+        .filter(|text| is_object(text))
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or(MessageError::NotMessage)?;
     let data = envelope.data.map_or("{}", RawValue::get);
     Ok(match envelope.event.as_str() {
         "register_user" => {
@@ -283,7 +286,15 @@ struct Ping {
     t: Number,
 }
 
+/// Tells whether a JSON text is an object: an array of values would pass for one whose fields have no names.
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
 fn read<'a, T: Deserialize<'a>>(data: &'a str) -> Result<T, MessageError> {
+    if !is_object(data) {
+        return Err(MessageError::BadData("no object".to_owned()));
+    }
     let in_short = |error: serde_json::Error| error.to_string().chars().take(REASON_SHOWN_CHARS).collect();
     serde_json::from_str(data).map_err(|error| MessageError::BadData(in_short(error)))
 }
@@ -604,6 +615,8 @@ mod tests {
         let cases = [
             ("nothing", String::new(), "not a JSON object with a text \"event\""),
             ("array", "[]".to_owned(), "not a JSON object with a text \"event\""),
+            ("array of its fields", r#"["ping",{"t":1}]"#.to_owned(), "not a JSON object with a text \"event\""),
+            ("data without names", r#"{"event":"ping","data":[1]}"#.to_owned(), "\"data\": no object"),
             ("event is no text", r#"{"event":1}"#.to_owned(), "not a JSON object with a text \"event\""),
             ("unknown", r#"{"event":"shout"}"#.to_owned(), "no such event"),
             ("deep", deep, "\"data\": "),

@@ -72,6 +72,7 @@ fn nothing_that_clients_say_is_written_as_it_is() {
                 websocket.send(Message::text(text)).unwrap();
             }
             websocket.send(Message::text(format!(r#"{{"event":"{}"}}"#, "shout".repeat(1000)))).unwrap();
+            websocket.send(Message::text(format!(r#"["{}"]"#, "shout".repeat(1000)))).unwrap();
             assert_eq!(close_code(&mut websocket), 4400);
             tokens.push(token);
         }

@@ -398,6 +398,40 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
 }
 
 #[test]
+fn what_mail_programs_and_sentences_do_to_a_link_does_not_damage_it() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let link = ecoute.link("admin", "paul", "Paul D.");
+    let encoded = link.replace("/admin#t=", "/admin%23t%3D");
+    let connected = "document.body.dataset.connection === 'connected'";
+    for (form, link) in [
+        ("a full stop", format!("{link}.")),
+        ("brackets", format!("{link})>,")),
+        ("encoded", encoded.clone()),
+        ("encoded again", encoded.replace('%', "%25")),
+        ("encoded, a full stop", format!("{encoded}.")),
+        ("in the fragment", link.replace("#t=", "#t%3d")),
+        ("a slash", link.replace("/admin#", "/admin/#")),
+        ("followed", format!("{link}&utm_source=mail")),
+    ] {
+        let page = browser.open(&link);
+        page.wait_for(connected);
+        assert_eq!(page.evaluate("location.pathname + location.hash"), "/admin", "{form}");
+        page.evaluate("localStorage.clear()");
+        page.close();
+        let pasting = browser.open(&format!("{}/admin", ecoute.url()));
+        pasting.wait_for("document.querySelector('#gate input')");
+        pasting.evaluate(&format!("document.querySelector('#gate input').value = 'Le lien : <{link}'"));
+        pasting.click("#gate button");
+        pasting.wait_for(connected);
+        pasting.evaluate("localStorage.clear()");
+        pasting.close();
+    }
+    assert_eq!(browser.complaints(), [] as [&str; 0]);
+}
+
+#[test]
 fn an_access_that_expires_says_that_the_broadcast_ended() {
     let ecoute = Ecoute::start();
     let (_folder, tone) = microphone(440.0);

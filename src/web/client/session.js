@@ -105,10 +105,10 @@ export function storedRoles() { return ROLES.filter(storedToken); }
  * @returns {string|null} the address to open, or null where it is no link of ours
  */
 export function pastedLink(text, pageRole) {
-  const pasted = text.trim();
-  if (isElsewhere(pasted)) return null;
-  const linkRole = ROLES.find((role) => new RegExp(`/${role}/?#t=`).test(pasted));
-  const token = linkRole ? tokenIn(pasted.slice(pasted.indexOf("#"))) : bareToken(pasted);
+  if (isElsewhere(text)) return null;
+  const pasted = readable(text.trim());
+  const [link, linkRole] = pasted.match(/\/(commercial|admin)\/?#t=.*/s) ?? [];
+  const token = linkRole ? tokenIn(link.slice(link.indexOf("#"))) : bareToken(pasted);
   const role = linkRole ?? pageRole;
   if (!token || !role) return null;
   return `/${role}#t=${token}`;
@@ -146,13 +146,16 @@ function claimsOf(token) {
   }
 }
 
-function isLink(fragment) { return new URLSearchParams(fragment.replace(/^#/, "")).has("t"); }
+function parametersOf(fragment) { return new URLSearchParams(readable(fragment).replace(/^#/, "")); }
 
-function tokenIn(fragment) {
-  return bareToken(new URLSearchParams(fragment.replace(/^#/, "")).get("t") ?? "");
-}
+function isLink(fragment) { return parametersOf(fragment).has("t"); }
 
-/** A JWT is three base64url parts; anything else was cut off or is something else. */
+function tokenIn(fragment) { return bareToken(parametersOf(fragment).get("t") ?? ""); }
+
+/** A link whose `#` or `=` a mail program wrote as `%23` or `%3D`, maybe twice. */
+function readable(link) { return link.replace(/%(25)*23t/, "#t").replace(/#t%(25)*3D/i, "#t="); }
+
+/** A JWT is three base64url parts. The full stop or bracket behind a link in a sentence is none of it. */
 function bareToken(text) {
-  return /^[\w-]+\.[\w-]+\.[\w-]+$/.test(text) ? text : "";
+  return text.replace(/[\u200b\u00ad]/g, "").match(/^[\w-]+\.[\w-]+\.[\w-]+/)?.[0] ?? "";
 }
