@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::client::{connect, get, read_response, register, request};
-use support::{Ecoute, PROGRAM, Terminal, WAIT, processor_time, program, run};
+use support::{Ecoute, PROGRAM, Terminal, WAIT, processor_time, program, resident_bytes, run};
 use tempfile::TempDir;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::{Message, WebSocket};
@@ -353,6 +353,37 @@ fn more_clients_than_open_files() {
     }
     for client in &mut clients[..50] {
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+}
+
+/// Some MiB stay: pages in which something small is in use, as the names of people who were just here.
+#[test]
+fn the_memory_of_a_storm_is_given_back() {
+    const LISTENERS: usize = 400;
+    const OF_EACH: u64 = 30_000;
+    let ecoute = Ecoute::start();
+    let process = ecoute.child.id();
+    let before = resident_bytes(process);
+    let offer = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n\
+        c=IN IP4 0.0.0.0\r\na=mid:0\r\na=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n\
+        a=fingerprint:sha-256 6B:8B:F0:65:5F:78:E2:51:3B:AC:6F:F3:3F:46:1B:35:DC:B8:5F:64:1A:24:C2:43:F0:A1:58:D0:A1:2C:19:08\r\n\
+        a=setup:actpass\r\na=recvonly\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n";
+    let open_audio = json!({ "event": "open_audio", "data": { "sdp": offer } }).to_string();
+    let storm: Vec<_> = (0..LISTENERS)
+        .map(|n| {
+            let (mut websocket, _) = register(ecoute.address, &ecoute.token("admin", &format!("a{n}"), "A"));
+            websocket.send(Message::text(open_audio.as_str())).unwrap();
+            while !websocket.read().unwrap().to_text().unwrap().contains("audio_ready") {}
+            websocket
+        })
+        .collect();
+    let taken = resident_bytes(process) - before;
+    assert!(taken > LISTENERS as u64 * OF_EACH, "{taken}");
+    drop(storm);
+    let begin = Instant::now();
+    while resident_bytes(process) > before + taken / 2 {
+        assert!(begin.elapsed() < WAIT, "{} of {taken} stay", resident_bytes(process) - before);
+        thread::sleep(Duration::from_millis(50));
     }
 }
 

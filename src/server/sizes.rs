@@ -5,6 +5,11 @@
 use super::Server;
 
 impl Server {
+    /// Returns how many sessions and TCP clients there are: what most memory is for.
+    pub fn clients_count(&self) -> usize {
+        self.peers.len() + self.clients.len()
+    }
+
     /// Returns how many rows each table holds.
     pub fn table_sizes(&self) -> TableSizes {
         TableSizes {

@@ -8,6 +8,7 @@
 mod bind;
 mod late;
 mod media;
+mod memory;
 mod notify;
 mod reader;
 mod records;
@@ -38,6 +39,7 @@ use crate::path::Door;
 use crate::server::Server;
 use late::{Answer, Files, Late};
 use media::Media;
+use memory::Memory;
 use notify::Notify;
 use shutdown::{Asked, Signals};
 use tcp::Tcp;
@@ -159,6 +161,7 @@ struct Shell {
     signals: Signals,
     notify: Notify,
     late: Late,
+    memory: Memory,
     phase: Phase,
     outbox: Outbox,
     /// The outbox that is being emptied while `outbox` takes what that brings about.
@@ -187,6 +190,7 @@ impl Shell {
             signals,
             notify: Notify::new(monotonic()),
             late,
+            memory: Memory::default(),
             phase: Phase::Serving,
             outbox: Outbox::new(),
             flushing: Outbox::new(),
@@ -262,6 +266,7 @@ impl Shell {
         self.server.handle_timeout(now, &mut self.outbox);
 
         self.flush(now);
+        self.memory.watch(self.server.clients_count());
         self.end_when_drained(now);
     }
 
