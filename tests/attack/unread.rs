@@ -1,7 +1,5 @@
 //! What happens to a server whose log nobody reads: a pipe of 64 KiB is full after some requests.
 
-use std::io::Write;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,21 +8,10 @@ use serde_json::json;
 
 use crate::bystanders::{Bystanders, Client};
 use crate::start;
-use crate::support::client::{connect, read_response, request};
+use crate::support::client::fill_log;
 
-/// How much the requests have in their lines, in bytes: more than the pipe and the queue behind it take.
+/// How many lines of 1 KB are more than the pipe and the queue behind it take.
 const LINES: usize = 800;
-const LINE_BYTES: usize = 1000;
-
-/// Asks for pages of long names, each of which is a line in the log.
-fn fill(address: SocketAddr, lines: usize) {
-    let mut client = connect(address);
-    for index in 0..lines {
-        let path = format!("/asked/{index}/{}", "x".repeat(LINE_BYTES));
-        client.get_mut().write_all(request(&path, "").as_bytes()).unwrap();
-        assert_eq!(read_response(&mut client).0, 404, "{index}");
-    }
-}
 
 fn asked_in(lines: &[String]) -> usize {
     lines.iter().filter(|line| line.contains("path=\"/asked/")).count()
@@ -36,7 +23,7 @@ fn a_log_that_nobody_reads_stops_nothing_and_tells_what_it_lost() {
     let mut bystanders = Bystanders::start(&ecoute);
     let reading = Arc::clone(&ecoute.reading);
     let unread = reading.lock().unwrap();
-    bystanders.run_during(|| fill(ecoute.address, LINES));
+    bystanders.run_during(|| fill_log(ecoute.address, LINES));
     let before = bystanders.hearer.browser.heard.len();
     bystanders.run_for(Duration::from_secs(2));
     let heard = bystanders.hearer.browser.heard.len() - before;
@@ -49,7 +36,7 @@ fn a_log_that_nobody_reads_stops_nothing_and_tells_what_it_lost() {
     let missing = LINES - asked_in(&ecoute.lines);
     // The bystanders' own requests are among them.
     assert!((missing..missing + 100).contains(&lost) && missing > LINES / 10, "{missing} missing, {told}");
-    fill(ecoute.address, 1);
+    fill_log(ecoute.address, 1);
     ecoute.wait_for_line("path=\"/asked/0/");
     bystanders.assert_undisturbed();
 }
@@ -63,7 +50,7 @@ fn nobody_begins_to_hear_somebody_while_that_can_not_be_written_down() {
     bystanders.run_until(|all| all.others[0].browser.connected);
     let reading = Arc::clone(&ecoute.reading);
     let unread = reading.lock().unwrap();
-    bystanders.run_during(|| fill(ecoute.address, LINES));
+    bystanders.run_during(|| fill_log(ecoute.address, LINES));
     let wish = json!({ "commercial_id": "speaker" });
     bystanders.others[0].browser.say("join_commercial_stream", wish.clone());
     bystanders.run_until(|all| all.others[0].browser.messages_of("listening_stopped").next().is_some());
@@ -85,7 +72,7 @@ fn a_log_that_nobody_reads_does_not_hold_the_end_up() {
     let mut ecoute = start(&["--log", "info,http=debug"]);
     let reading = Arc::clone(&ecoute.reading);
     let _unread = reading.lock().unwrap();
-    fill(ecoute.address, LINES);
+    fill_log(ecoute.address, LINES);
     ecoute.signal(Signal::SIGTERM);
     assert_eq!(ecoute.wait_for_exit(Duration::from_secs(3)).0.code(), Some(0));
 }
@@ -93,7 +80,7 @@ fn a_log_that_nobody_reads_does_not_hold_the_end_up() {
 #[test]
 fn nothing_is_lost_at_the_end_of_a_log_that_is_read() {
     let mut ecoute = start(&["--log", "info,http=debug"]);
-    fill(ecoute.address, 200);
+    fill_log(ecoute.address, 200);
     ecoute.signal(Signal::SIGTERM);
     assert_eq!(ecoute.wait_for_exit(Duration::from_secs(3)).0.code(), Some(0));
     let (_, lines) = ecoute.output();

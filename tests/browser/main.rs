@@ -22,6 +22,7 @@ mod support;
 mod told;
 mod trouble;
 mod types;
+mod unread;
 
 use std::net::UdpSocket;
 use std::path::PathBuf;

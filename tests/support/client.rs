@@ -28,6 +28,16 @@ pub fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
     read_response(&mut client)
 }
 
+/// Asks for so many pages that there are not, each a line of 1 KB in a log of `http=debug`.
+pub fn fill_log(address: SocketAddr, lines: usize) {
+    let mut client = connect(address);
+    for index in 0..lines {
+        let path = format!("/asked/{index}/{}", "x".repeat(1000));
+        client.get_mut().write_all(request(&path, "").as_bytes()).unwrap();
+        assert_eq!(read_response(&mut client).0, 404, "{index}");
+    }
+}
+
 /// Reads one response, and not a byte of the next.
 pub fn read_response(client: &mut impl BufRead) -> (u16, String) {
     let mut line = String::new();
