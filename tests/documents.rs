@@ -40,6 +40,35 @@ fn the_table_of_options_is_what_the_program_knows() {
 }
 
 #[test]
+fn the_manual_has_a_page_for_each_command_and_all_its_options() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let written = Command::new(env!("CARGO_BIN_EXE_ecoute")).arg("manual").arg(folder.path()).output().unwrap();
+    assert!(written.status.success(), "{written:?}");
+    for command in commands() {
+        let page = fs::read_to_string(folder.path().join(format!("ecoute-{command}.1"))).unwrap();
+        let text = page.replace('\\', "");
+        for OptionRow { option, variable, .. } in options_of(&command) {
+            let name = option.split(' ').next().unwrap();
+            assert!(text.contains(name), "{command}: {name}");
+            assert!(variable == "none" || text.contains(&variable), "{command}: {variable}");
+        }
+    }
+    let pages = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(pages, commands().len() + 1, "and one for the program");
+
+    let nowhere = Command::new(env!("CARGO_BIN_EXE_ecoute")).args(["manual", "/nowhere/at/all"]).output().unwrap();
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("can't write the manual to /nowhere/at/all"));
+}
+
+#[test]
+fn the_changelog_of_the_package_begins_with_this_version() {
+    let changelog = fs::read_to_string(root().join("packaging/changelog")).unwrap();
+    let want = format!("ecoute ({}) ", env!("CARGO_PKG_VERSION"));
+    assert!(changelog.starts_with(&want), "{:?}", changelog.lines().next());
+}
+
+#[test]
 fn commands_in_examples_have_only_options_that_are_known() {
     let known: Vec<(String, BTreeSet<OptionRow>)> =
         commands().into_iter().map(|command| (command.clone(), options_of(&command))).collect();

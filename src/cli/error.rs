@@ -23,6 +23,8 @@ use ecoute::wire::ice_server::CredentialsError;
 pub enum ProgramError {
     #[error(transparent)]
     Bind(#[from] BindError),
+    #[error("can't write the manual to {}: {error}", path.display())]
+    Manual { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -90,6 +92,7 @@ impl ProgramError {
         match self {
             ProgramError::Run(_) | ProgramError::Print(_) | ProgramError::Unwell(_) => ExitCode::from(1),
             ProgramError::Bind(_)
+            | ProgramError::Manual { .. }
             | ProgramError::Config(_)
             | ProgramError::Log(_)
             | ProgramError::Secret(_)

@@ -7,6 +7,7 @@
 mod doctor;
 mod error;
 mod link;
+mod manual;
 mod options;
 mod revoke;
 mod serve;
@@ -42,6 +43,7 @@ pub fn run() -> ExitCode {
         Command::Link(options) => link::print(options),
         Command::Revoke(options) => revoke::revoke(&options),
         Command::Doctor(options) => doctor::examine(&options),
+        Command::Manual(options) => manual::write(options),
     };
     let Err(error) = result else { return ExitCode::SUCCESS };
     print_error(&error.to_string());

@@ -46,6 +46,8 @@ pub enum Command {
     Revoke(RevokeOptions),
     /// Say what is wrong with a server or the way to it, and the line that mends it.
     Doctor(Box<DoctorOptions>),
+    /// Write the manual pages, for man.
+    Manual(ManualOptions),
 }
 
 #[derive(Args)]
@@ -249,6 +251,12 @@ pub struct DoctorOptions {
     pub token: Option<String>,
     #[command(flatten)]
     pub serve: ServeOptions,
+}
+
+#[derive(Args)]
+pub struct ManualOptions {
+    /// The directory to write them to; it must be there
+    pub dir: PathBuf,
 }
 
 impl IssuerOptions {
