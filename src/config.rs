@@ -153,7 +153,8 @@ pub struct AdmissionLimits {
     /// Of how many who have opened a WebSocket and not registered yet the place is kept for as long as they may take.
     pub registering_kept: usize,
     /// What strangers of one address, or one IPv6 /64, may: conns that no user has registered on, and tokens that are
-    /// refused. Loopback may have any number of conns.
+    /// refused. A conn that is idle after a whole answer counts for an eighth, and above, the address' own make room, those
+    /// first that had their grace and asked for nothing whole. Loopback may have any number of conns.
     pub of_stranger: Allowance,
     /// What one user may: conns registered or waiting to take over, and offers of WebRTC sessions.
     pub of_user: Allowance,

@@ -423,6 +423,12 @@ impl Conn {
         self.waiting
     }
 
+    /// Tells whether the client is idle after a whole answer: nothing of a request has come since, and as far as was asked
+    /// last no more waits to be read than what passes through.
+    pub fn rests(&self) -> bool {
+        matches!(&self.state, State::Head { received, .. } if received.is_empty()) && self.waiting.is_none()
+    }
+
     /// Drops all that is buffered; the shell closes the socket at once.
     pub fn abandon(&mut self) {
         self.state = State::Dead;

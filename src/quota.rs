@@ -39,17 +39,22 @@ impl<K: Ord + Clone> Quota<K> {
         Quota { rows: BTreeMap::new(), allowance, forgotten: 0 }
     }
 
-    /// Takes it that `key` holds one more; tells whether it may, and if not, nothing has changed.
-    pub fn hold(&mut self, now: Instant, key: &K) -> bool {
+    /// Takes it that `key` holds so much more; tells whether it may, and if not, nothing has changed.
+    pub fn hold(&mut self, now: Instant, key: &K, amount: usize) -> bool {
         let held_max = self.allowance.held_max;
-        let row = self.row(now, key).filter(|row| row.held < held_max);
-        row.map(|row| row.held += 1).is_some()
+        let row = self.row(now, key).filter(|row| row.held + amount <= held_max);
+        row.map(|row| row.held += amount).is_some()
     }
 
-    /// Takes it that `key` holds one less.
-    pub fn release(&mut self, now: Instant, key: &K) {
+    /// Tells whether `key` may hold so much more.
+    pub fn has_room(&self, key: &K, amount: usize) -> bool {
+        self.rows.get(key).map_or(0, |row| row.held) + amount <= self.allowance.held_max
+    }
+
+    /// Takes it that `key` holds so much less.
+    pub fn release(&mut self, now: Instant, key: &K, amount: usize) {
         let Some(row) = self.rows.get_mut(key) else { return };
-        row.held = row.held.saturating_sub(1);
+        row.held = row.held.saturating_sub(amount);
         if row.is_over(now) {
             self.rows.remove(key);
         }
@@ -126,11 +131,11 @@ mod tests {
     #[test]
     fn each_key_holds_so_many() {
         let (now, mut quota) = (Instant::now(), quota());
-        let held: Vec<bool> = [1, 1, 1, 2].iter().map(|key| quota.hold(now, key)).collect();
+        let held: Vec<bool> = [1, 1, 1, 2].iter().map(|key| quota.hold(now, key, 1)).collect();
         assert_eq!(held, [true, true, false, true]);
-        quota.release(now, &1);
-        assert!(quota.hold(now, &1));
-        assert!(!quota.hold(now, &1));
+        quota.release(now, &1, 1);
+        assert!(quota.hold(now, &1, 1));
+        assert!(!quota.hold(now, &1, 1));
     }
 
     #[test]
@@ -144,21 +149,21 @@ mod tests {
     #[test]
     fn rows_are_bounded_and_go_when_nothing_is_left_of_them() {
         let (now, mut quota) = (Instant::now(), quota());
-        assert!(quota.hold(now, &0));
+        assert!(quota.hold(now, &0, 1));
         assert!((0..10).all(|key| quota.take(now, &key)), "strangers shut nobody out");
         assert_eq!((quota.len(), quota.forgotten()), (4, 6));
-        assert!(quota.hold(now, &0));
-        assert!(!quota.hold(now, &0), "who holds something is not forgotten");
-        quota.release(now, &0);
+        assert!(quota.hold(now, &0, 1));
+        assert!(!quota.hold(now, &0, 1), "who holds something is not forgotten");
+        quota.release(now, &0, 1);
         quota.sweep(now + Duration::from_millis(999));
         assert_eq!(quota.len(), 4, "their buckets are not full yet");
         quota.sweep(now + Duration::from_secs(1));
         assert_eq!(quota.len(), 1, "one holds something");
-        quota.release(now + Duration::from_secs(1), &0);
+        quota.release(now + Duration::from_secs(1), &0, 1);
         assert!(quota.is_empty());
-        assert!((0..4).all(|key| quota.hold(now, &key)));
-        assert!(!quota.hold(now, &4) && !quota.take(now, &4), "each of the others holds something");
-        quota.release(now, &0);
+        assert!((0..4).all(|key| quota.hold(now, &key, 1)));
+        assert!(!quota.hold(now, &4, 1) && !quota.take(now, &4), "each of the others holds something");
+        quota.release(now, &0, 1);
         assert_eq!(quota.len(), 3, "what did nothing leaves nothing");
     }
 }

@@ -75,6 +75,8 @@ pub struct Stats {
     pub conns_too_slow: u64,
     /// TCP clients without a user that were cut because there was room for no other.
     pub conns_cut_for_newer: u64,
+    /// TCP clients without a user that were cut because their address had too many, and newer ones.
+    pub conns_cut_for_own: u64,
     /// TCP clients cut because all together had too much buffered.
     pub conns_cut_for_room: u64,
     /// TCP clients cut for their silence or half a request.

@@ -256,16 +256,19 @@ fn pipelined_requests_are_answered_in_order() {
 #[test]
 fn strangers_behind_a_proxy_are_counted_by_their_own_address() {
     let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &["--trusted-proxy", "127.0.0.1"]);
+    // Whoever does not register counts fully.
+    let upgrade =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n";
     let ask = |client: u8| {
         let mut stream = connect(ecoute.address);
-        let header = format!("X-Forwarded-For: 192.0.2.1, 203.0.113.{client}\r\n");
-        stream.get_mut().write_all(request("/health", &header).as_bytes()).unwrap();
+        let header = format!("{upgrade}X-Forwarded-For: 192.0.2.1, 203.0.113.{client}\r\n");
+        stream.get_mut().write_all(request("/ws", &header).as_bytes()).unwrap();
         (read_response(&mut stream).0, stream)
     };
     let kept: Vec<_> = (0..64).map(|_| ask(7)).collect();
-    assert!(kept.iter().all(|(status, _)| *status == 200));
+    assert!(kept.iter().all(|(status, _)| *status == 101));
     assert_eq!(ask(7).0, 429);
-    assert_eq!(ask(8).0, 200, "another client of the same proxy");
+    assert_eq!(ask(8).0, 101, "another client of the same proxy");
     assert_eq!(get(ecoute.address, "/health", "").0, 200, "the proxy itself");
 }
 

@@ -12,6 +12,7 @@ use super::Server;
 use super::problem::Problem;
 use super::quotas::{Account, Network};
 use super::resources::Kind;
+use crate::config::AdmissionLimits;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::wire::forwarded;
@@ -56,10 +57,10 @@ impl Visitor {
 
 impl Server {
     /// Returns a new TCP client, counted; `None` if there are too many strangers at its address.
-    pub(super) fn admit(&mut self, now: Instant, remote: IpAddr) -> Option<Visitor> {
+    pub(super) fn admit(&mut self, now: Instant, remote: IpAddr, out: &mut Outbox) -> Option<Visitor> {
         let account = match self.is_trusted_proxy(remote) {
             true => Account::of_nobody(),
-            false => self.quotas.stranger_arrives(now, remote, &mut self.stats)?,
+            false => self.count_stranger(now, remote, out)?,
         };
         Some(Visitor { remote, network: Network::of(remote), account })
     }
@@ -68,13 +69,60 @@ impl Server {
     /// asked for nothing for the longest time, if it had time to, or a session's that carries nothing. Tells whether there
     /// was one.
     pub(super) fn cut_stranger(&mut self, now: Instant, out: &mut Outbox) -> bool {
-        let of_crowd = self.clients.of_largest_crowd(self.settings.limits.admission.crowd_min);
+        let AdmissionLimits { crowd_min, stranger_grace, .. } = self.settings.limits.admission;
+        let of_crowd = self.clients.crowds().member_of_largest(crowd_min, now, stranger_grace);
         let Some(conn) = of_crowd.or_else(|| self.longest_idle(now)) else { return false };
         self.stats.conns_cut_for_newer += 1;
+        self.cut(now, conn, out);
+        true
+    }
+
+    /// Counts another conn of a stranger, for whom others of that address make room; `None` where there are too many all the
+    /// same.
+    fn count_stranger(&mut self, now: Instant, address: IpAddr, out: &mut Outbox) -> Option<Account> {
+        if !address.is_loopback() {
+            self.make_place(now, (Network::of(address), false), out);
+        }
+        self.quotas.stranger_arrives(now, address, &mut self.stats)
+    }
+
+    /// Makes room for a conn of an address, which rests or does not, among that address' own: who has asked for nothing
+    /// whole goes first, if they had time to, then who rests for longest.
+    fn make_place(&mut self, now: Instant, (network, rests): (Network, bool), out: &mut Outbox) {
+        let grace = self.settings.limits.admission.stranger_grace;
+        while !self.quotas.has_room(network, rests) {
+            let crowds = self.clients.crowds();
+            let longest = crowds.longest_waiting(network, now, grace).or_else(|| crowds.longest_resting(network));
+            let Some(conn) = longest else { return };
+            self.stats.conns_cut_for_own += 1;
+            self.cut(now, conn, out);
+        }
+    }
+
+    /// Takes it that a conn may rest now, or not any more: what rests counts little.
+    pub(super) fn on_rest(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(rests) = self.clients.update_rest(now, conn) else { return };
+        let Some(visitor) = self.clients.visitor(conn).filter(|visitor| visitor.account.is_stranger()) else {
+            return;
+        };
+        let network = visitor.network;
+        self.release(now, conn);
+        self.make_place(now, (network, rests), out);
+        if self.clients.visitor(conn).is_none() {
+            return;
+        }
+        // As long as anything rests there are fewer of the others than there may be, so there is room.
+        match self.quotas.hold_stranger(now, network, rests, &mut self.stats) {
+            Some(account) => drop(self.count_under(conn, account)),
+            None => self.cut(now, conn, out),
+        }
+    }
+
+    /// Closes a conn at once.
+    fn cut(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.on_hangup(now, conn, out);
         // The shell finds no such conn and closes the socket.
         out.touch(conn);
-        true
     }
 
     /// Returns the conn without a user, or of a session that does not need it, that has been idle for longest.
@@ -94,7 +142,13 @@ impl Server {
     ///
     /// # Errors
     /// What to answer: there is no room for that client, or it can't be told which it is.
-    pub(super) fn identify(&mut self, now: Instant, conn: ConnKey, request: &Request) -> Result<(), Problem> {
+    pub(super) fn identify(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        out: &mut Outbox,
+    ) -> Result<(), Problem> {
         let Some(visitor) = self.clients.visitor(conn) else { return Ok(()) };
         let &Visitor { remote, network: before, .. } = visitor;
         let is_stranger = visitor.account.is_stranger();
@@ -112,7 +166,7 @@ impl Server {
         self.release(now, conn);
         let account = match client == remote {
             true => Some(Account::of_nobody()),
-            false => self.quotas.stranger_arrives(now, client, &mut self.stats),
+            false => self.count_stranger(now, client, out),
         };
         let is_admitted = account.is_some();
         self.count_under(conn, account.unwrap_or_else(Account::of_nobody));

@@ -187,9 +187,19 @@ impl Clients {
         self.registering.remove(&conn);
     }
 
-    /// Returns the client that makes room for another: of the network with most strangers, if they are so many.
-    pub(super) fn of_largest_crowd(&self, size_min: usize) -> Option<ConnKey> {
-        self.crowds.member_of_largest(size_min)
+    /// Returns strangers by their networks.
+    pub(super) fn crowds(&self) -> &Crowds {
+        &self.crowds
+    }
+
+    /// Takes it that a stranger's client rests, or does not any more, where that is new; tells which.
+    pub(super) fn update_rest(&mut self, now: Instant, conn: ConnKey) -> Option<bool> {
+        let rests = self.get(conn)?.rests();
+        if self.crowds.rests(conn)? == rests {
+            return None;
+        }
+        self.crowds.set_rests(conn, now, rests);
+        Some(rests)
     }
 
     /// Tells whether no user is known of a client.
@@ -321,6 +331,10 @@ impl Clients {
             let network = self.crowds.network(conn);
             assert!(network.is_none_or(|network| network == row.visitor.network()), "crowds ↔ networks");
             assert!(network.is_none() || self.idle.is_armed(conn), "crowds ↔ idle");
+            assert!(
+                self.crowds.rests(conn).is_none_or(|rests| rests == row.conn.rests()),
+                "crowds ↔ conns at rest"
+            );
         }
         for (remote, &conn) in &self.framed {
             let found = self.get(conn).map(|client| client.ends().path().client());

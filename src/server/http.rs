@@ -36,7 +36,7 @@ impl Server {
     /// Answers one request.
     pub(super) fn on_request(&mut self, now: Instant, conn: ConnKey, request: Box<Request>, out: &mut Outbox) {
         debug!(target: "http", "request method={:?} path={:?}", request.method, shown(&request.path));
-        if let Err(problem) = self.identify(now, conn, &request) {
+        if let Err(problem) = self.identify(now, conn, &request, out) {
             self.stats.requests_malformed += u64::from(problem.status() == Status::BadRequest);
             return self.turn_away(now, conn, Some(request), &problem);
         }

@@ -332,6 +332,7 @@ impl Server {
     fn settle(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(conn) = self.clients.take_touched(now) {
             self.is_unchecked = true;
+            self.on_rest(now, conn, out);
             let Some(client) = self.clients.get(conn) else { continue };
             match client.next_deadline(&self.settings.limits.conn) {
                 Some(at) => self.deadlines.arm(Timer::Conn(conn), at),
@@ -344,7 +345,7 @@ impl Server {
     }
 
     fn on_accept(&mut self, now: Instant, ends: Ends, out: &mut Outbox) -> Option<ConnKey> {
-        let visitor = self.admit(now, ends.remote.ip())?;
+        let visitor = self.admit(now, ends.remote.ip(), out)?;
         if self.clients.len() >= self.settings.limits.admission.conns_max && !self.cut_stranger(now, out) {
             self.stats.conns_refused += 1;
             self.give_back(now, visitor);

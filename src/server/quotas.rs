@@ -9,9 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::config::AdmissionLimits;
 use crate::keys::BroadcastKey;
-use crate::quota::Quota;
+use crate::quota::{Allowance, Quota};
 use crate::rate::Bucket;
 use crate::stats::Stats;
+
+/// What a stranger's conn weighs against one that rests, which is idle after a whole answer.
+pub(super) const WEIGHT: usize = 8;
 
 /// How often rows are looked for that say nothing any more.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
@@ -63,6 +66,11 @@ impl fmt::Display for Network {
     }
 }
 
+/// Returns what a stranger's conn weighs, which rests or does not.
+pub(super) fn weight(rests: bool) -> usize {
+    if rests { 1 } else { WEIGHT }
+}
+
 /// Under whom a conn is counted, to be given back when it is not any more.
 #[derive(Debug)]
 #[must_use]
@@ -71,7 +79,7 @@ pub(super) struct Account(Holder);
 #[derive(Debug, PartialEq, Eq)]
 enum Holder {
     Nobody,
-    Stranger(Network),
+    Stranger { network: Network, rests: bool },
     User(String),
 }
 
@@ -82,7 +90,7 @@ impl Account {
     }
 
     pub(super) fn is_stranger(&self) -> bool {
-        matches!(self.0, Holder::Stranger(_))
+        matches!(self.0, Holder::Stranger { .. })
     }
 
     pub(super) fn is_of_user(&self, id: &str) -> bool {
@@ -93,8 +101,10 @@ impl Account {
 impl Quotas {
     /// Returns tables without rows.
     pub(super) fn new(now: Instant, limits: &AdmissionLimits) -> Quotas {
+        let held_max = limits.of_stranger.held_max * WEIGHT;
+        let of_stranger = Allowance { held_max, ..limits.of_stranger };
         Quotas {
-            strangers: Quota::new(limits.of_stranger),
+            strangers: Quota::new(of_stranger),
             users: Quota::new(limits.of_user),
             acts: Quota::new(limits.of_act),
             joins: Quota::new(limits.of_join),
@@ -111,15 +121,30 @@ impl Quotas {
         if address.is_loopback() {
             return Some(Account::of_nobody());
         }
-        let network = Network::of(address);
-        let is_admitted = self.strangers.hold(now, &network);
+        self.hold_stranger(now, Network::of(address), false, stats)
+    }
+
+    /// Counts a conn of a stranger, which rests or does not; `None` where there are too many at that address.
+    pub(super) fn hold_stranger(
+        &mut self,
+        now: Instant,
+        network: Network,
+        rests: bool,
+        stats: &mut Stats,
+    ) -> Option<Account> {
+        let is_admitted = self.strangers.hold(now, &network, weight(rests));
         let is_admitted = self.judge(now, is_admitted, stats, |stats| &mut stats.conns_over_address);
-        is_admitted.then_some(Account(Holder::Stranger(network)))
+        is_admitted.then_some(Account(Holder::Stranger { network, rests }))
+    }
+
+    /// Tells whether an address may have another conn of a stranger, which rests or does not.
+    pub(super) fn has_room(&self, network: Network, rests: bool) -> bool {
+        self.strangers.has_room(&network, weight(rests))
     }
 
     /// Counts another conn of a user; `None` where they have too many.
     pub(super) fn user_registers(&mut self, now: Instant, id: &str, stats: &mut Stats) -> Option<Account> {
-        let is_admitted = self.users.hold(now, &id.to_owned());
+        let is_admitted = self.users.hold(now, &id.to_owned(), 1);
         let is_admitted = self.judge(now, is_admitted, stats, |stats| &mut stats.conns_over_user);
         is_admitted.then(|| Account(Holder::User(id.to_owned())))
     }
@@ -128,8 +153,8 @@ impl Quotas {
     pub(super) fn give_back(&mut self, now: Instant, account: Account) {
         match account.0 {
             Holder::Nobody => {}
-            Holder::Stranger(network) => self.strangers.release(now, &network),
-            Holder::User(id) => self.users.release(now, &id),
+            Holder::Stranger { network, rests } => self.strangers.release(now, &network, weight(rests)),
+            Holder::User(id) => self.users.release(now, &id, 1),
         }
         self.settle(now);
     }
@@ -180,13 +205,13 @@ impl Quotas {
 
     /// Counts another WHEP session of a user; tells whether that user may have it.
     pub(super) fn hold_listening(&mut self, now: Instant, id: &str, stats: &mut Stats) -> bool {
-        let is_allowed = self.programs.hold(now, &id.to_owned());
+        let is_allowed = self.programs.hold(now, &id.to_owned(), 1);
         self.judge(now, is_allowed, stats, |stats| &mut stats.tables_full)
     }
 
     /// Takes it that a WHEP session of a user is over.
     pub(super) fn release_listening(&mut self, now: Instant, id: &str) {
-        self.programs.release(now, &id.to_owned());
+        self.programs.release(now, &id.to_owned(), 1);
         self.settle(now);
     }
 
@@ -218,7 +243,7 @@ impl Quotas {
     pub(super) fn check<'a>(&self, accounts: impl Iterator<Item = &'a Account>, listenings: usize) {
         let (mut strangers, mut users) = (0, 0);
         for account in accounts {
-            strangers += usize::from(matches!(account.0, Holder::Stranger(_)));
+            strangers += if let Holder::Stranger { rests, .. } = account.0 { weight(rests) } else { 0 };
             users += usize::from(matches!(account.0, Holder::User(_)));
         }
         assert_eq!(self.strangers.held(), strangers, "conns of strangers");
@@ -258,7 +283,6 @@ impl Quotas {
 #[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
 mod tests {
     use super::*;
-    use crate::quota::Allowance;
     use crate::rate::Rate;
 
     fn quotas(now: Instant) -> Quotas {

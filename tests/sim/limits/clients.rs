@@ -6,7 +6,7 @@ use ecoute::keys::ConnKey;
 use ecoute::words::Role;
 use serde_json::json;
 use stage::scenario::error_codes;
-use stage::stranger::address;
+use stage::stranger::{UPGRADE, address};
 use stage::world::{Who, World};
 
 use super::world;
@@ -132,29 +132,34 @@ fn a_trusted_proxy_says_whose_conn_it_is() {
     let mut world = world(|_| {});
     world.trust_proxies(&["10.0.0.0/8"]);
     let proxy = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
+    // Whoever does not register counts fully.
     let ask = |world: &mut World, remote: SocketAddr, lines: &str| {
         let conn = world.knock(remote).expect("there is room");
-        (conn, world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes()))
+        (conn, world.send_bytes(conn, format!("{UPGRADE}{lines}\r\n").as_bytes()))
     };
     let max = world.limits.admission.of_stranger.held_max as u16;
     // Only the last hop before the proxies counts: the rest is the client's own words.
     for n in 0..max {
         let lines = format!("X-Forwarded-For: 192.0.2.{n}, 198.51.100.7\r\nX-Forwarded-For: 10.0.0.2\r\n");
-        assert!(ask(&mut world, proxy(n), &lines).1.starts_with("HTTP/1.1 200 "));
+        assert!(ask(&mut world, proxy(n), &lines).1.starts_with("HTTP/1.1 101 "));
     }
     let (_, answer) = ask(&mut world, proxy(1000), "Forwarded: for=198.51.100.7;proto=https\r\n");
     assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("Connection: close"), "{answer}");
     assert_eq!(world.server.stats().conns_over_address, 1);
     assert!(world.knock(SocketAddr::from(([198, 51, 100, 7], 1))).is_none(), "the same client without the proxy");
-    let (shared, answer) = ask(&mut world, proxy(1001), "X-Forwarded-For: 198.51.100.8\r\n");
+    let shared = world.knock(proxy(1001)).unwrap();
+    let mut health = |client: u8| {
+        let head = format!("GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.{client}\r\n\r\n");
+        world.send_bytes(shared, head.as_bytes())
+    };
+    let answer = health(8);
     assert!(answer.starts_with("HTTP/1.1 200 "), "another client: {answer}");
-    let again = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 198.51.100.7\r\n\r\n";
-    let answer = world.send_bytes(shared, again);
+    let answer = health(7);
     assert!(answer.starts_with("HTTP/1.1 429 "), "a proxy uses one conn for several clients: {answer}");
     // What no proxy says is worth nothing.
     for n in 0..max {
         let (_, answer) = ask(&mut world, address(9, n), &format!("X-Forwarded-For: 192.0.2.{n}\r\n"));
-        assert!(answer.starts_with("HTTP/1.1 200 "));
+        assert!(answer.starts_with("HTTP/1.1 101 "));
     }
     assert!(world.knock(address(9, 1000)).is_none());
     world.end();
@@ -192,7 +197,7 @@ fn a_client_that_claims_to_be_another_is_nobody() {
     let proxy = |port: u16| SocketAddr::from(([10, 0, 0, 1], port));
     let ask = |world: &mut World, port: u16, lines: &str| {
         let conn = world.knock(proxy(port)).unwrap();
-        let answer = world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{lines}\r\n").as_bytes());
+        let answer = world.send_bytes(conn, format!("{UPGRADE}{lines}\r\n").as_bytes());
         answer.split(' ').nth(1).unwrap().to_owned()
     };
     // The proxy writes the older header and passes on what the client wrote in the other.
@@ -202,11 +207,11 @@ fn a_client_that_claims_to_be_another_is_nobody() {
     }
     assert!(world.knock("192.0.2.77:1".parse().unwrap()).is_some(), "who was named is not counted for it");
     let same = "Forwarded: for=203.0.113.66\r\nX-Forwarded-For: 1.2.3.4, 203.0.113.66\r\n";
-    assert_eq!(ask(&mut world, 100, same), "200");
+    assert_eq!(ask(&mut world, 100, same), "101");
     // Neighbours of the proxy are clients as any.
     let answers: Vec<String> =
         (0..65).map(|n| ask(&mut world, 200 + n, "X-Forwarded-For: 203.0.113.9\r\n")).collect();
-    assert_eq!(answers.iter().filter(|status| *status == "200").count(), 64);
+    assert_eq!(answers.iter().filter(|status| *status == "101").count(), 64);
     let conn = world.knock(proxy(300)).unwrap();
     for header in ["X-Forwarded-For: 203.0.113.10\r\n", ""] {
         let answer = world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{header}\r\n").as_bytes());
@@ -222,11 +227,11 @@ fn a_proxy_in_the_network_of_its_clients_says_whose_conn_it_is() {
     let statuses: Vec<String> = (0..65)
         .map(|port| {
             let conn = world.knock(SocketAddr::new("2001:db8::1".parse().unwrap(), port)).unwrap();
-            let ask = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 2001:db8::2\r\n\r\n";
-            world.send_bytes(conn, ask)[9..12].to_owned()
+            let ask = format!("{UPGRADE}X-Forwarded-For: 2001:db8::2\r\n\r\n");
+            world.send_bytes(conn, ask.as_bytes())[9..12].to_owned()
         })
         .collect();
-    assert_eq!(statuses, [vec!["200"; 64], vec!["429"]].concat());
+    assert_eq!(statuses, [vec!["101"; 64], vec!["429"]].concat());
     world.end();
 }
 

@@ -3,6 +3,7 @@
 mod clients;
 mod crowds;
 mod entries;
+mod office;
 mod totals;
 
 use ecoute::config::Limits;

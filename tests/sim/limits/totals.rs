@@ -299,13 +299,17 @@ fn strangers_make_room_before_users() {
 #[test]
 fn nobody_is_cut_for_who_may_not_come_in() {
     let mut world = world(|limits| limits.admission.conns_max = 70);
+    let others: Vec<ConnKey> = (0..6).map(|n| world.knock(address(8, n)).unwrap()).collect();
+    world.run_ms(2000);
     for n in 0..64 {
         world.knock(address(7, n)).unwrap();
     }
-    let others: Vec<ConnKey> = (0..6).map(|n| world.knock(address(8, n)).unwrap()).collect();
-    world.run_ms(2000);
     assert!(world.knock(address(7, 100)).is_none());
     assert!(others.iter().all(|&conn| !world.server.should_close(conn)));
     assert_eq!((world.server.stats().conns_cut_for_newer, world.server.stats().conns_over_address), (0, 1));
+    world.run_ms(1000);
+    assert!(world.knock(address(7, 101)).is_some(), "one of its own had time to ask for something");
+    assert!(others.iter().all(|&conn| !world.server.should_close(conn)));
+    assert_eq!((world.server.stats().conns_cut_for_newer, world.server.stats().conns_cut_for_own), (0, 1));
     world.end();
 }
