@@ -39,8 +39,8 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
     let trust = Trust { token_secret: SECRET.to_vec(), issuer: None, revoked: Revoked::default() };
     let settings = Settings {
         advertised: vec!["192.0.2.1:8080".parse().unwrap()],
-        trusted_proxies: vec![],
-        allowed_origins: vec!["https://app.example".into()],
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        allowed_origins: vec!["https://app.example".into(), "capacitor://localhost".into(), "file://".into()],
         ice_servers: vec!["stun:stun.example".parse().unwrap()],
         devices: Devices::default(),
         encryption,
@@ -126,6 +126,34 @@ fn each_request_has_its_answer() {
         ("websocket, foreign origin", from("https://evil.example"), "403", "origin_refused"),
         ("websocket, null origin", from("null"), "403", "origin_refused"),
         ("websocket, no upgrade", "GET /ws HTTP/1.1\r\nHost: a\r\n\r\n".into(), "426", "Upgrade: websocket"),
+        (
+            "websocket, old version",
+            from("http://here:8080").replace("Version: 13", "Version: 8"),
+            "426",
+            "\r\nSec-WebSocket-Version: 13\r\n",
+        ),
+        (
+            "websocket, a proxy's HTTP/1.0",
+            from("http://here:8080").replace("HTTP/1.1", "HTTP/1.0"),
+            "426",
+            "a proxy in front must speak HTTP/1.1",
+        ),
+        ("slash", "GET /admin/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), "308", "\r\nLocation: /admin\r\n"),
+        (
+            "slash, query",
+            "HEAD /commercial/?a=b HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            "308",
+            ": /commercial?a=b\r\n",
+        ),
+        ("slash, posted", "POST /commercial/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), "405", "Allow: GET, HEAD"),
+        ("old health check", "GET /health HTTP/1.0\r\n\r\n".into(), "200", "Connection: close"),
+        ("health check of HAProxy", "OPTIONS / HTTP/1.0\r\n\r\n".into(), "204", "Allow: GET, HEAD"),
+        (
+            "two tokens",
+            "GET / HTTP/1.1\r\nHost: a\r\nOrigin: b\r\nOrigin: c\r\n\r\n".into(),
+            "400",
+            "header Origin comes twice",
+        ),
         ("websocket, posted", "POST /ws HTTP/1.1\r\nHost: a\r\n\r\n".into(), "405", "Allow: GET\r\n"),
         ("long", long, "431", "Connection: close"),
         ("no http", "\u{16}\u{3}\u{1}".into(), "400", "Connection: close"),
@@ -135,6 +163,69 @@ fn each_request_has_its_answer() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
         assert!(answer.contains(part), "{name}: {answer}");
     }
+}
+
+#[test]
+fn pages_of_the_own_origin_however_the_host_is_written_and_named_apps_open_a_websocket() {
+    let (mut server, now) = server();
+    let whole =
+        "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n";
+    let proxy = "10.0.0.1:4000";
+    let cases = [
+        ("as browsers write it", "", "ecoute.example", "https://ecoute.example", "", "101"),
+        ("the port of HTTPS", "", "ecoute.example:443", "https://ecoute.example", "", "101"),
+        ("the port of HTTP", "", "ecoute.example:80", "http://ecoute.example", "", "101"),
+        ("capitals", "", "Ecoute.Example", "https://ecoute.example", "", "101"),
+        ("the root's dot", "", "ecoute.example.", "https://ecoute.example", "", "101"),
+        ("IPv6", "", "[2001:DB8::1]:80", "http://[2001:db8::1]", "", "101"),
+        ("another port", "", "ecoute.example:443", "https://ecoute.example:444", "", "403"),
+        ("the other scheme's port", "", "ecoute.example:80", "https://ecoute.example", "", "403"),
+        ("an app", "", "ecoute.example", "capacitor://localhost", "", "101"),
+        ("a page in a file", "", "ecoute.example", "file://", "", "101"),
+        ("capitals in what is allowed", "", "ecoute.example", "https://APP.example:443", "", "101"),
+        ("another app", "", "ecoute.example", "ionic://localhost", "", "403"),
+        ("an app at its own host", "", "localhost", "ionic://localhost", "", "403"),
+        ("no origin at all", "", "ecoute.example", "null", "", "403"),
+        // A proxy that names itself to us, as Apache does.
+        (
+            "by a proxy",
+            proxy,
+            "inside:8080",
+            "https://ecoute.example",
+            "X-Forwarded-Host: ecoute.example\r\n",
+            "101",
+        ),
+        (
+            "by two proxies",
+            proxy,
+            "inside:8080",
+            "https://ecoute.example",
+            "X-Forwarded-Host: ecoute.example:443, between\r\n",
+            "101",
+        ),
+        (
+            "by a proxy, another's",
+            proxy,
+            "inside",
+            "https://evil.example",
+            "X-Forwarded-Host: ecoute.example\r\n",
+            "403",
+        ),
+        ("by nobody known", "", "inside", "https://ecoute.example", "X-Forwarded-Host: ecoute.example\r\n", "403"),
+    ];
+    for (name, remote, host, origin, more, status) in cases {
+        let mut out = Outbox::new();
+        let remote = remote.parse().unwrap_or(ends().remote);
+        let conn = server.handle_accept(now, Ends { remote, ..ends() }, &mut out).unwrap();
+        let head = format!("GET /ws HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}\r\n{more}{whole}\r\n");
+        server.handle_bytes(now, conn, head.as_bytes(), &mut out);
+        let answer = String::from_utf8_lossy(server.pending_write(conn)).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{name}: {answer}");
+        server.handle_hangup(now, conn, &mut out);
+    }
+    let ask = "OPTIONS /whep/lea HTTP/1.1\r\nHost: a\r\nOrigin: capacitor://localhost\r\n\r\n";
+    let (answer, _) = exchange(&mut server, now, ask);
+    assert!(answer.contains("\r\nAccess-Control-Allow-Origin: capacitor://localhost\r\n"), "{answer}");
 }
 
 /// An offer of one encoder, which would connect nowhere.

@@ -36,6 +36,40 @@ fn health_over_ipv4_and_ipv6() {
     }
 }
 
+/// What other applications of the same host set goes along with every request.
+#[test]
+fn cookies_in_other_alphabets_lock_nobody_out() {
+    let ecoute = Ecoute::start();
+    let upgrade = b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate; \
+        client_max_window_bits\r\n";
+    let cookies = (0..180).map(|n| format!("c{n}={}", "x".repeat(60))).collect::<Vec<_>>().join("; ");
+    let many = format!("Cookie: {cookies}\r\n");
+    let lines: [&[u8]; 4] = [
+        b"Cookie: ville=Montr\xe9al; a=b\r\n",
+        "Cookie: ville=Montréal\r\n".as_bytes(),
+        b"X-Authenticated-User: Jos\xe9\r\n",
+        many.as_bytes(),
+    ];
+    for line in lines {
+        for (path, more, status) in [("/commercial", b"".as_slice(), 200), ("/ws", upgrade, 101)] {
+            let mut client = connect(ecoute.address);
+            let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n");
+            client.get_mut().write_all(&[head.as_bytes(), line, more, b"\r\n"].concat()).unwrap();
+            assert_eq!(read_response(&mut client).0, status, "{path} with {}", line.escape_ascii());
+        }
+    }
+    let mut client = connect(ecoute.address);
+    client.get_mut().write_all(b"GET /ws HTTP/1.1\r\nHost: Montr\xe9al\r\n\r\n").unwrap();
+    let (status, body) = read_response(&mut client);
+    assert!(status == 400 && body.contains("the header Host is not text in UTF-8"), "{status} {body}");
+    let mut client = connect(ecoute.address);
+    let endless = format!("Cookie: {}\r\n", "x".repeat(17_000));
+    client.get_mut().write_all(request("/admin", &endless).as_bytes()).unwrap();
+    let (status, body) = read_response(&mut client);
+    assert!(status == 431 && body.contains("more than 16384 bytes"), "{status} {body}");
+}
+
 #[test]
 fn ipv4_only() {
     let data = TempDir::new().unwrap();

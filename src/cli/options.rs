@@ -2,7 +2,7 @@
 //!
 //! Reads no file and opens nothing. Invariant: a value that is out of its range never leaves this module.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ecoute::host::addresses::PublicAddress;
 use ecoute::host::logging::{self, FilterError};
 use ecoute::token::{self, ClaimRules, Pointer, RoleMapping};
 use ecoute::wire::ice_server::IceServer;
+use ecoute::wire::origin;
 use ecoute::words::Role;
 use ipnet::IpNet;
 
@@ -347,31 +348,9 @@ fn parse_network(text: &str) -> Result<IpNet, &'static str> {
     text.parse().or_else(|_| text.parse().map(one)).map_err(|_| "write it as 10.0.0.0/8, fd00::/8 or 127.0.0.1")
 }
 
-/// Returns the origin as browsers write it: in lower case, without the scheme's own port (RFC 6454 §6.1).
+/// Returns the origin as browsers write it.
 fn parse_origin(text: &str) -> Result<String, &'static str> {
-    const WRONG: &str = "write it as https://app.example or https://app.example:8443, without a path";
-    let text = text.to_ascii_lowercase();
-    let (scheme, rest) = text.split_once("://").ok_or(WRONG)?;
-    let port_of_scheme = match scheme {
-        "https" => 443,
-        "http" => 80,
-        _ => return Err(WRONG),
-    };
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().map_err(|_| WRONG)?)),
-        Some(_) | None => (rest, None),
-    };
-    let literal = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-    let is_host = match literal {
-        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)),
-    };
-    match port {
-        _ if !is_host => Err(WRONG),
-        Some(0) => Err(WRONG),
-        Some(port) if port != port_of_scheme => Ok(format!("{scheme}://{host}:{port}")),
-        Some(_) | None => Ok(format!("{scheme}://{host}")),
-    }
+    origin::normal(text).ok_or("write it as https://app.example or https://app.example:8443, without a path")
 }
 
 #[cfg(test)]
@@ -434,7 +413,8 @@ mod tests {
             ("https://[::g]", None),
             ("app.example", None),
             ("ftp://app.example", None),
-            ("null", None),
+            ("capacitor://localhost", Some("capacitor://localhost")),
+            ("null", Some("null")),
             ("*", None),
         ];
         for (text, want) in cases {

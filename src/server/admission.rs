@@ -287,10 +287,14 @@ impl Server {
         self.settings.trusted_proxies.iter().any(|network| network.contains(&ip))
     }
 
+    /// Tells whether a conn is a trusted proxy's.
+    pub(super) fn is_from_proxy(&self, conn: ConnKey) -> bool {
+        self.clients.visitor(conn).is_some_and(|visitor| self.is_trusted_proxy(visitor.remote))
+    }
+
     /// Tells whether a trusted proxy says that the client came to it encrypted.
     pub(super) fn came_encrypted(&self, conn: ConnKey, request: &Request) -> bool {
-        let is_trusted = self.clients.visitor(conn).is_some_and(|visitor| self.is_trusted_proxy(visitor.remote));
-        is_trusted && request.x_forwarded_proto.as_deref().is_some_and(forwarded::is_https)
+        self.is_from_proxy(conn) && request.x_forwarded_proto.as_deref().is_some_and(forwarded::is_https)
     }
 
     /// Returns the address of the client for whom a trusted proxy asks; `None` where its two headers name two. A proxy

@@ -21,6 +21,7 @@ use crate::path::Door;
 use crate::token::Claims;
 use crate::web::Page;
 use crate::wire::http::{Request, Response, Status};
+use crate::wire::origin;
 use crate::words::{Presence, Role};
 
 /// For 30 days, which is short enough to find back from a mistake.
@@ -133,8 +134,9 @@ impl Server {
             return Err(problem.code("origin_refused"));
         }
         let Some(key) = request.websocket_key.as_deref().filter(|_| request.body_bytes == 0) else {
-            let problem = Problem::new(Status::UpgradeRequired, "this path speaks WebSocket alone");
-            return Err(problem.right(Right::Protocol("websocket")));
+            let why = request.no_upgrade.map_or_else(|| "a body comes with it".to_owned(), |why| why.to_string());
+            let problem = Problem::new(Status::UpgradeRequired, format!("this path speaks WebSocket alone: {why}"));
+            return Err(problem.right(Right::Websocket));
         };
         let date = self.clock.http_date(now);
         if let Some(client) = self.clients.get_mut(conn) {
@@ -150,9 +152,18 @@ impl Server {
         let Some(origin) = request.origin.as_deref() else { return true };
         // Where a proxy decrypts, a page's scheme says nothing.
         let is_encrypted = self.clients.get(conn).is_some_and(Conn::is_encrypted);
-        let own = origin.split_once("://").filter(|(scheme, _)| *scheme == "https" || !is_encrypted);
-        let is_own = own.is_some_and(|(_, authority)| Some(authority) == request.host.as_deref());
-        is_own || self.settings.allowed_origins.iter().any(|allowed| allowed == origin)
+        // No page can write what the proxy passes on, so whatever stands there is no other page's (Fetch §2.2.2).
+        let by_proxy = request.x_forwarded_host.as_deref().filter(|_| self.is_from_proxy(conn)).unwrap_or_default();
+        let mut hosts = request.host.as_deref().into_iter().chain(by_proxy.split(',').map(str::trim));
+        let is_own = hosts
+            .any(|host| origin::scheme_at(origin, host).is_some_and(|scheme| scheme == "https" || !is_encrypted));
+        is_own || self.is_named_origin(origin)
+    }
+
+    /// Tells whether pages of this origin were allowed to talk to the server.
+    fn is_named_origin(&self, origin: &str) -> bool {
+        let origin = origin::normal(origin);
+        origin.is_some_and(|origin| self.settings.allowed_origins.contains(&origin))
     }
 
     fn respond_health(&mut self, now: Instant, conn: ConnKey, request: &Request) {
@@ -320,7 +331,7 @@ impl Server {
             response = response.header("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY);
         }
         if let Some(origin) = request.and_then(|request| request.origin.as_deref())
-            && self.settings.allowed_origins.iter().any(|allowed| allowed == origin)
+            && self.is_named_origin(origin)
         {
             response = response
                 .header("Access-Control-Allow-Origin", origin)

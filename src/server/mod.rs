@@ -442,6 +442,7 @@ impl Server {
             match event {
                 ConnEvent::Request(request) => self.on_request(now, conn, request, out),
                 ConnEvent::BadRequest(error, request) => {
+                    debug!(target: "http", "request refused conn={conn:?} error={error}");
                     self.stats.requests_malformed += 1;
                     self.turn_away(now, conn, request, &error.into());
                 }

@@ -38,8 +38,8 @@ pub(super) enum Right {
     Methods(&'static str),
     /// Another kind of body.
     Body(BodyType),
-    /// The same over another protocol.
-    Protocol(&'static str),
+    /// The same over a WebSocket.
+    Websocket,
 }
 
 /// How a refusal is written.
@@ -123,7 +123,11 @@ impl Problem {
                 let content_type = body_type.content_type();
                 response.header("Accept", content_type).header(body_type.accept_header(), content_type)
             }
-            Some(Right::Protocol(protocol)) => response.header("Upgrade", protocol),
+            // RFC 9110 §7.8, RFC 6455 §4.4.
+            Some(Right::Websocket) => response
+                .header("Upgrade", "websocket")
+                .header("Connection", "Upgrade")
+                .header("Sec-WebSocket-Version", "13"),
             None => response,
         };
         match self.retry_after_s {
@@ -203,7 +207,7 @@ mod tests {
             ),
             (
                 "protocol",
-                Problem::new(Status::UpgradeRequired, "no").right(Right::Protocol("websocket")),
+                Problem::new(Status::UpgradeRequired, "no").right(Right::Websocket),
                 "upgrade_required",
                 "Upgrade: websocket",
             ),

@@ -2,7 +2,8 @@
 //!
 //! A proxy in front may read a head that is not quite one in another way than we do, and then see another request
 //! than we answer (RFC 9112 §11.2): whatever could be read in two ways is refused. A body has the length that its head
-//! announces; one of unknown length is refused (RFC 9112 §6.3).
+//! announces; one of unknown length is refused (RFC 9112 §6.3). Fields that are not read here may hold any bytes (RFC 9110
+//! §5.5): cookies of other applications are none of ours.
 
 use std::fmt::Write as _;
 
@@ -31,10 +32,14 @@ pub struct Request {
     pub x_forwarded_for: Option<String>,
     /// By what the clients of proxies asked: `https` where they are encrypted.
     pub x_forwarded_proto: Option<String>,
+    /// What they wrote as `Host`, where the proxy writes another one.
+    pub x_forwarded_host: Option<String>,
     /// Whether the client takes a body that is compressed with gzip, by name (RFC 9110 §12.5.3).
     pub accepts_gzip: bool,
     /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
     pub websocket_key: Option<String>,
+    /// Why the request is none.
+    pub no_upgrade: Option<NoUpgrade>,
     /// Whether the client keeps the connection for another request.
     pub keep_alive: bool,
     /// How many bytes of a body follow.
@@ -48,8 +53,10 @@ pub struct Request {
 /// Why a head can't be served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    #[error("not a well-formed request head")]
-    Malformed,
+    #[error("not a well-formed request head: {0}")]
+    Malformed(&'static str),
+    #[error("the header {name} {fault}")]
+    Header { name: &'static str, fault: Fault },
     #[error("more than {bytes_max} bytes or {HEADERS_MAX} header lines")]
     HeadTooLarge { bytes_max: usize },
     #[error("a body without Content-Length")]
@@ -58,11 +65,43 @@ pub enum HttpError {
     BodyTooLarge { bytes_max: usize },
 }
 
+/// What is wrong with a header that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("is not text in UTF-8")]
+    NotText,
+    #[error("comes twice")]
+    Twice,
+    #[error("is missing")]
+    Missing,
+    #[error("names no host")]
+    NotHost,
+    #[error("is not one plain number")]
+    NotLength,
+    #[error("comes with Transfer-Encoding")]
+    WithCoding,
+}
+
+/// Why a request for a WebSocket opens none; a proxy in front that was not told to pass it on is behind most of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoUpgrade {
+    #[error("the header Upgrade does not say websocket: a proxy in front must pass it on")]
+    Upgrade,
+    #[error("the header Connection does not say Upgrade: a proxy in front must pass it on")]
+    Connection,
+    #[error("it came as HTTP/1.0, which has no upgrades: a proxy in front must speak HTTP/1.1")]
+    Old,
+    #[error("the header Sec-WebSocket-Version is not 13")]
+    Version,
+    #[error("the header Sec-WebSocket-Key is missing")]
+    Key,
+}
+
 impl HttpError {
     /// Returns the status that tells the client.
     pub(crate) fn status(self) -> Status {
         match self {
-            HttpError::Malformed => Status::BadRequest,
+            HttpError::Malformed(_) | HttpError::Header { .. } => Status::BadRequest,
             HttpError::HeadTooLarge { .. } => Status::HeadTooLarge,
             HttpError::LengthRequired => Status::LengthRequired,
             HttpError::BodyTooLarge { .. } => Status::BodyTooLarge,
@@ -82,15 +121,15 @@ pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(R
         Ok(httparse::Status::Complete(head_bytes)) if head_bytes <= head_bytes_max => head_bytes,
         Ok(httparse::Status::Partial) if received.len() <= head_bytes_max => return Ok(None),
         Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(too_large),
-        Err(_) => return Err(HttpError::Malformed),
+        Err(error) => return Err(HttpError::Malformed(misread(received, error))),
     };
     if has_bare_line_feed(received.get(..head_bytes).unwrap_or_default()) {
-        return Err(HttpError::Malformed);
+        return Err(HttpError::Malformed("a line ends without a carriage return"));
     }
     let is_1_1 = head.version == Some(1);
     let method = head.method.unwrap_or_default();
     let Target { authority, path, query } =
-        split_target(method, head.path.unwrap_or_default()).ok_or(HttpError::Malformed)?;
+        split_target(method, head.path.unwrap_or_default()).ok_or(HttpError::Malformed("its target is none"))?;
     let mut request = Request {
         method: method.to_owned(),
         path: path.to_owned(),
@@ -101,24 +140,45 @@ pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(R
     let mut upgrade = Upgrade::default();
     let mut body = Body::default();
     for header in head.headers.iter() {
-        let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Malformed)?;
-        read_header(&mut request, &mut upgrade, &mut body, header.name, value)?;
+        read_header(&mut request, &mut upgrade, &mut body, header)?;
     }
     request.body_bytes = body.length()?;
+    // RFC 9110 §10.1.1.
+    request.expects_continue &= is_1_1;
     if is_1_1 && request.host.is_none() {
-        return Err(HttpError::Malformed);
+        return Err(HttpError::Header { name: "Host", fault: Fault::Missing });
     }
     // Where the target names a host, it is the one that counts (RFC 9112 §3.2.2).
     if let Some(authority) = authority {
         request.host = Some(authority.to_owned());
     }
     if !request.host.as_deref().is_none_or(is_host) {
-        return Err(HttpError::Malformed);
+        return Err(HttpError::Header { name: "Host", fault: Fault::NotHost });
     }
-    if is_1_1 && upgrade.is_complete() {
-        request.websocket_key = upgrade.key;
+    match upgrade.key(is_1_1) {
+        Ok(key) => request.websocket_key = Some(key),
+        Err(why) => request.no_upgrade = Some(why),
     }
     Ok(Some((request, head_bytes)))
+}
+
+/// Tells what is wrong with what is no head; some speak another protocol.
+fn misread(received: &[u8], error: httparse::Error) -> &'static str {
+    // What proxies write before the request where they were told to, in its two versions.
+    if received.starts_with(b"PROXY ") || received.starts_with(b"\r\n\r\n\0\r\nQUIT\n") {
+        return "this is the PROXY protocol, which is not spoken here: let the proxy write X-Forwarded-For";
+    }
+    if received.starts_with(b"PRI * HTTP/2") {
+        return "this is HTTP/2, which is not spoken here";
+    }
+    match error {
+        httparse::Error::HeaderName => "a header's name",
+        httparse::Error::HeaderValue => "a header's value",
+        httparse::Error::NewLine => "the end of a line",
+        httparse::Error::Token => "its method or target",
+        httparse::Error::Version => "its version is neither HTTP/1.1 nor HTTP/1.0",
+        httparse::Error::Status | httparse::Error::TooManyHeaders => "its first line",
+    }
 }
 
 /// Tells whether a line ends without a carriage return, which the parser takes for its end and others may not
@@ -169,8 +229,14 @@ struct Upgrade {
 }
 
 impl Upgrade {
-    fn is_complete(&self) -> bool {
-        self.to_websocket && self.connection && self.version_13
+    fn key(self, is_1_1: bool) -> Result<String, NoUpgrade> {
+        match self {
+            Upgrade { to_websocket: false, .. } => Err(NoUpgrade::Upgrade),
+            Upgrade { connection: false, .. } => Err(NoUpgrade::Connection),
+            _ if !is_1_1 => Err(NoUpgrade::Old),
+            Upgrade { version_13: false, .. } => Err(NoUpgrade::Version),
+            Upgrade { key, .. } => key.ok_or(NoUpgrade::Key),
+        }
     }
 }
 
@@ -186,55 +252,92 @@ impl Body {
     /// refused (RFC 9112 §6.3, §11.2).
     fn length(self) -> Result<usize, HttpError> {
         match self {
-            Body { length: Some(_), is_coded: true } => Err(HttpError::Malformed),
+            Body { length: Some(_), is_coded: true } => {
+                Err(HttpError::Header { name: "Content-Length", fault: Fault::WithCoding })
+            }
             Body { length: None, is_coded: true } => Err(HttpError::LengthRequired),
             Body { length, is_coded: false } => Ok(length.unwrap_or(0)),
         }
     }
 }
 
+/// The headers that are read.
+const READ: [&str; 18] = [
+    "Host",
+    "Origin",
+    "If-Match",
+    "If-None-Match",
+    "Content-Type",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Expect",
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "Accept-Encoding",
+    "Authorization",
+    "Connection",
+    "Upgrade",
+    "Sec-WebSocket-Version",
+    "Sec-WebSocket-Key",
+];
+
 fn read_header(
     request: &mut Request,
     upgrade: &mut Upgrade,
     body: &mut Body,
-    name: &str,
-    value: &str,
+    header: &httparse::Header<'_>,
 ) -> Result<(), HttpError> {
+    let Some(&name) = READ.iter().find(|name| name.eq_ignore_ascii_case(header.name)) else { return Ok(()) };
+    let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Header { name, fault: Fault::NotText })?;
+    // Of two that differ, others may take the other one.
+    let once = |is_first: bool| is_first.then_some(()).ok_or(HttpError::Header { name, fault: Fault::Twice });
     let has_token = |wanted: &str| value.split(',').any(|token| token.trim().eq_ignore_ascii_case(wanted));
-    match name.to_ascii_lowercase().as_str() {
-        "host" if request.host.is_some() => return Err(HttpError::Malformed),
-        "host" => request.host = Some(value.to_owned()),
-        "origin" if request.origin.is_some() => return Err(HttpError::Malformed),
-        "origin" => request.origin = Some(value.to_owned()),
-        "if-match" => append(&mut request.if_match, value),
-        "content-type" if request.content_type.is_some() => return Err(HttpError::Malformed),
-        "content-type" => {
+    match name {
+        "Host" => {
+            once(request.host.is_none())?;
+            request.host = Some(value.to_owned());
+        }
+        "Origin" => {
+            once(request.origin.is_none())?;
+            request.origin = Some(value.to_owned());
+        }
+        "Content-Type" => {
+            once(request.content_type.is_none())?;
             let kind = value.split(';').next().unwrap_or_default();
             request.content_type = Some(kind.trim().to_ascii_lowercase());
         }
-        "if-none-match" => request.if_none_match = Some(value.to_owned()),
-        "forwarded" => append(&mut request.forwarded, value),
-        "x-forwarded-for" => append(&mut request.x_forwarded_for, value),
-        "x-forwarded-proto" => append(&mut request.x_forwarded_proto, value),
-        "accept-encoding" => request.accepts_gzip |= accepts(value, "gzip"),
-        "authorization" if request.bearer.is_some() => return Err(HttpError::Malformed),
-        "authorization" => {
+        "Authorization" => {
+            once(request.bearer.is_none())?;
             let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
             if scheme.eq_ignore_ascii_case("bearer") {
                 request.bearer = Some(token.trim().to_owned());
             }
         }
-        "connection" => {
+        "Content-Length" => {
+            once(body.length.is_none())?;
+            body.length = Some(parse_length(value).ok_or(HttpError::Header { name, fault: Fault::NotLength })?);
+        }
+        "Sec-WebSocket-Key" => {
+            once(upgrade.key.is_none())?;
+            upgrade.key = Some(value.to_owned());
+        }
+        "Sec-WebSocket-Version" => upgrade.version_13 = value == "13",
+        "Upgrade" => upgrade.to_websocket |= has_token("websocket"),
+        "Connection" => {
             upgrade.connection |= has_token("upgrade");
             request.keep_alive &= !has_token("close");
         }
-        "upgrade" => upgrade.to_websocket |= has_token("websocket"),
-        "sec-websocket-version" => upgrade.version_13 = value == "13",
-        "sec-websocket-key" => upgrade.key = Some(value.to_owned()),
-        "transfer-encoding" => body.is_coded = true,
-        "content-length" if body.length.is_some() => return Err(HttpError::Malformed),
-        "content-length" => body.length = Some(parse_length(value).ok_or(HttpError::Malformed)?),
-        "expect" => request.expects_continue = value.eq_ignore_ascii_case("100-continue"),
+        "If-Match" => append(&mut request.if_match, value),
+        "If-None-Match" => append(&mut request.if_none_match, value),
+        "Forwarded" => append(&mut request.forwarded, value),
+        "X-Forwarded-For" => append(&mut request.x_forwarded_for, value),
+        "X-Forwarded-Proto" => append(&mut request.x_forwarded_proto, value),
+        "X-Forwarded-Host" => append(&mut request.x_forwarded_host, value),
+        "Accept-Encoding" => request.accepts_gzip |= accepts_gzip(value),
+        "Transfer-Encoding" => body.is_coded = true,
+        "Expect" => request.expects_continue = value.eq_ignore_ascii_case("100-continue"),
         _ => {}
     }
     Ok(())
@@ -256,12 +359,15 @@ fn parse_length(value: &str) -> Option<usize> {
     value.parse().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Tells whether a list with weights (RFC 9110 §12.4.2) names a coding and does not refuse it.
-fn accepts(list: &str, coding: &str) -> bool {
+/// Tells whether a list with weights (RFC 9110 §12.4.2) names gzip, by one of its two names (§8.4.1.3), and does not refuse
+/// it.
+fn accepts_gzip(list: &str) -> bool {
     list.split(',').any(|item| {
         let (name, weight) = item.split_once(';').unwrap_or((item, ""));
-        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok()).unwrap_or(1.0);
-        name.trim().eq_ignore_ascii_case(coding) && weight > 0.0
+        let value = weight.trim().split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        let weight = value.and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(1.0);
+        let name = name.trim();
+        (name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip")) && weight > 0.0
     })
 }
 
@@ -401,8 +507,8 @@ mod tests {
     fn heads_that_are_cut_large_or_wrong() {
         let long = format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", "x".repeat(2000));
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(HEADERS_MAX + 1));
-        let too_large = Err(HttpError::HeadTooLarge { bytes_max: 1024 });
-        let cases: &[(&str, &str, Result<Option<()>, HttpError>)] = &[
+        let too_large = Err(Status::HeadTooLarge);
+        let cases: &[(&str, &str, Result<Option<()>, Status>)] = &[
             ("nothing", "", Ok(None)),
             ("half a line", "GET /hea", Ok(None)),
             ("no empty line yet", "GET / HTTP/1.1\r\nHost: a\r\n", Ok(None)),
@@ -410,19 +516,20 @@ mod tests {
             ("too long", &long, too_large),
             ("too long and unfinished", &long[..1500], too_large),
             ("too many lines", &many, too_large),
-            ("two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Err(HttpError::Malformed)),
-            ("not http", "\x16\x03\x01", Err(HttpError::Malformed)),
+            ("two hosts", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Err(Status::BadRequest)),
+            ("not http", "\x16\x03\x01", Err(Status::BadRequest)),
         ];
         for (name, text, want) in cases {
-            assert_eq!(parse(text).map(|parsed| parsed.map(|_| ())), *want, "{name}");
+            let parsed = parse(text).map(|parsed| parsed.map(|_| ()));
+            assert_eq!(parsed.map_err(HttpError::status), *want, "{name}");
         }
     }
 
     #[test]
     fn heads_that_others_may_read_in_another_way() {
         let with = |lines: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
-        let (good, bad) = (Ok(Some(())), Err(HttpError::Malformed));
-        let cases: &[(&str, String, Result<Option<()>, HttpError>)] = &[
+        let (good, bad) = (Ok(Some(())), Err(Status::BadRequest));
+        let cases: &[(&str, String, Result<Option<()>, Status>)] = &[
             ("an empty line before", format!("\r\n{}", with("")), good),
             ("a bare line feed before", format!("\n{}", with("")), bad),
             ("a bare line feed after the first line", "GET / HTTP/1.1\nHost: a\r\n\r\n".into(), bad),
@@ -466,7 +573,114 @@ mod tests {
             ("two tokens", with("Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"), bad),
         ];
         for (name, text, want) in cases {
-            assert_eq!(parse(text).map(|parsed| parsed.map(|_| ())), *want, "{name}");
+            let parsed = parse(text).map(|parsed| parsed.map(|_| ()));
+            assert_eq!(parsed.map_err(HttpError::status), *want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_read_may_hold_any_bytes_and_what_is_read_is_text() {
+        let with = |line: &[u8]| [b"GET / HTTP/1.1\r\nHost: a\r\n", line, b"\r\n\r\n"].concat();
+        let parse = |bytes: &[u8]| parse_request(bytes, 1024).map(|parsed| parsed.unwrap().0);
+        let others: [&[u8]; 6] = [
+            b"Cookie: ville=Montr\xe9al; a=b",
+            "Cookie: ville=Montréal".as_bytes(),
+            b"X-Authenticated-User: Jos\xe9",
+            b"User-Agent: \xfa\xff\x80",
+            b"Referer: http://a/\xe9",
+            b"Sec-WebSocket-Protocol: \xe9",
+        ];
+        for line in others {
+            assert!(parse(&with(line)).is_ok(), "{}", line.escape_ascii());
+        }
+        for name in READ {
+            let line = [name.to_ascii_lowercase().as_bytes(), b": Montr\xe9al"].concat();
+            let fault = if name == "Host" { "GET / HTTP/1.1\r\n" } else { "GET / HTTP/1.1\r\nHost: a\r\n" };
+            let refused = parse(&[fault.as_bytes(), &line, b"\r\n\r\n"].concat());
+            assert_eq!(refused, Err(HttpError::Header { name, fault: Fault::NotText }));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_names_what_is_wrong() {
+        let cases = [
+            ("GET / HTTP/1.1\r\n\r\n", "the header Host is missing"),
+            ("GET / HTTP/1.1\r\nhost: a\r\nHOST: a\r\n\r\n", "the header Host comes twice"),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", "the header Host names no host"),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+                "the header Content-Length is not one plain number",
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "the header Content-Length comes with Transfer-Encoding",
+            ),
+            (
+                "GET / HTTP/1.1\nHost: a\r\n\r\n",
+                "not a well-formed request head: a line ends without a carriage return",
+            ),
+            ("GET / HTTP/1.1\r\nA B: c\r\n\r\n", "not a well-formed request head: a header's name"),
+            ("GET / HTTP/1.1\r\nA: b\0c\r\n\r\n", "not a well-formed request head: a header's value"),
+            ("GET a HTTP/1.1\r\nHost: a\r\n\r\n", "not a well-formed request head: its target is none"),
+            (
+                "GET / HTTP/3.0\r\n\r\n",
+                "not a well-formed request head: its version is neither HTTP/1.1 nor HTTP/1.0",
+            ),
+            (
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+                "not a well-formed request head: this is HTTP/2, which is not spoken here",
+            ),
+            (
+                "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n",
+                "not a well-formed request head: this is the PROXY protocol, which is not spoken here: let the proxy write \
+                 X-Forwarded-For",
+            ),
+            (
+                "\r\n\r\n\0\r\nQUIT\n!\u{11}\0\u{c}",
+                "not a well-formed request head: this is the PROXY protocol, which is not spoken here: let the proxy write \
+                 X-Forwarded-For",
+            ),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse(text).unwrap_err().to_string(), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn why_a_request_opens_no_websocket() {
+        let whole = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: k\r\n";
+        let cases = [
+            ("a browser's", "1.1", whole.to_owned(), None),
+            ("two lines of Connection", "1.1", format!("Connection: keep-alive\r\n{whole}"), None),
+            ("another protocol besides", "1.1", whole.replace("WebSocket\r\n", "h2c, websocket\r\n"), None),
+            (
+                "extensions and protocols",
+                "1.1",
+                format!("{whole}Sec-WebSocket-Extensions: permessage-deflate\r\n"),
+                None,
+            ),
+            ("no header", "1.1", String::new(), Some(NoUpgrade::Upgrade)),
+            ("hop-by-hop headers lost", "1.0", "Sec-WebSocket-Key: k\r\n".into(), Some(NoUpgrade::Upgrade)),
+            ("no Connection", "1.1", whole.replace("keep-alive, Upgrade", "close"), Some(NoUpgrade::Connection)),
+            ("HTTP/1.0", "1.0", whole.to_owned(), Some(NoUpgrade::Old)),
+            ("an old version", "1.1", whole.replace("13", "8"), Some(NoUpgrade::Version)),
+            ("two versions", "1.1", whole.replace("13", "13, 8"), Some(NoUpgrade::Version)),
+            ("no key", "1.1", whole.replace("-Key", "-Lock"), Some(NoUpgrade::Key)),
+        ];
+        for (name, version, lines, want) in cases {
+            let request = parse(&format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n")).unwrap().unwrap().0;
+            assert_eq!((request.no_upgrade, request.websocket_key.is_some()), (want, want.is_none()), "{name}");
+        }
+        assert!(parse(&format!("GET / HTTP/1.1\r\nHost: a\r\n{whole}Sec-WebSocket-Key: l\r\n\r\n")).is_err());
+    }
+
+    #[test]
+    fn only_http_1_1_waits_for_a_word_before_its_body() {
+        for (version, want) in [("1.1", true), ("1.0", false)] {
+            let text =
+                format!("POST / HTTP/{version}\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-Continue\r\n\r\n");
+            assert_eq!(parse(&text).unwrap().unwrap().0.expects_continue, want);
         }
     }
 
@@ -528,24 +742,25 @@ mod tests {
 
     #[test]
     fn a_body_has_one_plain_length() {
-        let cases: &[(&str, &str, Result<usize, HttpError>)] = &[
+        let cases: &[(&str, &str, Result<usize, Status>)] = &[
             ("none", "", Ok(0)),
             ("nothing", "Content-Length: 0\r\n", Ok(0)),
             ("some", "Content-Length: 17\r\n", Ok(17)),
-            ("a sign", "Content-Length: +17\r\n", Err(HttpError::Malformed)),
-            ("no number", "Content-Length: 1x\r\n", Err(HttpError::Malformed)),
-            ("empty", "Content-Length:\r\n", Err(HttpError::Malformed)),
-            ("beyond counting", "Content-Length: 99999999999999999999999\r\n", Err(HttpError::Malformed)),
-            ("a list", "Content-Length: 1, 1\r\n", Err(HttpError::Malformed)),
-            ("two", "Content-Length: 1\r\nContent-Length: 2\r\n", Err(HttpError::Malformed)),
-            ("the same twice", "Content-Length: 1\r\nContent-Length: 1\r\n", Err(HttpError::Malformed)),
-            ("chunks", "Transfer-Encoding: chunked\r\n", Err(HttpError::LengthRequired)),
-            ("both", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Err(HttpError::Malformed)),
-            ("both turned", "Transfer-Encoding: x\r\nContent-Length: 0\r\n", Err(HttpError::Malformed)),
+            ("a sign", "Content-Length: +17\r\n", Err(Status::BadRequest)),
+            ("no number", "Content-Length: 1x\r\n", Err(Status::BadRequest)),
+            ("empty", "Content-Length:\r\n", Err(Status::BadRequest)),
+            ("beyond counting", "Content-Length: 99999999999999999999999\r\n", Err(Status::BadRequest)),
+            ("a list", "Content-Length: 1, 1\r\n", Err(Status::BadRequest)),
+            ("two", "Content-Length: 1\r\nContent-Length: 2\r\n", Err(Status::BadRequest)),
+            ("the same twice", "Content-Length: 1\r\nContent-Length: 1\r\n", Err(Status::BadRequest)),
+            ("chunks", "Transfer-Encoding: chunked\r\n", Err(Status::LengthRequired)),
+            ("both", "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", Err(Status::BadRequest)),
+            ("both turned", "Transfer-Encoding: x\r\nContent-Length: 0\r\n", Err(Status::BadRequest)),
         ];
         for (name, lines, want) in cases {
             let parsed = parse(&format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
-            assert_eq!(parsed.map(|parsed| parsed.unwrap().0.body_bytes), *want, "{name}");
+            let parsed = parsed.map(|parsed| parsed.unwrap().0.body_bytes);
+            assert_eq!(parsed.map_err(HttpError::status), *want, "{name}");
         }
     }
 
@@ -568,14 +783,21 @@ mod tests {
         let cases = [
             ("gzip, deflate, br", true),
             ("br;q=1.0, GZIP;q=0.8", true),
+            ("x-gzip", true),
+            ("gzip; q=0.5", true),
+            ("gzip;Q=1", true),
+            ("gzip ; q = 0.001", true),
             ("gzip;q=0", false),
+            ("gzip;Q=0", false),
+            ("gzip; q=0.000", false),
+            ("gzipped", false),
             ("gzip;q=0.0", false),
             ("deflate", false),
             ("*", false),
             ("", false),
         ];
         for (list, want) in cases {
-            assert_eq!(accepts(list, "gzip"), want, "{list}");
+            assert_eq!(accepts_gzip(list), want, "{list}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod http;
 pub mod ice_server;
 pub mod media;
 pub mod opus;
+pub mod origin;
 pub mod rtp;
 pub mod sdp;
 pub(crate) mod sdpfrag;
