@@ -3,6 +3,7 @@
 //! Which request asks for what is `route`'s to know; programs' are answered in `whip`. Invariant: every response says who
 //! may read it, and every refusal why.
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use log::debug;
@@ -19,7 +20,7 @@ use crate::keys::ConnKey;
 use crate::outbox::Outbox;
 use crate::path::Door;
 use crate::token::Claims;
-use crate::web::Page;
+use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::origin;
 use crate::words::{Presence, Role};
@@ -29,9 +30,14 @@ const STRICT_TRANSPORT_SECURITY: &str = "max-age=2592000";
 
 const JSON: &str = "application/json";
 
-/// Nothing but our own files runs in a page, and nobody may frame it.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// Nothing but our own files, and the one script in the pages, runs in a page, and nobody may frame it.
+static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "default-src 'none'; script-src 'self' {}; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        web::inline_script()
+    )
+});
 
 impl Server {
     /// Answers one request.
@@ -275,7 +281,7 @@ impl Server {
             .header("ETag", &form.etag)
             .header("Vary", "Accept-Encoding")
             .header("Cache-Control", "no-cache")
-            .header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+            .header("Content-Security-Policy", &CONTENT_SECURITY_POLICY)
             // Who opened the page keeps no hold on it.
             .header("Cross-Origin-Opener-Policy", "same-origin")
             .header("Referrer-Policy", "no-referrer")

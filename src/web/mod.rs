@@ -2,12 +2,14 @@
 //!
 //! `client` is what applications import, `pages` are those that use it; browsers find the files of both at the root.
 //! Nothing personal is in them: they are the same for everybody. Comments of scripts stay here; phones get the code,
-//! compressed. Invariant: an ETag names one form of one content.
+//! compressed. `reload.js` stands in the pages themselves, because it speaks where a file is missing. Invariant: an ETag names one form of one content.
 
 use std::borrow::Cow;
 use std::io::Write;
 use std::sync::LazyLock;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -39,11 +41,25 @@ pub fn all() -> &'static [Page] {
     &PAGES
 }
 
+/// Returns the script that stands in the pages themselves, as a policy names it (CSP3 §2.3.1).
+pub fn inline_script() -> String {
+    let digest = str0m::crypto::from_feature_flags().sha256_provider.sha256(RELOAD.as_bytes());
+    format!("'sha256-{}'", BASE64_STANDARD.encode(digest))
+}
+
+/// Where that stands in a page.
+const RELOAD_PLACE: &str = "<!-- reload.js -->";
+
+static RELOAD: LazyLock<String> = LazyLock::new(|| without_comments(include_str!("reload.js")));
+
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     let sha256 = str0m::crypto::from_feature_flags().sha256_provider;
     let page = |&(path, content): &(&'static str, &'static [u8])| {
         let content = match std::str::from_utf8(content) {
             Ok(script) if path.ends_with(".js") => Cow::Owned(without_comments(script).into_bytes()),
+            Ok(page) if page.contains(RELOAD_PLACE) => {
+                Cow::Owned(page.replace(RELOAD_PLACE, &format!("<script>{}</script>", *RELOAD)).into_bytes())
+            }
             _ => Cow::Borrowed(content),
         };
         let form = |content: Cow<'static, [u8]>| {

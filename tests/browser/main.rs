@@ -9,6 +9,7 @@ mod elements;
 mod embedding;
 mod encoder;
 mod ice_servers;
+mod incomplete;
 mod names;
 mod npm;
 mod people;
