@@ -12,6 +12,7 @@ mod late;
 mod losses;
 mod moves;
 mod namespace;
+mod office;
 #[path = "../browser/people.rs"]
 mod people;
 mod places;
