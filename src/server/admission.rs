@@ -294,7 +294,11 @@ impl Server {
 
     /// Tells whether a trusted proxy says that the client came to it encrypted.
     pub(super) fn came_encrypted(&self, conn: ConnKey, request: &Request) -> bool {
-        self.is_from_proxy(conn) && request.x_forwarded_proto.as_deref().is_some_and(forwarded::is_https)
+        let is_https = match &request.x_forwarded_proto {
+            Some(protos) => forwarded::is_https(protos),
+            None => request.forwarded.as_deref().is_some_and(forwarded::is_https_throughout),
+        };
+        self.is_from_proxy(conn) && is_https
     }
 
     /// Returns the address of the client for whom a trusted proxy asks; `None` where its two headers name two. A proxy

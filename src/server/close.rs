@@ -10,6 +10,7 @@ use super::Server;
 use crate::audit::OffAir;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
+use crate::wire::websocket::BadFrame;
 
 impl Server {
     /// Ends a conn's session and begins to close it.
@@ -39,6 +40,7 @@ pub(super) enum CloseCode {
     Restarting,
     Silent,
     Malformed,
+    BadFrame(BadFrame),
     NotRegistered,
     TokenRefused,
     Revoked,
@@ -55,7 +57,7 @@ impl CloseCode {
         match self {
             CloseCode::Restarting => 1012,
             CloseCode::Silent => 1001,
-            CloseCode::Malformed => 4400,
+            CloseCode::Malformed | CloseCode::BadFrame(_) => 4400,
             CloseCode::NotRegistered | CloseCode::TokenRefused | CloseCode::Revoked => 4401,
             CloseCode::NotAllowed => 4403,
             CloseCode::TooSlow => 4408,
@@ -70,6 +72,7 @@ impl CloseCode {
             CloseCode::Restarting => "restarting",
             CloseCode::Silent => "silent for too long",
             CloseCode::Malformed => "malformed",
+            CloseCode::BadFrame(why) => why.words(),
             CloseCode::NotRegistered => "not registered in time",
             CloseCode::TokenRefused => "token refused or expired",
             CloseCode::Revoked => "token revoked",
@@ -88,6 +91,7 @@ impl CloseCode {
             CloseCode::Restarting
             | CloseCode::Silent
             | CloseCode::Malformed
+            | CloseCode::BadFrame(_)
             | CloseCode::TooSlow
             | CloseCode::TakenOver
             | CloseCode::TooLarge
@@ -105,6 +109,7 @@ impl CloseCode {
             CloseCode::NotAllowed => Some(OffAir::NotAllowed),
             CloseCode::Silent
             | CloseCode::Malformed
+            | CloseCode::BadFrame(_)
             | CloseCode::TooSlow
             | CloseCode::TakenOver
             | CloseCode::TooLarge

@@ -462,7 +462,7 @@ impl Server {
                     self.stats.requests_malformed += 1;
                     let code = match error {
                         WebsocketError::TooLarge => CloseCode::TooLarge,
-                        WebsocketError::Malformed => CloseCode::Malformed,
+                        WebsocketError::Malformed(why) => CloseCode::BadFrame(why),
                     };
                     self.close_conn(now, conn, code, out);
                 }

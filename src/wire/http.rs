@@ -7,6 +7,8 @@
 
 use std::fmt::Write as _;
 
+use super::sniff::{self, Protocol};
+
 /// Header lines in one request, more than any browser sends.
 const HEADERS_MAX: usize = 64;
 
@@ -57,7 +59,9 @@ pub enum HttpError {
     Malformed(&'static str),
     #[error("the header {name} {fault}")]
     Header { name: &'static str, fault: Fault },
-    #[error("more than {bytes_max} bytes or {HEADERS_MAX} header lines")]
+    #[error(
+        "more than {bytes_max} bytes or {HEADERS_MAX} header lines; cookies of this host's other applications count"
+    )]
     HeadTooLarge { bytes_max: usize },
     #[error("a body without Content-Length")]
     LengthRequired,
@@ -167,6 +171,9 @@ fn misread(received: &[u8], error: httparse::Error) -> &'static str {
     // What proxies write before the request where they were told to, in its two versions.
     if received.starts_with(b"PROXY ") || received.starts_with(b"\r\n\r\n\0\r\nQUIT\n") {
         return "this is the PROXY protocol, which is not spoken here: let the proxy write X-Forwarded-For";
+    }
+    if sniff::sniff(received.first().copied().unwrap_or_default()) == Protocol::Tls {
+        return "this is TLS, and the port speaks plain HTTP";
     }
     if received.starts_with(b"PRI * HTTP/2") {
         return "this is HTTP/2, which is not spoken here";
@@ -629,6 +636,10 @@ mod tests {
             (
                 "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
                 "not a well-formed request head: this is HTTP/2, which is not spoken here",
+            ),
+            (
+                "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0",
+                "not a well-formed request head: this is TLS, and the port speaks plain HTTP",
             ),
             (
                 "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nGET / HTTP/1.1\r\n\r\n",

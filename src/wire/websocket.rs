@@ -70,8 +70,48 @@ const COMES_BACK: u16 = 4000;
 pub enum WebsocketError {
     #[error("a message or frame longer than allowed")]
     TooLarge,
-    #[error("bytes that are no WebSocket frames, or text that is no UTF-8")]
-    Malformed,
+    #[error("{}", .0.words())]
+    Malformed(BadFrame),
+}
+
+/// What is wrong with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadFrame {
+    Binary,
+    NotUtf8,
+    Unmasked,
+    /// Somebody compresses, say, without having agreed on it (RFC 7692).
+    Reserved,
+    Control,
+    Sequence,
+    Other,
+}
+
+impl BadFrame {
+    /// Returns what the client is told.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            BadFrame::Binary => "malformed: a binary message, where text is spoken",
+            BadFrame::NotUtf8 => "malformed: text that is not UTF-8",
+            BadFrame::Unmasked => "malformed: a frame without a mask",
+            BadFrame::Reserved => "malformed: reserved bits, where no extension was agreed on",
+            BadFrame::Control => "malformed: a ping, pong or close in fragments or of more than 125 bytes",
+            BadFrame::Sequence => "malformed: a fragment that continues nothing, or a message inside another",
+            BadFrame::Other => "malformed: no WebSocket frame",
+        }
+    }
+}
+
+impl From<ProtocolError> for BadFrame {
+    fn from(error: ProtocolError) -> BadFrame {
+        match error {
+            ProtocolError::UnmaskedFrameFromClient => BadFrame::Unmasked,
+            ProtocolError::NonZeroReservedBits => BadFrame::Reserved,
+            ProtocolError::FragmentedControlFrame | ProtocolError::ControlFrameTooBig => BadFrame::Control,
+            ProtocolError::UnexpectedContinueFrame | ProtocolError::ExpectedFragment(_) => BadFrame::Sequence,
+            _ => BadFrame::Other,
+        }
+    }
 }
 
 impl Websocket {
@@ -139,7 +179,7 @@ impl Websocket {
                     comes_back: frame.is_some_and(|frame| frame.code == COMES_BACK.into()),
                 }))
             }
-            Ok(Message::Binary(_)) => Err(WebsocketError::Malformed),
+            Ok(Message::Binary(_)) => Err(WebsocketError::Malformed(BadFrame::Binary)),
             Ok(Message::Pong(_)) => Ok(Some(Incoming::Pong)),
             Ok(Message::Ping(_) | Message::Frame(_)) => {
                 let _ = self.inner.flush();
@@ -151,7 +191,9 @@ impl Websocket {
             Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => {
                 Ok(Some(Incoming::Closed { comes_back: false }))
             }
-            Err(_) => Err(WebsocketError::Malformed),
+            Err(Error::Protocol(error)) => Err(WebsocketError::Malformed(error.into())),
+            Err(Error::Utf8(_)) => Err(WebsocketError::Malformed(BadFrame::NotUtf8)),
+            Err(_) => Err(WebsocketError::Malformed(BadFrame::Other)),
         }
     }
 
@@ -236,7 +278,8 @@ impl Progress {
                 self.is_control = matches!(header.opcode, OpCode::Control(_));
                 if self.is_control {
                     self.unfinished -= self.header.len();
-                    self.refused = (payload > CONTROL_PAYLOAD_BYTES_MAX).then_some(WebsocketError::Malformed);
+                    self.refused = (payload > CONTROL_PAYLOAD_BYTES_MAX)
+                        .then_some(WebsocketError::Malformed(BadFrame::Control));
                 } else {
                     self.has_more = !header.is_final;
                     let is_endless = (self.unfinished as u64).saturating_add(payload) > unfinished_max as u64;
@@ -421,10 +464,13 @@ mod tests {
         let unmasked = [0x81, 1, b'a'].to_vec();
         let cases: &[(&str, Vec<u8>, WebsocketError)] = &[
             ("too long", frame(1, &[b'a'; 101]), WebsocketError::TooLarge),
-            ("unmasked", unmasked, WebsocketError::Malformed),
-            ("not utf-8", frame(1, &[0xff]), WebsocketError::Malformed),
-            ("binary", frame(2, b"a"), WebsocketError::Malformed),
-            ("reserved opcode", frame(3, b"a"), WebsocketError::Malformed),
+            ("unmasked", unmasked, WebsocketError::Malformed(BadFrame::Unmasked)),
+            ("not utf-8", frame(1, &[0xff]), WebsocketError::Malformed(BadFrame::NotUtf8)),
+            ("binary", frame(2, b"a"), WebsocketError::Malformed(BadFrame::Binary)),
+            ("compressed", frame(0x40 | 1, b"a"), WebsocketError::Malformed(BadFrame::Reserved)),
+            ("half a ping", vec![9, 0x80, 0, 0, 0, 0], WebsocketError::Malformed(BadFrame::Control)),
+            ("a continuation of nothing", frame(0, b"a"), WebsocketError::Malformed(BadFrame::Sequence)),
+            ("reserved opcode", frame(3, b"a"), WebsocketError::Malformed(BadFrame::Other)),
         ];
         for (name, bytes, want) in cases {
             let mut websocket = Websocket::new(100);

@@ -76,6 +76,27 @@ fn what_is_strange_but_right_is_served() {
     let cases = [
         ("the longest head", request_of(world.limits.conn.head_bytes_max), "200"),
         ("an absolute target", "GET http://ecoute/health HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "200"),
+        ("one in capitals", "GET HTTPS://Ecoute:443/health?a HTTP/1.1\r\nHost: b\r\n\r\n".into(), "200"),
+        ("one without a path", "OPTIONS http://ecoute?a=b HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "204"),
+        ("a query with anything", "GET /health?a=http://b/%ff&&? HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "200"),
+        ("two slashes", "GET //health HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "404"),
+        ("a range", "GET /health HTTP/1.1\r\nHost: ecoute\r\nRange: bytes=0-3\r\n\r\n".into(), "200"),
+        (
+            "what only others read",
+            "GET /health HTTP/1.1\r\nHost: ecoute\r\nTE: trailers\r\nDNT: 1\r\nPriority: u=1, i\r\nVia: 1.1 a\r\n\
+             Sec-Fetch-Mode: cors\r\nCF-Connecting-IP: 1.2.3.4\r\nX-Amzn-Trace-Id: Root=1-2\r\nUpgrade-Insecure-Requests: 1\r\n\r\n"
+                .into(),
+            "200",
+        ),
+        (
+            "an offer of HTTP/2",
+            "GET /health HTTP/1.1\r\nHost: ecoute\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+             HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n"
+                .into(),
+            "200",
+        ),
+        ("no space behind a colon", "GET /health HTTP/1.1\r\nHost:ecoute\r\nA:\tb \t\r\nC:\r\n\r\n".into(), "200"),
+        ("an unknown expectation", "GET /health HTTP/1.1\r\nHost: ecoute\r\nExpect: miracle\r\n\r\n".into(), "200"),
         ("an asterisk", "OPTIONS * HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "204"),
         ("an empty line before", "\r\nGET /health HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "200"),
         ("a path with HTML", "GET /<script>alert(1)</script> HTTP/1.1\r\nHost: ecoute\r\n\r\n".into(), "404"),

@@ -70,6 +70,32 @@ fn frames_that_break_the_rules_end_the_conn() {
     scene.end();
 }
 
+/// Whoever writes a client reads there what to mend.
+#[test]
+fn a_frame_that_ends_the_conn_is_told_why() {
+    let mut scene = Scene::new();
+    let world = &mut scene.world;
+    let unmasked = [&[TEXT, SAID.len() as u8][..], SAID.as_bytes()].concat();
+    let cases: &[(Vec<u8>, &str)] = &[
+        (frame(0x82, SAID.as_bytes()), "a binary message, where text is spoken"),
+        (unmasked, "a frame without a mask"),
+        (frame(TEXT | 0x40, SAID.as_bytes()), "reserved bits, where no extension was agreed on"),
+        (frame(TEXT, b"\"\xff\""), "text that is not UTF-8"),
+        (frame(PING, &[b'a'; 126]), "a ping, pong or close in fragments or of more than 125 bytes"),
+        (frame(ENDS, b""), "a fragment that continues nothing, or a message inside another"),
+        (frame(0x83, b""), "no WebSocket frame"),
+    ];
+    for (bytes, words) in cases {
+        let stranger = Stranger::upgraded(world);
+        world.push(stranger.conn, bytes);
+        let answer = stranger.read(world);
+        assert!(contains(&answer, &format!("malformed: {words}")), "{words}: {answer:?}");
+        assert_eq!(close_code(&answer), Some(4400), "{words}");
+    }
+    world.run_ms(2000);
+    scene.end();
+}
+
 #[test]
 fn close_codes_that_nobody_may_send_are_not_repeated() {
     let mut scene = Scene::new();
