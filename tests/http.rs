@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ecoute::config::{Config, ConnLimits, Encryption, Limits, Settings, Trust};
 use ecoute::outbox::Outbox;
 use ecoute::path::{Door, Ends};
-use ecoute::server::Server;
+use ecoute::server::{NO_ROOM, Server};
 use ecoute::token::{self, Claims, Devices, Revoked};
 use ecoute::words::Role;
 
@@ -340,6 +340,17 @@ fn a_page_is_compressed_for_who_can_read_it() {
         length.parse().unwrap()
     };
     assert!(length(&gzip) * 2 < length(&plain));
+}
+
+#[test]
+fn who_finds_no_room_reads_why_and_asks_again() {
+    let answer = std::str::from_utf8(NO_ROOM).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    let has = |line: &str| head.split("\r\n").any(|other| other == line);
+    assert!(has("Retry-After: 10") && has("Refresh: 10") && has("Connection: close"), "{head}");
+    assert!(has(&format!("Content-Length: {}", body.len())), "{head}");
+    assert!(body.contains("Trop de connexions") && body.contains("Too many connections"), "{body}");
 }
 
 #[test]

@@ -116,9 +116,16 @@ pub struct Server {
     stats: Stats,
 }
 
-/// What a TCP client is told for which [`Server::handle_accept`] had no room; the only answer without a date.
-pub const NO_ROOM: &[u8] =
-    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// What a TCP client is told for which [`Server::handle_accept`] had no room; the only answer without a date. Whoever opens
+/// a page reads what is so, and their browser asks again.
+pub const NO_ROOM: &[u8] = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nRefresh: 10\r\nCache-Control: no-store\r\n",
+    "Content-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length: 245\r\n\r\n",
+    "<!doctype html><html lang=\"fr\"><meta name=\"viewport\" content=\"width=device-width\"><title>écoute</title>",
+    "<p>Trop de connexions en ce moment. La page se recharge dans 10 s.",
+    "<p lang=\"en\">Too many connections at the moment. The page reloads in 10 s.\n",
+)
+.as_bytes();
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

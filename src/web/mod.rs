@@ -196,6 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_names_the_one_script_that_stands_in_pages() {
+        let mut with = Vec::new();
+        for page in all().iter().filter(|page| page.content_type.starts_with("text/html")) {
+            let text = std::str::from_utf8(&page.plain.content).unwrap();
+            assert!(!text.contains(RELOAD_PLACE), "{}", page.path);
+            let Some((_, rest)) = text.split_once("<script>") else { continue };
+            let (script, rest) = rest.split_once("</script>").unwrap();
+            let digest = str0m::crypto::from_feature_flags().sha256_provider.sha256(script.as_bytes());
+            assert_eq!(inline_script(), format!("'sha256-{}'", BASE64_STANDARD.encode(digest)), "{}", page.path);
+            assert!(!rest.contains("<script>") && rest.contains("<script type=\"module\""), "before any file");
+            with.push(page.path);
+        }
+        assert_eq!(with, ["/", "/admin", "/commercial"]);
+    }
+
+    #[test]
     fn comments_are_left_out_and_code_is_not() {
         let cases = [
             ("block", "/**\n * a\n */\nb();\n", "b();\n"),
