@@ -211,6 +211,9 @@ pub struct ConnLimits {
     pub pipelined_max: usize,
     /// An HTTP conn between two requests.
     pub keep_alive: Duration,
+    /// Such a conn of a trusted proxy: longer than proxies keep theirs, which is 60 s mostly. One that sends a request on a
+    /// conn that we close at that moment answers 502.
+    pub proxy_keep_alive: Duration,
     /// From the WebSocket's opening to `register_user`.
     pub register_timeout: Duration,
     /// How long a page that found another one open may wait to take over.
@@ -247,6 +250,7 @@ impl Default for ConnLimits {
             answer_timeout: Duration::from_secs(10),
             pipelined_max: 16,
             keep_alive: Duration::from_secs(15),
+            proxy_keep_alive: Duration::from_secs(75),
             register_timeout: Duration::from_secs(5),
             takeover_timeout: Duration::from_secs(300),
             message_bytes_max: 64 * 1024,

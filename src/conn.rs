@@ -61,6 +61,8 @@ pub struct Conn {
     /// What TLS holds in the shell, half records and what the socket did not take, in bytes.
     tls_bytes: usize,
     ping_interval: Duration,
+    /// How long it may be idle between two requests.
+    keep_alive: Duration,
     /// When the first ping left that was not answered.
     pinged: Option<Instant>,
     rtt: Option<Duration>,
@@ -83,6 +85,7 @@ impl Conn {
             is_encrypted: false,
             tls_bytes: 0,
             ping_interval: limits.ping_interval,
+            keep_alive: limits.keep_alive,
             pinged: None,
             rtt: None,
         }
@@ -258,7 +261,7 @@ impl Conn {
         self.responses += 1;
         if keep_alive {
             if let State::Head { received, until } = &mut self.state {
-                *until = now + if received.is_empty() { limits.keep_alive } else { limits.head_timeout };
+                *until = now + if received.is_empty() { self.keep_alive } else { limits.head_timeout };
             }
         } else {
             self.state = State::Closing { websocket: None, until: now + limits.closing_timeout };
@@ -332,6 +335,11 @@ impl Conn {
         if let State::Signaling { next_ping, .. } = &mut self.state {
             *next_ping = now + interval;
         }
+    }
+
+    /// Sets how long the client may be idle between two requests, from the next answer on.
+    pub fn set_keep_alive(&mut self, keep_alive: Duration) {
+        self.keep_alive = keep_alive;
     }
 
     /// Begins the closing handshake; a conn that is no WebSocket closes once its last answer is written.

@@ -156,6 +156,9 @@ impl Server {
         if !self.is_trusted_proxy(remote) {
             return Ok(());
         }
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.set_keep_alive(self.settings.limits.conn.proxy_keep_alive);
+        }
         let client = self
             .client_of(remote, request)
             .ok_or_else(|| Problem::new(Status::BadRequest, "Forwarded and X-Forwarded-For name two clients"))?;

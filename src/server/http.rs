@@ -311,7 +311,8 @@ impl Server {
     /// Tells whether a browser may be asked to keep to HTTPS: it would on all ports of the host, whoever serves them, so
     /// not of one that is named with a port (RFC 6797 §8.3).
     fn is_lasting(&self, conn: ConnKey, request: &Request) -> bool {
-        let is_default_port = request.host.as_deref().is_some_and(|host| !host.contains(':'));
+        let host = request.host.as_deref().map(|host| host.strip_suffix(":443").unwrap_or(host));
+        let is_default_port = host.is_some_and(|host| !host.contains(':'));
         let is_encrypted = match self.settings.encryption {
             Encryption::Optional => self.came_encrypted(conn, request),
             // Its certificate is one that browsers do not trust.

@@ -184,6 +184,7 @@ fn a_browser_is_asked_to_keep_to_https_where_the_proxy_says_that_it_came_so() {
         ),
         ("plain", proxy, "a", "X-Forwarded-Proto: http\r\n", false),
         ("not said", proxy, "a", "", false),
+        ("at the port that goes without saying", proxy, "a:443", "X-Forwarded-Proto: https\r\n", true),
         ("at another port", proxy, "a:8443", "X-Forwarded-Proto: https\r\n", false),
         ("by anybody", stranger, "a", "X-Forwarded-Proto: https\r\n", false),
     ];
@@ -225,6 +226,25 @@ fn a_client_that_claims_to_be_another_is_nobody() {
         let answer = world.send_bytes(conn, format!("GET /health HTTP/1.1\r\nHost: a\r\n{header}\r\n").as_bytes());
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
+    world.end();
+}
+
+/// Proxies keep connections for a minute, and answer 502 where the server closes one on which they just ask.
+#[test]
+fn an_idle_connection_of_a_proxy_outlives_the_proxy_s_patience() {
+    let mut world = world(|_| {});
+    world.trust_proxies(&["10.0.0.0/8"]);
+    let ask = b"GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n";
+    let [proxy, other] = ["10.0.0.1:1", "203.0.113.8:1"].map(|at| world.knock(at.parse().unwrap()).unwrap());
+    for conn in [proxy, other] {
+        assert!(world.send_bytes(conn, ask).starts_with("HTTP/1.1 200 "));
+    }
+    world.run_ms(16_000);
+    assert!(world.server.should_close(other));
+    world.run_ms(50_000);
+    assert!(world.send_bytes(proxy, ask).starts_with("HTTP/1.1 200 "), "after more than a minute");
+    world.run_ms(76_000);
+    assert!(world.server.should_close(proxy));
     world.end();
 }
 
