@@ -404,7 +404,11 @@ impl Broadcast {
             return (self.alter(unix_ms, |on_air| on_air.begin_anew(now)), Ok(()));
         };
         let after = self.after(now, sent, ssrc, before);
-        let never = self.publisher().map_or(Since::Any, |publisher| Since::Count { publisher, packets: u64::MAX });
+        let never = self.publisher().map_or(Since::Any, |publisher| Since::Count {
+            publisher,
+            ssrc: None,
+            packets: u64::MAX,
+        });
         let changes = self.alter(unix_ms, |on_air| {
             on_air.paused = None;
             on_air.from = after.unwrap_or(never);

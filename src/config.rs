@@ -374,6 +374,11 @@ pub struct PeerLimits {
     pub offer_bytes_max: usize,
     /// Remote addresses of one WebRTC session in its life; checks from more are not answered.
     pub addresses_life_max: usize,
+    /// Streams of one publisher in its life, one after the other: packets of more are not heard. A client takes another
+    /// synchronization source where two have the same (RFC 3550 §8.2), or for another device.
+    pub streams_life_max: usize,
+    /// A stream that was left is followed again where nothing came of the other one for so long.
+    pub stream_silence: Duration,
     /// Authenticated RTP packets of one publisher: browsers send 50 a second, or 100 of 10 ms; the burst is a network's
     /// that woke up.
     pub packet_rate: Rate,
@@ -396,6 +401,8 @@ impl Default for PeerLimits {
         PeerLimits {
             offer_bytes_max: 12 * 1024,
             addresses_life_max: 16,
+            streams_life_max: 32,
+            stream_silence: Duration::from_secs(1),
             packet_rate: Rate::per_second(200, 400),
             control_rate: Rate::per_second(50, 100),
             moved_after: Duration::from_millis(200),

@@ -10,6 +10,7 @@ mod crypto;
 mod dtls;
 pub(crate) mod egress;
 mod gate;
+mod newcomer;
 mod offer;
 mod proofs;
 mod role;
@@ -55,6 +56,8 @@ pub enum PeerEvent {
     Answered { path: Path, nomination: Nomination },
     /// Media may flow.
     Connected,
+    /// What comes next is of this stream, and what came before, or was to come, of another or of none.
+    Follows { before: Option<u32>, ssrc: u32 },
     /// One RTP packet arrived.
     Packet(MediaPacket),
     /// The session is over.
@@ -382,28 +385,32 @@ impl Peer {
             return self.receive_answer(now, path, (transaction_id, datagram.bytes), turn);
         }
         let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
-        let arrival = Arrival { datagram, path, is_settled, is_connected };
+        let is_silent = now.saturating_duration_since(self.brought) >= turn.limits.stream_silence;
+        let arrival = Arrival { datagram, path, is_settled, is_connected, is_silent };
         let admitted = self.gate.admit(now, arrival, &self.track, turn.limits)?;
         let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let check = match admitted {
             Admitted::Check(check) => Some(check),
-            Admitted::Packet | Admitted::Other => {
+            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Other => {
                 self.gate.proofs.on_received(path, datagram.bytes.len());
                 self.route.send_held(&mut self.gate.proofs, turn.out);
                 None
             }
         };
         let events = turn.events.len();
-        self.drive(now, check, turn, |rtc| {
-            // What the library can't use it reports; the session lives on, or is reported over by the drain.
-            let _ = rtc.handle_input(Input::Receive(now, input));
-        });
+        match admitted {
+            Admitted::Newcomer(ssrc) => self.receive_newcomer(now, ssrc, input, turn)?,
+            Admitted::Check(_) | Admitted::Packet | Admitted::Other => self.drive(now, check, turn, |rtc| {
+                // What the library can't use it reports; the session lives on, or is reported over by the drain.
+                let _ = rtc.handle_input(Input::Receive(now, input));
+            }),
+        }
         match admitted {
             Admitted::Check(_) if turn.events.len() == events => Err(Refusal::UnsignedCheck),
             Admitted::Packet if turn.events.len() == events => Err(Refusal::UnsignedPacket),
             Admitted::Check(_) => Ok(()),
-            Admitted::Packet | Admitted::Other => {
+            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Other => {
                 if is_settled {
                     self.signs.on_heard(now);
                     self.route.on_heard(now);
@@ -411,6 +418,31 @@ impl Peer {
                 Ok(())
             }
         }
+    }
+
+    /// Takes a packet of a stream that the library does not know.
+    fn receive_newcomer(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        input: Receive<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Refusal> {
+        // What else is due leaves before: what would leave for a stranger's packet must not.
+        self.drive(now, None, turn, |rtc| {
+            let _ = rtc.handle_input(Input::Timeout(now));
+        });
+        let (mid, mut packet) = (self.track.mid(), None);
+        self.drive(now, None, turn, |rtc| packet = newcomer::authenticate(rtc, now, (mid, ssrc), input));
+        let packet = packet.ok_or(Refusal::UnsignedPacket)?;
+        self.gate.on_packet(now);
+        let before = self.track.brings().filter(|&before| before != ssrc);
+        let following = self.track.follow(ssrc, self.track.has_audio(&packet)).ok_or(Refusal::ForeignStream)?;
+        turn.events.push(PeerEvent::Follows { before, ssrc });
+        self.brought = now;
+        turn.events.extend(self.track.bring(self.owner.key, packet).map(PeerEvent::Packet));
+        self.drive(now, None, turn, |rtc| following.tell(rtc));
+        Ok(())
     }
 
     /// Restarts ICE, so that the client finds new paths for the same keys; returns the answer's SDP. Media goes on on
@@ -549,9 +581,10 @@ impl Peer {
                     Event::Closed => return Some(Gone::Closed),
                     Event::RtpPacket(packet) => {
                         self.gate.on_packet(now);
-                        self.brought = now;
-                        let packet = self.track.bring(self.owner.key, packet);
-                        turn.events.push(PeerEvent::Packet(packet));
+                        if let Some(packet) = self.track.bring(self.owner.key, packet) {
+                            self.brought = now;
+                            turn.events.push(PeerEvent::Packet(packet));
+                        }
                     }
                     _ => {}
                 },

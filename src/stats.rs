@@ -35,8 +35,11 @@ pub struct Stats {
     pub datagrams_withheld: u64,
     /// RTP packets received from publishers.
     pub packets_received: u64,
-    /// RTP dropped before it was decrypted: from a listener, or of another stream than the one that is heard.
+    /// RTP that is nobody's audio: from a listener, of another format or section than what was negotiated, or of one stream
+    /// more than the one that is heard.
     pub packets_foreign: u64,
+    /// How often a publisher's stream came under another synchronization source than was said or heard before.
+    pub streams_changed: u64,
     /// RTP packets of a publisher that sent too many.
     pub packets_over_rate: u64,
     /// RTP that came to nothing when it was decrypted: its tag was wrong, it was heard before, or it held no audio.

@@ -73,6 +73,30 @@ fn connect(world: &mut World, n: usize) {
     assert!(world.browsers[who].connected);
 }
 
+/// Lets a client's stream go on under as many names as it may.
+fn rename(world: &mut World, who: Who) {
+    let changed = world.server.stats().streams_changed;
+    for ssrc in 101..100 + world.limits.peer.streams_life_max as u32 {
+        world.browsers[who].change_stream(ssrc);
+        world.run_ms(20);
+    }
+    world.run_ms(100);
+    assert_eq!(world.server.stats().streams_changed - changed, world.limits.peer.streams_life_max as u64 - 1);
+}
+
+fn page_of_many_streams(world: &mut World, n: usize) {
+    let who = world.publisher(&format!("lea{n}"));
+    world.settle();
+    world.run_ms(200);
+    rename(world, who);
+}
+
+fn program_of_many_streams(world: &mut World, n: usize) {
+    let who = post(world, n);
+    world.run_ms(400);
+    rename(world, who);
+}
+
 /// Lets a client's handshake go as far as the server's first flight, and then no further.
 fn stop(world: &mut World, who: Who) {
     world.record(who);
@@ -138,8 +162,10 @@ fn program_in_pieces(world: &mut World, n: usize) {
 fn sessions_take_the_places_that_they_count_for() {
     let program = PLACES_OF_PROGRAM * PLACE;
     let page = PLACE + CONN;
-    let cases: [(&str, &dyn Fn(&mut World, usize), usize); 7] = [
+    let cases: [(&str, &dyn Fn(&mut World, usize), usize); 9] = [
         ("a page that listens", &listen, page),
+        ("a page of many streams", &page_of_many_streams, page),
+        ("a program of many streams", &program_of_many_streams, program),
         ("a page amid its handshake", &|world, n| _ = page_amid_handshake(world, n), page),
         ("a page that sends pieces", &page_in_pieces, page),
         ("a program that has asked", &|world, n| _ = post(world, n), program),

@@ -52,17 +52,18 @@ pub(super) enum Delay {
     Hidden,
 }
 
-/// How many packets of a session had been passed when the page was asked for something: as many it has sent, at least.
+/// How many packets of which stream of a session had been passed when the page was asked for something: as many it has
+/// sent, at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Passed {
-    publisher: Option<PeerKey>,
+    source: Option<(PeerKey, u32)>,
     packets: u64,
 }
 
 impl Passed {
     /// Returns what nothing was passed before.
     pub(super) fn nothing() -> Passed {
-        Passed { publisher: None, packets: 0 }
+        Passed { source: None, packets: 0 }
     }
 }
 
@@ -243,18 +244,40 @@ impl Broadcast {
         if ssrc.is_some() && sent.ssrc != ssrc {
             return Err(WrongCount::OtherStream);
         }
-        if before.publisher == Some(publisher) && sent.packets_sent.saturating_add(SENT_MARGIN) < before.packets {
+        let is_of_same = before.source.is_some() && before.source == self.passed().source;
+        if is_of_same && sent.packets_sent.saturating_add(SENT_MARGIN) < before.packets {
             return Err(WrongCount::Impossible);
         }
-        Ok(Since::Count { publisher, packets: sent.packets_sent })
+        Ok(Since::Count { publisher, ssrc: sent.ssrc, packets: sent.packets_sent })
     }
 
     /// Returns how many packets of the present session have been passed.
     pub(super) fn passed(&self) -> Passed {
-        let publisher = self.publisher();
-        let timeline = self.on_air.as_ref().map(|on_air| &on_air.timeline);
-        let packets = timeline.zip(publisher).map_or(0, |(timeline, publisher)| timeline.passed(publisher));
-        Passed { publisher, packets }
+        let Some((on_air, publisher)) = self.on_air.as_ref().zip(self.publisher()) else {
+            return Passed::nothing();
+        };
+        let passed = on_air.timeline.passed(publisher);
+        passed.map_or(Passed::nothing(), |(ssrc, packets)| Passed { source: Some((publisher, ssrc)), packets })
+    }
+
+    /// The session that brings the audio goes on with the stream of this SSRC, after that of `before`, which was heard or
+    /// expected. What the page counted was not of this one: it is asked anew, and whoever heard waits until it has
+    /// answered. Nobody counts for an encoder.
+    pub fn follow(&mut self, publisher: PeerKey, before: Option<u32>, ssrc: u32) -> Vec<Change> {
+        if self.publisher() != Some(publisher) || !self.is_on_air_by_page() {
+            return Vec::new();
+        }
+        let counts_other = |from: Since| matches!(from, Since::Count { publisher: of, ssrc: Some(other), .. } if of == publisher && other != ssrc);
+        let is_counted = |listener: &Listener| listener.hears_from().is_some_and(counts_other);
+        if before.is_none() && !self.listeners.iter().any(is_counted) {
+            return Vec::new();
+        }
+        if let Some(on_air) = self.on_air.as_mut().filter(|on_air| counts_other(on_air.from)) {
+            // What is heard from now on is counted from later.
+            on_air.from = Since::Any;
+        }
+        let changes = self.unsettle_all(self.presence() == Presence::OnAir);
+        changes.into_iter().chain(self.settle_all()).collect()
     }
 
     /// A supervisor does not wish to listen any more, or can't.

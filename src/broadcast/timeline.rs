@@ -20,8 +20,9 @@ const DRIFT_PPM: i64 = 100;
 pub(super) enum Since {
     /// From anywhere.
     Any,
-    /// After so many packets of this session. What another one brings is later, since it was made later.
-    Count { publisher: PeerKey, packets: u64 },
+    /// After so many packets of this session, of the stream of this SSRC where that is known: the others of that session
+    /// are not to be heard. What another session brings is later, since it was made later.
+    Count { publisher: PeerKey, ssrc: Option<u32>, packets: u64 },
     /// What was sent after this moment.
     Moment(Instant),
 }
@@ -64,17 +65,21 @@ impl Timeline {
         match self.stream.as_mut().filter(|stream| stream.source == source) {
             Some(stream) => stream.hear(now, sequence, timestamp, kind.clock_hz()),
             None => {
-                let last = Last { at: now, sequence, timestamp, ticks: 0, sent_us: 0 };
+                // The same session's clock goes on: the network may have held back all of the new stream, but for so long at most
+                // as since the last packet of the one before was sent.
+                let before = self.stream.as_ref().filter(|stream| stream.source.0 == source.0);
+                let least_transit_us = before.map_or(0, |stream| -micros(now, stream.sent()));
+                let last = Last { at: now, sequence, timestamp, ticks: 0, sent_us: least_transit_us };
                 let (lowest, highest) = (sequence, sequence);
-                self.stream = Some(Stream { source, lowest, highest, began: now, least_transit_us: 0, last });
+                self.stream = Some(Stream { source, lowest, highest, began: now, least_transit_us, last });
             }
         }
     }
 
-    /// Returns how many numbers of a session were passed so far.
-    pub(super) fn passed(&self, publisher: PeerKey) -> u64 {
-        let stream = self.stream.as_ref().filter(|stream| stream.source.0 == publisher);
-        stream.map_or(0, |stream| stream.highest - stream.lowest + 1)
+    /// Returns which stream of a session comes, and how many of its numbers were passed so far.
+    pub(super) fn passed(&self, publisher: PeerKey) -> Option<(u32, u64)> {
+        let stream = self.stream.as_ref().filter(|stream| stream.source.0 == publisher)?;
+        Some((stream.source.1, stream.highest - stream.lowest + 1))
     }
 
     /// Tells whether the packet that came last may be heard.
@@ -82,9 +87,10 @@ impl Timeline {
         match (from, &self.stream) {
             (Since::Any, _) => true,
             (_, None) => false,
-            (Since::Count { publisher, packets }, Some(stream)) => {
+            (Since::Count { publisher, ssrc, packets }, Some(stream)) => {
                 let first = stream.lowest.saturating_add(packets).saturating_add(SENT_MARGIN);
-                stream.source.0 != publisher || stream.last.sequence >= first
+                let is_counted = ssrc.is_none_or(|ssrc| ssrc == stream.source.1);
+                stream.source.0 != publisher || (is_counted && stream.last.sequence >= first)
             }
             (Since::Moment(at), Some(stream)) => stream.sent() >= at,
         }
@@ -157,7 +163,8 @@ mod tests {
         }
 
         fn is_after_count(&self, packets: u64) -> bool {
-            self.timeline.is_after(Since::Count { publisher: self.source.0, packets })
+            let (publisher, ssrc) = self.source;
+            self.timeline.is_after(Since::Count { publisher, ssrc: Some(ssrc), packets })
         }
     }
 
@@ -171,7 +178,7 @@ mod tests {
         assert!(!scene.is_after_count(1));
         scene.comes(2, 62);
         assert!(!scene.is_after_count(0), "one that was overtaken is from before");
-        assert_eq!(scene.timeline.passed(scene.source.0), 12);
+        assert_eq!(scene.timeline.passed(scene.source.0), Some((7, 12)));
         scene.comes(13, 63);
         assert!(scene.is_after_count(1));
         assert!(!scene.is_after_count(u64::MAX));
@@ -183,8 +190,28 @@ mod tests {
         let (first, second) = (peers.insert(()), peers.insert(()));
         let mut scene = Scene { source: (second, 7), ..Scene::new() };
         scene.comes(0, 0);
-        assert!(scene.timeline.is_after(Since::Count { publisher: first, packets: 500 }));
-        assert_eq!(scene.timeline.passed(first), 0);
+        assert!(scene.timeline.is_after(Since::Count { publisher: first, ssrc: Some(7), packets: 500 }));
+        assert_eq!(scene.timeline.passed(first), None);
+    }
+
+    #[test]
+    fn another_stream_of_a_session_was_sent_after_the_one_before_and_no_more_is_known() {
+        let mut scene = Scene::new();
+        for index in 0..50 {
+            scene.comes(index, 20 * index);
+        }
+        scene.source.1 = 8;
+        assert!(scene.timeline.is_after(Since::Count { publisher: scene.source.0, ssrc: Some(7), packets: 0 }));
+        // All of it is held back by 3 s: what came first was sent at 1000 ms.
+        for index in 0..50 {
+            scene.comes(index, 4000 + 20 * index);
+            assert!(!scene.is_after_moment(1000 + 20 * index), "sent at that moment");
+            assert!(scene.is_after_moment(980 + 20 * index), "and after the other one");
+        }
+        let count = |ssrc| Since::Count { publisher: scene.source.0, ssrc, packets: 0 };
+        assert!(!scene.timeline.is_after(count(Some(7))), "it was not counted");
+        assert!(scene.timeline.is_after(count(Some(8))) && scene.timeline.is_after(count(None)));
+        assert_eq!(scene.timeline.passed(scene.source.0), Some((8, 50)));
     }
 
     #[test]

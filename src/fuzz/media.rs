@@ -120,9 +120,10 @@ fn usernames(message: &[u8]) -> usize {
 pub fn rtp(datagram: &[u8]) {
     let header = &datagram[..datagram.len().min(12)];
     match rtp::parse_media(datagram) {
-        Ok(Media::Rtp { ssrc }) => {
+        Ok(Media::Rtp { ssrc, payload_type }) => {
             assert_eq!(datagram[8..12], ssrc.to_be_bytes());
-            assert_eq!(rtp::parse_media(header), Ok(Media::Rtp { ssrc }));
+            assert_eq!(rtp::parse_media(header), Ok(Media::Rtp { ssrc, payload_type }));
+            assert_eq!(payload_type, datagram[1] & 0x7f);
             // Marker and payload type share a byte; the types 64 to 95 are RTCP's (RFC 5761 §4).
             assert!(!(64..96).contains(&(datagram[1] & 0x7f)));
             assert!(rtp::parse_media(&datagram[..11]).is_err());

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::Nomination;
 use super::proofs::Proofs;
-use super::track::Track;
+use super::track::{Claim, Track};
 use crate::config::PeerLimits;
 use crate::path::Path;
 use crate::rate::Bucket;
@@ -27,7 +27,8 @@ pub enum Refusal {
     TooManyAddresses,
     /// A check that was answered before, from another address: somebody kept it.
     Replayed,
-    /// RTP from who does not publish, or of another stream than the one that is heard.
+    /// RTP from who does not publish, of another format than what was negotiated, of another section, or of one stream more
+    /// than the one that is heard.
     ForeignStream,
     /// RTP faster than allowed.
     OverRate,
@@ -60,8 +61,10 @@ pub(super) struct Gate {
 #[derive(Clone, Copy)]
 pub(super) enum Admitted {
     Check(Check),
-    /// RTP.
+    /// RTP of the stream that is followed.
     Packet,
+    /// RTP of another one, of this synchronization source.
+    Newcomer(u32),
     /// DTLS and RTCP.
     Other,
 }
@@ -75,6 +78,8 @@ pub(super) struct Arrival<'a> {
     pub(super) is_settled: bool,
     /// Whether the session is connected: until then DTLS makes it so.
     pub(super) is_connected: bool,
+    /// Whether the stream that is followed has brought nothing for a while.
+    pub(super) is_silent: bool,
 }
 
 /// An authenticated check is what the agent answers; this is the one that may be answered now.
@@ -114,7 +119,7 @@ impl Gate {
             }
             // It was asked for by nobody that the library knows of.
             Meaning::Answer { .. } => Err(Refusal::Unasked),
-            Meaning::Media => self.admit_media(now, arrival.datagram.bytes, track),
+            Meaning::Media => self.admit_media(now, arrival, track, limits),
             Meaning::Dtls if !arrival.is_connected => Ok(Admitted::Other),
             Meaning::Dtls => self.admit_control(now),
         }
@@ -199,14 +204,21 @@ impl Gate {
 
     /// The library follows a new stream before it has authenticated a packet of it, so a forged one would end the
     /// stream that is heard, even while its microphone is silent.
-    fn admit_media(&mut self, now: Instant, datagram: &[u8], track: &Track) -> Result<Admitted, Refusal> {
-        let Media::Rtp { ssrc } = rtp::parse_media(datagram).map_err(|_| Refusal::Unreadable)? else {
-            return self.admit_control(now);
+    fn admit_media(
+        &mut self,
+        now: Instant,
+        arrival: Arrival<'_>,
+        track: &Track,
+        limits: &PeerLimits,
+    ) -> Result<Admitted, Refusal> {
+        let media = rtp::parse_media(arrival.datagram.bytes).map_err(|_| Refusal::Unreadable)?;
+        let Media::Rtp { ssrc, payload_type } = media else { return self.admit_control(now) };
+        let admitted = match track.claim(ssrc, payload_type, arrival.is_silent, limits) {
+            Claim::Followed => Admitted::Packet,
+            Claim::Newcomer => Admitted::Newcomer(ssrc),
+            Claim::Foreign => return Err(Refusal::ForeignStream),
         };
-        if !track.may_bring(ssrc) {
-            return Err(Refusal::ForeignStream);
-        }
-        if self.packets.has_one(now) { Ok(Admitted::Packet) } else { Err(Refusal::OverRate) }
+        if self.packets.has_one(now) { Ok(admitted) } else { Err(Refusal::OverRate) }
     }
 
     fn admit_control(&mut self, now: Instant) -> Result<Admitted, Refusal> {
@@ -218,7 +230,6 @@ impl Gate {
 #[allow(clippy::disallowed_methods, reason = "tests start at some real moment")]
 mod tests {
     use std::net::SocketAddr;
-    use std::time::Duration;
 
     use str0m::media::{Mid, Pt};
     use str0m::net::Protocol;
@@ -259,6 +270,7 @@ mod tests {
         /// The port of the path that has been in use for longest.
         settled: Option<u16>,
         is_connected: bool,
+        is_silent: bool,
     }
 
     impl Session {
@@ -270,20 +282,21 @@ mod tests {
         fn of(track: Track) -> Session {
             let (limits, now) = (PeerLimits::default(), Instant::now());
             let gate = Gate::new(now, &limits);
-            Session { gate, track, limits, now, settled: None, is_connected: true }
+            Session { gate, track, limits, now, settled: None, is_connected: true, is_silent: false }
         }
 
         fn admit(&mut self, datagram: &[u8], port: u16) -> Result<Admitted, Refusal> {
             let is_settled = self.settled == Some(port);
             let datagram = &classify::read(datagram).expect("others do not come so far");
-            let arrival = Arrival { datagram, path: path(port), is_settled, is_connected: self.is_connected };
+            let Session { is_connected, is_silent, .. } = *self;
+            let arrival = Arrival { datagram, path: path(port), is_settled, is_connected, is_silent };
             self.gate.admit(self.now, arrival, &self.track, &self.limits)
         }
 
         fn admit_check(&mut self, check: &[u8], port: u16) -> Result<Check, Refusal> {
             match self.admit(check, port)? {
                 Admitted::Check(check) => Ok(check),
-                Admitted::Packet | Admitted::Other => panic!("a check is a check"),
+                Admitted::Packet | Admitted::Newcomer(_) | Admitted::Other => panic!("a check is a check"),
             }
         }
 
@@ -296,9 +309,10 @@ mod tests {
 
         /// Sends a packet that is authenticated if the library sees it.
         fn packet(&mut self, ssrc: u8) -> Result<(), Refusal> {
-            self.forged(ssrc)?;
+            if let Admitted::Newcomer(ssrc) = self.admit(&rtp(ssrc), 1)? {
+                self.track.follow(ssrc, true);
+            }
             self.gate.on_packet(self.now);
-            self.track.follow(u32::from(ssrc));
             Ok(())
         }
 
@@ -355,18 +369,50 @@ mod tests {
     }
 
     #[test]
-    fn a_session_has_one_stream() {
-        let mut session = Session::of(from_client(Some(1)));
-        assert_eq!(session.packet(2), Err(Refusal::ForeignStream), "it said so");
-        assert_eq!(session.packet(1), Ok(()));
-        let mut session = Session::new();
-        assert_eq!(session.forged(1), Ok(()), "it said nothing, and this proves nothing");
-        assert_eq!(session.packet(2), Ok(()));
-        session.now += Duration::from_secs(3600);
-        assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
-        assert_eq!(session.packet(2), Ok(()));
+    fn a_session_has_one_stream_at_a_time() {
+        for named in [None, Some(1), Some(2)] {
+            let mut session = Session::of(from_client(named));
+            assert_eq!(session.forged(1), Ok(()), "this proves nothing");
+            assert_eq!(session.packet(2), Ok(()), "whatever was said, and whatever strangers sent");
+            assert_eq!(session.track.brings(), Some(2));
+            assert_eq!(session.packet(1), Ok(()), "it goes on under another name");
+            assert_eq!(session.track.brings(), Some(1));
+            assert_eq!(session.packet(2), Err(Refusal::ForeignStream), "two at once");
+            assert_eq!(session.packet(1), Ok(()));
+            session.is_silent = true;
+            assert_eq!(session.packet(2), Ok(()), "there and back");
+        }
         let hears = Track::to_client(MediaKind::Audio, negotiated(), 0);
         assert_eq!(Session::of(hears).packet(1), Err(Refusal::ForeignStream));
+    }
+
+    #[test]
+    fn a_stream_is_one_of_audio_of_the_negotiated_format() {
+        let mut session = Session::new();
+        let of_type = |payload_type: u8, ssrc: u8| [&[0x80, payload_type], &rtp(ssrc)[2..]].concat();
+        for (name, payload_type) in [("comfort noise", 13), ("events", 126), ("redundant", 63), ("video", 96)] {
+            let refused = session.admit(&of_type(payload_type, 1), 1).err();
+            assert_eq!(refused, Some(Refusal::ForeignStream), "{name}");
+        }
+        assert!(session.admit(&of_type(0x80 | 111, 1), 1).is_ok(), "with the marker");
+        assert_eq!(session.packet(0), Err(Refusal::ForeignStream), "a probe of the network");
+        assert_eq!(session.track.follow(1, false).map(|following| following.ssrc), None, "padding alone");
+        assert_eq!(session.track.brings(), None);
+        assert_eq!(session.packet(2), Ok(()));
+    }
+
+    #[test]
+    fn streams_of_a_life_are_bounded_and_the_last_one_goes_on() {
+        let mut session = Session::new();
+        let max = session.limits.streams_life_max as u8;
+        for ssrc in 1..=max {
+            assert_eq!(session.packet(ssrc), Ok(()));
+        }
+        assert_eq!(session.packet(200), Err(Refusal::ForeignStream));
+        session.is_silent = true;
+        assert_eq!(session.packet(200), Err(Refusal::ForeignStream));
+        assert_eq!(session.packet(max), Ok(()));
+        assert_eq!(session.packet(1), Ok(()), "one that was there before");
     }
 
     #[test]

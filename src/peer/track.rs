@@ -1,6 +1,7 @@
 //! The one stream of media of a session: what it is, what the session calls it, and how its packets are numbered.
 //!
-//! Knows no path and no key. Invariant: a track sends or brings for the session's life, and what it brings is one stream.
+//! Knows no path and no key. Invariant: a track sends or brings for the session's life, and what it brings is one
+//! stream at a time, each of which was authenticated.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,6 +11,8 @@ use str0m::media::{Mid, Pt};
 use str0m::rtp::{RtpPacket, RtpWrite};
 
 use super::egress::{Egress, Position, Rewritten};
+use super::newcomer::Following;
+use crate::config::PeerLimits;
 use crate::keys::PeerKey;
 use crate::wire::media::MediaKind;
 use crate::wire::sdp::Direction;
@@ -38,9 +41,30 @@ pub(super) struct Track {
 enum Way {
     /// To the client, numbered for it.
     Sends(Egress),
-    /// From the client: the stream of this synchronization source, said in the offer, or the first of which a packet was
-    /// authenticated.
-    Brings(Option<u32>),
+    /// From the client.
+    Brings(Brought),
+}
+
+/// The streams of a client that sends, one at a time: it may go on under another synchronization source (RFC 3550 §8.2).
+#[derive(Default)]
+struct Brought {
+    /// The one that is followed.
+    followed: Option<u32>,
+    /// The one that the offer named.
+    offered: Option<u32>,
+    /// Those of which a packet was authenticated.
+    seen: Vec<u32>,
+}
+
+/// What a packet may be by its header, which anybody can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Claim {
+    /// One of the stream that is followed.
+    Followed,
+    /// One of another stream, which would be followed if it is the client's.
+    Newcomer,
+    /// None that is wanted.
+    Foreign,
 }
 
 impl Track {
@@ -51,7 +75,7 @@ impl Track {
 
     /// Returns a track from a client that named this source in its offer, or none.
     pub(super) fn from_client(kind: MediaKind, (mid, payload_type): (Mid, Pt), source: Option<u32>) -> Track {
-        Track { kind, mid, payload_type, way: Way::Brings(source) }
+        Track { kind, mid, payload_type, way: Way::Brings(Brought { offered: source, ..Brought::default() }) }
     }
 
     /// Returns which way it goes, seen from the client.
@@ -62,41 +86,76 @@ impl Track {
         }
     }
 
-    /// Returns the synchronization source that it brings, where that is known.
+    /// Returns the synchronization source that it brings, or is to bring, where that is known.
     pub(super) fn brings(&self) -> Option<u32> {
-        match self.way {
+        match &self.way {
             Way::Sends(_) => None,
-            Way::Brings(source) => source,
+            Way::Brings(brought) => brought.followed.or(brought.offered),
         }
     }
 
-    /// Tells whether a packet of this synchronization source may be one of the track.
-    pub(super) fn may_bring(&self, ssrc: u32) -> bool {
-        match self.way {
-            Way::Sends(_) => false,
-            Way::Brings(source) => source.is_none_or(|heard| heard == ssrc),
-        }
+    /// Returns the name of its section.
+    pub(super) fn mid(&self) -> Mid {
+        self.mid
     }
 
-    /// A packet of this synchronization source was authenticated: nothing of another is the track's any more.
-    pub(super) fn follow(&mut self, ssrc: u32) {
-        if let Way::Brings(source) = &mut self.way {
-            *source = Some(ssrc);
+    /// Tells what a packet may be of this synchronization source and payload type: with one section it is known by that
+    /// (RFC 9143 §9.2). A stream that was left is followed again only where the one that is followed `is_silent`: of two
+    /// at once one is heard.
+    #[inline]
+    pub(super) fn claim(&self, ssrc: u32, payload_type: u8, is_silent: bool, limits: &PeerLimits) -> Claim {
+        let Way::Brings(brought) = &self.way else { return Claim::Foreign };
+        if payload_type != *self.payload_type {
+            return Claim::Foreign;
         }
+        if brought.followed == Some(ssrc) {
+            return Claim::Followed;
+        }
+        let may_be = match brought.seen.contains(&ssrc) {
+            true => is_silent,
+            false => brought.seen.len() < limits.streams_life_max,
+        };
+        // Browsers probe the network under zero, with no audio: so does the library take it.
+        if may_be && ssrc != 0 { Claim::Newcomer } else { Claim::Foreign }
     }
 
-    /// Takes a packet that was authenticated, of this session.
-    pub(super) fn bring(&mut self, key: PeerKey, packet: RtpPacket) -> MediaPacket {
-        let ssrc = *packet.header.ssrc;
-        self.follow(ssrc);
+    /// A packet of another stream was authenticated: that is followed from now on, if it brings audio of this section.
+    pub(super) fn follow(&mut self, ssrc: u32, has_audio: bool) -> Option<Following> {
+        let Way::Brings(brought) = &mut self.way else { return None };
+        if !brought.seen.contains(&ssrc) {
+            brought.seen.push(ssrc);
+        }
+        if !has_audio {
+            return None;
+        }
+        let before = brought.followed.replace(ssrc);
+        Some(Following { mid: self.mid, before, ssrc })
+    }
+
+    /// Takes a packet that was authenticated, of this session; `None` where it is of another section.
+    #[inline]
+    pub(super) fn bring(&self, key: PeerKey, packet: RtpPacket) -> Option<MediaPacket> {
+        if !self.is_of_section(&packet) {
+            return None;
+        }
         let position = Position {
-            source: (key, ssrc),
+            source: (key, *packet.header.ssrc),
             sequence: *packet.seq_no,
             timestamp: packet.header.timestamp,
             marker: packet.header.marker,
         };
         let level = packet.header.ext_vals.audio_level;
-        MediaPacket { kind: self.kind, position, level, payload: packet.payload }
+        Some(MediaPacket { kind: self.kind, position, level, payload: packet.payload })
+    }
+
+    /// Tells whether there is audio of this section in a packet, and not only padding.
+    pub(super) fn has_audio(&self, packet: &RtpPacket) -> bool {
+        self.is_of_section(packet) && !packet.payload.is_empty()
+    }
+
+    /// Tells whether a packet names no section, or this one.
+    fn is_of_section(&self, packet: &RtpPacket) -> bool {
+        packet.header.ext_vals.mid.is_none_or(|mid| mid == self.mid)
     }
 
     /// Returns a publisher's packet as it is to leave; `None` where it does not.

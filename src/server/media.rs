@@ -60,7 +60,7 @@ impl Server {
             Meaning::Dtls => self.stats.datagrams_unknown_address += 1,
             Meaning::Media => {
                 self.stats.datagrams_unknown_address += 1;
-                if let Ok(Media::Rtp { ssrc }) = rtp::parse_media(datagram.bytes) {
+                if let Ok(Media::Rtp { ssrc, .. }) = rtp::parse_media(datagram.bytes) {
                     let came = (path, datagram.bytes.len(), ssrc);
                     let limits = (&self.settings.limits.peer, &self.settings.limits.media);
                     let has_asked = self.peers.seek(now, came, limits, &mut self.chance, out);
@@ -189,6 +189,7 @@ impl Server {
             match event {
                 PeerEvent::Answered { path, nomination } => self.on_answered(now, key, path, nomination, out),
                 PeerEvent::Connected => info!(target: "webrtc", "connected peer={key:?}"),
+                PeerEvent::Follows { before, ssrc } => self.on_followed(now, key, (before, ssrc), out),
                 PeerEvent::Packet(packet) => self.forward(now, key, &packet, out),
                 PeerEvent::Gone(gone) => self.on_peer_gone(now, key, gone, out),
             }
@@ -213,6 +214,17 @@ impl Server {
         }
         if let Some(peer) = self.peers.get_mut(key) {
             peer.confirm_path(now, path, nomination, &mut self.chance, out);
+        }
+    }
+
+    /// A publisher goes on with another stream than it said, or than was heard.
+    fn on_followed(&mut self, now: Instant, peer: PeerKey, (before, ssrc): (Option<u32>, u32), out: &mut Outbox) {
+        self.stats.streams_changed += u64::from(before.is_some());
+        let Some(PeerRole::Publish(key)) = self.peers.get(peer).map(|peer| peer.role()) else { return };
+        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let changes = broadcast.follow(peer, before, ssrc);
+        if !changes.is_empty() {
+            self.carry_out(now, key, changes, out);
         }
     }
 

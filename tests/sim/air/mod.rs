@@ -5,5 +5,6 @@ mod day;
 mod moves;
 mod orders;
 mod promises;
+mod streams;
 mod takeover;
 mod test_connection;

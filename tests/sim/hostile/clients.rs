@@ -16,7 +16,7 @@ fn forged_packets_do_not_mute_who_speaks() {
         scene.world.inject(speaker, &forged);
         scene.world.run_ms(50);
     }
-    assert_eq!(scene.world.server.stats().packets_foreign, 40);
+    assert_eq!(scene.world.server.stats().packets_unsigned, 40);
     scene.end();
 }
 

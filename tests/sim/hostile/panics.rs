@@ -122,6 +122,17 @@ fn a_panic_over_a_datagram_ends_its_session() {
     }
 }
 
+/// A stream that the library does not know is tried out in a call of its own.
+#[test]
+fn a_panic_over_a_stream_that_is_new_ends_its_session() {
+    for message in ["Create StreamRx for SSRC: ", "Failed to unprotect SRTP for SSRC: "] {
+        let (mut scene, lea, _) = Scene::with_lea();
+        let forged = scene.world.browsers[lea].forge_packet(7);
+        panicking(&mut scene.world, message, |world| world.inject(lea, &forged));
+        assert_alone(scene, lea);
+    }
+}
+
 /// The first of two listeners ends, and the packet that it happened at still reaches the second.
 #[test]
 fn a_panic_in_forwarding_ends_one_listener() {
@@ -161,7 +172,7 @@ fn a_panic_over_an_offer_makes_no_session_and_leaves_the_one_there_is() {
     let now = scene.world.now;
     let offer = Browser::new(9, "lea", "198.51.100.9:4000".parse().unwrap(), Quality::PERFECT)
         .make_offer(now, Direction::SendOnly);
-    arm("Adding pre-communicated SSRC: ", || {
+    arm("Set remote credentials: ", || {
         scene.world.browsers[lea].say("start_streaming", json!({ "sdp": offer }));
         scene.world.run_ms(10);
     });

@@ -380,6 +380,15 @@ impl Browser {
         packet
     }
 
+    /// The microphone's stream goes on under another synchronization source, with numbers of its own.
+    pub fn change_stream(&mut self, ssrc: u32) {
+        let session = self.rtc.as_mut().expect("it has a session");
+        session.rtc.direct_api().reset_stream_tx(session.mid, None, ssrc.into(), Some((ssrc ^ 1).into()));
+        session.sent = 0;
+        self.sequence = u64::from(fastrand::u16(..));
+        self.timestamp = fastrand::u32(..);
+    }
+
     /// The page slept for so long, and made no sound meanwhile.
     pub fn wake(&mut self, slept: Duration) {
         self.next_packet = self.next_packet.map(|next| next + slept);
