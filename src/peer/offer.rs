@@ -31,12 +31,28 @@ const KEY_DIGITS: usize = 16;
 pub enum OfferError {
     #[error("{bytes} bytes, more than {bytes_max}")]
     TooLong { bytes: usize, bytes_max: usize },
-    #[error(transparent)]
-    Sdp(#[from] sdp::SdpError),
+    #[error("{0}")]
+    Sdp(sdp::Refused),
     #[error("the offer can't be read or answered")]
     NotAcceptable,
     #[error("the offer restarts nothing: it has another certificate, or the same ICE credentials")]
     NotRestart,
+}
+
+impl From<sdp::Refused> for OfferError {
+    fn from(refused: sdp::Refused) -> OfferError {
+        OfferError::Sdp(refused)
+    }
+}
+
+impl OfferError {
+    /// Returns the reason for whoever made `offer`, with what it is about.
+    pub fn in_words(&self, offer: &str) -> String {
+        match self {
+            OfferError::Sdp(refused) => refused.in_words(offer),
+            OfferError::TooLong { .. } | OfferError::NotAcceptable | OfferError::NotRestart => self.to_string(),
+        }
+    }
 }
 
 /// What all sessions of a server share.

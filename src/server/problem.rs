@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::route::{self, BodyType, Misrouted};
 use crate::peer::OfferError;
 use crate::wire::http::{HttpError, Response, Status};
-use crate::wire::sdp::SdpError;
+use crate::wire::sdp::{Refused, SdpError};
 
 /// When a client that found no room should try again, in seconds.
 pub(super) const RETRY_AFTER_S: u32 = 10;
@@ -160,18 +160,32 @@ impl From<HttpError> for Problem {
     }
 }
 
-impl From<OfferError> for Problem {
-    fn from(error: OfferError) -> Problem {
+impl Problem {
+    /// Returns why an offer is refused, or a part of one that restarts ICE.
+    pub(super) fn of_offer(error: OfferError, offer: &str) -> Problem {
         let status = match error {
             OfferError::TooLong { .. } => Status::BodyTooLarge,
-            OfferError::Sdp(SdpError::TooLarge | SdpError::NotSdp | SdpError::NoTransport) => Status::BadRequest,
-            OfferError::Sdp(
-                SdpError::NotOneAudio { .. } | SdpError::NoOpus | SdpError::LongName | SdpError::WrongDirection,
-            )
-            | OfferError::NotRestart => Status::Unprocessable,
+            OfferError::Sdp(Refused { why, .. }) => match why {
+                SdpError::TooLarge
+                | SdpError::NotSdp
+                | SdpError::NotALine
+                | SdpError::PayloadType
+                | SdpError::Missing { .. }
+                | SdpError::Credentials
+                | SdpError::Fingerprint
+                | SdpError::BadName
+                | SdpError::SecondName => Status::BadRequest,
+                SdpError::NotOneAudio { .. }
+                | SdpError::Profile
+                | SdpError::NoOpus
+                | SdpError::Lite
+                | SdpError::LongName
+                | SdpError::WrongDirection => Status::Unprocessable,
+            },
+            OfferError::NotRestart => Status::Unprocessable,
             OfferError::NotAcceptable => Status::BadRequest,
         };
-        Problem::new(status, error.to_string())
+        Problem::new(status, error.in_words(offer))
     }
 }
 

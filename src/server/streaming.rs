@@ -217,7 +217,9 @@ impl Server {
         let restarted = peer.and_then(|peer| self.restart_peer(now, peer, Wanted::Offer(offer), out));
         match restarted {
             Some(Ok(answer)) => self.send_text(conn, &ServerMessage::IceRestarted { sdp: &answer }.to_json()),
-            Some(Err(error)) => self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())),
+            Some(Err(error)) => {
+                self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.in_words(offer)));
+            }
             None => self.complain(conn, Complaint::new(ErrorCode::NoSuchPeer, "build a new connection")),
         }
     }
@@ -309,7 +311,7 @@ impl Server {
         }
         let opened = self.open_peer(now, (role, Client::Page(conn)), offer);
         opened
-            .map_err(|error| self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.to_string())))
+            .map_err(|error| self.complain(conn, Complaint::new(ErrorCode::OfferRefused, &error.in_words(offer))))
             .ok()
     }
 }

@@ -183,7 +183,7 @@ impl Server {
             }
             Err(error) => {
                 self.forget_resource(resource);
-                Err(error.into())
+                Err(Problem::of_offer(error, offer))
             }
         }
     }
@@ -224,7 +224,8 @@ impl Server {
             return Err(Problem::new(Status::TooManyRequests, "too many restarts at once").retry_after_s(SOON_S));
         }
         let restarted = self.restart_peer(now, peer, Wanted::Credentials(ufrag, pwd), out);
-        let answer = sdpfrag::write(&restarted.ok_or_else(no_session)??);
+        let restarted = restarted.ok_or_else(no_session)?.map_err(|error| Problem::of_offer(error, fragment))?;
+        let answer = sdpfrag::write(&restarted);
         let etag = self.etag(peer);
         let response = Response::new(Status::Ok)
             .body(BodyType::Fragment.content_type(), answer.as_bytes())

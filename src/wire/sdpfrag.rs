@@ -44,7 +44,7 @@ pub fn parse(fragment: &str) -> Result<Option<(&str, &str)>, FragmentError> {
         if line.is_empty() {
             continue;
         }
-        if !is_sdp_line(line) {
+        if !sdp::is_line(line) {
             return Err(FragmentError::NotSdp { line: index + 1 });
         }
         is_empty = false;
@@ -86,14 +86,6 @@ const OF_ICE: [&str; 9] = [
     "a=candidate:",
     "a=end-of-candidates",
 ];
-
-/// Tells whether a line is of the form `x=…` without control characters (RFC 8866 §5).
-fn is_sdp_line(line: &str) -> bool {
-    let mut chars = line.chars();
-    chars.next().is_some_and(|kind| kind.is_ascii_lowercase())
-        && chars.next() == Some('=')
-        && !chars.any(|char| char.is_control() && char != '\t')
-}
 
 /// Splits SDP into what stands before the first media section, and the sections.
 fn split(description: &str) -> (&str, Vec<&str>) {

@@ -83,11 +83,45 @@ const GOOD: &[(&str, Edit)] = &[
     ("codecs in capitals", |session, audio| format!("{session}{}", audio.replace("opus/48000/2", "OPUS/48000/2"))),
     ("no bundle", |session, audio| format!("{}{audio}", without(session, "a=group:"))),
     ("no role", |session, audio| format!("{session}{}", without(audio, "a=setup:"))),
+    ("several bandwidths and a title", |session, audio| {
+        let lines = "i=micro\r\nc=IN IP4 0.0.0.0\r\nb=AS:64\r\nb=TIAS:64000\r\nb=RS:612\r\nb=RR:1837\r\n";
+        let session = session.replace("t=0 0", "b=AS:128\r\nb=TIAS:128000\r\nt=0 0");
+        format!("{session}{}", audio.replacen("c=IN IP4 0.0.0.0\r\n", lines, 1))
+    }),
+    ("a title that is a space, times, and what nobody reads", |session, audio| {
+        let session = without(session, "s=")
+            .replace("t=0 0", "s= \r\ni=x\r\nu=http://x\r\ne=x@x\r\np=+1\r\nt=1 2\r\nt=3 4\r\nz=1 -1h\r\nk=prompt");
+        format!("{session}{audio}")
+    }),
+    ("no name", |session, audio| format!("{}{}", without(session, "a=group:"), without(audio, "a=mid:"))),
+    ("the profile of the TCP address", |session, audio| {
+        format!("{session}{}", audio.replace(" UDP/TLS/RTP/SAVPF ", " TCP/DTLS/RTP/SAVPF "))
+    }),
+    ("no feedback", |session, audio| {
+        format!("{session}{}", audio.replace(" UDP/TLS/RTP/SAVPF ", " UDP/TLS/RTP/SAVP "))
+    }),
+    ("an old profile", |session, audio| {
+        format!("{session}{}", audio.replace(" UDP/TLS/RTP/SAVPF ", " RTP/SAVPF "))
+    }),
+    ("the oldest profile", |session, audio| {
+        format!("{session}{}", audio.replace(" UDP/TLS/RTP/SAVPF ", " RTP/AVP "))
+    }),
+    ("two fingerprints", |session, audio| {
+        format!("{session}a=fingerprint:sha-512 {}\r\n{audio}a=fingerprint:sha-512 AB\r\n", ["AB"; 64].join(":"))
+    }),
+    ("an odd attribute", |session, audio| format!("{session}a=\r\na=x-quux\r\n{audio}a=\r\na=ptime:20\r\n")),
     ("line feeds alone", |session, audio| format!("{session}{audio}").replace("\r\n", "\n")),
 ];
 
 /// Refused, and with what: for WHIP, and for WHEP.
 const BAD: &[(&str, u16, Edit)] = &[
+    ("a profile of nobody", 422, |session, audio| format!("{session}{}", audio.replace("RTP/SAVPF", "RTP/SAVPX"))),
+    ("a second name", 400, |session, audio| format!("{session}{audio}a=mid:other\r\n")),
+    ("lite as we are", 422, |session, audio| format!("{session}a=ice-lite\r\n{audio}")),
+    ("half a fingerprint", 400, |session, audio| {
+        format!("{session}{}a=fingerprint:sha-256 AB:CD\r\n", without(audio, "a=fingerprint"))
+    }),
+    ("a line that is none", 400, |session, audio| format!("{session}who are you?\r\n{audio}")),
     ("nothing", 400, |_, _| String::new()),
     ("no SDP", 400, |_, _| "{\"sdp\":\"v=0\"}".to_owned()),
     ("not from its beginning", 400, |_, audio| audio.to_owned()),
@@ -149,10 +183,16 @@ fn check_sections(name: &str, offer: &str, answer: &Answer) {
     for (offered, answered) in offered.iter().zip(&answered) {
         let kind = |section: &str| section.split(' ').next().unwrap().to_owned();
         assert_eq!(kind(offered), kind(answered), "{name}");
+        let profile = |section: &str| section.lines().next().unwrap().split(' ').nth(2).map(str::to_owned);
+        assert_eq!(profile(offered), profile(answered), "{name}");
         let is_stopped = offered.starts_with("m=audio 0 ") && !offered.contains("a=bundle-only");
         let is_taken = offered.starts_with("m=audio ") && !is_stopped;
         assert_eq!(answered.split(' ').nth(1) == Some("0"), !is_taken, "{name}: {answered}");
         assert_eq!(answered.contains("a=candidate:"), is_taken, "{name}: {answered}");
+        assert_eq!(offered.contains("a=mid:"), answered.contains("a=mid:"), "{name}");
+        if !offered.contains("a=mid:") {
+            continue;
+        }
         assert_eq!(mid_of(offered), mid_of(answered), "{name}");
         let group = answer.body.lines().find(|line| line.starts_with("a=group:BUNDLE"));
         let in_group = group.is_some_and(|group| group.split(' ').any(|mid| mid == mid_of(offered)));
@@ -222,6 +262,7 @@ fn what_can_not_be_answered_is_refused_and_leaves_nothing() {
                 assert_eq!(problem["status"], *status, "{name}");
                 assert!(problem["title"].is_string() && problem["detail"].is_string(), "{name}: {problem}");
                 assert_eq!(answer.header("Location"), None, "{name}");
+                assert_ne!(problem["detail"], "the offer can't be read or answered", "{name}: no reason");
             }
             world.run_ms(300);
         }

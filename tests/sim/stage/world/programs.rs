@@ -176,11 +176,13 @@ impl World {
     pub fn post_edited(&mut self, who: Who, commercial_id: &str, edit: impl FnOnce(String) -> String) -> Answer {
         let kind = self.programs[&who].kind;
         let now = self.now;
-        let offer = edit(self.browsers[who].make_offer(now, kind.direction()));
+        let made = self.browsers[who].make_offer(now, kind.direction());
+        let mid = made.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("it has a name").to_owned();
+        let offer = edit(made);
         let path = kind.path(commercial_id);
         let answer = self.ask(who, |token, _| Ask::post(&path, token, &offer).to_http());
         if answer.status == 201 {
-            let audio = audio_of(&answer.body);
+            let audio = audio_of(&answer.body, &mid);
             self.browsers[who].accept_answer(now, &audio);
             let [location, etag] = ["Location", "ETag"].map(|name| answer.header(name).expect(name).to_owned());
             let program = self.programs.get_mut(&who).expect("a program");
@@ -273,21 +275,26 @@ pub fn fragment_of(offer: &str) -> String {
     lines.map(|line| format!("{line}\r\n")).collect()
 }
 
-/// Returns an answer without the sections that it rejects, which the library never offered, and with the group that it
-/// always offers.
-fn audio_of(answer: &str) -> String {
+/// Returns an answer without the sections that it rejects, which the library never offered, and with the group and the
+/// name that it always offers.
+fn audio_of(answer: &str, mid: &str) -> String {
     let mut is_rejected = false;
     let mut kept = String::new();
     for line in answer.lines() {
         if line.starts_with("m=") {
             if !answer.contains("a=group:BUNDLE") && !kept.contains("m=") {
-                let mid = answer.lines().find_map(|line| line.strip_prefix("a=mid:")).expect("it has a name");
                 kept += &format!("a=group:BUNDLE {mid}\r\n");
             }
             is_rejected = line.split(' ').nth(1) == Some("0");
         }
         if !is_rejected {
-            kept += &format!("{line}\r\n");
+            // The library knows one profile.
+            let profile = line.split(' ').nth(2).filter(|_| line.starts_with("m="));
+            kept += &profile.map_or(line.to_owned(), |profile| line.replace(profile, "UDP/TLS/RTP/SAVPF"));
+            kept += "\r\n";
+            if line.starts_with("c=") && !answer.contains("a=mid:") {
+                kept += &format!("a=mid:{mid}\r\n");
+            }
         }
     }
     kept
