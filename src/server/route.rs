@@ -147,6 +147,8 @@ impl<'a> Place<'a> {
     }
 
     fn of_program(kind: Kind, rest: &'a str) -> Option<Place<'a>> {
+        // Whoever types an address ends it so, and not all programs follow when they are sent elsewhere.
+        let rest = rest.strip_suffix('/').filter(|id| !id.contains('/')).unwrap_or(rest);
         match rest.split_once('/') {
             Some((_, name)) => Some(Place::Session(kind, name)),
             None if rest.is_empty() => None,
@@ -274,7 +276,12 @@ mod tests {
             ("POST", "/whip%2Flea", "no such path"),
             ("PATCH", "/whip/lea/12", "mend Whip 12"),
             ("DELETE", "/whep/lea/12", "end Whep 12"),
-            ("DELETE", "/whep/lea/", "end Whep "),
+            ("DELETE", "/whep/lea/", "only POST, OPTIONS"),
+            ("POST", "/whep/lea/", "begin Whep lea"),
+            ("OPTIONS", "/whip/lea/", "options POST, OPTIONS: application/sdp"),
+            ("POST", "/whip//", "no such path"),
+            ("POST", "/whip/lea//", "only PATCH, DELETE, OPTIONS"),
+            ("DELETE", "/whip/lea/12/", "end Whip 12/"),
             ("DELETE", "/whep/lea/1/2", "end Whep 1/2"),
             ("POST", "/whip/lea/12", "only PATCH, DELETE, OPTIONS"),
             ("OPTIONS", "/whip/lea/12", "options PATCH, DELETE, OPTIONS: application/trickle-ice-sdpfrag"),

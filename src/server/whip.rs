@@ -3,6 +3,7 @@
 //! What they stream and hear is under the same rules as with pages. Invariant: nothing is made or changed before the
 //! rate, the token, its role and the form of a request were found good.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use log::info;
@@ -56,7 +57,7 @@ impl Server {
             }
             return Err(Problem::new(Status::Forbidden, "your token does not allow this"));
         }
-        let offer = text_of(request, BodyType::Sdp)?;
+        let offer = &*text_of(request, BodyType::Sdp)?;
         if self.is_draining {
             return Err(Problem::new(Status::Unavailable, "the server restarts: come back in a moment"));
         }
@@ -64,7 +65,8 @@ impl Server {
             Kind::Whip => self.begin_streaming(now, &claims, offer, out)?,
             Kind::Whep => self.begin_listening(now, &claims, id, offer, out)?,
         };
-        let location = format!("{}/{}", request.path, self.name_of_resource(created.resource));
+        let location =
+            format!("{}/{}", request.path.trim_end_matches('/'), self.name_of_resource(created.resource));
         let etag = self.etag(created.peer);
         let response = Response::new(Status::Created).body(BodyType::Sdp.content_type(), created.answer.as_bytes());
         let mut response = response.header("Location", &location).header("ETag", &etag);
@@ -200,23 +202,23 @@ impl Server {
         let claims = self.requester(now, conn, request, out)?;
         let resource = self.resource_of(named, &claims)?;
         let peer = self.resources[resource].peer().ok_or_else(no_session)?;
-        let fragment = text_of(request, BodyType::Fragment)?;
-        let if_match = request.if_match.as_deref().ok_or_else(|| {
-            Problem::new(Status::PreconditionRequired, "send the session's ETag as If-Match, or * to restart ICE")
-        })?;
+        let fragment = &*text_of(request, BodyType::Fragment)?;
         let credentials =
             sdpfrag::parse(fragment).map_err(|error| Problem::new(Status::BadRequest, error.to_string()))?;
-        let etag = self.etag(peer);
-        if !if_match.split(',').map(str::trim).any(|tag| tag == etag || is_any(tag)) {
-            return Err(Problem::new(
-                Status::PreconditionFailed,
-                "the session has another ETag: ICE was restarted",
-            ));
-        }
         let is_present = |&(ufrag, pwd): &(&str, &str)| {
             self.peers.get(peer).is_some_and(|peer| peer.has_credentials(ufrag, pwd))
         };
-        let Some((ufrag, pwd)) = credentials.filter(|new| !is_present(new)) else {
+        let new = credentials.filter(|said| !is_present(said));
+        match request.if_match.as_deref() {
+            Some(if_match) => self.check_etag(peer, if_match)?,
+            // Some trickle without: what names the present credentials is about no other session's ICE.
+            None if credentials.is_some() && new.is_none() => {}
+            None => {
+                let detail = "send the session's ETag as If-Match, or * to restart ICE";
+                return Err(Problem::new(Status::PreconditionRequired, detail));
+            }
+        }
+        let Some((ufrag, pwd)) = new else {
             self.respond(now, conn, Some(request), Response::new(Status::NoContent));
             return Ok(());
         };
@@ -280,6 +282,18 @@ impl Server {
         }
     }
 
+    /// Refuses what is about an ICE that was restarted since.
+    fn check_etag(&self, peer: PeerKey, if_match: &str) -> Result<(), Problem> {
+        let etag = self.etag(peer);
+        match if_match.split(',').map(str::trim).any(|tag| tag == etag || is_any(tag)) {
+            true => Ok(()),
+            false => {
+                let detail = "the session has another ETag: ICE was restarted";
+                Err(Problem::new(Status::PreconditionFailed, detail))
+            }
+        }
+    }
+
     /// Returns the entity-tag of a session's ICE, which each restart changes (RFC 9725 §4.3.1).
     fn etag(&self, peer: PeerKey) -> String {
         self.peers.get(peer).map(|peer| format!("\"{}\"", peer.ufrag())).unwrap_or_default()
@@ -287,13 +301,14 @@ impl Server {
 }
 
 /// Returns the body of a request that has this type.
-fn text_of(request: &Request, body_type: BodyType) -> Result<&str, Problem> {
+fn text_of(request: &Request, body_type: BodyType) -> Result<Cow<'_, str>, Problem> {
     let content_type = body_type.content_type();
     if request.content_type.as_deref() != Some(content_type) {
         let problem = Problem::new(Status::UnsupportedType, format!("send {content_type}"));
         return Err(problem.right(Right::Body(body_type)));
     }
-    std::str::from_utf8(&request.body).map_err(|_| Problem::new(Status::BadRequest, "the body is no text"))
+    // A title may be in any charset (RFC 8866 §6.10); what is read of it is ASCII.
+    Ok(String::from_utf8_lossy(&request.body))
 }
 
 /// Tells whether an entity-tag stands for any, as clients write it who restart ICE; some quote it.

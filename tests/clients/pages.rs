@@ -226,6 +226,8 @@ fn the_author_s_clients(transport: &'static str, arguments: &[&str]) {
     call(&publisher, "publish", &whip(&ecoute, "cam"));
     publisher.wait_for("asked.includes('PATCH 204')");
     call(&listener, "view", &whep(&ecoute, "cam"));
+    // It remembers no entity-tag of the answer to its offer.
+    listener.wait_for("asked.includes('PATCH 204')");
     assert_page_hears(&listener);
 
     for page in [&publisher, &listener] {

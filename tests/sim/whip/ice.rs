@@ -59,6 +59,32 @@ fn a_fragment_needs_the_right_entity_tag() {
     });
 }
 
+/// As a client trickles that remembers no entity-tag.
+#[test]
+fn a_fragment_that_names_the_present_credentials_needs_no_entity_tag() {
+    scenario(|world| {
+        let (device, paul) = played(world);
+        for who in [device, paul] {
+            let credentials = |world: &World| {
+                let browser = &world.browsers[who];
+                format!("a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", browser.own_ufrag, browser.own_password)
+            };
+            let trickle = "m=audio 9 RTP/AVP 0\r\na=mid:0\r\na=candidate:1 1 UDP 1 192.0.2.2 49827 typ host\r\n";
+            let before = credentials(world);
+            let present = format!("{before}{trickle}a=end-of-candidates\r\n");
+            let answer = world.patch(who, None, &present);
+            assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+            assert_eq!(world.patch(who, Some("\"stale\""), &present).status, 412, "it says which it means");
+            let other = present.replace("a=ice-pwd:", "a=ice-pwd:x");
+            assert_eq!(world.patch(who, None, &other).status, 428, "half of them");
+            world.restart(who, "*");
+            assert_eq!(world.patch(who, None, &present).status, 428, "those of before would restart it");
+        }
+        world.run_ms(2000);
+        assert_hears(world, paul, device, 1000, 80);
+    });
+}
+
 #[test]
 fn a_restart_loses_nothing() {
     scenario(|world| {

@@ -7,6 +7,7 @@ use stage::link::Quality;
 use stage::scenario::{assert_hears, scenario};
 use stage::world::programs::{Answer, Ask, Kind};
 use stage::world::{Who, World};
+use str0m::media::Direction;
 
 const VIDEO: &str = "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\nc=IN IP4 0.0.0.0\r\na=mid:v\r\na=rtpmap:96 H264/90000\r\n\
     a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\na=ssrc-group:FID 1 2\r\na=ssrc:1 cname:x\r\na=ssrc:2 cname:x\r\n";
@@ -307,4 +308,50 @@ fn the_type_of_a_body_must_be_right() {
         }
     }
     world.end();
+}
+
+/// Who types an address may end it with a slash.
+#[test]
+fn an_address_may_end_with_a_slash() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let (bell, both) = programs(&mut world);
+    for (who, to) in both {
+        let answer = world.post(who, &format!("{to}/"));
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let location = answer.header("Location").unwrap();
+        assert!(location.contains(&format!("/{to}/")) && !location.contains("//"), "{location}");
+    }
+    let (door, paul) = (both[0].0, both[1].0);
+    let ana = world.player("ana", "door");
+    world.settle();
+    world.run_ms(1000);
+    assert_hears(&world, paul, bell, 500, 98);
+    assert_hears(&world, ana, door, 500, 98);
+    for who in [door, paul] {
+        assert_eq!(world.delete(who).status, 200);
+    }
+    world.end();
+}
+
+/// A title may be in another charset (RFC 8866 §6.10), and what a session is made by is ASCII.
+#[test]
+fn an_offer_need_not_be_utf_8() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let (_, both) = programs(&mut world);
+    for (who, to) in both {
+        let now = world.now;
+        let (kind, role, direction) = match to {
+            "door" => (Kind::Whip, Role::Commercial, Direction::SendOnly),
+            _ => (Kind::Whep, Role::Admin, Direction::RecvOnly),
+        };
+        let token = world.token(role, &world.browsers[who].id, |claims| claims.device = to == "door");
+        let offer =
+            world.browsers[who].make_offer(now, direction).replace("s=-", "s=R?union\r\na=charset:ISO-8859-1");
+        let request = Ask::post(&kind.path(to), &token, &offer).to_http();
+        let bytes: Vec<u8> = request.bytes().map(|byte| if byte == b'?' { 0xe9 } else { byte }).collect();
+        let conn = world.knock(world.browsers[who].address).unwrap();
+        world.push(conn, &bytes);
+        let answer = world.pull(conn, 100_000);
+        assert!(answer.starts_with(b"HTTP/1.1 201 "), "{}", String::from_utf8_lossy(&answer));
+    }
 }
