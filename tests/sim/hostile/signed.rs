@@ -109,6 +109,73 @@ fn signed_packets_with_odd_headers_harm_nobody() {
     plot.scene.end();
 }
 
+/// What a client signs under another name is its stream where it is audio of the section, whatever else is in the header.
+#[test]
+fn signed_packets_of_other_streams_are_followed_where_they_are_audio() {
+    const AUDIO: &[u8] = &[0xf8; 60];
+    let mut plot = Plot::new();
+    let packet = |plot: &mut Plot, ssrc: u32, first: u8, edit: &dyn Fn(&mut Vec<u8>), payload: &[u8]| {
+        let mut header = plot.header(first);
+        header[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        edit(&mut header);
+        let len = header.len();
+        (plot.insider.seal_rtp(&[&header[..], payload].concat(), len), len)
+    };
+    let taken = |plot: &mut Plot, sealed: &[u8]| {
+        let received = plot.scene.world.server.stats().packets_received;
+        plot.scene.world.inject(plot.mallory, sealed);
+        let is_taken = plot.scene.world.server.stats().packets_received > received;
+        plot.scene.world.run_ms(20);
+        is_taken
+    };
+    let plain: &dyn Fn(&mut Vec<u8>) = &|_| {};
+    let of_type = |payload_type: u8| move |header: &mut Vec<u8>| header[1] = payload_type;
+    let with = |extension: &'static [u8]| move |header: &mut Vec<u8>| header.extend(extension);
+    let cases: &[(&str, u32, u8, &dyn Fn(&mut Vec<u8>), &[u8], bool)] = &[
+        ("another name", 1, 0x80, plain, AUDIO, true),
+        ("of other sources", 1, 0x8f, &with(&[9; 60]), AUDIO, true),
+        ("padded", 1, 0xa0, plain, &[&AUDIO[1..], &[4]].concat(), true),
+        ("of another section", 2, 0x90, &with(&[0xbe, 0xde, 0, 1, 0x41, b'x', b'y', 0]), AUDIO, false),
+        ("that one without a section, while the other is there", 2, 0x80, plain, AUDIO, false),
+        (
+            "of the one that is there, of another section",
+            1,
+            0x90,
+            &with(&[0xbe, 0xde, 0, 1, 0x41, b'x', b'y', 0]),
+            AUDIO,
+            false,
+        ),
+        ("and then of it", 1, 0x80, plain, AUDIO, true),
+        ("padding alone", 3, 0xa0, plain, &[0, 0, 0, 4], false),
+        ("a probe of the network", 0, 0x80, plain, AUDIO, false),
+        ("comfort noise", 4, 0x80, &of_type(13), AUDIO, false),
+        ("an event", 4, 0x80, &of_type(126), AUDIO, false),
+        ("redundant audio", 4, 0x80, &of_type(63), AUDIO, false),
+        ("video", 4, 0x80, &of_type(96), AUDIO, false),
+        ("with padding and two sources", 4, 0xa2, &with(&[9; 8]), &[&AUDIO[1..], &[4]].concat(), true),
+        ("two-byte form", 5, 0x90, &with(&[0x10, 0, 0, 2, 1, 1, 0x85, 0, 9, 0, 0, 0]), AUDIO, true),
+        ("unknown elements", 6, 0x90, &with(&[0xbe, 0xde, 0, 1, 0xe0, 7, 0, 0]), AUDIO, true),
+        ("no element", 7, 0x90, &with(&[0xbe, 0xde, 0, 0]), AUDIO, true),
+        ("the one before", 6, 0x80, plain, AUDIO, false),
+    ];
+    for (name, ssrc, first, edit, payload, want) in cases {
+        let (sealed, _) = packet(&mut plot, *ssrc, *first, edit, payload);
+        assert_eq!(taken(&mut plot, &sealed), *want, "{name}");
+        assert!(!taken(&mut plot, &sealed), "{name}, again");
+    }
+    // What was kept of a stream that was left brings it back no more than it repeats what is there.
+    let (kept, _) = packet(&mut plot, 8, 0x80, plain, AUDIO);
+    assert!(taken(&mut plot, &kept));
+    let (other, _) = packet(&mut plot, 9, 0x80, plain, AUDIO);
+    assert!(taken(&mut plot, &other));
+    plot.scene.world.run_ms(1500);
+    assert!(!taken(&mut plot, &kept) && !taken(&mut plot, &other));
+    let (next, _) = packet(&mut plot, 8, 0x80, plain, AUDIO);
+    assert!(taken(&mut plot, &next), "it is silent");
+    assert_eq!(plot.scene.world.server.stats().peers_failed, 0);
+    plot.scene.end();
+}
+
 /// Numbers and times that leap about wildly: listeners elsewhere hear nothing of it, and Eve's numbers stay in order.
 #[test]
 fn signed_packets_that_leap_harm_nobody() {

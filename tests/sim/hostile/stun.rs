@@ -5,7 +5,7 @@ use std::time::Duration;
 use ecoute::stats::Stats;
 use ecoute::wire::stun;
 use ecoute::words::Role;
-use stage::check::{self, MESSAGE_INTEGRITY, PRIORITY, USE_CANDIDATE, USERNAME};
+use stage::check::{self, ICE_CONTROLLING, MESSAGE_INTEGRITY, PRIORITY, USE_CANDIDATE, USERNAME};
 use stage::link::Quality;
 use stage::scenario::last;
 use stage::scene::{Scene, is_rtp, is_stun, stranger};
@@ -116,6 +116,54 @@ fn checks_that_prove_nothing_are_not_answered() {
         assert_eq!(scene.world.sent_to_nobody, 0, "{name}");
         assert_eq!(scene.world.server.table_sizes().addresses, addresses, "{name}");
     }
+    scene.end();
+}
+
+/// What clients write into a check beside what is needed: attributes of their own, of older and of later standards, with
+/// padding that is anything (RFC 8489 §14), and no fingerprint.
+#[test]
+fn checks_with_what_clients_add_are_answered() {
+    let (mut scene, lea, _) = Scene::with_unharmed_lea();
+    let Session { username, password } = session_of(&scene.world, lea);
+    let name: (u16, &[u8]) = (USERNAME, username.as_bytes());
+    let priority: (u16, &[u8]) = (PRIORITY, &[0x6e, 0, 0, 1]);
+    let of_role: (u16, &[u8]) = (ICE_CONTROLLING, &[7; 8]);
+    let signed = |added: &[(u16, &[u8])], after: &[(u16, &[u8])]| {
+        let all = [&[name, priority, of_role], added, &[(MESSAGE_INTEGRITY, &[])], after].concat();
+        message(1, &all, &password)
+    };
+    let mut padded =
+        message(1, &[name, (SOFTWARE, b"abc"), priority, of_role, (MESSAGE_INTEGRITY, &[])], &password);
+    let at = padded.windows(4).position(|four| four == b"abc\0").unwrap() + 3;
+    padded[at] = 0x20;
+    padded.truncate(padded.len() - 24);
+    let padded = check::signed_again(padded, &password);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("nothing", signed(&[], &[])),
+        ("a name of its own", signed(&[(SOFTWARE, "libwebrtc é".as_bytes())], &[])),
+        ("the network and its cost, as Chromium", signed(&[(0xc057, &[0, 1, 0, 10])], &[])),
+        ("the how-manieth nomination, as libwebrtc", signed(&[(0xc001, &[0, 0, 0, 1])], &[])),
+        ("a candidate's identifier, as Microsoft", signed(&[(0x8054, b"1\0\0\0")], &[])),
+        ("DTLS inside, as libwebrtc", signed(&[(0xc070, &[22; 1000]), (0xc071, &[1; 4])], &[])),
+        ("an unknown one that may be ignored", signed(&[(0x8abc, b"odd")], &[])),
+        ("an unknown one that may not", signed(&[(0x7abc, b"odd")], &[])),
+        ("a stronger signature too", signed(&[], &[(0x001c, &[7; 32])])),
+        ("something behind the signature", signed(&[], &[(USERNAME, b"x:y"), (SOFTWARE, b"x")])),
+        ("padding that is not zero", padded),
+        ("no role", message(1, &[name, priority, (MESSAGE_INTEGRITY, &[])], &password)),
+    ];
+    let refused = |world: &World| {
+        let Stats { stun_unsigned, stun_ignored, stun_unknown_peer, stun_replayed, datagrams_malformed, .. } =
+            *world.server.stats();
+        stun_unsigned + stun_ignored + stun_unknown_peer + stun_replayed + datagrams_malformed
+    };
+    for (name, bytes) in cases {
+        scene.world.inject(lea, &bytes);
+        assert_eq!(refused(&scene.world), 0, "{name}");
+        scene.world.run_ms(20);
+    }
+    scene.world.inject(lea, &signed(&[(MESSAGE_INTEGRITY, &[1; 20])], &[]));
+    assert_eq!(refused(&scene.world), 1, "what is not answered is counted");
     scene.end();
 }
 

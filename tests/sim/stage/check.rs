@@ -40,6 +40,16 @@ pub fn nominating(transaction_id: [u8; 12], username: &str, password: &str) -> V
     message(1, transaction_id, attributes, password)
 }
 
+/// Signs what stands there, whatever it is.
+pub fn signed_again(mut bytes: Vec<u8>, password: &str) -> Vec<u8> {
+    let signature = sign(&mut bytes, password);
+    bytes.extend(MESSAGE_INTEGRITY.to_be_bytes());
+    bytes.extend((signature.as_ref().len() as u16).to_be_bytes());
+    bytes.extend(signature.as_ref());
+    set_length(&mut bytes, 0);
+    bytes
+}
+
 /// Returns the attributes of a message.
 pub fn attributes(message: &[u8]) -> Vec<(u16, &[u8])> {
     let (mut attributes, mut rest) = (Vec::new(), &message[20..]);
