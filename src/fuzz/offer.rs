@@ -76,3 +76,56 @@ fn check_answer(now: Instant, offer: &str, direction: Direction) {
     let wanted = if direction == Direction::SendOnly { "a=recvonly" } else { "a=sendonly" };
     assert_eq!(starting(wanted), 1, "{answer}");
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests read files and start at some real moment")]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::peer::OfferError;
+    use crate::wire::sdp::{Refused, SdpError};
+
+    /// Offers as clients write them, and what becomes of each.
+    #[test]
+    fn what_clients_write_is_taken() {
+        let template = Template::new(&[([192, 0, 2, 1], 8080).into()]);
+        let role = PeerRole::Publish(BroadcastKey::default());
+        let owner = Owner { key: PeerKey::default(), role, client: Client::Page(ConnKey::default()) };
+        let accept = |name: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/sdp").join(name);
+            let offer = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
+            let mut chance = ChaCha20Rng::from_seed([7; 32]);
+            Peer::accept(&template, Instant::now(), &PeerLimits::default(), owner, &offer, &mut chance).map(|_| ())
+        };
+        for name in [
+            "chromium-send",
+            "firefox",
+            "freeswitch",
+            "gstreamer",
+            "obs",
+            "pion",
+            "bandwidths",
+            "extensions-for-all",
+            "formats",
+            "latin1",
+            "no-name",
+            "old-profile",
+            "tcp-profile",
+            "titles",
+        ] {
+            assert_eq!(accept(name), Ok(()), "{name}");
+        }
+        for (name, why, line) in [
+            ("lite", SdpError::Lite, 5),
+            ("odd-lines", SdpError::NotALine, 17),
+            ("other-profile", SdpError::Profile, 5),
+            ("two-names", SdpError::SecondName, 14),
+            ("pt255", SdpError::PayloadType, 13),
+        ] {
+            let want = OfferError::Sdp(Refused { why, line: Some(line) });
+            assert_eq!(accept(name), Err(want), "{name}");
+        }
+    }
+}

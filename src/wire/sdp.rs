@@ -115,7 +115,8 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, Refused
     let name = audio.name()?;
     let wanted = sections.directed(audio, direction)?;
     let transport = sections.transport_of(audio)?;
-    if let Some(lite) = sections.session.iter().find(|line| ***line == *"a=ice-lite") {
+    // Some say it of their section.
+    if let Some(lite) = sections.session.iter().chain(&audio.lines).find(|line| line.text == "a=ice-lite") {
         return Err(lite.refused(SdpError::Lite));
     }
     let mut narrowed = String::with_capacity(offer.len() + 128);
@@ -711,6 +712,7 @@ mod tests {
             ("fingerprint cut", with(":99\r", "\r"), SdpError::Fingerprint, Some(10)),
             ("fingerprint of another hash", with("sha-256", "sha-512"), SdpError::Fingerprint, Some(10)),
             ("lite", with("t=0 0", "t=0 0\r\na=ice-lite"), SdpError::Lite, Some(5)),
+            ("a section that is lite", format!("{OFFER}a=ice-lite\r\n"), SdpError::Lite, Some(15)),
             ("an empty name", with("a=mid:0", "a=mid:"), SdpError::BadName, Some(7)),
             ("a name of two words", with("a=mid:0", "a=mid:0 1"), SdpError::BadName, Some(7)),
             ("a long name", with("a=mid:0", "a=mid:abcdefghijklmnopq"), SdpError::LongName, Some(7)),
