@@ -134,7 +134,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, Refused
         let names_section = line.starts_with(EXTENSION) && line.contains(OF_MID);
         let is_kept = match line.of_format() {
             // The same may be said twice.
-            Some((RTPMAP, format)) => formats.contains(&format) && !mapped.contains(&format),
+            Some((RTPMAP, format)) => line.maps_opus() && formats.contains(&format) && !mapped.contains(&format),
             Some((_, format)) => formats.contains(&format),
             // Packets name no section that has no name.
             None => !line.is_written_anew() && (name.is_some() || !names_section),
@@ -306,6 +306,12 @@ impl<'a> Line<'a> {
         self.text == "a=" || self.is_direction() || names.iter().any(is_of) || of_several.iter().any(is_of)
     }
 
+    /// Tells whether it says of a format that it is Opus (RFC 7587 §7).
+    fn maps_opus(&self) -> bool {
+        let codec = self.strip_prefix(RTPMAP).and_then(|rest| rest.split_once(' '));
+        codec.is_some_and(|(_, codec)| codec.trim().eq_ignore_ascii_case("opus/48000/2"))
+    }
+
     fn is_direction(&self) -> bool {
         matches!(self.text, "a=sendrecv" | "a=sendonly" | "a=recvonly" | "a=inactive")
     }
@@ -450,12 +456,8 @@ impl<'a> Section<'a> {
         if !PROFILES.contains(&self.profile()) {
             return Err(self.lines[0].refused(SdpError::Profile));
         }
-        let is_opus = |line: &&Line<'_>| {
-            let codec = line.strip_prefix(RTPMAP).and_then(|rest| rest.split_once(' '));
-            codec.is_some_and(|(_, codec)| codec.trim().eq_ignore_ascii_case("opus/48000/2"))
-        };
         let mut formats = Vec::new();
-        for line in self.lines.iter().filter(is_opus) {
+        for line in self.lines.iter().filter(|line| line.maps_opus()) {
             let Some((_, format)) = line.of_format() else { continue };
             if !self.words().skip(3).any(|offered| offered == format) || formats.contains(&format) {
                 continue;
@@ -762,6 +764,7 @@ mod tests {
             ("two ports", with("m=audio 9", "m=audio 49170/2")),
             ("other formats", with("SAVPF 111", "SAVPF 111 63 9 0 13 126").replace("a=rtpmap:111", "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtpmap:126 telephone-event/8000\r\na=rtpmap:111")),
             ("a format that is mapped nowhere", with("SAVPF 111", "SAVPF 96 111")),
+            ("a format that is mapped to something else too", with("a=rtpmap:111", "a=rtpmap:111 PCMU/8000\r\na=rtpmap:111")),
             ("the same map twice", format!("{OFFER}a=rtpmap:111 opus/48000/2\r\n")),
             ("tabs and spaces at the end", with("\r\n", " \t\r\n")),
         ];

@@ -355,3 +355,35 @@ fn an_offer_need_not_be_utf_8() {
         assert!(answer.starts_with(b"HTTP/1.1 201 "), "{}", String::from_utf8_lossy(&answer));
     }
 }
+
+#[test]
+fn a_refusal_shows_the_line_over_http_and_over_the_websocket() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let (_, both) = programs(&mut world);
+    let lea = world.open(Role::Commercial, "lea");
+    world.settle();
+    let spoil = |offer: String| {
+        let spoilt = offer.replace("UDP/TLS/RTP/SAVPF", "UDP/TLS/UDPTL");
+        let line = 1 + spoilt.lines().position(|line| line.starts_with("m=audio")).unwrap();
+        let want = format!("line {line} (m=audio 9 UDP/TLS/UDPTL ");
+        (spoilt, want)
+    };
+    for (who, to) in both {
+        let mut want = String::new();
+        let answer = world.post_edited(who, to, |offer| {
+            let (spoilt, shown) = spoil(offer);
+            want = shown;
+            spoilt
+        });
+        let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(answer.status, 422);
+        assert!(problem["detail"].as_str().unwrap().starts_with(&want), "{problem}");
+    }
+    let now = world.now;
+    let (spoilt, want) = spoil(world.browsers[lea].make_offer(now, Direction::SendOnly));
+    world.browsers[lea].say("start_streaming", serde_json::json!({ "sdp": spoilt }));
+    world.run_ms(500);
+    let error = stage::scenario::last(&world, lea, "error");
+    assert_eq!(error["code"], "offer_refused");
+    assert!(error["message"].as_str().unwrap().starts_with(&want), "{error}");
+}
