@@ -91,7 +91,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         return programs::act(world, who, chance);
     }
     let browser = &mut world.browsers[who];
-    match chance.u32(..48) {
+    match chance.u32(..50) {
         0 => clients.push(world.publisher(commercial)),
         1 => {
             let who = world.publisher(commercial);
@@ -197,6 +197,7 @@ fn act(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::Rng) {
         // As Firefox, and as who knows no checks but its own.
         45 => browser.nominates_once = !browser.nominates_once,
         46 => browser.answers_nothing = !browser.answers_nothing,
+        47 | 48 if browser.is_sending() => browser.change_stream(chance.u32(1..)),
         // Her statistics begin anew, as it seems.
         41 if who % 2 == 1 => browser.forgets_sent = chance.u64(..400),
         _ => {

@@ -394,6 +394,11 @@ impl Browser {
         self.next_packet = self.next_packet.map(|next| next + slept);
     }
 
+    /// Tells whether it has a session with a microphone.
+    pub fn is_sending(&self) -> bool {
+        self.rtc.as_ref().is_some_and(|session| session.is_sending && session.is_answered)
+    }
+
     pub fn has_session(&self) -> bool {
         self.rtc.is_some()
     }

@@ -1,5 +1,7 @@
 //! What programs do at any time, beside pages that do as they please.
 
+use std::time::Duration;
+
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use stage::world::programs::{Ask, Kind, fragment_of};
@@ -30,7 +32,7 @@ pub fn begin(world: &mut World, clients: &mut Vec<Who>, chance: &mut fastrand::R
 pub fn act(world: &mut World, who: Who, chance: &mut fastrand::Rng) {
     let commercial = COMMERCIALS[chance.usize(..COMMERCIALS.len())];
     let now = world.now;
-    match chance.u32(..20) {
+    match chance.u32(..22) {
         0..=2 => post(world, who, commercial, chance),
         3..=6 if world.browsers[who].rtc_is_idle() => {
             let if_match = if chance.bool() { "*".to_owned() } else { world.etag(who) };
@@ -58,6 +60,8 @@ pub fn act(world: &mut World, who: Who, chance: &mut fastrand::Rng) {
         15 => world.plug(who),
         16 => world.browsers[who].next_packet = None,
         17 => world.block_udp(who),
+        20 if world.browsers[who].is_sending() => world.browsers[who].change_stream(chance.u32(1..)),
+        21 => world.browsers[who].held_back = Duration::from_millis(chance.u64(..4000) * u64::from(chance.u8(..2))),
         18 => world.browsers[who].external = ([198, 18, chance.u8(..), 8], chance.u16(1024..)).into(),
         _ => {
             // What is another's, and what is nobody's.
@@ -73,7 +77,12 @@ pub fn act(world: &mut World, who: Who, chance: &mut fastrand::Rng) {
 
 fn post(world: &mut World, who: Who, commercial: &str, chance: &mut fastrand::Rng) {
     let setup = ["actpass", "active", "passive"][chance.usize(..3)];
-    let edit = |offer: String| offer.replace("a=setup:actpass", &format!("a=setup:{setup}"));
+    let names_stream = chance.bool();
+    let edit = |offer: String| {
+        let named = offer.lines().filter(|line| names_stream || !line.starts_with("a=ssrc"));
+        let offer: String = named.map(|line| format!("{line}\r\n")).collect();
+        offer.replace("a=setup:actpass", &format!("a=setup:{setup}"))
+    };
     let to = if world.is_whip(who) { world.browsers[who].id.clone() } else { commercial.to_owned() };
     let answer = world.post_edited(who, &to, edit);
     assert!([201, 401, 403, 409, 429, 503].contains(&answer.status), "{answer:?}");
