@@ -388,6 +388,11 @@ impl Peer {
         let is_silent = now.saturating_duration_since(self.brought) >= turn.limits.stream_silence;
         let arrival = Arrival { datagram, path, is_settled, is_connected, is_silent };
         let admitted = self.gate.admit(now, arrival, &self.track, turn.limits)?;
+        if let Admitted::Check(check) = admitted
+            && stun::is_of_controlled(datagram.bytes)
+        {
+            return Err(self.refuse_role(check, datagram.bytes, turn));
+        }
         let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let check = match admitted {
@@ -418,6 +423,15 @@ impl Peer {
                 Ok(())
             }
         }
+    }
+
+    /// Tells a client that takes itself for controlled that it is not. The library might take the other role instead, in
+    /// which a lite agent finds no path (RFC 8445 §6.1.1).
+    fn refuse_role(&mut self, check: Check, bytes: &[u8], turn: &mut Turn<'_>) -> Refusal {
+        let pwd = self.rtc.as_mut().map(|rtc| rtc.direct_api().local_ice_credentials().pass);
+        let Some(pwd) = pwd.filter(|pwd| stun::is_signed(bytes, pwd)) else { return Refusal::UnsignedCheck };
+        turn.out.send(check.path, stun::role_conflict(check.transaction_id, &pwd));
+        Refusal::RoleConflict
     }
 
     /// Takes a packet of a stream that the library does not know.

@@ -23,6 +23,8 @@ pub struct Stats {
     pub stun_replayed: u64,
     /// Checks that name a session and are not signed with its password.
     pub stun_unsigned: u64,
+    /// Checks of clients that take themselves for the controlled side, which were told that they are not.
+    pub stun_conflicts: u64,
     /// Checks from new addresses that were not answered, because the session had too many in its life.
     pub addresses_refused: u64,
     /// Addresses that were asked whether somebody on air has moved there.

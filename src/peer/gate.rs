@@ -40,6 +40,8 @@ pub enum Refusal {
     Unasked,
     /// A check that the library did not answer, or an answer: it was not signed with the right password.
     UnsignedCheck,
+    /// A check of a client that takes itself for the controlled side, which the other side of a lite agent can't be.
+    RoleConflict,
     /// RTP that the library made nothing of: its tag is wrong, it was heard before, or it holds no audio.
     UnsignedPacket,
 }

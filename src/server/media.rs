@@ -164,6 +164,7 @@ impl Server {
                 Err(Refusal::Unreadable) => self.stats.datagrams_malformed += 1,
                 Err(Refusal::Unasked) => self.stats.stun_unasked += 1,
                 Err(Refusal::UnsignedCheck) => self.stats.stun_unsigned += 1,
+                Err(Refusal::RoleConflict) => self.stats.stun_conflicts += 1,
                 Err(Refusal::UnsignedPacket) => self.stats.packets_unsigned += 1,
             }
         }

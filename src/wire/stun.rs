@@ -12,8 +12,10 @@ const HEADER_BYTES: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 const BINDING_REQUEST: [u8; 2] = [0x00, 0x01];
 const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
+const BINDING_ERROR: [u8; 2] = [0x01, 0x11];
 const ATTRIBUTE_USERNAME: u16 = 0x0006;
 const ATTRIBUTE_MESSAGE_INTEGRITY: u16 = 0x0008;
+const ATTRIBUTE_ERROR_CODE: u16 = 0x0009;
 const ATTRIBUTE_PRIORITY: u16 = 0x0024;
 const ATTRIBUTE_USE_CANDIDATE: u16 = 0x0025;
 const ATTRIBUTE_FINGERPRINT: u16 = 0x8028;
@@ -109,23 +111,42 @@ impl Question<'_> {
     /// Returns the request.
     pub fn to_bytes(self) -> Vec<u8> {
         let (theirs, ours) = self.ufrags;
-        let mut bytes = BINDING_REQUEST.to_vec();
-        bytes.extend([0, 0]);
-        bytes.extend(MAGIC_COOKIE);
-        bytes.extend(self.transaction_id);
+        let mut bytes = begin(BINDING_REQUEST, self.transaction_id);
         push_attribute(&mut bytes, ATTRIBUTE_USERNAME, &[theirs.as_bytes(), b":", ours.as_bytes()]);
         push_attribute(&mut bytes, ATTRIBUTE_PRIORITY, &[&PRIORITY_PEER_REFLEXIVE.to_be_bytes()]);
         push_attribute(&mut bytes, ATTRIBUTE_ICE_CONTROLLED, &[&self.tie_breaker.to_be_bytes()]);
-        set_length(&mut bytes, MESSAGE_INTEGRITY_BYTES);
-        let signature = sign(&bytes, self.pwd);
-        push_attribute(&mut bytes, ATTRIBUTE_MESSAGE_INTEGRITY, &[signature.as_ref()]);
-        set_length(&mut bytes, FINGERPRINT_BYTES);
-        let mut checksum = Crc::new();
-        checksum.update(&bytes);
-        let fingerprint = (checksum.sum() ^ FINGERPRINT_MASK).to_be_bytes();
-        push_attribute(&mut bytes, ATTRIBUTE_FINGERPRINT, &[&fingerprint]);
-        bytes
+        finish(bytes, self.pwd)
     }
+}
+
+/// Returns the answer to a binding request of a client that takes itself for controlled (RFC 8445 §7.3.1.1), signed with
+/// our password.
+pub(crate) fn role_conflict(transaction_id: TransactionId, pwd: &str) -> Vec<u8> {
+    let mut bytes = begin(BINDING_ERROR, transaction_id);
+    push_attribute(&mut bytes, ATTRIBUTE_ERROR_CODE, &[&[0, 0, 4, 87], b"Role Conflict"]);
+    finish(bytes, pwd)
+}
+
+/// Returns the header of a message, whose length is written at the end.
+fn begin(kind: [u8; 2], transaction_id: TransactionId) -> Vec<u8> {
+    let mut bytes = kind.to_vec();
+    bytes.extend([0, 0]);
+    bytes.extend(MAGIC_COOKIE);
+    bytes.extend(transaction_id);
+    bytes
+}
+
+/// Signs a message and adds its checksum.
+fn finish(mut bytes: Vec<u8>, pwd: &str) -> Vec<u8> {
+    set_length(&mut bytes, MESSAGE_INTEGRITY_BYTES);
+    let signature = sign(&bytes, pwd);
+    push_attribute(&mut bytes, ATTRIBUTE_MESSAGE_INTEGRITY, &[signature.as_ref()]);
+    set_length(&mut bytes, FINGERPRINT_BYTES);
+    let mut checksum = Crc::new();
+    checksum.update(&bytes);
+    let fingerprint = (checksum.sum() ^ FINGERPRINT_MASK).to_be_bytes();
+    push_attribute(&mut bytes, ATTRIBUTE_FINGERPRINT, &[&fingerprint]);
+    bytes
 }
 
 fn push_attribute(bytes: &mut Vec<u8>, kind: u16, value: &[&[u8]]) {
@@ -166,18 +187,28 @@ pub fn is_signed(message: &[u8], pwd: &str) -> bool {
     })
 }
 
+/// Tells whether a message says, in what is signed of it, that who sent it takes itself for controlled (RFC 8445 §7.1.3).
+pub(crate) fn is_of_controlled(message: &[u8]) -> bool {
+    let signed = attributes(message).take_while(|(_, kind, _)| *kind != ATTRIBUTE_MESSAGE_INTEGRITY);
+    signed.into_iter().any(|(_, kind, _)| kind == ATTRIBUTE_ICE_CONTROLLED)
+}
+
 /// Returns a copy of what is signed of a message, and its signature.
 fn signed_part(message: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut at = HEADER_BYTES;
-    loop {
+    let (at, _, signature) = attributes(message).find(|(_, kind, _)| *kind == ATTRIBUTE_MESSAGE_INTEGRITY)?;
+    Some((message.get(..at)?.to_vec(), signature))
+}
+
+/// Yields where each attribute begins, its type and its value, as far as they are whole.
+fn attributes(message: &[u8]) -> impl Iterator<Item = (usize, u16, &[u8])> {
+    let mut next = HEADER_BYTES;
+    std::iter::from_fn(move || {
+        let at = next;
         let [t0, t1, l0, l1] = message.get(at..at + 4)?.try_into().ok()?;
         let length = usize::from(u16::from_be_bytes([l0, l1]));
-        let value = message.get(at + 4..at + 4 + length)?;
-        if u16::from_be_bytes([t0, t1]) == ATTRIBUTE_MESSAGE_INTEGRITY {
-            return Some((message.get(..at)?.to_vec(), value));
-        }
-        at += 4 + length.next_multiple_of(4);
-    }
+        next = at + 4 + length.next_multiple_of(4);
+        Some((at, u16::from_be_bytes([t0, t1]), message.get(at + 4..at + 4 + length)?))
+    })
 }
 
 /// Tells whether `message` is the success response to `transaction_id`.
@@ -277,6 +308,27 @@ mod tests {
         for cut in 0..bytes.len() - FINGERPRINT_BYTES {
             assert!(!is_signed(&bytes[..cut], question.pwd), "cut to {cut}");
         }
+    }
+
+    #[test]
+    fn who_takes_itself_for_controlled_is_known_and_told() {
+        let pwd = "a password of 22 bytes";
+        let question =
+            Question { transaction_id: [7; 12], ufrags: ("theirs", "ours"), pwd, tie_breaker: 1 }.to_bytes();
+        assert!(is_of_controlled(&question));
+        let signed_before =
+            [attribute(6, b"ours:theirs"), attribute(8, &[0; 20]), attribute(0x8029, &[7; 8])].concat();
+        assert!(!is_of_controlled(&message(BINDING_REQUEST, &signed_before)), "that is not signed");
+        let controlling = [attribute(6, b"ours:theirs"), attribute(0x802a, &[7; 8])].concat();
+        assert!(!is_of_controlled(&message(BINDING_REQUEST, &controlling)));
+        for cut in 0..question.len() {
+            is_of_controlled(&question[..cut]);
+        }
+        let answer = role_conflict([7; 12], pwd);
+        assert!(answer.len() <= question.len(), "no more comes back than was sent");
+        let read = StunMessage::parse(&answer).expect("the fingerprint is right");
+        assert!(read.is_failed_binding_response() && read.error_code().is_some_and(|(code, _)| code == 487));
+        assert!(is_signed(&answer, pwd));
     }
 
     #[test]

@@ -167,6 +167,45 @@ fn checks_with_what_clients_add_are_answered() {
     scene.end();
 }
 
+/// A lite agent stays controlled: a client that takes itself for that too is told so, and its path stays.
+#[test]
+fn who_takes_the_wrong_role_is_told_and_changes_nothing() {
+    const ICE_CONTROLLED: u16 = 0x8029;
+    let (mut scene, lea, [paul, _]) = Scene::with_unharmed_lea();
+    for who in [lea, paul] {
+        let Session { username, password } = session_of(&scene.world, who);
+        // Whoever has the greater number keeps its role.
+        for tie_breaker in [[0; 8], [0xff; 8]] {
+            let of_role = |password: &str| {
+                let attributes: &[(u16, &[u8])] = &[
+                    (USERNAME, username.as_bytes()),
+                    (PRIORITY, &[0x6e, 0, 0, 1]),
+                    (ICE_CONTROLLED, &tie_breaker),
+                    (MESSAGE_INTEGRITY, &[]),
+                ];
+                message(1, attributes, password)
+            };
+            let before = scene.world.server.stats().clone();
+            scene.world.inject(who, &of_role(&password));
+            scene.world.inject(who, &of_role("not its password"));
+            let stats = scene.world.server.stats();
+            assert_eq!(stats.stun_conflicts, before.stun_conflicts + 1);
+            assert_eq!(stats.stun_unsigned, before.stun_unsigned + 1);
+        }
+    }
+    let told = scene.world.sent_to_nobody;
+    let Session { username, password } = session_of(&scene.world, lea);
+    let from_elsewhere: &[(u16, &[u8])] =
+        &[(USERNAME, username.as_bytes()), (ICE_CONTROLLED, &[0xff; 8]), (MESSAGE_INTEGRITY, &[])];
+    scene.world.inject_from(stranger(1), &message(1, from_elsewhere, &password));
+    scene.world.run_ms(20);
+    assert_eq!(scene.world.sent_to_nobody, told + 1, "whoever asks is told");
+    // Checks go on to be answered and to nominate.
+    scene.world.run_ms(20_000);
+    assert_eq!(scene.world.server.stats().stun_unsigned, 4);
+    scene.end();
+}
+
 #[test]
 fn who_knows_a_user_fragment_and_no_password_takes_nothing_over() {
     let (mut scene, lea, [paul, ana]) = Scene::with_unharmed_lea();
