@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ecoute::words::Role;
+use stage::browser::Browser;
 use stage::link::Quality;
 use stage::scenario::{assert_hears, scenario};
 use stage::world::programs::{Answer, Ask, Kind};
@@ -386,4 +387,29 @@ fn a_refusal_shows_the_line_over_http_and_over_the_websocket() {
     let error = stage::scenario::last(&world, lea, "error");
     assert_eq!(error["code"], "offer_refused");
     assert!(error["message"].as_str().unwrap().starts_with(&want), "{error}");
+}
+
+/// What a page says is read by the same rules.
+#[test]
+fn what_others_write_is_answered_over_the_websocket_too() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let pages = [
+        (world.open(Role::Commercial, "lea"), Direction::SendOnly, "start_streaming", "streaming_started"),
+        (world.open(Role::Admin, "paul"), Direction::RecvOnly, "open_audio", "audio_ready"),
+    ];
+    world.settle();
+    for (name, edit) in GOOD {
+        for (who, direction, event, answer) in pages {
+            let mut client = Browser::new(9, "client", "198.51.100.9:4000".parse().unwrap(), Quality::PERFECT);
+            let offer = edited(*edit)(client.make_offer(world.now, direction));
+            world.browsers[who].messages.clear();
+            world.browsers[who].say(event, serde_json::json!({ "sdp": offer }));
+            world.run_ms(300);
+            let answered = stage::scenario::last(&world, who, answer)["sdp"].as_str().unwrap().to_owned();
+            let audio = |text: &str| text.lines().find(|line| line.starts_with("m=audio 9 ")).map(str::to_owned);
+            let profile = |line: &str| line.split(' ').nth(2).map(str::to_owned);
+            let offered = offer.lines().rfind(|line| line.starts_with("m=audio")).unwrap();
+            assert_eq!(audio(&answered).and_then(|line| profile(&line)), profile(offered), "{name}");
+        }
+    }
 }
