@@ -289,10 +289,13 @@ impl Crowd {
                 let location = self.world.location(other);
                 self.world.ask(who, |token, _| Ask::delete(&location, token).to_http());
             }
-            _ => match choices.u8() & 3 {
+            _ => match choices.u8() & 7 {
                 0 => self.world.unplug(who),
                 1 => self.world.plug(who),
                 2 => self.world.browsers[who].external = ([198, 18, 2, choices.u8()], 4000).into(),
+                4 | 5 if self.world.browsers[who].is_sending() => {
+                    self.world.browsers[who].change_stream(1 + u32::from(choices.u8()));
+                }
                 _ => {
                     let forged = self.world.browsers[who].last_check.clone();
                     self.inject(choices, &forged, 1);
