@@ -92,9 +92,10 @@ pub enum Event {
         why: ListenRefusal,
         times: u64,
     },
-    /// Tokens were refused, whoever sent them; the last came from this network.
+    /// Tokens were refused for a reason, whoever sent them; the last came from this network.
     TokensRefused {
         from: String,
+        why: String,
         times: u64,
     },
     /// The salesperson is about to be told. A gate: nobody is told, and nobody hears, before this is durable.
@@ -387,6 +388,9 @@ impl fmt::Display for Event {
         if let Event::ListenStarted { told: Some(told), .. } = self {
             write!(f, " told={}", told.name())?;
         }
+        if let Event::TokensRefused { why, .. } = self {
+            write!(f, " why={why:?}")?;
+        }
         if self.times() > 1 {
             write!(f, " times={}", self.times())?;
         }
@@ -489,8 +493,8 @@ mod tests {
                 r#"listen_refused actor=paul commercial_id=lea listening=00000000000000ab times=3 detail="no audio connection""#,
             ),
             (
-                Event::TokensRefused { from: "192.0.2.1".into(), times: 1 },
-                r#"tokens_refused actor= commercial_id= detail="192.0.2.1""#,
+                Event::TokensRefused { from: "192.0.2.1".into(), why: "expired".into(), times: 1 },
+                r#"tokens_refused actor= commercial_id= why="expired" detail="192.0.2.1""#,
             ),
             (
                 Event::ListenEnded { listening, is_device: false, was_heard: true, why: ListenEnd::Switched },

@@ -15,6 +15,7 @@ use super::resources::Kind;
 use crate::config::AdmissionLimits;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
+use crate::token::TokenError;
 use crate::wire::forwarded;
 use crate::wire::http::{Request, Status};
 use crate::wire::signaling::{Complaint, ErrorCode};
@@ -209,9 +210,15 @@ impl Server {
     /// Takes it that a token of this conn was refused; tells whether its address may go on like that.
     ///
     /// Good tokens are never held back by bad ones: a whole office may share the address.
-    pub(super) fn on_token_refused(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) -> bool {
+    pub(super) fn on_token_refused(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        why: TokenError,
+        out: &mut Outbox,
+    ) -> bool {
         let Some(network) = self.clients.visitor(conn).map(|visitor| visitor.network) else { return false };
-        self.note_token_refused(now, network, out);
+        self.note_token_refused(now, network, why, out);
         self.quotas.token_refused(now, network, &mut self.stats)
     }
 

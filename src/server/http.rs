@@ -253,8 +253,8 @@ impl Server {
         let token = request.bearer.as_deref().unwrap_or_default();
         let claims = self.verifier.verify(self.unix_s(now), token).map_err(|error| {
             debug!(target: "http", "token refused conn={conn:?} error={error}");
-            if self.on_token_refused(now, conn, out) {
-                Problem::new(Status::Unauthorized, "send a valid token as Authorization: Bearer")
+            if self.on_token_refused(now, conn, error, out) {
+                Problem::of_token(error)
             } else {
                 Problem::new(Status::TooManyRequests, "too many tokens were refused: wait before the next one")
             }

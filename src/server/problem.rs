@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use super::route::{self, BodyType, Misrouted};
 use crate::peer::OfferError;
+use crate::token::TokenError;
 use crate::wire::http::{HttpError, Response, Status};
 use crate::wire::sdp::{Refused, SdpError};
 
@@ -27,6 +28,8 @@ pub(super) struct Problem {
     /// What readers of JSON go by, where it is not just the status in words.
     code: Option<&'static str>,
     detail: Cow<'static, str>,
+    /// Why a token was refused.
+    token: Option<TokenError>,
     retry_after_s: Option<u32>,
     right: Option<Right>,
 }
@@ -71,7 +74,16 @@ impl Problem {
         let code = CODES.iter().find(|(of, _)| *of == status).map(|(_, code)| *code);
         let passes = matches!(status, Status::TooManyRequests | Status::Unavailable);
         let retry_after_s = passes.then_some(RETRY_AFTER_S);
-        Problem { status, code, detail: detail.into(), retry_after_s, right: None }
+        Problem { status, code, detail: detail.into(), token: None, retry_after_s, right: None }
+    }
+
+    /// Returns the problem of a token that is refused, as much of it as its bearer is told.
+    pub(super) fn of_token(why: TokenError) -> Problem {
+        let detail = match why {
+            TokenError::None => "send a token as Authorization: Bearer".to_owned(),
+            why => format!("the token is refused: {}", why.told()),
+        };
+        Problem { token: Some(why), ..Problem::new(Status::Unauthorized, detail) }
     }
 
     /// Says what readers of JSON go by.
@@ -99,23 +111,47 @@ impl Problem {
         let body = match form {
             Form::Error => {
                 let code = self.code.map_or_else(|| title.to_lowercase().replace(' ', "_"), str::to_owned);
-                serde_json::json!({ "error": { "code": code, "message": self.detail } })
+                let mut body = serde_json::json!({ "error": { "code": code, "message": self.detail } });
+                if let Some(why) = self.token {
+                    body["error"]["reason"] = why.code().into();
+                }
+                body
             }
             Form::Document => {
                 let number: u16 = number.parse().unwrap_or_default();
-                serde_json::json!({
+                let mut body = serde_json::json!({
                     "type": "about:blank", "title": title, "status": number, "detail": self.detail,
-                })
+                });
+                if let Some(why) = self.token {
+                    body["reason"] = why.code().into();
+                }
+                body
             }
         };
         body.to_string()
     }
 
+    /// Returns what token would be let in (RFC 6750 §3): who sent none is told of no error.
+    fn challenge(&self) -> Option<Cow<'static, str>> {
+        match (self.status, self.token) {
+            (Status::Unauthorized, None | Some(TokenError::None)) => Some("Bearer".into()),
+            (Status::Unauthorized, Some(why)) => {
+                let (error, described) = ("Bearer error=\"invalid_token\"", why.told().to_string());
+                // A quote and what escapes it have no place in a description.
+                Some(format!("{error}, error_description=\"{}\"", described.replace(['"', '\\'], "'")).into())
+            }
+            (Status::Forbidden, _) if self.code == Some("not_allowed") => {
+                Some("Bearer error=\"insufficient_scope\"".into())
+            }
+            (_, _) => None,
+        }
+    }
+
     /// Begins the answer whose text is `body`.
     pub(super) fn response<'a>(&self, form: Form, body: &'a str) -> Response<'a> {
         let mut response = Response::new(self.status).body(form.content_type(), body.as_bytes());
-        if self.status == Status::Unauthorized {
-            response = response.header("WWW-Authenticate", "Bearer");
+        if let Some(challenge) = self.challenge() {
+            response = response.header("WWW-Authenticate", &challenge);
         }
         response = match self.right {
             Some(Right::Methods(allow)) => response.header("Allow", allow),
@@ -205,7 +241,26 @@ mod tests {
     fn both_forms_say_what_is_wrong() {
         let cases: &[(&str, Problem, &str, &str)] = &[
             ("token", Problem::new(Status::Unauthorized, "no"), "token_refused", "WWW-Authenticate: Bearer"),
-            ("role", Problem::new(Status::Forbidden, "no"), "not_allowed", ""),
+            (
+                "expired",
+                Problem::of_token(TokenError::Expired),
+                "token_refused",
+                "WWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"expired\"",
+            ),
+            (
+                "unsigned",
+                Problem::of_token(TokenError::NoSuchKey),
+                "token_refused",
+                "WWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"not signed with a key of this server, \
+                 or cut off\"",
+            ),
+            ("no token", Problem::of_token(TokenError::None), "token_refused", "WWW-Authenticate: Bearer"),
+            (
+                "role",
+                Problem::new(Status::Forbidden, "no"),
+                "not_allowed",
+                "WWW-Authenticate: Bearer error=\"insufficient_scope\"",
+            ),
             ("origin", Problem::new(Status::Forbidden, "no").code("origin_refused"), "origin_refused", ""),
             ("path", Problem::from(Misrouted::NoSuchPath), "not_found", ""),
             ("method", Misrouted::NotThisMethod { allow: "GET" }.into(), "method_not_allowed", "Allow: GET"),
@@ -246,7 +301,11 @@ mod tests {
                     "{name}: {answer}"
                 );
                 assert_eq!(head.contains("Retry-After"), header.starts_with("Retry-After"), "{name}: {answer}");
-                assert_eq!(head.contains("WWW-Authenticate"), name == &"token", "{name}: {answer}");
+                assert_eq!(
+                    head.contains("WWW-Authenticate"),
+                    header.starts_with("WWW-Authenticate"),
+                    "{name}: {answer}"
+                );
             }
         }
     }

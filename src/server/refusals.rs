@@ -13,15 +13,15 @@ use super::{Server, Timer};
 use crate::audit::{Event, ListenRefusal};
 use crate::config::RefusalLimits;
 use crate::outbox::Outbox;
-use crate::token::{Claims, is_valid_id};
+use crate::token::{Claims, TokenError, is_valid_id};
 use crate::words::is_reason;
 
 /// What was refused lately.
 pub(super) struct Refusals {
     /// Wishes to listen: how many since the last entry.
     wishes: BTreeMap<Wish, Counted>,
-    /// Tokens of anybody: how many since the last entry, and whence the last came.
-    tokens: Option<(u64, Network)>,
+    /// Tokens of anybody, by why: how many since the last entry, and whence the last came.
+    tokens: BTreeMap<TokenError, (u64, Network)>,
 }
 
 /// Whose wish was refused, why, and whom it was for; empty for several.
@@ -34,12 +34,12 @@ struct Counted {
 
 impl Refusals {
     pub(super) fn new() -> Refusals {
-        Refusals { wishes: BTreeMap::new(), tokens: None }
+        Refusals { wishes: BTreeMap::new(), tokens: BTreeMap::new() }
     }
 
     /// Returns how many rows there are.
     pub(super) fn len(&self) -> usize {
-        self.wishes.len() + usize::from(self.tokens.is_some())
+        self.wishes.len() + self.tokens.len()
     }
 
     /// Counts the refusal of a wish; tells whether it is to be written down by itself.
@@ -95,16 +95,24 @@ impl Server {
         self.arm_refusals(now);
     }
 
-    /// Writes down that a token was refused. Nobody knows whose it was, so all are counted together.
-    pub(super) fn note_token_refused(&mut self, now: Instant, from: Network, out: &mut Outbox) {
-        if let Some((times, last)) = &mut self.refusals.tokens {
+    /// Writes down that a token was refused, and why. Nobody knows whose it was, so all are counted together: there are as
+    /// many rows as reasons.
+    pub(super) fn note_token_refused(&mut self, now: Instant, from: Network, why: TokenError, out: &mut Outbox) {
+        if let Some((times, last)) = self.refusals.tokens.get_mut(&why) {
             (*times, *last) = (*times + 1, from);
             self.stats.refusals_counted += 1;
             return;
         }
-        self.refusals.tokens = (!self.is_draining).then_some((0, from));
-        self.note(now, Event::TokensRefused { from: from.to_string(), times: 1 }, out);
+        self.note_tokens(now, from, why, 1, out);
         self.arm_refusals(now);
+    }
+
+    /// Writes down how many tokens were refused for a reason, and counts on.
+    fn note_tokens(&mut self, now: Instant, from: Network, why: TokenError, times: u64, out: &mut Outbox) {
+        if !self.is_draining {
+            self.refusals.tokens.insert(why, (0, from));
+        }
+        self.note(now, Event::TokensRefused { from: from.to_string(), why: why.to_string(), times }, out);
     }
 
     /// Writes down what was counted. What goes on is counted on; the rest is forgotten.
@@ -120,9 +128,8 @@ impl Server {
                 }
             }
         }
-        if let Some((times @ 1.., from)) = counted.tokens {
-            self.note(now, Event::TokensRefused { from: from.to_string(), times }, out);
-            self.refusals.tokens = (!self.is_draining).then_some((0, from));
+        for (why, (times, from)) in counted.tokens.into_iter().filter(|(_, (times, _))| *times > 0) {
+            self.note_tokens(now, from, why, times, out);
         }
         self.arm_refusals(now);
     }

@@ -13,7 +13,7 @@ use crate::audit::{Event, OffAir};
 use crate::broadcast::{Broadcast, Source};
 use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
-use crate::token::Claims;
+use crate::token::{Claims, TokenError};
 use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
 use crate::words::{Place, Presence, Role, StopCause};
 
@@ -64,8 +64,10 @@ impl Server {
             Ok(claims) => claims,
             Err(error) => {
                 debug!(target: "signal", "token refused conn={conn:?} error={error}");
-                if self.on_token_refused(now, conn, out) {
-                    self.complain(conn, Complaint::new(ErrorCode::TokenRefused, "ask for a new link"));
+                if self.on_token_refused(now, conn, error, out) {
+                    let message = format!("the token is refused: {}", error.told());
+                    let complaint = Complaint::new(ErrorCode::TokenRefused, &message);
+                    self.complain(conn, complaint.reason(error.code()));
                     self.close_conn(now, conn, CloseCode::TokenRefused, out);
                 } else {
                     let complaint = Complaint::new(ErrorCode::TooMany, "too many tokens were refused: wait");
@@ -410,7 +412,8 @@ impl Server {
         if left_s == 0 {
             self.complain(
                 conn,
-                Complaint::new(ErrorCode::TokenRefused, "the token has expired: ask for a new link"),
+                Complaint::new(ErrorCode::TokenRefused, "the token has expired: ask for a new link")
+                    .reason(TokenError::Expired.code()),
             );
             self.close_conn(now, conn, CloseCode::TokenRefused, out);
             return;

@@ -11,7 +11,7 @@ use crate::audit::{Event, OffAir};
 use crate::broadcast::Broadcast;
 use crate::keys::ConnKey;
 use crate::outbox::Outbox;
-use crate::token::{Claims, PublicKeys, Revoked};
+use crate::token::{Claims, PublicKeys, Revoked, TokenError};
 use crate::wire::ice_server::Credentials;
 use crate::wire::signaling::{Complaint, ErrorCode, ServerMessage};
 use crate::words::Role;
@@ -81,7 +81,7 @@ impl Server {
         let event = self.access_revoked(&session.claims);
         self.note(now, event, out);
         let complaint = Complaint::new(ErrorCode::TokenRefused, "the token was revoked: ask for a new link");
-        self.send(conn, &ServerMessage::Error(complaint));
+        self.send(conn, &ServerMessage::Error(complaint.reason(TokenError::Revoked.code())));
         self.close_conn(now, conn, CloseCode::Revoked, out);
     }
 

@@ -1,19 +1,16 @@
 //! An identity provider whose tokens are good too: which claims say who somebody is, and what they may do.
 //!
-//! Applies to its tokens only; those of the own secret say it in our own words. Invariant: what is missing, of
-//! another shape or ambiguous never allows more than what is plain.
+//! Applies to its tokens only; those of the own secret say it in our own words. Invariant: only tokens of that issuer, for
+//! this audience, with one role of ours are read.
 
 use std::str::FromStr;
 
 use serde_json::Value;
 
+use super::document::Document;
 use super::keys::PublicKeys;
-use super::{Claims, NAME_CHARS_MAX, Scope, TokenError, is_valid_name};
+use super::{Claims, TokenError};
 use crate::words::Role;
-use crate::words::text::is_steering;
-
-/// The last second that a number in JSON can hold with all its digits.
-const SECONDS_MAX: f64 = 9_007_199_254_740_991.0;
 
 /// An identity provider.
 #[derive(Clone)]
@@ -73,36 +70,27 @@ impl FromStr for RoleMapping {
     }
 }
 
-impl Issuer {
-    /// Returns what a token says, if one of the keys signed it: the one that it names, with the algorithm of that key.
-    pub(super) fn open(&self, kid: Option<&str>, token: &str) -> Result<Claims, TokenError> {
-        let key = self.keys.find(kid).ok_or(TokenError::NotSigned)?;
-        let document: Value = key.open(token).ok_or(TokenError::NotSigned)?;
-        self.rules.read(&document)
-    }
-}
-
 impl ClaimRules {
-    fn read(&self, document: &Value) -> Result<Claims, TokenError> {
-        if document.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+    /// Returns what a token says that the identity provider signed.
+    pub(super) fn read(&self, document: &Document<'_>) -> Result<Claims, TokenError> {
+        let (iss, aud) = (document.value("/iss", "iss")?, document.value("/aud", "aud")?);
+        if iss.as_ref().and_then(Value::as_str) != Some(&self.issuer) {
             return Err(TokenError::OtherIssuer);
         }
-        if !texts(document.get("aud")).any(|aud| aud == self.audience) {
+        if !texts(aud.as_ref()).any(|aud| aud == self.audience) {
             return Err(TokenError::OtherAudience);
         }
-        let sub = document.pointer(&self.id.0).and_then(Value::as_str).ok_or(TokenError::BadClaims)?;
+        let sub = document.id(&self.id.0, "the id (--claim-id)")?;
         Ok(Claims {
-            sub: sub.to_owned(),
-            role: self.role(document)?,
-            name: document.pointer(&self.name.0).and_then(Value::as_str).and_then(shown),
-            listen: scope(document.get("listen"))?,
-            device: self.allows_device && document.get("device") == Some(&Value::Bool(true)),
-            exp: seconds(document.get("exp")).map(f64::floor).ok_or(TokenError::NotSigned)? as u64,
-            iat: seconds(document.get("iat")).map(f64::floor).ok_or(TokenError::NotSigned)? as u64,
-            nbf: match document.get("nbf") {
-                None => None,
-                nbf => Some(seconds(nbf).map(f64::ceil).ok_or(TokenError::BadClaims)? as u64),
-            },
+            sub,
+            role: self.role(document.value(&self.role.0, "the role (--claim-role)")?.as_ref())?,
+            name: document.name(&self.name.0),
+            // One that is null may be an attribute that nobody has set.
+            listen: document.scope(false)?,
+            device: self.allows_device && document.value("/device", "device")? == Some(Value::Bool(true)),
+            exp: document.exp()?,
+            iat: document.iat()?,
+            nbf: document.nbf()?,
             // It knows nothing of our list.
             after_revocation: None,
         })
@@ -110,14 +98,14 @@ impl ClaimRules {
 
     /// Returns the one role that a token names; several names may mean the same, but one who has two roles has none
     /// that could be chosen for them.
-    fn role(&self, document: &Value) -> Result<Role, TokenError> {
+    fn role(&self, claim: Option<&Value>) -> Result<Role, TokenError> {
         let ours = |theirs: &str| -> Vec<Role> {
             if self.roles.is_empty() {
                 return theirs.parse().into_iter().collect();
             }
             self.roles.iter().filter(|mapping| mapping.theirs == theirs).map(|mapping| mapping.ours).collect()
         };
-        let mut roles = texts(document.pointer(&self.role.0)).flat_map(ours);
+        let mut roles = texts(claim).flat_map(ours);
         let role = roles.next().ok_or(TokenError::NoRole)?;
         if roles.all(|other| other == role) { Ok(role) } else { Err(TokenError::SeveralRoles) }
     }
@@ -129,32 +117,16 @@ fn texts(claim: Option<&Value>) -> impl Iterator<Item = &str> {
     list.unwrap_or_default().iter().chain(claim).filter_map(Value::as_str)
 }
 
-/// Returns whom an admin may hear. A scope that can't be read must not become none at all.
-fn scope(claim: Option<&Value>) -> Result<Option<Scope>, TokenError> {
-    let Some(claim) = claim else { return Ok(None) };
-    let ids = claim.as_array().ok_or(TokenError::BadClaims)?;
-    let ids: Option<Vec<&str>> = ids.iter().map(Value::as_str).collect();
-    Ok(Some(Scope::new(ids.ok_or(TokenError::BadClaims)?)))
-}
-
-/// Returns a name as it can be shown: on one line, and not too long. Nobody is refused for their name; without one they go
-/// by their id.
-fn shown(name: &str) -> Option<String> {
-    let line = name.replace(is_steering, " ");
-    let cut: String = line.trim().chars().take(NAME_CHARS_MAX).collect();
-    Some(cut.trim_end().to_owned()).filter(|name| is_valid_name(name))
-}
-
-/// Returns a moment in Unix seconds; issuers write fractions too (RFC 7519 §2, `NumericDate`).
-fn seconds(claim: Option<&Value>) -> Option<f64> {
-    claim?.as_f64().filter(|seconds| (0.0..=SECONDS_MAX).contains(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::token::{NAME_CHARS_MAX, Scope};
+
+    fn read(rules: &ClaimRules, document: &Value) -> Result<Claims, TokenError> {
+        rules.read(&Document::parse(document.to_string().as_bytes())?)
+    }
 
     fn rules() -> ClaimRules {
         ClaimRules {
@@ -211,12 +183,12 @@ mod tests {
         ];
         for (name, roles, claim, want) in cases {
             let rules = ClaimRules { roles: roles.to_vec(), ..rules() };
-            let got = rules.read(&edited(json!({ "role": claim })));
+            let got = read(&rules, &edited(json!({ "role": claim })));
             assert_eq!(got.map(|claims| claims.role), *want, "{name}");
         }
         let mut without = document();
         without.as_object_mut().unwrap().remove("role");
-        assert_eq!(rules().read(&without), Err(NoRole));
+        assert_eq!(read(&rules(), &without), Err(NoRole));
     }
 
     #[test]
@@ -232,11 +204,11 @@ mod tests {
             "iss": "https://idp.example", "aud": "ecoute", "sub": "f3b2", "role": "monitor", "https://app.example/id": "lea", "profile": { "names": ["Léa"] },
             "realm_access": { "roles": ["commercial"] }, "exp": 200, "iat": 100, "nbf": 90.5, "device": true,
         });
-        let claims = rules.read(&document).unwrap();
+        let claims = read(&rules, &document).unwrap();
         assert_eq!((claims.sub.as_str(), claims.name.as_deref()), ("lea", Some("Léa")));
         assert_eq!((claims.role, claims.device, claims.nbf), (Role::Commercial, true, Some(91)));
         let rules = ClaimRules { allows_device: false, ..rules };
-        assert!(!rules.read(&document).unwrap().device, "a person's, whose page must acknowledge");
+        assert!(!read(&rules, &document).unwrap().device, "a person's, whose page must acknowledge");
     }
 
     #[test]
@@ -249,11 +221,11 @@ mod tests {
             ("null", json!(null), Err(TokenError::OtherIssuer)),
         ];
         for (name, iss, want) in cases {
-            assert_eq!(rules().read(&edited(json!({ "iss": iss }))).map(|_| ()), want, "{name}");
+            assert_eq!(read(&rules(), &edited(json!({ "iss": iss }))).map(|_| ()), want, "{name}");
         }
         let mut without = document();
         without.as_object_mut().unwrap().remove("iss");
-        assert_eq!(rules().read(&without).map(|_| ()), Err(TokenError::OtherIssuer), "none");
+        assert_eq!(read(&rules(), &without).map(|_| ()), Err(TokenError::OtherIssuer), "none");
     }
 
     #[test]
@@ -270,34 +242,43 @@ mod tests {
             ("null", json!(null), other),
         ];
         for (name, aud, want) in cases {
-            assert_eq!(rules.read(&edited(json!({ "aud": aud }))).map(|_| ()), want, "{name}");
+            assert_eq!(read(&rules, &edited(json!({ "aud": aud }))).map(|_| ()), want, "{name}");
         }
         let mut without = document();
         without.as_object_mut().unwrap().remove("aud");
-        assert_eq!(rules.read(&without).map(|_| ()), other, "none");
+        assert_eq!(read(&rules, &without).map(|_| ()), other, "none");
     }
 
     #[test]
     fn what_is_not_plain_allows_nothing() {
-        let (bad, unsigned) = (Err(TokenError::BadClaims), Err(TokenError::NotSigned));
-        let cases: &[(&str, Value, Result<Option<Scope>, TokenError>)] = &[
+        let bad = |claim| Err((claim, "claims"));
+        let cases: &[(&str, Value, Result<Option<Scope>, (&str, &str)>)] = &[
             ("no scope", json!({}), Ok(None)),
             ("a scope", json!({ "listen": ["lea"] }), Ok(Some(Scope::new(["lea"])))),
             ("an empty scope", json!({ "listen": [] }), Ok(Some(Scope::new([])))),
-            ("a scope that is null", json!({ "listen": null }), bad.clone()),
-            ("a scope that is text", json!({ "listen": "lea" }), bad.clone()),
-            ("a scope of numbers", json!({ "listen": [1] }), bad.clone()),
-            ("a numeric id", json!({ "sub": 4711 }), bad.clone()),
-            ("several ids", json!({ "sub": ["a", "b"] }), bad.clone()),
-            ("no time", json!({ "exp": "200" }), unsigned.clone()),
-            ("negative", json!({ "iat": -1 }), unsigned.clone()),
-            ("endless", json!({ "exp": 1e300 }), unsigned),
-            ("nbf that is text", json!({ "nbf": "now" }), bad),
+            ("a scope that is null", json!({ "listen": null }), bad("listen must be")),
+            ("a scope that is text", json!({ "listen": "lea" }), bad("listen must be")),
+            ("a scope of numbers", json!({ "listen": [1] }), bad("listen must be")),
+            ("a numeric id", json!({ "sub": 4711 }), bad("the id (--claim-id) must be a text")),
+            ("several ids", json!({ "sub": ["a", "b"] }), bad("the id (--claim-id) must be a text")),
+            ("no id", json!({ "sub": null }), bad("the id (--claim-id) is missing")),
+            ("no time", json!({ "exp": "200" }), bad("exp must be a number")),
+            ("negative", json!({ "iat": -1 }), bad("iat must be a number")),
+            ("endless", json!({ "exp": 1e300 }), bad("exp must be a number")),
+            ("nbf that is text", json!({ "nbf": "now" }), bad("nbf must be a number")),
+            ("nbf that is null", json!({ "nbf": null }), Ok(None)),
         ];
         for (name, edit, want) in cases {
-            assert_eq!(rules().read(&edited(edit.clone())).map(|claims| claims.listen), *want, "{name}");
+            let got = read(&rules(), &edited(edit.clone())).map(|claims| claims.listen);
+            match (&got, want) {
+                (Ok(scope), Ok(wanted)) => assert_eq!(scope, wanted, "{name}"),
+                (Err(error), Err((text, code))) => {
+                    assert!(error.to_string().starts_with(text) && error.code() == *code, "{name}: {error}");
+                }
+                (got, _) => panic!("{name}: {got:?}"),
+            }
         }
-        let fractions = rules().read(&edited(json!({ "exp": 200.9, "iat": 100.9 }))).unwrap();
+        let fractions = read(&rules(), &edited(json!({ "exp": 200.9, "iat": 100.9 }))).unwrap();
         assert_eq!((fractions.exp, fractions.iat), (200, 100));
     }
 
@@ -314,11 +295,16 @@ mod tests {
             (json!(format!("{}a", "\u{200b}".repeat(80))), None),
             (json!("…"), None),
             (json!(format!("Paul{}", "\u{301}\u{302}".repeat(20))), None),
+            (
+                json!("\u{1F3F4}\u{E0067}\u{E0062}\u{E0073}\u{E0063}\u{E0074}\u{E007F} Ann"),
+                Some("\u{1F3F4} Ann".to_owned()),
+            ),
+            (json!("\u{202b}דוד\u{202c}"), Some("דוד".to_owned())),
             (json!(42), None),
             (json!(["Paul"]), None),
         ];
         for (name, want) in cases {
-            assert_eq!(rules().read(&edited(json!({ "name": name }))).unwrap().name, want, "{name}");
+            assert_eq!(read(&rules(), &edited(json!({ "name": name }))).unwrap().name, want, "{name}");
         }
     }
 

@@ -447,6 +447,9 @@ pub struct Complaint<'a> {
     /// What streams meanwhile, where it is no page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<StreamSource>,
+    /// Why a token was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
 }
 
 impl<'a> Complaint<'a> {
@@ -460,7 +463,13 @@ impl<'a> Complaint<'a> {
             state: None,
             since: None,
             source: None,
+            reason: None,
         }
+    }
+
+    /// Adds why a token was refused, for programs.
+    pub(crate) fn reason(self, reason: &'static str) -> Complaint<'a> {
+        Complaint { reason: Some(reason), ..self }
     }
 
     /// Adds whom a refused wish to listen was for.

@@ -79,7 +79,12 @@ impl Issuer {
 
     /// Signs a token whatever its head says.
     pub fn sign_with_head(&self, head: &Value, claims: &Value) -> String {
-        let message = format!("{}.{}", text(head.to_string().as_bytes()), text(claims.to_string().as_bytes()));
+        self.sign_text(&head.to_string(), &claims.to_string())
+    }
+
+    /// Signs a token whatever is written in it.
+    pub fn sign_text(&self, head: &str, claims: &str) -> String {
+        let message = format!("{}.{}", text(head.as_bytes()), text(claims.as_bytes()));
         let signature = match self {
             Issuer::Es256(pair) => pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec(),
             Issuer::EdDsa(pair) => pair.sign(message.as_bytes()).as_ref().to_vec(),

@@ -84,7 +84,12 @@ fn what_may_be_asked_without_a_token() {
     assert_eq!((options.status, options.header("Accept-Patch")), (200, Some(FRAGMENT)));
     let session = format!("/whip/lea/{NOBODY}");
     let expired = world.token(Role::Commercial, "lea", |claims| claims.exp = claims.iat - 1);
-    for (n, token) in ["", "x", expired.as_str()].into_iter().enumerate() {
+    let tokens = [
+        ("", "Bearer"),
+        ("x", "Bearer error=\"invalid_token\""),
+        (expired.as_str(), "Bearer error=\"invalid_token\", error_description=\"expired\""),
+    ];
+    for (n, (token, challenge)) in tokens.into_iter().enumerate() {
         for ask in [
             Ask::post("/whip/lea", token, "v=0"),
             Ask::post("/whep/lea", token, "v=0"),
@@ -92,7 +97,13 @@ fn what_may_be_asked_without_a_token() {
             Ask::delete(&session, token),
         ] {
             let answer = world.ask_from(stranger(n), &ask.to_http());
-            assert_eq!((answer.status, answer.header("WWW-Authenticate")), (401, Some("Bearer")), "{ask:?}");
+            let challenged = answer.header("WWW-Authenticate").unwrap_or_default();
+            assert!(answer.status == 401 && challenged.starts_with(challenge), "{ask:?}: {challenged}");
+            assert_eq!(
+                challenged == "Bearer",
+                token.is_empty(),
+                "who sends none is told of no error (RFC 6750 §3.1)"
+            );
             assert_eq!(answer.header("Content-Type"), Some("application/problem+json"));
         }
     }

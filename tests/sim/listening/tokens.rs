@@ -195,31 +195,34 @@ fn forged_and_stale_tokens_open_nothing() {
         after_revocation: None,
     };
     let tokens = [
-        ("nothing", String::new()),
-        ("no token", "x".into()),
-        ("algorithm none", format!("{none}.{}.", message.split_once('.').unwrap().1)),
-        ("no signature", format!("{message}.")),
-        ("another's claims", format!("{}.{signature}", other.rsplit_once('.').unwrap().0)),
-        ("a foreign key", token::mint(b"another secret of 32 bytes or so", &foreign)),
-        ("expired", of(&|claims| claims.exp = now_s)),
-        ("not yet valid", of(&|claims| claims.nbf = Some(now_s + 60))),
-        ("issued in the future", of(&|claims| claims.iat = now_s + 60)),
-        ("an id with a line end", of(&|claims| claims.sub = "thief\r\n".into())),
-        ("a name of 10,000 characters", of(&|claims| claims.name = Some("x".repeat(10_000)))),
-        ("a name of 81 characters", of(&|claims| claims.name = Some("x".repeat(81)))),
-        ("a name that nobody sees", of(&|claims| claims.name = Some("\u{200b}".into()))),
+        ("nothing", "missing", String::new()),
+        ("no token", "signature", "x".into()),
+        ("algorithm none", "signature", format!("{none}.{}.", message.split_once('.').unwrap().1)),
+        ("no signature", "signature", format!("{message}.")),
+        ("another's claims", "signature", format!("{}.{signature}", other.rsplit_once('.').unwrap().0)),
+        ("a foreign key", "signature", token::mint(b"another secret of 32 bytes or so", &foreign)),
+        ("expired", "expired", of(&|claims| claims.exp = now_s)),
+        ("not yet valid", "not_yet_valid", of(&|claims| claims.nbf = Some(now_s + 60))),
+        ("issued in the future", "not_yet_valid", of(&|claims| claims.iat = now_s + 60)),
+        ("an id with a line end", "claims", of(&|claims| claims.sub = "thief\r\n".into())),
+        ("a name of 10,000 characters", "too_long", of(&|claims| claims.name = Some("x".repeat(10_000)))),
     ];
-    for (n, (name, token)) in tokens.iter().enumerate() {
+    for (n, (name, reason, token)) in tokens.iter().enumerate() {
         let stranger = Stranger::upgraded(world);
         world.push(stranger.conn, &frame(TEXT, register(token).as_bytes()));
         let answer = stranger.read(world);
         assert!(contains(&answer, r#""code":"token_refused""#), "{name}: {}", String::from_utf8_lossy(&answer));
+        let reason = format!(r#""reason":"{reason}""#);
+        assert!(contains(&answer, &reason), "{name}: {}", String::from_utf8_lossy(&answer));
         assert_eq!(close_code(&answer), Some(4401), "{name}");
         let request =
             format!("GET /api/streaming/status HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         let stranger = Stranger::asking(world, request.as_bytes());
         let answer = stranger.read(world);
-        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{name}");
+        assert!(answer.starts_with(b"HTTP/1.1 401 ") && contains(&answer, &reason), "{name}");
+        let is_invalid =
+            contains(&answer, "WWW-Authenticate: Bearer error=\"invalid_token\", error_description=\"");
+        assert_eq!(is_invalid, !token.is_empty(), "{name}: who sends none is told of no error (RFC 6750 §3.1)");
         assert_eq!(world.server.stats().tokens_refused, 2 * (n as u64 + 1), "{name}");
         world.hang_up(stranger.conn);
         world.run_ms(20);
@@ -232,6 +235,61 @@ fn forged_and_stale_tokens_open_nothing() {
     assert_eq!((world.server.table_sizes().conns, world.server.table_sizes().registrations), (2, 2));
     assert!(!world.audit.iter().any(|entry| entry.event.actor() == "thief"));
     scene.end();
+}
+
+#[test]
+fn who_signs_is_told_why_and_so_is_the_log() {
+    let mut scene = Scene::new();
+    let world = &mut scene.world;
+    let now_s = world.unix_s();
+    let refused = |world: &mut World, token: &str| {
+        let stranger = Stranger::upgraded(world);
+        world.push(stranger.conn, &frame(TEXT, register(token).as_bytes()));
+        stranger.read(world);
+        world.hang_up(stranger.conn);
+        world.run_ms(20);
+    };
+    let expired = world.token(Role::Admin, "thief", |claims| claims.exp = now_s);
+    for _ in 0..50 {
+        refused(world, &expired);
+        refused(world, "x");
+        refused(world, "x.y.z");
+    }
+    let lines = |world: &World| -> Vec<String> {
+        let of_tokens = world.audit.iter().filter(|entry| entry.event.name() == "tokens_refused");
+        of_tokens.map(|entry| entry.event.to_string()).collect()
+    };
+    let written = lines(world);
+    assert_eq!(written.len(), 2, "{written:?}");
+    assert!(
+        written[0].contains(r#"why="expired""#) && written[1].contains(r#"why="not three parts"#),
+        "{written:?}"
+    );
+    world.run_ms(31_000);
+    let written = lines(world);
+    assert_eq!(written.len(), 4, "{written:?}");
+    assert!(written[2..].iter().any(|line| line.contains(r#"why="expired" times=49 "#)), "{written:?}");
+    assert!(written.iter().all(|line| !line.contains("eyJ") && !line.contains("thief")), "{written:?}");
+    scene.end();
+}
+
+/// Who has an odd name is announced, listed and written down by what is left of it.
+#[test]
+fn a_name_is_cleaned_before_anybody_sees_it() {
+    scenario(|world| {
+        let lea = publisher_with(world, "lea", |claims| claims.name = Some("Léa\t\u{202e}Petit\n".into()));
+        let paul =
+            listener_with(world, "paul", |claims| claims.name = Some(format!("Paul\u{2028}D. {}", "x".repeat(80))));
+        world.settle();
+        world.join(paul, "lea");
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        let shown = format!("Paul D. {}", "x".repeat(72));
+        assert_eq!(last(world, lea, "listener_joined")["admin"]["name"], shown.as_str());
+        assert_eq!(last(world, paul, "commercial_updated")["name"], "Léa  Petit");
+        let asked = world.audit.iter().find_map(|entry| entry.event.listening());
+        assert_eq!(asked.map(|listening| listening.admin_name.as_str()), Some(shown.as_str()));
+    });
 }
 
 #[test]
