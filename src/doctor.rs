@@ -53,6 +53,8 @@ pub struct Server {
     pub public_addresses: Vec<PublicAddress>,
     pub data: PathBuf,
     pub secret: PathBuf,
+    /// The file with the keys of an identity provider.
+    pub public_keys: Option<PathBuf>,
     pub tls: Option<TlsFiles>,
     /// For where the secret can't be read.
     pub token: Option<String>,
@@ -94,7 +96,8 @@ pub fn examine_way(place: &Place, token: Option<&str>, secret: &Path, report: &m
 /// Looks at the machine that a server runs on, or is to run on, and at the server itself.
 pub fn examine_server(server: &Server, report: &mut Report<'_>) {
     let limit = Limit::new();
-    let secret = host::examine_data(server, report);
+    let secret = host::examine_data(server, limit, report);
+    host::examine_public_keys(server, report);
     let mut found = None;
     for &listen in &server.listens {
         let at_port = host::examine_port(server, listen, limit, report);

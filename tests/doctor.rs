@@ -19,6 +19,7 @@ use ecoute::words::Role;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::json;
 use support::{Ecoute, PROGRAM, program, run};
 use tempfile::TempDir;
 
@@ -288,6 +289,55 @@ fn nobody_listens() {
     let text = format!("UDP port {} is another program's ({}, process ", address.port(), comm());
     said.says("wrong", &text, "ecoute serve --listen 127.0.0.1:8443");
     drop(taken);
+}
+
+#[test]
+fn before_the_first_start_nothing_is_wrong() {
+    let said = in_namespace("$E doctor --listen 0.0.0.0:8080 --data $D/data || exit; test ! -e $D/data");
+    let text = "nobody listens on 0.0.0.0:8080: the server was not started yet";
+    said.says("warning", text, "ecoute serve --listen");
+    assert!(said.has("no server ran here yet"), "{:?}", said.lines);
+    said.is_well();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let place = TempDir::new().unwrap();
+    let data = place.path().join("data");
+    // A secret of one's own may be there before.
+    let own = place.path().join("own");
+    fs::write(&own, "9f2c4e81b7d0635a9f8e12c4d7b60a35\n").unwrap();
+    let arguments =
+        ["--listen", &free.to_string(), "--data", data.to_str().unwrap(), "--secret-file", own.to_str().unwrap()];
+    let said = doctor(&arguments);
+    said.says("warning", "the server was not started yet", "ecoute serve --listen");
+    assert!(said.has("warning  everybody on this machine can read"), "the secret itself is good");
+    fs::write(&own, "change-me-change-me-change-me-change-me\n").unwrap();
+    doctor(&arguments).says("wrong", "is the placeholder of an example", "openssl rand -hex 32 > ");
+    fs::write(&own, [0; 64]).unwrap();
+    doctor(&arguments).says("wrong", "holds a pattern and no chance", "systemctl restart ecoute");
+}
+
+#[test]
+fn keys_of_an_identity_provider() {
+    let place = TempDir::new().unwrap();
+    let keys = place.path().join("jwks.json");
+    let data = place.path().join("data");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let asked = || {
+        doctor(&["--listen", &free, "--data", data.to_str().unwrap(), "--token-public-key", keys.to_str().unwrap()])
+    };
+    asked().says("wrong", "can't read ", "jwks_uri");
+    let good = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "good", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
+    let other = json!({ "kty": "RSA", "kid": "e", "use": "enc", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB" });
+    fs::write(&keys, json!({ "keys": [other, good, { "kty": "RSA", "kid": "old", "e": "AQAB" }] }).to_string())
+        .unwrap();
+    let said = asked();
+    said.says("warning", r#"key 3 ("old") in "#, "jwks_uri");
+    assert!(
+        said.has("holds 1 public keys for tokens")
+            && said.has(r#"is left out: "n" is missing"#)
+            && !said.has("key 1 ")
+    );
+    fs::write(&keys, json!({ "keys": [other] }).to_string()).unwrap();
+    asked().says("wrong", "none of its keys can be used; key 1: it is not for signatures", "jwks_uri");
 }
 
 #[test]

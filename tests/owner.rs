@@ -42,7 +42,7 @@ impl Place {
         }
         let place = Place { root, data };
         place.give(&place.data);
-        place.write("secret", "0123456789abcdef0123456789abcdef");
+        place.write("secret", "9f2c4e81b7d0635a9f8e12c4d7b60a35");
         Some(place)
     }
 

@@ -225,10 +225,104 @@ fn secret_that_can_not_be_used() {
 }
 
 #[test]
+fn a_secret_that_can_be_guessed_is_refused() {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("guessed");
+    let (data, shown) = (path(&place.path().join("data")), path(&file));
+    let cases: &[(&str, &[u8], &str)] = &[
+        ("NULs", &[0; 64], "holds a pattern"),
+        ("one byte", &[b'x'; 64], "holds a pattern"),
+        ("a byte order mark", b"\xef\xbb\xbf9f2c4e81b7d0635a9f8e12c4d7b60a35\r\n", "byte order mark"),
+        ("an example's", b"change-me-to-something-of-32-bytes\n", "placeholder"),
+    ];
+    for (name, contents, want) in cases {
+        fs::write(&file, contents).unwrap();
+        let serve = run(program().args(["--listen=127.0.0.1:0", "--data", &data, "--secret-file", &shown]));
+        assert_refused(name, &serve, want);
+        let token = ["token", "--role=admin", "--id=a", "--data", &data, "--secret-file", &shown];
+        assert_refused(name, &run(program().args(token)), "openssl rand -hex 32");
+    }
+    fs::write(&file, "9f2c4e81b7d0635a9f8e12c4d7b60a35\r\n").unwrap();
+    let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &["--secret-file", &shown]);
+    let token =
+        run(program().args(["token", "--role=monitor", "--id=m", "--data", &data, "--secret-file", &shown]));
+    let token = String::from_utf8(token.stdout).unwrap();
+    let (status, _) =
+        get(ecoute.address, "/api/streaming/status", &format!("Authorization: Bearer {}\r\n", token.trim()));
+    assert_eq!(status, 200);
+}
+
+/// Compose files and units pass variables on whether somebody has set them or not.
+#[test]
+fn empty_variables_are_as_good_as_none() {
+    let help = String::from_utf8(run(program().args(["doctor", "--help"])).stdout).unwrap();
+    let named = help.split("[env:").skip(1).filter_map(|rest| rest.trim().split(['=', ']']).next());
+    let names: Vec<&str> = named.collect();
+    assert!(names.len() > 20 && names.contains(&"ECOUTE_LISTEN") && names.contains(&"ECOUTE_TOKEN"), "{names:?}");
+    for blank in ["", " "] {
+        let data = TempDir::new().unwrap();
+        let mut command = program();
+        command.envs(names.iter().map(|name| (name, blank)));
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+        let ecoute = Ecoute::start_command(command, data);
+        let mut command = program();
+        command.envs(names.iter().map(|name| (name, blank)));
+        let minted = run(command.args(["link", "--role=admin", "--id=a", "--data"]).arg(ecoute.data.path()));
+        assert!(
+            minted.status.success() && minted.stdout.starts_with(b"http://localhost:8080/admin#t="),
+            "{minted:?}"
+        );
+        // Alone, each is as good as none too.
+        let one = program()
+            .env("ECOUTE_TOKEN_ISSUER", blank)
+            .args(["--data", "/proc/none", "--listen=127.0.0.1:0"])
+            .output();
+        assert!(String::from_utf8_lossy(&one.unwrap().stderr).contains("can't write to the data directory"));
+    }
+    let output = run(program().args(["--listen=127.0.0.1:0", "--token-issuer="]));
+    assert_eq!(output.status.code(), Some(2), "what is typed is meant");
+}
+
+/// Nothing is to be written where the secret is at hand, as in a container whose file system is read-only.
+#[test]
+fn a_data_directory_may_be_read_only() {
+    let place = TempDir::new().unwrap();
+    let own = place.path().join("own");
+    fs::write(&own, "9f2c4e81b7d0635a9f8e12c4d7b60a35\n").unwrap();
+    // Root may write everywhere but there.
+    for data in ["/proc/sys", "/proc/none"] {
+        let mut command = program();
+        command.args(["--listen", "127.0.0.1:0", "--data", data, "--secret-file"]).arg(&own);
+        let ecoute = Ecoute::start_command(command, TempDir::new().unwrap());
+        let warned = ecoute.lines.iter().any(|line| line.contains("nobody can be revoked: can't write"));
+        assert!(warned, "{data}: {:?}", ecoute.lines);
+        assert_eq!(get(ecoute.address, "/health", "").0, 200);
+    }
+    // A secret that was made there before is as good.
+    let mounted = TempDir::new().unwrap();
+    fs::copy(&own, mounted.path().join("secret")).unwrap();
+    let mut command = Command::new("unshare");
+    let script =
+        r#"mount --bind "$D" "$D" && mount -o remount,ro,bind "$D" && exec "$0" --listen 127.0.0.1:0 --data "$D""#;
+    command.args(["--map-root-user", "--mount", "sh", "-c", script, PROGRAM]).env("D", mounted.path());
+    let ecoute = Ecoute::start_command(command, mounted);
+    assert!(ecoute.lines.iter().any(|line| line.contains("nobody can be revoked: ")), "{:?}", ecoute.lines);
+    assert_eq!(get(ecoute.address, "/health", "").0, 200);
+    let missing = path(&place.path().join("none").join("secret"));
+    let start =
+        |arguments: &[&str]| run(program().args(["--listen=127.0.0.1:0", "--data", "/proc/sys"]).args(arguments));
+    assert_refused("no secret either", &start(&[]), "can't write to the data directory");
+    assert_refused("nor where one is named", &start(&["--secret-file", &missing]), "can't make the secret");
+    let trial = start(&["--secret-file", &path(&own), "--tls-self-signed"]);
+    assert_eq!(trial.status.code(), Some(2), "a certificate is made there: {trial:?}");
+    assert!(String::from_utf8_lossy(&trial.stderr).contains("ecoute: can't write the certificate"), "{trial:?}");
+}
+
+#[test]
 fn flags_out_of_range() {
     let data = TempDir::new().unwrap();
     let secret = data.path().join("secret");
-    fs::write(&secret, [b'x'; 32]).unwrap();
+    fs::write(&secret, "9f2c4e81b7d0635a9f8e12c4d7b60a35").unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
     let many = "192.0.2.1,192.0.2.2,192.0.2.3,192.0.2.4,192.0.2.5,192.0.2.6,192.0.2.7,192.0.2.8,192.0.2.9";
     let token = |more: &[&'static str]| [&["token"], more].concat();

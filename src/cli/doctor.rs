@@ -28,7 +28,17 @@ pub fn examine(options: &DoctorOptions) -> Result<(), ProgramError> {
             let (data, token) = (serve.secret.data.data.clone(), options.token.clone());
             let files = serve.tls.tls_cert.clone().zip(serve.tls.tls_key.clone());
             let tls = files.map(|(certificate, key)| TlsFiles { certificate, key });
-            let server = doctor::Server { listens, redirect, host, public_addresses, data, secret, tls, token };
+            let server = doctor::Server {
+                listens,
+                redirect,
+                host,
+                public_addresses,
+                data,
+                secret,
+                public_keys: serve.issuer.token_public_key.clone(),
+                tls,
+                token,
+            };
             doctor::examine_server(&server, &mut report);
         }
     }

@@ -55,7 +55,7 @@ pub fn base(bound: SocketAddr, has_tls: bool) -> String {
 
 /// Returns where a browser on this machine finds the pages of a server that is started with the same environment.
 pub fn configured_base() -> String {
-    let setting = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let setting = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
     let listen = setting("ECOUTE_LISTEN").and_then(|list| list.split(',').next()?.parse::<SocketAddr>().ok());
     let port = listen.map_or(PORT_DEFAULT, |address| address.port());
     let has_tls = setting("ECOUTE_TLS_CERT").is_some()

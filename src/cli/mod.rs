@@ -16,7 +16,6 @@ mod token;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::Parser;
 use clap::error::ErrorKind;
 use ecoute::host::logging;
 use ecoute::shell::{hold_hangups, release_hangups};
@@ -30,7 +29,7 @@ const LOG_OF_COMMANDS: &str = "error";
 pub fn run() -> ExitCode {
     hold_hangups();
     let _log = logging::FlushAtEnd;
-    let command = match CommandLine::try_parse() {
+    let command = match CommandLine::read() {
         Err(error) => return explain_usage(&error),
         Ok(CommandLine { command, serve }) => command.unwrap_or_else(|| Command::Serve(Box::new(serve))),
     };

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{NonEmptyStringValueParser, Resettable};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use ecoute::config::AdmissionLimits;
 use ecoute::host::addresses::PublicAddress;
 use ecoute::host::logging::{self, FilterError};
@@ -258,6 +258,25 @@ pub struct DoctorOptions {
 pub struct ManualOptions {
     /// The directory to write them to; it must be there
     pub dir: PathBuf,
+}
+
+impl CommandLine {
+    /// Reads what was typed, and the environment. A variable that is empty says nothing, as those that a compose file or a
+    /// unit passes on whether they are set or not.
+    pub fn read() -> Result<CommandLine, clap::Error> {
+        let mut command = without_empty_variables(CommandLine::command());
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_blank = |arg: &Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.to_str().is_some_and(|text| text.trim().is_empty()))
+    };
+    let command = command.mut_args(|arg| if is_blank(&arg) { arg.env(Resettable::Reset) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 impl IssuerOptions {

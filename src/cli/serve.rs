@@ -36,10 +36,17 @@ const WEBROOT: &str = "webroot";
 pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     logging::start(&options.log)?;
     let data = &options.secret.data.data;
-    secret::prepare_data_directory(data)?;
     let secret_path = options.secret.path();
     let is_first_start = !secret_path.exists();
+    let unwritable = match secret::prepare_data_directory(data) {
+        Err(error) if is_first_start && options.secret.secret_file.is_none() => return Err(error.into()),
+        prepared => prepared.err(),
+    };
     let token_secret = secret::load_or_make(&secret_path)?;
+    // What is needed is there, as where a container's file system is read-only.
+    if let Some(error) = unwritable {
+        log::warn!("nobody can be revoked: {error}");
+    }
     let mut watched = Vec::new();
     let issuer = load_issuer(options.issuer, &mut watched)?;
     let (file, revoked) = revoke::load(data)?;

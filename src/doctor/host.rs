@@ -10,6 +10,8 @@ use std::path::Path;
 
 use ecoute::config::AdmissionLimits;
 use ecoute::host::secret::{self, SecretError};
+use ecoute::host::watch::WatchedFile;
+use ecoute::token::{LeftOut, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::resource::{Resource, getrlimit};
@@ -36,6 +38,8 @@ const PROGRAM_BYTES: u64 = 15_000_000;
 const BUFFER_BYTES: u64 = 4 << 20;
 /// Where the packaged server has its secret.
 const PACKAGED_SECRET: &str = "/var/lib/ecoute/secret";
+/// How many keys that are left out are named.
+const LEFT_OUT_MAX: usize = 8;
 /// Where a package puts the unit.
 const UNITS: [&str; 3] = [
     "/etc/systemd/system/ecoute.service",
@@ -51,7 +55,7 @@ pub struct Found {
 }
 
 /// Returns the secret that the server signs with.
-pub fn examine_data(server: &Server, report: &mut Report<'_>) -> Option<Vec<u8>> {
+pub fn examine_data(server: &Server, limit: Limit, report: &mut Report<'_>) -> Option<Vec<u8>> {
     let path = server.secret.display();
     match secret::load(&server.secret) {
         Ok(secret) => {
@@ -63,9 +67,17 @@ pub fn examine_data(server: &Server, report: &mut Report<'_>) -> Option<Vec<u8>>
             });
             Some(secret)
         }
+        // A server makes it at its first start; where none answers, that is to come.
+        Err(SecretError::Missing { .. }) if !is_elsewhere() && !server.is_answered(limit) => {
+            let text = format!(
+                "no server ran here yet, or it has another --data: the first start makes the secret at {path}"
+            );
+            report.add(Finding::ok(text));
+            None
+        }
         Err(SecretError::Missing { .. }) => {
             let text = format!("there is no secret at {path}: no server ran here with this data directory");
-            let mend = if Path::new(PACKAGED_SECRET).exists() {
+            let mend = if is_elsewhere() {
                 "sudo sh -c 'set -a; . /etc/default/ecoute; ecoute doctor --data /var/lib/ecoute'"
             } else {
                 "ecoute doctor --data DIR   # the server's; a server makes it at its first start"
@@ -78,6 +90,14 @@ pub fn examine_data(server: &Server, report: &mut Report<'_>) -> Option<Vec<u8>>
             report.add(Finding::wrong(text, "sudo ecoute doctor   # or as the user that the server runs as"));
             None
         }
+        Err(SecretError::Guessable { why, .. }) => {
+            let text = format!("the secret at {path} {why}: whoever guesses it lets themselves in as anybody");
+            report.add(Finding::wrong(
+                text,
+                format!("openssl rand -hex 32 > {path} && systemctl restart ecoute   # all links end"),
+            ));
+            None
+        }
         Err(error) => {
             let text = format!("the secret at {path} can't be used: {error}");
             report.add(Finding::wrong(
@@ -86,6 +106,41 @@ pub fn examine_data(server: &Server, report: &mut Report<'_>) -> Option<Vec<u8>>
             ));
             None
         }
+    }
+}
+
+/// Tells whether the packaged server ran here, with its own data directory.
+fn is_elsewhere() -> bool {
+    Path::new(PACKAGED_SECRET).exists()
+}
+
+/// Looks at the keys of the identity provider, where one is named.
+pub fn examine_public_keys(server: &Server, report: &mut Report<'_>) {
+    let Some(path) = &server.public_keys else { return };
+    let shown = path.display();
+    let again = "save what is at the jwks_uri of the identity provider there";
+    let read = WatchedFile::open(path, PUBLIC_KEYS_BYTES_MAX).map_err(|error| error.to_string());
+    let parsed = read.and_then(|(_, contents)| {
+        PublicKeys::parse(&contents).map_err(|error| format!("the public keys in {shown} can't be used: {error}"))
+    });
+    let keys = match parsed {
+        Ok(keys) => keys,
+        Err(text) => return report.add(Finding::wrong(text, again)),
+    };
+    report.add(Finding::ok(format!("{shown} holds {} public keys for tokens", keys.len())));
+    for LeftOut { number, kid, fault } in
+        keys.left_out().iter().filter(|key| !key.is_of_others()).take(LEFT_OUT_MAX)
+    {
+        let name = kid.as_deref().map(|kid| format!(" ({kid:?})")).unwrap_or_default();
+        let text = format!("key {number}{name} in {shown} is left out: {fault}; tokens that it signed are refused");
+        report.add(Finding::warning(text, again));
+    }
+}
+
+impl Server {
+    /// Tells whether anybody answers where the server is to listen.
+    fn is_answered(&self, limit: Limit) -> bool {
+        self.listens.iter().any(|&listen| stream::connect(local(listen), limit).is_ok())
     }
 }
 
@@ -138,13 +193,15 @@ fn judge_free(server: &Server, listen: SocketAddr) -> Finding {
     let tried = TcpListener::bind(listen).map(drop).map_err(|error| ("TCP", error));
     let tried = tried.and_then(|()| UdpSocket::bind(listen).map(drop).map_err(|error| ("UDP", error)));
     let Err((way, error)) = tried else {
-        let text = format!("nobody listens on {listen}: the server does not run");
+        let is_new = [&server.data, &server.secret].iter().any(|path| matches!(path.try_exists(), Ok(false)));
+        let state = if is_new { "was not started yet" } else { "does not run" };
+        let text = format!("nobody listens on {listen}: the server {state}");
         let mend = if UNITS.iter().any(|unit| Path::new(unit).exists()) {
             "systemctl start ecoute".to_owned()
         } else {
             format!("ecoute serve --listen {listen} --data {}", server.data.display())
         };
-        return Finding::wrong(text, mend);
+        return if is_new { Finding::warning(text, mend) } else { Finding::wrong(text, mend) };
     };
     match error.kind() {
         io::ErrorKind::AddrInUse => {

@@ -1,7 +1,8 @@
 //! Keeps the token secret in a file of the data directory.
 //!
 //! The file is text, so that it can be shared with what mints tokens elsewhere: the key is its bytes without the
-//! line end. Invariant: a file that we make is complete and has mode 0600 from the moment it has its final name.
+//! line end. One that can be guessed is none (RFC 8725 §3.5). Invariant: a file that we make is complete and has mode 0600
+//! from the moment it has its final name.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,6 +19,48 @@ const SECRET_RANDOM_BYTES: usize = 32;
 /// A longer file is something else, named by mistake.
 const SECRET_BYTES_MAX: usize = 4096;
 
+/// What is guessed sooner is no secret, in bits: far below what chance gives to 32 bytes, far above what is typed for a
+/// test.
+const SECRET_BITS_MIN: f64 = 64.0;
+
+/// Words of examples and defaults, as letters alone: nobody finds one in what chance has made.
+const PLACEHOLDERS: [&str; 21] = [
+    "changeme",
+    "changethis",
+    "changeit",
+    "replaceme",
+    "replacethis",
+    "replacewith",
+    "placeholder",
+    "yoursecret",
+    "yourownsecret",
+    "yourjwtsecret",
+    "yourkeyhere",
+    "secrethere",
+    "insertyour",
+    "examplesecret",
+    "secretexample",
+    "mysecret",
+    "supersecret",
+    "astringsecret",
+    "thisisasecret",
+    "notasecret",
+    "reallyreally",
+];
+
+/// Why bytes are no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Guessable {
+    #[error("is text in UTF-16: write it in UTF-8")]
+    Utf16,
+    #[error("begins with a byte order mark, which other programs leave out: write it without one")]
+    ByteOrderMark,
+    #[error("is the placeholder of an example, which everybody knows")]
+    Placeholder,
+    #[error("holds a pattern and no chance")]
+    Pattern,
+}
+
 /// Why there is no secret to sign tokens with.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -30,6 +73,9 @@ pub enum SecretError {
     #[error("the secret {} has {bytes} bytes, fewer than {SECRET_BYTES_MIN}: replace it with a longer one, or \
         remove it and a new one is made", path.display())]
     TooShort { path: PathBuf, bytes: usize },
+    #[error("the secret {} {why}: replace it with what `openssl rand -hex 32` prints, or remove it and a new one is made; all \
+        links end", path.display())]
+    Guessable { path: PathBuf, why: Guessable },
     #[error("the secret {} has more than {SECRET_BYTES_MAX} bytes: name the right file with --secret-file",
         path.display())]
     TooLong { path: PathBuf },
@@ -101,10 +147,61 @@ pub fn load(path: &Path) -> Result<Vec<u8>, SecretError> {
     if secret.len() < SECRET_BYTES_MIN {
         return Err(SecretError::TooShort { path: path.to_owned(), bytes: secret.len() });
     }
+    if let Some(why) = judge(&secret) {
+        return Err(SecretError::Guessable { path: path.to_owned(), why });
+    }
+    if secret.trim_ascii().len() < secret.len() {
+        log::warn!(
+            "the secret has spaces around it, which count here and not in every program: path={}",
+            path.display()
+        );
+    }
     if mode & 0o007 != 0 {
         log::warn!("everyone on this machine can read the secret, use chmod 600: path={}", path.display());
     }
     Ok(secret)
+}
+
+/// Returns why bytes can be guessed, if they can: what people really put into the file. No test finds every bad secret;
+/// what chance has made passes all of them.
+fn judge(secret: &[u8]) -> Option<Guessable> {
+    let nuls = secret.iter().filter(|&&byte| byte == 0).count();
+    if (secret.starts_with(b"\xff\xfe") || secret.starts_with(b"\xfe\xff")) && nuls * 3 > secret.len() {
+        return Some(Guessable::Utf16);
+    }
+    if secret.starts_with(b"\xef\xbb\xbf") {
+        return Some(Guessable::ByteOrderMark);
+    }
+    let letters: String = secret
+        .iter()
+        .filter(|byte| byte.is_ascii_alphabetic())
+        .map(|byte| char::from(byte.to_ascii_lowercase()))
+        .collect();
+    if PLACEHOLDERS.iter().any(|word| letters.contains(word)) {
+        return Some(Guessable::Placeholder);
+    }
+    // What is repeated counts once, and what counts up is a repeated step.
+    let steps: Vec<u8> = secret.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    let bits = bits_of(once(secret)).min(bits_of(once(&steps)));
+    (bits < SECRET_BITS_MIN).then_some(Guessable::Pattern)
+}
+
+/// Returns the shortest beginning whose repetition is the whole.
+fn once(bytes: &[u8]) -> &[u8] {
+    let is_period = |&period: &usize| bytes.iter().zip(&bytes[period..]).all(|(one, other)| one == other);
+    &bytes[..(1..bytes.len()).find(is_period).unwrap_or(bytes.len())]
+}
+
+/// Returns how many bits bytes of such a mixture hold at most, if chance chose each (Shannon).
+fn bits_of(bytes: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    bytes.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+    let len = bytes.len() as f64;
+    counts
+        .into_iter()
+        .filter(|&count| count > 0)
+        .map(|count| f64::from(count) * (len / f64::from(count)).log2())
+        .sum()
 }
 
 /// Returns random bytes of the operating system.
@@ -183,9 +280,9 @@ mod tests {
             ("empty", vec![], Err("has 0 bytes")),
             ("one too short", vec![b'x'; 31], Err("has 31 bytes")),
             ("line end does not count", [vec![b'x'; 31], vec![b'\n']].concat(), Err("has 31 bytes")),
-            ("shortest", vec![b'x'; 32], Ok(32)),
-            ("with a line end", [vec![b'x'; 32], b"\r\n".to_vec()].concat(), Ok(32)),
-            ("longest", vec![b'x'; 4096], Ok(4096)),
+            ("shortest", chance(32), Ok(32)),
+            ("with a line end", [chance(32), b"\r\n".to_vec()].concat(), Ok(32)),
+            ("longest", chance(4096), Ok(4096)),
             ("too long", vec![b'x'; 4097], Err("more than 4096 bytes")),
         ];
         for (name, contents, want) in cases {
@@ -195,6 +292,76 @@ mod tests {
                 (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{name}: {error}"),
                 (got, _) => panic!("{name}: {got:?}"),
             }
+        }
+    }
+
+    /// Hexadecimal digits, by a generator whose seed is fixed.
+    fn chance(len: usize) -> Vec<u8> {
+        let mut state = 7_u32;
+        let mut digit = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            b"0123456789abcdef"[(state >> 28) as usize]
+        };
+        (0..len).map(|_| digit()).collect()
+    }
+
+    #[test]
+    fn what_can_be_guessed_is_no_secret() {
+        use Guessable::{ByteOrderMark, Pattern, Placeholder, Utf16};
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let hex = "9f2c4e81b7d0635a9f8e12c4d7b60a3528e1f94c6d7b3a0518f2e9c4a7d6b013";
+        let cases: &[(&str, Vec<u8>, Option<Guessable>)] = &[
+            ("openssl rand -hex 32", hex.into(), None),
+            ("openssl rand -hex 16", hex[..32].into(), None),
+            ("openssl rand -base64 32", b"n5zC0dVZ3WqQvQ1pJm4E8yq9t0b1sYw6yUO6zFh2Q1A=".to_vec(), None),
+            ("a UUID", b"0c1b2c51-8f3d-4e0a-9a5e-3b6f2d7c8e90".to_vec(), None),
+            ("decimal digits", b"31415926535897932384626433832795".to_vec(), None),
+            (
+                "raw bytes with NULs and line ends",
+                [b"\0\n\0".to_vec(), (0..32_u8).map(|n| n.wrapping_mul(n).wrapping_mul(167) ^ (n << 3)).collect()]
+                    .concat(),
+                None,
+            ),
+            ("words", b"correct horse battery staple, and then some".to_vec(), None),
+            ("hex in UTF-16 without a mark", wide(&hex[..32]), None),
+            ("NULs", vec![0; 32], Some(Pattern)),
+            ("one byte", vec![b'x'; 64], Some(Pattern)),
+            ("two bytes", b"01".repeat(64), Some(Pattern)),
+            ("a word again and again", b"password".repeat(8), Some(Pattern)),
+            ("a word again, cut", b"hunter2hunter2hunter2hunter2hunter2hu".to_vec(), Some(Pattern)),
+            ("one byte, and then another", [vec![b'a'; 31], vec![b'b']].concat(), Some(Pattern)),
+            ("digits in order", b"12345678901234567890123456789012".to_vec(), Some(Pattern)),
+            ("hex digits in order", b"0123456789abcdef0123456789abcdef".to_vec(), Some(Pattern)),
+            ("the alphabet", b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ".to_vec(), Some(Pattern)),
+            ("bytes in order", (0..=255).collect(), Some(Pattern)),
+            ("change-me", b"change-me-change-me-change-me-change-me".to_vec(), Some(Placeholder)),
+            ("CHANGE_ME", b"CHANGE_ME_to_32_bytes_of_your_own!!".to_vec(), Some(Placeholder)),
+            ("a well-known default", b"!ChangeThisMercureHubJWTSecretKey!".to_vec(), Some(Placeholder)),
+            ("another", b"super-secret-jwt-token-with-at-least-32-characters-long".to_vec(), Some(Placeholder)),
+            ("a third", b"a-string-secret-at-least-256-bits-long".to_vec(), Some(Placeholder)),
+            ("<your-secret>", b"<your-secret-of-at-least-32-bytes>".to_vec(), Some(Placeholder)),
+            ("a mark and hex", format!("\u{feff}{hex}").into(), Some(ByteOrderMark)),
+            ("PowerShell's >", [vec![0xff, 0xfe], wide(hex)].concat(), Some(Utf16)),
+        ];
+        for (name, secret, want) in cases {
+            assert_eq!(judge(secret), *want, "{name}");
+        }
+        // What chance makes passes, of whichever alphabet.
+        let mut state = 1_u64;
+        for round in 0..20_000 {
+            let mut byte = || {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            };
+            let alphabet: &[u8] =
+                [&b"0123456789"[..], b"0123456789abcdef", b"abcdefghijklmnopqrstuvwxyz"][round % 3];
+            let made: Vec<u8> = match round % 4 {
+                0 => (0..32).map(|_| byte()).collect(),
+                _ => (0..32).map(|_| alphabet[usize::from(byte()) % alphabet.len()]).collect(),
+            };
+            assert_eq!(judge(&made), None, "{made:?}");
         }
     }
 
