@@ -399,6 +399,56 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
     assert_eq!(browser.complaints(), [] as [&str; 0]);
 }
 
+/// A link that the server does not take, whose maker is told why in one word.
+#[test]
+fn a_refused_link_says_why() {
+    let ecoute = Ecoute::start();
+    let (_folder, tone) = microphone(440.0);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let secret = std::fs::read_to_string(ecoute.data.path().join("secret")).unwrap();
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.trim().as_bytes());
+    let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let link = |page: &str, edit: Value| {
+        let role = if page == "admin" { "admin" } else { "commercial" };
+        let mut claims = serde_json::json!({ "sub": "ines", "role": role, "iat": now_s - 60, "exp": now_s + 600 });
+        claims.as_object_mut().unwrap().extend(edit.as_object().unwrap().clone());
+        let token = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap();
+        format!("{}/{page}#t={token}", ecoute.url())
+    };
+    ecoute.revoke("zoe");
+    // The claims, then what is read in French and in English.
+    let cases = [
+        (serde_json::json!({ "exp": now_s - 1 }), "Votre accès a expiré", "Your access has expired"),
+        (serde_json::json!({ "sub": "zoe" }), "Votre accès a été retiré", "Your access has ended"),
+        (serde_json::json!({ "nbf": now_s + 600 }), "Pas encore valable", "Not valid yet"),
+        (serde_json::json!({ "device": "no" }), "Mal préparé", "It was made wrong"),
+    ];
+    for page in ["admin", "commercial"] {
+        for (edit, french, english) in &cases {
+            let shown = browser.open_prepared(&link(page, edit.clone()), "");
+            shown.wait_for(&format!("document.querySelector('#gate').innerText.includes('{french}')"));
+            let is_shown = |word: &str| {
+                shown.evaluate(&format!("document.querySelector('#gate').innerText.includes('{word}')"))
+            };
+            assert_eq!(is_shown("claims"), edit.get("device").is_some(), "{page}: {edit}");
+            shown.click("#languages button:nth-child(2)");
+            assert_eq!(is_shown(english), true, "{page}: {edit}");
+            shown.click("#languages button:nth-child(1)");
+            desk::assert_accessible_in(&shown, &format!("{page}-refused"), &["fr"]);
+            shown.evaluate("localStorage.clear()");
+            shown.close();
+        }
+    }
+    // A name that a form let through is shown on one line, and its bearer gets in.
+    let odd = link(
+        "admin",
+        serde_json::json!({ "name": "Inès\t\u{202e}\n", "exp": now_s as f64 + 600.5, "device": null }),
+    );
+    let page = browser.open(&odd);
+    page.wait_for("document.body.dataset.connection === 'connected'");
+    page.wait_for("document.querySelector('#name').textContent === 'Inès'");
+}
+
 #[test]
 fn what_mail_programs_and_sentences_do_to_a_link_does_not_damage_it() {
     let ecoute = Ecoute::start();

@@ -57,6 +57,8 @@ export class Connection {
   #dialedAt = -Infinity;
   #sentToken = "";
   #takesOver = false;
+  /** Why the server refused the token, in its word; of another error none. */
+  #reason;
   #retries = 0;
   /** How many sockets in a row were given up because nothing came. */
   #unanswered = 0;
@@ -197,6 +199,7 @@ export class Connection {
       const { since, state: broadcast_state, source } = data;
       return this.#become({ state: "already_open", since, broadcast_state, source });
     }
+    this.#reason = data.reason;
     if (this.#state !== "registered" && data.retry_after_s) this.#nextDelayMs = data.retry_after_s * 1000;
     this.#onMessage("error", data);
   }
@@ -213,8 +216,8 @@ export class Connection {
   #onClose(code) {
     this.#unanswered = 0;
     if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
-      console.warn(`écoute: the token is refused or over (${code}); the server's log says why at level debug`);
-      return this.#end({ state: "expired", close_code: code });
+      console.warn(`écoute: token refused or over (${code} ${this.#reason}): see the server's log`);
+      return this.#end({ state: "expired", close_code: code, reason: this.#reason });
     }
     if (code === CLOSE_TAKEN_OVER) return this.#end({ state: "already_open" });
     this.#retry();

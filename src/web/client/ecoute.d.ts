@@ -108,6 +108,7 @@ export interface Connection {
   broadcast_state?: Commercial["state"];
   source?: StreamSource;
   close_code?: number;
+  reason?: string;
 }
 
 export interface Streaming {
@@ -136,6 +137,7 @@ export interface Failure {
   message: string;
   retry_after_s?: number;
   commercial_id?: string;
+  reason?: string;
 }
 
 export type EcouteErrorCode =

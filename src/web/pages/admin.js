@@ -16,8 +16,8 @@ import { EcouteClient } from "./ecoute.js";
 import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, showDevices, worded } from "./help.js";
 import {
-  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, startLanguages, toast,
-  whenWords,
+  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, showRefused,
+  startLanguages, toast, whenWords,
 } from "./page.js";
 import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
@@ -160,7 +160,7 @@ function tellNews(commercials) {
 function draw() {
   const { state } = view.connection;
   const isExpired = state === "expired";
-  if (isExpired && byId("gate").hidden) showGate(client.user || token.isPast ? "expired" : "refused", ROLE);
+  if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
   document.body.dataset.connection = connectionName(state);
   document.body.dataset.audio = client.audio.connection;
   byId("team").hidden = byId("reason").hidden = !view.hasToken || isExpired;

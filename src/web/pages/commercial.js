@@ -14,7 +14,9 @@ import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import { nameOf } from "./ecoute-names.js";
 import { attachHelp, showDevices } from "./help.js";
-import { askToReplace, byId, setText, showConnection, showGate, showOtherRole, startLanguages, startWorker, toast } from "./page.js";
+import {
+  askToReplace, byId, setText, showConnection, showGate, showOtherRole, showRefused, startLanguages, startWorker, toast,
+} from "./page.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
 
@@ -108,7 +110,7 @@ function draw() {
   document.body.dataset.state = view.hasToken ? micro.state : "no_token";
   // What was said of the start is not true any more.
   if (view.wasToldLive && micro.state !== "on_air") toast("", "streaming");
-  if (isExpired && byId("gate").hidden) showGate(client.user || token.isPast ? "expired" : "refused", ROLE);
+  if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
   micro.hidden = !view.hasToken || isExpired;
   byId("options").hidden = micro.hidden || micro.state === "already_open";
   options.draw();

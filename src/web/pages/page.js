@@ -81,11 +81,26 @@ export function showConnection({ state, retry_at }) {
 }
 
 /**
- * Shows the form that takes a link, in `#gate`.
- * @param {"no_token"|"expired"|"refused"|"damaged"} why
- * @param {string} [role] role of the page, whose bare token is taken too
+ * Says in `#gate` why the server does not take the token, as far as the person can do something about it.
+ * @param {import("./ecoute.js").EcouteClient} client
+ * @param {import("./session.js").PageToken} token
+ * @param {string} role
  */
-export function showGate(why, role) {
+export function showRefused(client, token, role) {
+  const { reason = "signature" } = client.connection;
+  if (reason === "signature") showGate(client.user || token.isPast ? "expired" : "refused", role);
+  else if (["expired", "revoked", "not_yet_valid"].includes(reason)) showGate(reason, role);
+  // Only who makes links can do something about all else.
+  else showGate("unusable", role, reason);
+}
+
+/**
+ * Shows the form that takes a link, in `#gate`.
+ * @param {"no_token"|"expired"|"refused"|"revoked"|"not_yet_valid"|"unusable"|"damaged"} why
+ * @param {string} [role] role of the page, whose bare token is taken too
+ * @param {string} [reason] the server's word, for who makes links
+ */
+export function showGate(why, role, reason = "") {
   const input = element("input", { type: "text", autocomplete: "off", spellcheck: false, placeholder: "https://…#t=…" });
   input.dataset.label = "paste_label";
   const problem = element("p", { className: "problem" });
@@ -102,10 +117,9 @@ export function showGate(why, role) {
   const [title, text] = {
     no_token: ["no_token_title", "no_token"],
     expired: ["expired_title", "expired"],
-    refused: ["refused_title", "refused"],
     damaged: ["no_token_title", "paste_bad"],
-  }[why];
-  fillGate(labelled("h2", title), labelled("p", text), form, problem);
+  }[why] ?? ["refused_title", why];
+  fillGate(labelled("h2", title), labelled("p", text), reason, form, problem);
 }
 
 /**
