@@ -19,6 +19,7 @@
 //! | salespeople with the longest names and infos, and their lost pages | 1024 | 3,800 | 4 |
 //! | people who have been here, with the longest ids and names | 1024 | 560 | 1 |
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
+//! | public keys of an identity provider, of the longest | 256 | 1,300 | 0 |
 //! | rows of who holds what, and of who did what | 20,480 | 250 | 5 |
 //! | refusals that are counted | 256 | 1,000 | 0 |
 //! | ids that are a person's | 8192 | 26 | 0 |
@@ -573,7 +574,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::REVOKED_IDS_MAX;
+    use crate::token::{PUBLIC_KEYS_MAX, REVOKED_IDS_MAX};
     use crate::wire::classify::DATAGRAM_BYTES_MAX;
 
     /// The sizes are those of the table above.
@@ -596,6 +597,7 @@ mod tests {
             limits.listening.broadcasts_max * 3800,
             limits.registration.people_max * 560,
             REVOKED_IDS_MAX * 211,
+            PUBLIC_KEYS_MAX * 1300,
             rows * 250,
             limits.refusals.rows_max * 1000,
             limits.registration.persons_max * 26,

@@ -28,7 +28,7 @@ use document::Document;
 
 pub use devices::{DEVICES_BYTES_MAX, DEVICES_MAX, Devices, DevicesError};
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
-pub use keys::{KeyFault, KeysError, LeftOut, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
+pub use keys::{KeyFault, KeysError, LeftOut, PUBLIC_KEYS_BYTES_MAX, PUBLIC_KEYS_MAX, PublicKeys};
 pub use revoked::{REVOKED_BYTES_MAX, REVOKED_IDS_MAX, Revoked, RevokedError};
 pub use scope::Scope;
 

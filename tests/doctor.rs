@@ -476,7 +476,16 @@ fn tokens_that_are_not_good() {
     said.says("wrong", "the token has expired 2 h ago", &again);
     let other = mint(b"another secret of at least 32 bytes", now_s, now_s + 600);
     let said = doctor_at(&url(&ecoute), &other);
-    said.says("wrong", "the token is refused: it was signed with another secret, or its user was revoked", &again);
+    said.says("wrong", "the token is refused: it was signed with another secret", &again);
+    let paul = ecoute.token("admin", "paul", "P");
+    ecoute.revoke("paul");
+    // As long as the server may take to notice.
+    thread::sleep(Duration::from_millis(1200));
+    doctor_at(&url(&ecoute), &paul).says("wrong", "the token is refused: its user was revoked", &again);
+    let key = jsonwebtoken::EncodingKey::from_secret(secret.trim_ascii_end());
+    let numeric = json!({ "sub": 7, "role": "admin", "iat": now_s, "exp": now_s + 600 });
+    let numeric = jsonwebtoken::encode(&jsonwebtoken::Header::default(), &numeric, &key).unwrap();
+    doctor_at(&url(&ecoute), &numeric).says("wrong", "sub must be a text", "mend what makes the tokens");
     let said = doctor_at(&url(&ecoute), "nonsense");
     said.says("wrong", "the token is no token", &again);
     let said = doctor_at(&url(&ecoute), &ecoute.token("monitor", "nagios", "N"));

@@ -769,6 +769,33 @@ fn what_is_said_of_others_must_fit() {
     }
 }
 
+/// Over the wire: how a token is written in a header, and around it.
+#[test]
+fn where_a_token_stands() {
+    let ecoute = Ecoute::start();
+    let token = ecoute.token("monitor", "m", "M");
+    let cases = [
+        ("as it should", format!("Authorization: Bearer {token}\r\n"), 200),
+        ("in small letters (RFC 9110 §11.1)", format!("authorization: bearer {token}\r\n"), 200),
+        ("in capitals", format!("AUTHORIZATION: BEARER {token}\r\n"), 200),
+        ("with more spaces", format!("Authorization:   Bearer   {token}  \r\n"), 200),
+        ("without a space", format!("Authorization:Bearer {token}\r\n"), 200),
+        ("without its scheme", format!("Authorization: {token}\r\n"), 401),
+        ("of another scheme", format!("Authorization: Basic {token}\r\n"), 401),
+        ("twice", format!("Authorization: Bearer {token}\r\nAuthorization: Bearer {token}\r\n"), 400),
+        ("in a cookie", format!("Cookie: access_token={token}\r\n"), 401),
+    ];
+    for (name, header, want) in cases {
+        assert_eq!(get(ecoute.address, STATUS, &header).0, want, "{name}");
+    }
+    let query = format!("{STATUS}?access_token={token}");
+    let (status, answer) = get(ecoute.address, &query, "");
+    assert!(status == 401 && answer.contains(r#""reason":"missing""#), "{answer}");
+    // As a file has it, or what another program printed.
+    let (_websocket, answer) = register(ecoute.address, &format!("{}\n", ecoute.token("admin", "paul", "P")));
+    assert_eq!(answer["event"], "user_registered");
+}
+
 #[test]
 fn settings_of_others_from_the_environment() {
     let issuer = Issuer::rs256();

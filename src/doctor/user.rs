@@ -142,14 +142,17 @@ fn examine_refusal(
     error: &Value,
     report: &mut Report<'_>,
 ) {
-    let code = error["code"].as_str().unwrap_or_default();
+    let text = |member: &str| error[member].as_str().unwrap_or_default();
+    let (code, reason, message) = (text("code"), text("reason"), text("message"));
     let again = format!("ecoute link --role ROLE --id ID --public-url {}   # on the server", visit.place.url());
     report.add(match (code, credential) {
-        ("token_refused", Credential::Made(_)) => Finding::wrong(
+        ("token_refused", Credential::Made(_)) if matches!(reason, "signature" | "") => Finding::wrong(
             "the server refuses a token made with the secret at hand: it runs with another one",
             "systemctl restart ecoute   # or name the right one with --data DIR or --secret-file FILE",
         ),
-        ("token_refused", Credential::Given(token)) => judge_refused(token, unix_s(), &again),
+        ("token_refused", Credential::Given(token) | Credential::Made(token)) => {
+            judge_refused(token, (reason, message), unix_s(), &again)
+        }
         ("not_allowed", Credential::Given(token)) if is_monitor(visit, address, token) => Finding::warning(
             "the token is good, but a monitor's, which hears nothing: audio is not tested",
             "ECOUTE_TOKEN=… ecoute doctor --url URL   # from: ecoute token --role admin --id NAME --ttl 15m",
@@ -158,20 +161,19 @@ fn examine_refusal(
             "the token is good, but this person's page is open elsewhere: audio is not tested",
             "close that page, or use another person's token",
         ),
-        ("too_many" | "draining", _) => Finding::warning(
-            format!("the server has no time: {}", error["message"].as_str().unwrap_or_default()),
-            "wait a minute, then: ecoute doctor",
-        ),
+        ("too_many" | "draining", _) => {
+            Finding::warning(format!("the server has no time: {message}"), "wait a minute, then: ecoute doctor")
+        }
         _ => Finding::wrong(format!("the server refuses: {}", error["message"].as_str().unwrap_or(code)), again),
     });
 }
 
-/// Says why a token was refused; only the server knows whose signature counts, but times can be read by all.
-fn judge_refused(token: &str, now_s: u64, again: &str) -> Finding {
+/// Says why a token was refused, which the server says as `reason`; by how much a time is off can be read by all.
+fn judge_refused(token: &str, (reason, message): (&str, &str), now_s: u64, again: &str) -> Finding {
     let Ok(claims) = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token) else {
         return Finding::wrong("the token is no token: something is missing from it, or it is a whole link", again);
     };
-    let time = |name: &str| claims[name].as_u64();
+    let time = |name: &str| claims[name].as_f64().map(|seconds| seconds as u64);
     match (time("exp"), time("iat")) {
         (Some(exp), _) if exp <= now_s => {
             Finding::wrong(format!("the token has expired {} ago", span(now_s - exp)), again)
@@ -180,10 +182,22 @@ fn judge_refused(token: &str, now_s: u64, again: &str) -> Finding {
             let text = format!("the token was issued {} from now, by this machine's clock", span(iat - now_s));
             Finding::wrong(text, "timedatectl set-ntp true")
         }
-        _ => {
-            let text = "the token is refused: it was signed with another secret, or its user was revoked";
-            Finding::wrong(text, again)
-        }
+        _ => match reason {
+            // An older server does not say it.
+            "" => Finding::wrong(
+                "the token is refused: it was signed with another secret, or its user was revoked",
+                again,
+            ),
+            "signature" => Finding::wrong("the token is refused: it was signed with another secret", again),
+            "revoked" => Finding::wrong("the token is refused: its user was revoked", again),
+            "not_yet_valid" => {
+                Finding::wrong(message, "timedatectl set-ntp true   # here, and where the token was made")
+            }
+            _ => Finding::wrong(
+                message,
+                "mend what makes the tokens   # the server's log says it too: tokens_refused",
+            ),
+        },
     }
 }
 
@@ -269,7 +283,7 @@ fn offer() -> Result<(String, String), secret::SecretError> {
 /// Returns how long a token is good, in words, where it says so.
 fn life(token: &str) -> String {
     let claims: Value = jsonwebtoken::dangerous::insecure_decode_claims(token).unwrap_or_default();
-    let left = claims["exp"].as_u64().and_then(|exp| exp.checked_sub(unix_s()));
+    let left = claims["exp"].as_f64().and_then(|exp| (exp as u64).checked_sub(unix_s()));
     left.map_or_else(String::new, |left| format!(", for {} more", span(left)))
 }
 
@@ -317,7 +331,7 @@ mod tests {
             ("in its time", token::mint(&[7; 32], &claims(now_s + 900, now_s)), "signed with another secret"),
             ("a link", "https://e/admin#t=x".to_owned(), "is no token"),
         ] {
-            let found = judge_refused(&token, now_s, "again");
+            let found = judge_refused(&token, ("signature", ""), now_s, "again");
             assert!(found.text.contains(want), "{name}: {found:?}");
             assert!(!found.text.contains(&token), "{name}");
         }

@@ -60,7 +60,8 @@ impl Server {
             self.close_conn(now, conn, CloseCode::Restarting, out);
             return;
         }
-        let claims = match self.verifier.verify(self.unix_s(now), &register.token) {
+        // With the line end that a file or a program's output has.
+        let claims = match self.verifier.verify(self.unix_s(now), register.token.trim_ascii()) {
             Ok(claims) => claims,
             Err(error) => {
                 debug!(target: "signal", "token refused conn={conn:?} error={error}");

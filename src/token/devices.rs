@@ -41,6 +41,8 @@ impl Devices {
     /// # Errors
     /// [`DevicesError`], for the first device that is wrong.
     pub fn parse(contents: &[u8]) -> Result<Devices, DevicesError> {
+        // As some editors begin a file.
+        let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
         let list: Vec<Device> = serde_json::from_slice(contents).map_err(|_| DevicesError::Unreadable)?;
         if list.len() > DEVICES_MAX {
             return Err(DevicesError::TooMany { given: list.len() });
@@ -84,6 +86,7 @@ mod tests {
         let cases: &[(&str, String, Result<usize, DevicesError>)] = &[
             ("none", "[]".into(), Ok(0)),
             ("one", r#"[{"id": "hall", "place": "Hall d’entrée"}]"#.into(), Ok(1)),
+            ("behind a byte order mark", "\u{feff}[]".into(), Ok(0)),
             ("most", many(DEVICES_MAX), Ok(DEVICES_MAX)),
             ("too many", many(DEVICES_MAX + 1), Err(DevicesError::TooMany { given: DEVICES_MAX + 1 })),
             ("empty", String::new(), Err(DevicesError::Unreadable)),

@@ -21,7 +21,7 @@ use super::{Key, TokenError};
 pub const PUBLIC_KEYS_BYTES_MAX: usize = 256 * 1024;
 
 /// How many keys a set may hold, those for other purposes included.
-const KEYS_MAX: usize = 256;
+pub const PUBLIC_KEYS_MAX: usize = 256;
 
 /// How many keys that are left out are named in the log; more are counted.
 const LEFT_OUT_NAMED_MAX: usize = 16;
@@ -52,7 +52,7 @@ pub enum KeysError {
     SeveralInPem,
     #[error("its key can't be used: {0}")]
     Pem(KeyFault),
-    #[error("it holds {given} keys, more than {KEYS_MAX}")]
+    #[error("it holds {given} keys, more than {PUBLIC_KEYS_MAX}")]
     TooMany { given: usize },
     #[error("it holds no key")]
     Empty,
@@ -209,7 +209,7 @@ fn key_of_der(der: &[u8]) -> Result<Key, KeyFault> {
 
 fn parse_jwks(contents: &[u8]) -> Result<PublicKeys, KeysError> {
     let given = members_of_set(contents)?;
-    if given.len() > KEYS_MAX {
+    if given.len() > PUBLIC_KEYS_MAX {
         return Err(KeysError::TooMany { given: given.len() });
     }
     let (mut found, mut left_out) = (Vec::new(), Vec::new());

@@ -38,6 +38,8 @@ impl Revoked {
     /// # Errors
     /// [`RevokedError::TooMany`].
     pub fn parse(contents: &[u8]) -> Result<Revoked, RevokedError> {
+        // As some editors begin a file; it must not hide whoever stands first.
+        let contents = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
         let mut until_s = HashMap::new();
         let mut damaged = 0;
         for (index, line) in contents.split(|&byte| byte == b'\n').enumerate() {
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_damaged_line_leaves_the_others() {
-        let text = b"# left in May\nlea 100\n\n\xff\xfe 5\ntom\ntom x\na/b 7\nzoe 200\r\nlea 90\nmax 1 2\npaul 300";
+        let text = b"\xef\xbb\xbflea 50\n# left in May\nlea 100\n\n\xff\xfe 5\ntom\ntom x\na/b 7\nzoe 200\r\nlea 90\nmax 1 2\npaul 300";
         let revoked = Revoked::parse(text).unwrap();
         let cases = [("lea", 100), ("zoe", 200), ("paul", 300)];
         assert_eq!(revoked.len(), cases.len());
