@@ -8,6 +8,7 @@ mod egress;
 mod fragment;
 mod frame;
 mod http;
+mod keys;
 mod media;
 mod offer;
 mod said;
@@ -17,6 +18,7 @@ pub use egress::egress;
 pub use fragment::sdpfrag;
 pub use frame::frame;
 pub use http::{http, sniff, websocket};
+pub use keys::keys;
 pub use media::{classify, rtp, stun};
 pub use offer::sdp;
 pub use said::signaling;
@@ -107,6 +109,11 @@ mod tests {
     }
 
     #[test]
+    fn keys() {
+        run("keys", super::keys);
+    }
+
+    #[test]
     fn egress() {
         run("egress", |bytes| super::egress(Instant::now(), bytes));
     }
@@ -122,6 +129,7 @@ mod tests {
             "egress",
             "frame",
             "http",
+            "keys",
             "rtp",
             "sdp",
             "sdpfrag",
