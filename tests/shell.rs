@@ -252,6 +252,26 @@ fn a_secret_that_can_be_guessed_is_refused() {
     assert_eq!(status, 200);
 }
 
+/// A variable invites to it; the secret must not be shown, and no file be made that is called like it.
+#[test]
+fn a_secret_in_place_of_its_file_is_refused() {
+    let place = TempDir::new().unwrap();
+    let secret = "9f2c4e81b7d0635a9f8e12c4d7b60a35";
+    let started = |arguments: &[&str]| {
+        let mut command = program();
+        command.env("ECOUTE_SECRET_FILE", secret).current_dir(place.path());
+        let output = run(command.args(arguments).args(["--data", "data"]));
+        let said = [&output.stdout[..], &output.stderr[..]].concat();
+        assert!(!String::from_utf8_lossy(&said).contains(secret), "{output:?}");
+        output
+    };
+    assert_refused("serve", &started(&["serve", "--listen=127.0.0.1:0"]), "looks like the secret itself");
+    assert_refused("token", &started(&["token", "--role=admin", "--id=a"]), "looks like the secret itself");
+    let doctor = started(&["doctor", "--listen=127.0.0.1:1"]);
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("looks like the secret itself"), "{doctor:?}");
+    assert!(!place.path().join(secret).exists());
+}
+
 /// Compose files and units pass variables on whether somebody has set them or not.
 #[test]
 fn empty_variables_are_as_good_as_none() {

@@ -98,6 +98,10 @@ pub fn examine_data(server: &Server, limit: Limit, report: &mut Report<'_>) -> O
             ));
             None
         }
+        Err(error @ SecretError::Itself) => {
+            report.add(Finding::wrong(error.to_string(), "ecoute doctor --secret-file FILE"));
+            None
+        }
         Err(error) => {
             let text = format!("the secret at {path} can't be used: {error}");
             report.add(Finding::wrong(

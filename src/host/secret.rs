@@ -70,6 +70,10 @@ pub enum SecretError {
     #[error("no secret at {}: start the server once to make it, or name its place with --data or --secret-file",
         path.display())]
     Missing { path: PathBuf },
+    #[error(
+        "--secret-file names no file, and looks like the secret itself: write that into a file, and name the file"
+    )]
+    Itself,
     #[error("the secret {} has {bytes} bytes, fewer than {SECRET_BYTES_MIN}: replace it with a longer one, or \
         remove it and a new one is made", path.display())]
     TooShort { path: PathBuf, bytes: usize },
@@ -106,7 +110,7 @@ pub fn prepare_data_directory(path: &Path) -> Result<(), SecretError> {
 /// Returns the secret, and makes it first where the file is missing.
 ///
 /// # Errors
-/// All of [`SecretError`] but [`SecretError::Missing`].
+/// All of [`SecretError`] but [`SecretError::Missing`]; nothing is made where the secret itself was given as its path.
 pub fn load_or_make(path: &Path) -> Result<Vec<u8>, SecretError> {
     match load(path) {
         Err(SecretError::Missing { .. }) => {
@@ -123,9 +127,10 @@ pub fn load_or_make(path: &Path) -> Result<Vec<u8>, SecretError> {
 /// Returns the secret that a server made before.
 ///
 /// # Errors
-/// [`SecretError::Missing`], [`SecretError::Unreadable`], or a length out of range.
+/// [`SecretError::Missing`], [`SecretError::Unreadable`], a length out of range, or [`SecretError::Guessable`].
 pub fn load(path: &Path) -> Result<Vec<u8>, SecretError> {
     let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound if is_secret_itself(path) => SecretError::Itself,
         io::ErrorKind::NotFound => SecretError::Missing { path: path.to_owned() },
         _ => SecretError::Unreadable { path: path.to_owned(), error },
     };
@@ -160,6 +165,12 @@ pub fn load(path: &Path) -> Result<Vec<u8>, SecretError> {
         log::warn!("everyone on this machine can read the secret, use chmod 600: path={}", path.display());
     }
     Ok(secret)
+}
+
+/// Tells whether somebody gave the secret in place of its file, as a variable invites to; it is not to be shown.
+fn is_secret_itself(path: &Path) -> bool {
+    let is_name = path.components().count() == 1 && path.extension().is_none();
+    is_name && path.as_os_str().len() >= SECRET_BYTES_MIN
 }
 
 /// Returns why bytes can be guessed, if they can: what people really put into the file. No test finds every bad secret;
