@@ -430,12 +430,17 @@ fn revoked_by_the_id_of_the_mapping() {
 
 #[test]
 fn files_of_keys() {
-    use KeysError::{Certificates, Discovery, Empty, NothingUsable, Pem, Secret, SeveralInPem, TooLong, TooMany};
+    use KeysError::{Discovery, Empty, NothingUsable, Pem, Secret, SeveralInPem, TooLong, TooMany};
     let (es, ed, rsa) = (Issuer::es256(), Issuer::ed_dsa(), Issuer::rs256());
     let encryption = with(&rsa, json!({ "use": "enc", "alg": "RSA-OAEP" }));
     let many: Vec<Value> = (0..257).map(|index| ed.jwk(&index.to_string())).collect();
     let private = es.pem().replace("PUBLIC", "PRIVATE");
-    let certificate = es.pem().replace("PUBLIC KEY", "CERTIFICATE");
+    let certified = || {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        rcgen::CertificateParams::new(["idp.example".to_owned()]).unwrap().self_signed(&pair).unwrap().pem()
+    };
+    let (certificate, other) = (certified(), certified());
+    let no_certificate = es.pem().replace("PUBLIC KEY", "CERTIFICATE");
     let alone = |fault| Err(NothingUsable { number: 1, fault });
     let cases: &[(&str, String, Result<usize, KeysError>)] = &[
         ("pem", es.pem(), Ok(1)),
@@ -448,8 +453,16 @@ fn files_of_keys() {
         ("secp256k1", SECP256K1.into(), Err(Pem(KeyFault::OtherKind))),
         ("x25519", X25519.into(), Err(Pem(KeyFault::OtherKind))),
         ("for PSS only", RSA_PSS.into(), Err(Pem(KeyFault::OtherKind))),
-        ("a certificate", certificate.clone(), Err(Certificates)),
-        ("certificates, as of Firebase", json!({ "a1": certificate }).to_string(), Err(Certificates)),
+        ("a certificate", certificate.clone(), Ok(1)),
+        ("a chain of them", format!("{certificate}{other}"), Err(SeveralInPem)),
+        ("a certificate that is none", no_certificate.clone(), Err(Pem(KeyFault::Damaged))),
+        ("certificates, as of Firebase", json!({ "a1": certificate, "b2": other }).to_string(), Ok(2)),
+        ("one of them damaged", json!({ "a1": certificate, "b2": no_certificate }).to_string(), Ok(1)),
+        (
+            "certificates beside something else",
+            json!({ "a1": certificate, "b2": 7 }).to_string(),
+            Err(KeysError::Unreadable),
+        ),
         ("damaged pem", es.pem().replace("END", "END "), Err(KeysError::Unreadable)),
         ("cut pem", es.pem()[..100].into(), Err(KeysError::Unreadable)),
         ("empty", String::new(), Err(KeysError::Unreadable)),
@@ -610,6 +623,15 @@ fn sets_of_large_providers() {
         let verified = verifier(&keys).verify(NOW, &issuer.sign(Some("a"), &claims()));
         assert_eq!(code(verified), Ok(()), "{name}");
     }
+    // Firebase's: certificates by name, each with the key of a service account.
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let certificate = rcgen::CertificateParams::new(["a".to_owned()]).unwrap().self_signed(&pair).unwrap().pem();
+    let signer = Issuer::EdDsa(aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(pair.serialized_der()).unwrap());
+    let keys =
+        json!({ "a1": certificate, "b2": Issuer::ed_dsa().pem().replace("PUBLIC KEY", "CERTIFICATE") }).to_string();
+    for (kid, want) in [(Some("a1"), Ok(())), (Some("b2"), Err("signature"))] {
+        assert_eq!(code(verifier(&keys).verify(NOW, &signer.sign(kid, &claims()))), want, "{kid:?}");
+    }
     let newer = ed.sign_with_head(&json!({ "alg": "Ed25519", "kid": "a" }), &claims());
     assert_eq!(code(verifier(&set(&[ed.jwk("a")])).verify(NOW, &newer)), Ok(()), "RFC 9864");
 }
@@ -685,6 +707,15 @@ fn keys_are_replaced_while_the_server_runs() {
     server.replace(RSA_1024);
     let line = server.ecoute.wait_for_line("the new public keys are refused, the old ones stay");
     assert!(line.contains("1024 bits") && line.contains("ERROR"), "{line}");
+    // One that is unusable costs the others nothing, at a rotation least of all.
+    let short = json!({ "kty": "RSA", "kid": "old", "e": "AQAB", "n": format!("4{}E", "A".repeat(169)) });
+    server.replace(&set(&[short, first.jwk("a"), second.jwk("b")]));
+    let line = server.ecoute.wait_for_line("a public key is left out");
+    assert!(line.contains("WARN") && line.contains(r#"key=1 kid=Some("old") error=it has 1024 bits"#), "{line}");
+    server.ecoute.wait_for_line("public keys replaced count=2");
+    assert_eq!(server.status(&of_second), 200);
+    server.replace(&set(&[]));
+    server.ecoute.wait_for_line("the old ones stay: it holds no key");
     fs::remove_file(server.keys.path().join("keys")).unwrap();
     server.ecoute.wait_for_line("what was read before stays in force");
     assert_eq!(server.status(&of_second), 200);

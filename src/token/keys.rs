@@ -1,6 +1,6 @@
-//! Reads the public keys of an identity provider: one in PEM, or a set of them in JSON (JWKS, RFC 7517).
+//! Reads the public keys of an identity provider: one in PEM, or a set of them in JSON (JWKS, RFC 7517), or of certificates.
 //!
-//! Not the place of a shared secret. A key of a set that can't be used is left out, and the others hold (RFC 7517 §5).
+//! Of a certificate nothing but its key counts: who saved it here vouches for it. Not the place of a shared secret. A key of a set that can't be used is left out, and the others hold (RFC 7517 §5).
 //! Invariant: each key is whole, public, strong enough and of one algorithm, and where there are several, each has a name,
 //! which of its algorithm is its own.
 
@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{PemObject, SectionKind};
 use serde_json::{Map, Value};
 
@@ -44,8 +45,6 @@ pub enum KeysError {
     Unreadable,
     #[error("it says where the keys are: give what is at its \"jwks_uri\"")]
     Discovery,
-    #[error("it holds certificates: give the provider's set of keys in JSON (JWKS), or the public key in PEM")]
-    Certificates,
     #[error("it holds something secret: give the server the public key only")]
     Secret,
     #[error("it holds several keys in PEM: give one, or a set in JSON (JWKS)")]
@@ -170,18 +169,25 @@ fn parse_pem(contents: &[u8]) -> Result<PublicKeys, KeysError> {
     let mut found = None;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(contents) {
         match section.map_err(|_| KeysError::Unreadable)? {
-            (SectionKind::PublicKey, _) if found.is_some() => return Err(KeysError::SeveralInPem),
-            (SectionKind::PublicKey, der) => found = Some(der),
+            (SectionKind::PublicKey | SectionKind::Certificate, _) if found.is_some() => {
+                return Err(KeysError::SeveralInPem);
+            }
+            (SectionKind::PublicKey, der) => found = Some(key_of_der(&der)),
+            (SectionKind::Certificate, der) => found = Some(key_of_certificate(&der)),
             (SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey, _) => {
                 return Err(KeysError::Secret);
             }
-            (SectionKind::Certificate, _) => return Err(KeysError::Certificates),
             (_, _) => return Err(KeysError::Unreadable),
         }
     }
-    let der = found.ok_or(KeysError::Unreadable)?;
-    let key = key_of_der(&der).map_err(KeysError::Pem)?;
+    let key = found.ok_or(KeysError::Unreadable)?.map_err(KeysError::Pem)?;
     Ok(PublicKeys { keys: vec![(None, key)], left_out: Vec::new() })
+}
+
+/// Returns the key that a certificate is about (RFC 5280 §4.1).
+fn key_of_certificate(der: &[u8]) -> Result<Key, KeyFault> {
+    let (rest, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| KeyFault::Damaged)?;
+    if rest.is_empty() { key_of_der(certificate.public_key().raw) } else { Err(KeyFault::Damaged) }
 }
 
 /// Returns the key of a `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7).
@@ -213,63 +219,75 @@ fn parse_jwks(contents: &[u8]) -> Result<PublicKeys, KeysError> {
         return Err(KeysError::TooMany { given: given.len() });
     }
     let (mut found, mut left_out) = (Vec::new(), Vec::new());
-    for (index, jwk) in given.iter().enumerate() {
-        if SECRET_MEMBERS.iter().any(|name| jwk.get(name).is_some_and(|member| !member.is_null())) {
+    let leave_out = |number: usize, kid: &Option<String>, fault| {
+        let kid = kid.as_ref().map(|kid| kid.chars().take(KID_SHOWN_MAX).collect());
+        LeftOut { number, kid, fault }
+    };
+    for (index, (kid, member)) in given.into_iter().enumerate() {
+        if SECRET_MEMBERS.iter().any(|name| member.get(name).is_some_and(|secret| !secret.is_null())) {
             return Err(KeysError::Secret);
         }
-        let (number, kid) = (index + 1, jwk.get("kid").and_then(Value::as_str));
-        match jwk.as_object().ok_or(KeyFault::NoObject).and_then(key_of_jwk) {
-            Ok(key) => found.push((number, kid, key)),
-            Err(fault) => left_out.push((number, kid, fault)),
+        match key_of_member(&member) {
+            Ok(key) => found.push((index + 1, kid, key)),
+            Err(fault) => left_out.push(leave_out(index + 1, &kid, fault)),
         }
     }
     let is_lone = found.len() == 1;
     let mut keys: Vec<(Option<String>, Key)> = Vec::new();
     for (number, kid, key) in found {
-        let name = kid.map(str::to_owned);
-        if name.is_none() && !is_lone {
-            left_out.push((number, kid, KeyFault::Unnamed));
-        } else if keys.iter().any(|(other, known)| *other == name && known.algorithm == key.algorithm) {
-            left_out.push((number, kid, KeyFault::SameName));
+        if kid.is_none() && !is_lone {
+            left_out.push(leave_out(number, &kid, KeyFault::Unnamed));
+        } else if keys.iter().any(|(other, known)| *other == kid && known.algorithm == key.algorithm) {
+            left_out.push(leave_out(number, &kid, KeyFault::SameName));
         } else {
-            keys.push((name, key));
+            keys.push((kid, key));
         }
     }
-    left_out.sort_by_key(|(number, ..)| *number);
-    let left_out: Vec<LeftOut> = left_out
-        .into_iter()
-        .map(|(number, kid, fault)| LeftOut {
-            number,
-            kid: kid.map(|kid| kid.chars().take(KID_SHOWN_MAX).collect()),
-            fault,
-        })
-        .collect();
+    left_out.sort_by_key(|key| key.number);
     if keys.is_empty() {
         let wrong = left_out.iter().find(|key| !key.is_of_others()).or(left_out.first());
-        return Err(wrong.map_or(KeysError::Empty, |&LeftOut { number, fault, .. }| KeysError::NothingUsable {
-            number,
-            fault,
-        }));
+        let nothing = |&LeftOut { number, fault, .. }: &LeftOut| KeysError::NothingUsable { number, fault };
+        return Err(wrong.map_or(KeysError::Empty, nothing));
     }
     Ok(PublicKeys { keys, left_out })
 }
 
-/// Returns what is in a set, or a key that stands alone.
-fn members_of_set(contents: &[u8]) -> Result<Vec<Value>, KeysError> {
+/// Returns what is in a set, or a key that stands alone, each with its name.
+fn members_of_set(contents: &[u8]) -> Result<Vec<(Option<String>, Value)>, KeysError> {
     let mut document: Map<String, Value> = serde_json::from_slice(contents).map_err(|_| KeysError::Unreadable)?;
     match document.remove("keys") {
-        Some(Value::Array(keys)) => Ok(keys),
+        Some(Value::Array(keys)) => Ok(keys.into_iter().map(|jwk| (name_of(&jwk), jwk)).collect()),
         Some(_) => Err(KeysError::Unreadable),
-        None if document.contains_key("kty") => Ok(vec![Value::Object(document)]),
+        None if document.contains_key("kty") => {
+            let jwk = Value::Object(document);
+            Ok(vec![(name_of(&jwk), jwk)])
+        }
         None if document.contains_key("jwks_uri") => Err(KeysError::Discovery),
-        // As Google shows those of Firebase, by the names of their keys.
-        None if document
-            .values()
-            .any(|value| value.as_str().is_some_and(|text| text.contains("BEGIN CERTIFICATE"))) =>
-        {
-            Err(KeysError::Certificates)
+        None if !document.is_empty() && document.values().all(is_certificate) => {
+            // As Google shows those of Firebase, by the names of their keys.
+            Ok(document.into_iter().map(|(kid, certificate)| (Some(kid), certificate)).collect())
         }
         None => Err(KeysError::Unreadable),
+    }
+}
+
+fn name_of(jwk: &Value) -> Option<String> {
+    jwk.get("kid").and_then(Value::as_str).map(str::to_owned)
+}
+
+fn is_certificate(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim_start().starts_with("-----BEGIN CERTIFICATE-----"))
+}
+
+/// Returns the key that stands in a set, or in a certificate.
+fn key_of_member(member: &Value) -> Result<Key, KeyFault> {
+    match member {
+        Value::Object(jwk) => key_of_jwk(jwk),
+        Value::String(pem) if is_certificate(member) => {
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyFault::Damaged)?;
+            key_of_certificate(&der)
+        }
+        _ => Err(KeyFault::NoObject),
     }
 }
 
