@@ -199,7 +199,8 @@ fn moved(path: &str) -> Option<String> {
 
 /// Returns a path as it may be logged: without the token of such a link.
 pub(super) fn shown(path: &str) -> &str {
-    path.find("23t").map_or(path, |at| &path[..at])
+    let sharp = ["%23", "%25"].into_iter().filter_map(|written| path.find(written)).min();
+    &path[..sharp.unwrap_or(path.len())]
 }
 
 /// Returns which of the two protocols a path is of, and what follows.
@@ -309,9 +310,11 @@ mod tests {
     #[test]
     fn no_token_is_logged() {
         let cases = [
-            ("/admin%23t=secret", "/admin%"),
-            ("/admin%2523t%253Dsecret", "/admin%25"),
-            ("/x%23t%3dsecret", "/x%"),
+            ("/admin%23t=secret", "/admin"),
+            ("/admin%2523t%253Dsecret", "/admin"),
+            ("/admin%23%74=secret", "/admin"),
+            ("/x%23t%3dsecret", "/x"),
+            ("/whip/team123t/7", "/whip/team123t/7"),
             ("/whip/lea", "/whip/lea"),
         ];
         for (path, want) in cases {
