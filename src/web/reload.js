@@ -49,7 +49,7 @@
   addEventListener("error", ({ target }) => {
     // The scripts may do without a style.
     if (target.rel === "stylesheet") setTimeout(() => target.replaceWith(target.cloneNode()), pauseMs());
-    else if (target.localName === "script" && !failed) {
+    else if (target.localName === "script") {
       if (document.readyState === "loading") addEventListener("DOMContentLoaded", fail);
       else fail();
     } else return;

@@ -13,8 +13,8 @@ use crate::support::{Ecoute, over_tls};
 /// What a server answers that has no room.
 const NO_ROOM: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
-/// A way to the server on which one file fails so many times; returns its address.
-fn failing(ecoute: &Ecoute, file: &'static str, times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
+/// A way to the server on which so many requests for these files fail; returns its address.
+fn failing(ecoute: &Ecoute, files: &'static [&'static str], times: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, server) = (listener.local_addr().unwrap(), ecoute.address);
     let left = Arc::new(AtomicUsize::new(times));
@@ -22,14 +22,14 @@ fn failing(ecoute: &Ecoute, file: &'static str, times: usize) -> (SocketAddr, Ar
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let left = Arc::clone(&counted);
-            thread::spawn(move || pass(&stream, server, file, &left));
+            thread::spawn(move || pass(&stream, server, files, &left));
         }
     });
     (address, left)
 }
 
 /// Passes one request on, and what follows an upgrade.
-fn pass(browser: &TcpStream, server: SocketAddr, file: &str, left: &AtomicUsize) {
+fn pass(browser: &TcpStream, server: SocketAddr, files: &[&str], left: &AtomicUsize) {
     let mut reader = BufReader::new(browser);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
@@ -39,7 +39,7 @@ fn pass(browser: &TcpStream, server: SocketAddr, file: &str, left: &AtomicUsize)
     }
     let mut to_browser = browser;
     let fails = |left: usize| left.checked_sub(1);
-    if head.starts_with(&format!("GET {file} "))
+    if files.iter().any(|file| head.starts_with(&format!("GET {file} ")))
         && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok()
     {
         // The browser may have left.
@@ -62,9 +62,12 @@ fn a_page_without_one_of_its_modules_says_so_and_loads_again() {
         return;
     }
     let (_folder, tone) = microphone(440.0);
-    for (role, file) in [("commercial", "/ecoute-peer.js"), ("admin", "/admin.js")] {
+    // Where the style fails too it does so first.
+    let cases: [(&str, &[&str]); 3] =
+        [("commercial", &["/ecoute-peer.js"]), ("admin", &["/admin.js"]), ("admin", &["/page.css", "/admin.js"])];
+    for (role, files) in cases {
         let ecoute = Ecoute::start();
-        let (address, left) = failing(&ecoute, file, 2);
+        let (address, left) = failing(&ecoute, files, 2);
         let browser = Chromium::start(&tone, "fr-FR");
         let link =
             ecoute.link(role, "lea", "Léa Martin").replace(&ecoute.address.to_string(), &address.to_string());
@@ -90,7 +93,7 @@ fn a_click_loads_an_incomplete_page_at_once_and_a_style_comes_by_itself() {
     }
     let (_folder, tone) = microphone(440.0);
     let ecoute = Ecoute::start();
-    let (address, _) = failing(&ecoute, "/words.js", 1);
+    let (address, _) = failing(&ecoute, &["/words.js"], 1);
     let browser = Chromium::start(&tone, "fr-FR");
     let at = |link: String, address: SocketAddr| link.replace(&ecoute.address.to_string(), &address.to_string());
     // It would wait for a minute by itself.
@@ -101,7 +104,7 @@ fn a_click_loads_an_incomplete_page_at_once_and_a_style_comes_by_itself() {
     page.click("section[lang=fr] button");
     page.wait_for("document.body.dataset.state === 'ready'");
 
-    let (address, left) = failing(&ecoute, "/page.css", 1);
+    let (address, left) = failing(&ecoute, &["/page.css"], 1);
     let page = browser.open(&at(ecoute.link("admin", "paul", "Paul D."), address));
     page.wait_for("document.querySelector('#connection')?.dataset.state === 'up'");
     page.wait_for("document.styleSheets.length === 1");
