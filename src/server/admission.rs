@@ -20,7 +20,7 @@ use crate::wire::forwarded;
 use crate::wire::http::{Request, Status};
 use crate::wire::signaling::{Complaint, ErrorCode};
 
-/// How many that carry media are passed over in the search for a conn to cut.
+/// How many are passed over in the search for a conn to cut, which carry media or make no room.
 const CUT_TRIES: usize = 32;
 
 /// When a client that asked for too much should try again.
@@ -88,15 +88,22 @@ impl Server {
     }
 
     /// Makes room for a conn of an address, which rests or does not, among that address' own: who has asked for nothing
-    /// whole goes first, if they had time to, then who rests for longest.
+    /// whole goes first, if they had time to, then who rests for longest. A proxy's own there, which are not counted, are
+    /// passed over.
     fn make_place(&mut self, now: Instant, (network, rests): (Network, bool), out: &mut Outbox) {
         let grace = self.settings.limits.admission.stranger_grace;
-        while !self.quotas.has_room(network, rests) {
+        let mut passed_over = 0;
+        while !self.quotas.has_room(network, rests) && passed_over < CUT_TRIES {
             let crowds = self.clients.crowds();
             let longest = crowds.longest_waiting(network, now, grace).or_else(|| crowds.longest_resting(network));
             let Some(conn) = longest else { return };
-            self.stats.conns_cut_for_own += 1;
-            self.cut(now, conn, out);
+            if self.clients.visitor(conn).is_some_and(|visitor| visitor.account.is_stranger()) {
+                self.stats.conns_cut_for_own += 1;
+                self.cut(now, conn, out);
+            } else {
+                self.clients.stir(now, conn);
+                passed_over += 1;
+            }
         }
     }
 
@@ -108,6 +115,11 @@ impl Server {
         };
         let network = visitor.network;
         self.release(now, conn);
+        if rests && self.is_from_proxy(conn) {
+            // Whom it asks for next is not known, so nobody makes room with it for another.
+            self.clients.leaves_crowd(conn);
+            return;
+        }
         self.make_place(now, (network, rests), out);
         if self.clients.visitor(conn).is_none() {
             return;
@@ -168,15 +180,15 @@ impl Server {
             return Ok(());
         }
         self.release(now, conn);
-        let account = match client == remote {
-            true => Some(Account::of_nobody()),
-            false => self.count_stranger(now, client, out),
-        };
-        let is_admitted = account.is_some();
-        self.count_under(conn, account.unwrap_or_else(Account::of_nobody));
-        self.clients.belongs_to_network(now, conn, network);
-        let problem = || Problem::new(Status::TooManyRequests, "too many connections from your address");
-        is_admitted.then_some(()).ok_or_else(problem)
+        self.clients.belongs_to_network(conn, network);
+        if client != remote {
+            let account = self
+                .count_stranger(now, client, out)
+                .ok_or_else(|| Problem::new(Status::TooManyRequests, "too many connections from your address"))?;
+            self.count_under(conn, account);
+        }
+        self.clients.joins_crowd(now, conn);
+        Ok(())
     }
 
     /// Counts a conn under the user whom its token named; tells whether that user may have another one.
@@ -198,7 +210,7 @@ impl Server {
         if self.clients.visitor(conn).is_some_and(|visitor| visitor.account.is_stranger()) {
             self.release(now, conn);
         }
-        self.clients.belongs_to_session(conn);
+        self.clients.leaves_crowd(conn);
         self.clients.stir(now, conn);
     }
 

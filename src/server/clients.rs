@@ -144,12 +144,18 @@ impl Clients {
         self.rows.get_mut(conn).map(|row| row.visitor.replace_account(account))
     }
 
-    /// Takes it that a client is of this network.
-    pub(super) fn belongs_to_network(&mut self, now: Instant, conn: ConnKey, network: Network) {
-        let Some(row) = self.rows.get_mut(conn) else { return };
-        row.visitor.set_network(network);
-        if self.crowds.has(conn) {
-            self.crowds.put(conn, network, now);
+    /// Takes it that a client is of this network; it stands in no crowd.
+    pub(super) fn belongs_to_network(&mut self, conn: ConnKey, network: Network) {
+        if let Some(row) = self.rows.get_mut(conn) {
+            row.visitor.set_network(network);
+            self.crowds.remove(conn);
+        }
+    }
+
+    /// Takes it that a client is one of the strangers of its network.
+    pub(super) fn joins_crowd(&mut self, now: Instant, conn: ConnKey) {
+        if let Some(row) = self.rows.get(conn) {
+            self.crowds.put(conn, row.visitor.network(), now);
         }
     }
 
@@ -175,8 +181,9 @@ impl Clients {
         }
     }
 
-    /// Takes it that a client is a session's, which needs it or does not: whatever its network has, it is no stranger's.
-    pub(super) fn belongs_to_session(&mut self, conn: ConnKey) {
+    /// Takes it that a client is a session's, which needs it or does not, or a proxy's that asks for nobody now: whatever its
+    /// network has, it is no stranger's.
+    pub(super) fn leaves_crowd(&mut self, conn: ConnKey) {
         self.crowds.remove(conn);
     }
 

@@ -118,11 +118,6 @@ impl Crowds {
         self.members.get(conn).map(|member| member.rests)
     }
 
-    /// Tells whether a conn is a member.
-    pub(super) fn has(&self, conn: ConnKey) -> bool {
-        self.members.contains_key(conn)
-    }
-
     /// Returns the network that a member is of.
     pub(super) fn network(&self, conn: ConnKey) -> Option<Network> {
         self.members.get(conn).map(|member| member.network)

@@ -263,6 +263,32 @@ fn a_proxy_in_the_network_of_its_clients_says_whose_conn_it_is() {
     world.end();
 }
 
+/// The proxy may be about to ask for somebody else on it, who would be answered 502.
+#[test]
+fn nobody_cuts_an_idle_connection_of_a_proxy() {
+    let mut world = world(|_| {});
+    world.trust_proxies(&["10.0.0.0/8", "2001:db8::1/128"]);
+    for (proxy, client) in [("10.0.0.1", "203.0.113.7"), ("2001:db8::1", "2001:db8::2")] {
+        let mut ask = |port: u16, head: &str, client: &str| {
+            let conn = world.knock(SocketAddr::new(proxy.parse().unwrap(), port)).unwrap();
+            let lines = if client.is_empty() { String::new() } else { format!("X-Forwarded-For: {client}\r\n") };
+            (conn, world.send_bytes(conn, format!("{head}{lines}\r\n").as_bytes()))
+        };
+        const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: a\r\n";
+        // What the proxy asked for the client last, and for itself.
+        let idle = [ask(1, HEALTH, client).0, ask(2, HEALTH, "").0];
+        let upgraded: Vec<String> = (3..68).map(|port| ask(port, UPGRADE, client).1).collect();
+        assert!(upgraded[..64].iter().all(|answer| answer.starts_with("HTTP/1.1 101 ")), "{proxy}");
+        assert!(upgraded[64].starts_with("HTTP/1.1 429 "), "{proxy}: {}", upgraded[64]);
+        for conn in idle {
+            let lines = format!("{HEALTH}X-Forwarded-For: 198.51.100.7\r\n\r\n");
+            let answer = world.send_bytes(conn, lines.as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{proxy}: {answer}");
+        }
+    }
+    world.end();
+}
+
 #[test]
 fn networks_without_end_shut_nobody_out() {
     let mut world = world(|_| {});
