@@ -6,6 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -167,10 +168,16 @@ pub fn load(path: &Path) -> Result<Vec<u8>, SecretError> {
     Ok(secret)
 }
 
-/// Tells whether somebody gave the secret in place of its file, as a variable invites to; it is not to be shown.
+/// Tells whether somebody gave the secret in place of its file, as a variable invites to; it is not to be shown. Base64
+/// has slashes too, between which chance puts all kinds of letters.
 fn is_secret_itself(path: &Path) -> bool {
+    let text = path.as_os_str().as_bytes();
+    let is_base64 = text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte));
+    let has_all: [fn(&u8) -> bool; 3] = [u8::is_ascii_uppercase, u8::is_ascii_lowercase, u8::is_ascii_digit];
+    let is_mixed = has_all.into_iter().all(|is_of_kind| text.iter().any(is_of_kind));
+    let has_no_place = path.parent().is_some_and(|parent| !parent.exists());
     let is_name = path.components().count() == 1 && path.extension().is_none();
-    is_name && path.as_os_str().len() >= SECRET_BYTES_MIN
+    text.len() >= SECRET_BYTES_MIN && (is_name || (is_base64 && is_mixed && has_no_place))
 }
 
 /// Returns why bytes can be guessed, if they can: what people really put into the file. No test finds every bad secret;
