@@ -183,3 +183,42 @@ fn half_a_request_counts_fully_on_a_connection_that_rested_too() {
     assert_eq!(world.server.table_sizes().conns, 0);
     world.end();
 }
+
+#[test]
+fn who_rests_and_who_asks_is_counted_as_such_whatever_the_order() {
+    // Two proxies, one of them in the network of a client, who also comes without it.
+    let ends = ["10.0.0.1", "2001:db8::1", "2001:db8::2", "203.0.113.7"];
+    let clients = ["2001:db8::2", "203.0.113.7", "198.51.100.7"];
+    for seed in 0..40 {
+        let mut chance = fastrand::Rng::with_seed(seed);
+        let mut world = world(|limits| {
+            limits.admission.of_stranger.held_max = 2;
+            limits.admission.conns_max = 48;
+        });
+        world.trust_proxies(&["10.0.0.1/32", "2001:db8::1/128"]);
+        let mut conns: Vec<ConnKey> = Vec::new();
+        for n in 0..500 {
+            let Some(&conn) = chance.choice(&conns).filter(|_| chance.u8(0..4) > 0) else {
+                conns.extend(world.knock(SocketAddr::new(chance.choice(ends).unwrap().parse().unwrap(), n)));
+                continue;
+            };
+            match chance.u8(0..8) {
+                0 => world.push(conn, b"GET /health HTTP/1.1\r\nHo"),
+                1 => world.push(conn, b"st: a\r\n\r\n"),
+                2 => world.run_ms(chance.u64(1..900)),
+                3 => world.push(conn, format!("{UPGRADE}\r\n").as_bytes()),
+                4 => world.push(conn, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n"),
+                _ => {
+                    let client = chance.choice(clients).unwrap();
+                    let head = format!("GET /health HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {client}\r\n\r\n");
+                    world.push(conn, head.repeat(chance.usize(1..3)).as_bytes());
+                }
+            }
+            conns.retain(|&conn| !world.server.should_close(conn));
+        }
+        world.run_ms(100_000);
+        let sizes = world.server.table_sizes();
+        assert_eq!((sizes.conns, sizes.quotas), (0, 0), "seed {seed}");
+        world.end();
+    }
+}
