@@ -155,7 +155,8 @@ pub struct AdmissionLimits {
     pub registering_kept: usize,
     /// What strangers of one address, or one IPv6 /64, may: conns that no user has registered on, and tokens that are
     /// refused. A conn that is idle after a whole answer counts for an eighth, and above, the address' own make room, those
-    /// first that had their grace and asked for nothing whole. Loopback may have any number of conns.
+    /// first that had their grace and asked for nothing whole. Loopback may have any number of conns, and a trusted proxy of
+    /// idle ones.
     pub of_stranger: Allowance,
     /// What one user may: conns registered or waiting to take over, and offers of WebRTC sessions.
     pub of_user: Allowance,
