@@ -7,14 +7,13 @@
  */
 (() => {
   const KEY = "ecoute.loads";
-  let failed;
+  let failed, tries = 0;
 
   const pauseMs = () => {
-    let tries = 1;
-    // A browser may allow no storage; then every try is a first one.
+    tries += 1;
+    // A browser may allow no storage; then the first try after each load is a first one.
     try {
-      tries += Number(sessionStorage[KEY] ?? 0);
-      sessionStorage[KEY] = tries;
+      tries = sessionStorage[KEY] = Number(sessionStorage[KEY] ?? 0) + 1;
     } catch {}
     return 2 ** Math.min(tries, 6) * (500 + 1000 * Math.random());
   };

@@ -111,3 +111,26 @@ fn a_click_loads_an_incomplete_page_at_once_and_a_style_comes_by_itself() {
     assert_eq!(left.load(Ordering::SeqCst), 0);
     assert_eq!(page.evaluate("document.querySelector('main[role=alert]')"), serde_json::Value::Null);
 }
+
+/// The server is away as soon as the page is there, and the browser allows no storage: the page asks less and less often.
+#[test]
+fn an_incomplete_page_asks_less_often_without_storage_too() {
+    if over_tls() {
+        return;
+    }
+    let (_folder, tone) = microphone(440.0);
+    let ecoute = Ecoute::start();
+    let (address, _) = failing(&ecoute, &["/admin.js"], 1);
+    let browser = Chromium::start(&tone, "fr-FR");
+    let link = ecoute.link("admin", "paul", "Paul D.").replace(&ecoute.address.to_string(), &address.to_string());
+    let page = browser.open_prepared(
+        &link,
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new Error('none'); } });
+         window.fetch = async () => ({ ok: false });
+         window.pauses = []; const later = setTimeout;
+         window.setTimeout = (what, ms) => { pauses.push(ms); return later(what, 10); };
+         Math.random = () => 0.5;",
+    );
+    page.wait_for("window.pauses.length > 6");
+    assert_eq!(page.evaluate("pauses.slice(0, 7).join()"), "2000,4000,8000,16000,32000,64000,64000");
+}
