@@ -53,6 +53,9 @@ pub const LISTENS_MAX: usize = 8;
 /// How many STUN and TURN servers clients may be told of; browsers ask all of them at every connection.
 pub const ICE_SERVERS_MAX: usize = 8;
 
+/// How many streams of a publisher that were left are known for what they are if they come again.
+pub const STREAMS_LEFT_MAX: usize = 4;
+
 /// How many sessions the session of a page counts for.
 pub const PLACES_OF_PAGE: usize = 1;
 

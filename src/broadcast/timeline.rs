@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::arrivals::Arrival;
+use crate::config::STREAMS_LEFT_MAX;
 use crate::keys::PeerKey;
 
 /// How many packets a page may have sent beyond its count: statistics are read a moment late, and what was spoken before
@@ -27,10 +28,12 @@ pub(super) enum Since {
     Moment(Instant),
 }
 
-/// What is known of the stream that comes.
+/// What is known of the stream that comes, and of those of the same session that were left for it.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     stream: Option<Stream>,
+    /// The last one first: one that comes again is no new one, and somebody may have kept what it brings.
+    left: Vec<Stream>,
 }
 
 #[derive(Debug)]
@@ -62,18 +65,25 @@ impl Timeline {
     /// A packet came, as it was authenticated.
     pub(super) fn hear(&mut self, now: Instant, arrival: Arrival) {
         let Arrival { kind, source, sequence, timestamp, .. } = arrival;
-        match self.stream.as_mut().filter(|stream| stream.source == source) {
-            Some(stream) => stream.hear(now, sequence, timestamp, kind.clock_hz()),
-            None => {
-                // The same session's clock goes on: the network may have held back all of the new stream, but for so long at most
-                // as since the last packet of the one before was sent.
-                let before = self.stream.as_ref().filter(|stream| stream.source.0 == source.0);
-                let least_transit_us = before.map_or(0, |stream| -micros(now, stream.sent()));
-                let last = Last { at: now, sequence, timestamp, ticks: 0, sent_us: least_transit_us };
-                let (lowest, highest) = (sequence, sequence);
-                self.stream = Some(Stream { source, lowest, highest, began: now, least_transit_us, last });
-            }
+        if let Some(stream) = self.stream.as_mut().filter(|stream| stream.source == source) {
+            return stream.hear(now, sequence, timestamp, kind.clock_hz());
         }
+        let before = self.stream.take().filter(|stream| stream.source.0 == source.0);
+        if before.is_none() {
+            self.left.clear();
+        }
+        let mut stream = match self.left.iter().position(|stream| stream.source == source) {
+            Some(index) => self.left.remove(index),
+            // The same session's clock goes on: the network may have held back all of the new stream, but for so long at most as
+            // since the last packet of the one before was sent.
+            None => Stream::new(now, arrival, before.as_ref().map_or(0, |stream| -micros(now, stream.sent()))),
+        };
+        stream.hear(now, sequence, timestamp, kind.clock_hz());
+        if let Some(before) = before {
+            self.left.truncate(STREAMS_LEFT_MAX - 1);
+            self.left.insert(0, before);
+        }
+        self.stream = Some(stream);
     }
 
     /// Returns which stream of a session comes, and how many of its numbers were passed so far.
@@ -98,6 +108,13 @@ impl Timeline {
 }
 
 impl Stream {
+    /// Returns one of which a packet comes now, so much less as it was on its way at the least.
+    fn new(now: Instant, arrival: Arrival, least_transit_us: i64) -> Stream {
+        let Arrival { source, sequence, timestamp, .. } = arrival;
+        let last = Last { at: now, sequence, timestamp, ticks: 0, sent_us: least_transit_us };
+        Stream { source, lowest: sequence, highest: sequence, began: now, least_transit_us, last }
+    }
+
     fn hear(&mut self, now: Instant, sequence: u64, timestamp: u32, clock_hz: u32) {
         self.lowest = self.lowest.min(sequence);
         self.highest = self.highest.max(sequence);
@@ -192,6 +209,31 @@ mod tests {
         scene.comes(0, 0);
         assert!(scene.timeline.is_after(Since::Count { publisher: first, ssrc: Some(7), packets: 500 }));
         assert_eq!(scene.timeline.passed(first), None);
+    }
+
+    #[test]
+    fn a_stream_that_comes_again_is_where_it_was() {
+        let mut scene = Scene::new();
+        for index in 0..50 {
+            scene.comes(index, 20 * index);
+        }
+        for ssrc in 8..=11 {
+            scene.source.1 = ssrc;
+            (0..50).for_each(|index| scene.comes(index, 1000 * (u64::from(ssrc) - 6) + 20 * index));
+        }
+        scene.source.1 = 7;
+        // Somebody kept these two.
+        for index in [60, 70] {
+            scene.comes(index, 7000);
+            assert!(
+                scene.is_after_moment(20 * index) && !scene.is_after_moment(20 * index + 1),
+                "made before the others"
+            );
+        }
+        assert_eq!(scene.timeline.passed(scene.source.0), Some((7, 71)));
+        scene.comes(360, 7200);
+        assert!(scene.is_after_moment(7200));
+        assert_eq!(scene.timeline.left.len(), STREAMS_LEFT_MAX);
     }
 
     #[test]

@@ -237,6 +237,7 @@ mod tests {
     use str0m::net::Protocol;
 
     use super::*;
+    use crate::config::STREAMS_LEFT_MAX;
     use crate::wire::classify;
     use crate::wire::media::MediaKind;
 
@@ -389,6 +390,27 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_began_without_audio_is_followed_when_it_has_some() {
+        let mut session = Session::new();
+        session.track.follow(1, false);
+        assert_eq!(session.packet(1), Ok(()), "nothing else is followed");
+        session.track.follow(2, false);
+        assert_eq!(session.packet(1), Ok(()));
+        assert_eq!(session.packet(2), Ok(()), "it was not left, but never heard");
+        assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
+    }
+
+    #[test]
+    fn a_stream_that_was_left_long_ago_does_not_come_again() {
+        let mut session = Session::new();
+        (1..=2 + STREAMS_LEFT_MAX as u8).for_each(|ssrc| assert_eq!(session.packet(ssrc), Ok(())));
+        session.is_silent = true;
+        assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
+        assert_eq!(session.packet(2), Ok(()));
+        assert_eq!(session.packet(3), Ok(()));
+    }
+
+    #[test]
     fn a_stream_is_one_of_audio_of_the_negotiated_format() {
         let mut session = Session::new();
         let of_type = |payload_type: u8, ssrc: u8| [&[0x80, payload_type], &rtp(ssrc)[2..]].concat();
@@ -414,7 +436,7 @@ mod tests {
         session.is_silent = true;
         assert_eq!(session.packet(200), Err(Refusal::ForeignStream));
         assert_eq!(session.packet(max), Ok(()));
-        assert_eq!(session.packet(1), Ok(()), "one that was there before");
+        assert_eq!(session.packet(max - 1), Ok(()), "one that was there before");
     }
 
     #[test]

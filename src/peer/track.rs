@@ -12,7 +12,7 @@ use str0m::rtp::{RtpPacket, RtpWrite};
 
 use super::egress::{Egress, Position, Rewritten};
 use super::newcomer::Following;
-use crate::config::PeerLimits;
+use crate::config::{PeerLimits, STREAMS_LEFT_MAX};
 use crate::keys::PeerKey;
 use crate::wire::media::MediaKind;
 use crate::wire::sdp::Direction;
@@ -52,8 +52,16 @@ struct Brought {
     followed: Option<u32>,
     /// The one that the offer named.
     offered: Option<u32>,
-    /// Those of which a packet was authenticated.
-    seen: Vec<u32>,
+    /// Those of which a packet was authenticated, in the order in which they were followed last.
+    seen: Vec<Seen>,
+}
+
+/// A stream of which a packet was authenticated.
+#[derive(Clone, Copy)]
+struct Seen {
+    ssrc: u32,
+    /// Whether it ever brought audio.
+    was_followed: bool,
 }
 
 /// What a packet may be by its header, which anybody can write.
@@ -101,7 +109,7 @@ impl Track {
 
     /// Tells what a packet may be of this synchronization source and payload type: with one section it is known by that
     /// (RFC 9143 §9.2). A stream that was left is followed again only where the one that is followed `is_silent`: of two
-    /// at once one is heard.
+    /// at once one is heard; and only while it is known from when what is kept of it may be.
     #[inline]
     pub(super) fn claim(&self, ssrc: u32, payload_type: u8, is_silent: bool, limits: &PeerLimits) -> Claim {
         let Way::Brings(brought) = &self.way else { return Claim::Foreign };
@@ -111,9 +119,10 @@ impl Track {
         if brought.followed == Some(ssrc) {
             return Claim::Followed;
         }
-        let may_be = match brought.seen.contains(&ssrc) {
-            true => is_silent,
-            false => brought.seen.len() < limits.streams_life_max,
+        let may_be = match brought.seen.iter().rev().enumerate().find(|(_, seen)| seen.ssrc == ssrc) {
+            Some((_, seen)) if !seen.was_followed => true,
+            Some((since, _)) => is_silent && since <= STREAMS_LEFT_MAX,
+            None => brought.seen.len() < limits.streams_life_max,
         };
         // Browsers probe the network under zero, with no audio: so does the library take it.
         if may_be && ssrc != 0 { Claim::Newcomer } else { Claim::Foreign }
@@ -122,12 +131,14 @@ impl Track {
     /// A packet of another stream was authenticated: that is followed from now on, if it brings audio of this section.
     pub(super) fn follow(&mut self, ssrc: u32, has_audio: bool) -> Option<Following> {
         let Way::Brings(brought) = &mut self.way else { return None };
-        if !brought.seen.contains(&ssrc) {
-            brought.seen.push(ssrc);
-        }
         if !has_audio {
+            if brought.seen.iter().all(|seen| seen.ssrc != ssrc) {
+                brought.seen.push(Seen { ssrc, was_followed: false });
+            }
             return None;
         }
+        brought.seen.retain(|seen| seen.ssrc != ssrc);
+        brought.seen.push(Seen { ssrc, was_followed: true });
         let before = brought.followed.replace(ssrc);
         Some(Following { mid: self.mid, before, ssrc })
     }

@@ -7,6 +7,7 @@ use ecoute::words::{Presence, Role};
 use serde_json::json;
 use stage::link::Quality;
 use stage::scenario::{assert_hears, count, heard, hears_nothing, last, scenario};
+use stage::scene::is_rtp;
 use stage::world::programs::Kind;
 use stage::world::{Who, World};
 use str0m::media::Direction;
@@ -164,6 +165,123 @@ fn what_an_encoder_said_untold_is_not_heard_though_its_stream_changed_and_is_hel
         assert!(first.counter >= made, "packet {} of {made} was made before", first.counter);
         assert!(world.browsers[lea].has("listener_joined"));
     });
+}
+
+/// Somebody on the way keeps what was said untold, and sends it when the stream that it was said in was left.
+#[test]
+fn what_an_encoder_said_untold_is_not_heard_though_it_comes_after_another_stream() {
+    scenario(|world| {
+        world.open(Role::Commercial, "lea");
+        let encoder = world.encoder("lea");
+        let paul = world.listener("paul");
+        world.settle();
+        world.run_ms(2000);
+        let kept = withhold(world, encoder, 2000);
+        world.browsers[encoder].change_stream(77);
+        world.run_ms(500);
+        let made = world.browsers[encoder].made;
+        world.join(paul, "lea");
+        world.run_ms(5000);
+        assert_hears(world, paul, encoder, 1000, 70);
+        let changed = world.server.stats().streams_changed;
+        withhold(world, encoder, 1500);
+        for packet in kept.iter().filter(|bytes| is_rtp(bytes)) {
+            world.inject(encoder, packet);
+        }
+        world.run_ms(1000);
+        assert_eq!(world.server.stats().streams_changed, changed + 1, "they are the client's own");
+        let first = world.browsers[paul].heard_of(encoder as u16).map(|heard| heard.counter).min().unwrap();
+        assert!(first >= made, "packet {first} of {made} was made before");
+        world.run_ms(3000);
+        assert_hears(world, paul, encoder, 1000, 70);
+    });
+}
+
+/// What was said in a pause and kept on the way is not heard, whichever stream it is of and whatever came between.
+#[test]
+fn what_was_said_in_a_pause_and_kept_is_not_heard_after_another_stream() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(500);
+        let from = world.browsers[lea].made;
+        let kept = withhold(world, lea, 1500);
+        let until = world.browsers[lea].made;
+        world.browsers[lea].change_stream(77);
+        world.run_ms(500);
+        world.browsers[lea].say("resume_streaming", json!({}));
+        world.run_ms(6000);
+        assert_hears(world, paul, lea, 1000, 70);
+        withhold(world, lea, 1500);
+        for packet in kept.iter().filter(|bytes| is_rtp(bytes)) {
+            world.inject(lea, packet);
+        }
+        world.run_ms(8000);
+        assert_hears(world, paul, lea, 1000, 70);
+        let is_of_pause = |counter: u32| (from..until).contains(&counter);
+        assert!(!world.browsers[paul].heard_of(lea as u16).any(|heard| is_of_pause(heard.counter)), "law 2");
+    });
+}
+
+/// A page answers of the stream that it had when it was asked, or of the next one.
+#[test]
+fn a_stream_that_changes_while_an_acknowledgement_is_on_its_way_tells_nothing_of_before() {
+    for change_at in [0, 20, 50, 100, 150, 300] {
+        scenario(|world| {
+            let lea = world.publisher("lea");
+            let paul = world.listener("paul");
+            world.settle();
+            world.browsers[lea].held_back = Duration::from_secs(2);
+            world.run_ms(4000);
+            let made = world.browsers[lea].made;
+            world.join(paul, "lea");
+            world.run_ms(change_at);
+            world.browsers[lea].change_stream(77);
+            world.run_ms(10_000);
+            assert_hears(world, paul, lea, 1000, 70);
+            let first = world.browsers[paul].heard_of(lea as u16).map(|heard| heard.counter).min().unwrap();
+            assert!(first >= made, "law 2: packet {first} of {made}, changed after {change_at} ms");
+        });
+    }
+}
+
+/// Neither does a flood of others' names delay it, nor does it use up what a client may have.
+#[test]
+fn a_stream_that_changes_amid_forged_ones_goes_on_at_once() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let device = world.device("door");
+    let paul = world.player("paul", "door");
+    world.settle();
+    world.run_ms(1000);
+    let before = world.browsers[paul].heard.len();
+    world.record(device);
+    world.run_ms(100);
+    let packet = world.take_record(device).into_iter().rfind(|bytes| is_rtp(bytes)).unwrap();
+    for round in 0..5 {
+        world.browsers[device].change_stream(100 + round);
+        for n in 0..1000_u32 {
+            for ssrc in [n * 2 + 1000, 1000 + round] {
+                let mut forged = packet.clone();
+                forged[8..12].copy_from_slice(&ssrc.to_be_bytes());
+                world.inject(device, &forged);
+            }
+            world.run_ms(1);
+        }
+    }
+    world.run_ms(100);
+    assert!((258..=262).contains(&(world.browsers[paul].heard.len() - before)));
+    assert_one_stream(&world, paul);
+    assert_eq!((world.server.stats().streams_changed, world.server.stats().packets_unsigned), (5, 10_000));
+    world.end();
+}
+
+/// Lets a client send nothing for so long; returns what it would have sent.
+fn withhold(world: &mut World, who: Who, ms: u64) -> Vec<Vec<u8>> {
+    world.record(who);
+    world.unplug(who);
+    world.run_ms(ms);
+    world.plug(who);
+    world.take_record(who)
 }
 
 #[test]
