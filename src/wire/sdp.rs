@@ -105,7 +105,7 @@ impl Refused {
 }
 
 /// Returns `offer` with `\r\n` line ends, with its audio section alone, without candidates, and with exactly the wanted
-/// direction. A section without a name gets one.
+/// direction. A section without a name gets one, and so does one whose name the library would change.
 ///
 /// # Errors
 /// [`Refused`], when it does not offer one section of Opus that can go in `direction`.
@@ -113,7 +113,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, Refused
     let sections = Sections::read(offer)?;
     let audio = sections.only_audio()?;
     let formats = audio.opus()?;
-    let name = audio.name()?;
+    let name = audio.name()?.filter(|name| is_kept_whole(name));
     let wanted = sections.directed(audio, direction)?;
     let transport = sections.transport_of(audio)?;
     // Some say it of their section.
@@ -137,7 +137,7 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, Refused
             // The same may be said twice.
             Some((RTPMAP, format)) => line.maps_opus() && formats.contains(&format) && !mapped.contains(&format),
             Some((_, format)) => formats.contains(&format),
-            // Packets name no section that has no name.
+            // Packets name no section that has no name, or another one for the library.
             None => !line.is_written_anew() && (name.is_some() || !names_section),
         };
         if is_kept {
@@ -154,21 +154,28 @@ pub fn narrow_offer(offer: &str, direction: Direction) -> Result<String, Refused
 
 /// Returns `answer`, which has one section, with those sections of `offer` that were not kept, rejected and in their
 /// places (RFC 3264 §6: an answer has as many as its offer), bundled only where that was offered (RFC 9143 §7.3), and with
-/// the offer's profile and no name where that has none (RFC 9429 §5.3.1).
+/// the offer's profile and its name, or none where that has none (RFC 9429 §5.3.1).
 pub(crate) fn with_rejected(offer: &str, answer: &str) -> String {
     let (Ok(offer), Ok(answer)) = (Sections::read(offer), Sections::read(answer)) else { return answer.to_owned() };
     let mut whole = String::new();
     let audio = offer.media.iter().find(|section| section.is_audio()).and_then(Section::mid);
     let is_bundled = audio.is_some_and(|mid| bundled(&offer.session).any(|mids| mids.contains(&mid)));
-    for line in answer.session.iter().filter(|line| is_bundled || !line.starts_with(BUNDLE)) {
-        push_line(&mut whole, &[line]);
+    for line in &answer.session {
+        match audio {
+            Some(mid) if is_bundled && line.starts_with(BUNDLE) => push_line(&mut whole, &[BUNDLE, " ", mid]),
+            Some(_) | None if line.starts_with(BUNDLE) => {}
+            Some(_) | None => push_line(&mut whole, &[line]),
+        }
     }
     for section in &offer.media {
         if section.is_audio() {
             let answered = answer.media.iter().flat_map(|section| &section.lines);
-            for line in answered.filter(|line| audio.is_some() || !line.starts_with(MID)) {
+            for line in answered {
                 match line.strip_prefix("m=audio 9 ").and_then(|rest| rest.split_once(' ')) {
                     Some((_, formats)) => push_line(&mut whole, &["m=audio 9 ", section.profile(), " ", formats]),
+                    None if line.starts_with(MID) => {
+                        push_line(&mut whole, &audio.map_or([""; 2], |mid| [MID, mid]));
+                    }
                     None => push_line(&mut whole, &[line]),
                 }
             }
@@ -242,7 +249,7 @@ const BUNDLE: &str = "a=group:BUNDLE";
 /// The extension of packets that names their section (RFC 9143 §15.2).
 const OF_MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
 
-/// How a section is called for the library that has no name.
+/// How a section is called for the library that has no name, or one that is not kept whole.
 const NAME: &str = "0";
 
 /// What must be taken (RFC 9429 §5.1.2): most clients write the first, whatever they mean all is the same.
@@ -480,6 +487,11 @@ fn bundled<'a>(session: &[Line<'a>]) -> impl Iterator<Item = Vec<&'a str>> {
     session
         .iter()
         .filter_map(|line| Some(line.text.strip_prefix(BUNDLE)?.split(' ').filter(|mid| !mid.is_empty()).collect()))
+}
+
+/// Tells whether the library repeats a section's name as it is: of what a token may have (RFC 8866 §9) it changes the rest.
+fn is_kept_whole(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 fn ssrc_of<'a>(line: &Line<'a>) -> Option<&'a str> {
@@ -819,6 +831,22 @@ mod tests {
         let answer = "v=0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=recvonly\r\n";
         let want = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=recvonly\r\n";
         assert_eq!(with_rejected(&offer, answer), want);
+    }
+
+    #[test]
+    fn a_section_with_any_name_is_answered_under_it() {
+        let of_mid = format!("a=extmap:4 {OF_MID}\r\n");
+        let answer = "v=0\r\na=group:BUNDLE 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=recvonly\r\n";
+        for name in ["audio-1", "a.b", "~]probe", "é"] {
+            let offer = OFFER.replace("a=mid:0", &format!("a=mid:{name}"));
+            let offer =
+                format!("{}{of_mid}", offer.replace("m=audio", &format!("a=group:BUNDLE {name}\r\nm=audio")));
+            let narrowed = narrow_offer(&offer, Direction::SendOnly).unwrap();
+            assert_eq!(narrow_offer(OFFER, Direction::SendOnly).as_ref(), Ok(&narrowed), "{name}");
+            let want =
+                answer.replace("BUNDLE 0", &format!("BUNDLE {name}")).replace("mid:0", &format!("mid:{name}"));
+            assert_eq!(with_rejected(&offer, answer), want);
+        }
     }
 
     #[test]

@@ -361,6 +361,39 @@ fn packets_of_another_section_are_not_its_own() {
     world.end();
 }
 
+/// A section may have any name, those too that the server and its library have for others.
+#[test]
+fn a_section_with_a_name_of_the_servers_own_is_heard_and_its_stream_may_change() {
+    for name in ["trial", "other", "~]probe", "audio-1.x"] {
+        let mut world = World::new(1, Quality::PERFECT);
+        let token = world.token(Role::Commercial, "door", |claims| claims.device = true);
+        let device = world.program(Kind::Whip, "door", &token);
+        let now = world.now;
+        let offer = without(&world.browsers[device].make_offer(now, Direction::SendOnly), "a=extmap");
+        let mid = offer.lines().find_map(|line| line.strip_prefix("a=mid:")).unwrap().to_owned();
+        let renamed = |text: &str, from: &str, to: &str| {
+            let mids = ["a=mid:", "a=group:BUNDLE "].map(|name| (format!("{name}{from}"), format!("{name}{to}")));
+            mids.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        };
+        let offered = renamed(&offer, &mid, name);
+        let answer = world
+            .ask(device, |token, _| stage::world::programs::Ask::post("/whip/door", token, &offered).to_http());
+        assert_eq!(answer.status, 201, "{name}");
+        world.browsers[device].accept_answer(now, &renamed(&answer.body, name, &mid));
+        let paul = world.player("paul", "door");
+        world.settle();
+        for ssrc in 100..103 {
+            world.run_ms(1000);
+            assert_hears(&world, paul, device, 500, 98);
+            world.browsers[device].change_stream(ssrc);
+        }
+        world.run_ms(1000);
+        assert_one_stream(&world, paul);
+        assert_eq!(world.server.stats().streams_changed, 3, "{name}");
+        world.end();
+    }
+}
+
 #[test]
 fn a_stream_that_changed_survives_a_restart_of_ice() {
     let mut world = World::new(1, Quality::PERFECT);
