@@ -227,7 +227,7 @@ impl Server {
         }
         let restarted = self.restart_peer(now, peer, Wanted::Credentials(ufrag, pwd), out);
         let restarted = restarted.ok_or_else(no_session)?.map_err(|error| Problem::of_offer(error, fragment))?;
-        let answer = sdpfrag::write(&restarted);
+        let answer = sdpfrag::renamed(sdpfrag::write(&restarted), fragment);
         let etag = self.etag(peer);
         let response = Response::new(Status::Ok)
             .body(BodyType::Fragment.content_type(), answer.as_bytes())

@@ -74,6 +74,21 @@ pub fn write(answer: &str) -> String {
     fragment
 }
 
+/// Returns `written`, under the name that the audio section has in the client's `fragment`: the one in our answer may be
+/// another, where the library would have changed that.
+pub(crate) fn renamed(written: String, fragment: &str) -> String {
+    let (_, sections) = split(fragment);
+    let audio = sections.into_iter().find(|section| word(section, 0) == Some("m=audio"));
+    let name = audio.and_then(|section| section.lines().find_map(|line| line.trim_end().strip_prefix("a=mid:")));
+    let Some(name) = name else { return written };
+    let mut renamed = String::with_capacity(written.len() + 2 * name.len());
+    for line in written.lines() {
+        let prefix = ["a=mid:", "a=group:BUNDLE "].into_iter().find(|prefix| line.starts_with(*prefix));
+        renamed.extend(prefix.map_or([line, "", "\r\n"], |prefix| [prefix, name, "\r\n"]));
+    }
+    renamed
+}
+
 /// The lines that are written.
 const OF_ICE: [&str; 9] = [
     "a=ice-lite",
@@ -218,5 +233,17 @@ mod tests {
         assert_eq!(write(ANSWER), want);
         assert_eq!(write(want), want);
         assert_eq!(parse(want), Ok(sdp::credentials(ANSWER)));
+    }
+
+    #[test]
+    fn a_restart_is_answered_under_the_name_that_the_client_says() {
+        let answer = "a=ice-lite\r\na=group:BUNDLE 0\r\nm=audio 9 x 111\r\na=mid:0\r\na=ice-ufrag:0011\r\n";
+        let of = |fragment: &str| renamed(answer.to_owned(), fragment);
+        assert_eq!(of(RESTART), answer);
+        assert_eq!(of("a=ice-ufrag:ysXw\r\n"), answer, "it says none");
+        assert_eq!(
+            of("m=video 9 x 96\r\na=mid:v\r\nm=audio 9 x 111\r\na=mid:audio-1\r\n"),
+            answer.replace("BUNDLE 0", "BUNDLE audio-1").replace("mid:0", "mid:audio-1")
+        );
     }
 }
