@@ -269,7 +269,8 @@ impl Broadcast {
         }
         let counts_other = |from: Since| matches!(from, Since::Count { publisher: of, ssrc: Some(other), .. } if of == publisher && other != ssrc);
         let is_counted = |listener: &Listener| listener.hears_from().is_some_and(counts_other);
-        if before.is_none() && !self.listeners.iter().any(is_counted) {
+        let is_resumed = self.on_air.as_ref().is_some_and(|on_air| counts_other(on_air.from));
+        if before.is_none() && !is_resumed && !self.listeners.iter().any(is_counted) {
             return Vec::new();
         }
         if let Some(on_air) = self.on_air.as_mut().filter(|on_air| counts_other(on_air.from)) {

@@ -145,6 +145,29 @@ fn what_was_said_in_a_pause_is_not_heard_where_the_stream_changed_in_it() {
     }
 }
 
+/// A page may resume before its first packet is there, and then send another stream than it counted.
+#[test]
+fn a_page_that_resumed_with_another_stream_is_heard_all_the_same() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let lea = world.open(Role::Commercial, "lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.browsers[lea].held_back = Duration::from_secs(2);
+    let now = world.now;
+    let offer = without(&world.browsers[lea].make_offer(now, Direction::SendOnly), "a=ssrc");
+    world.browsers[lea].say("start_streaming", json!({ "sdp": offer }));
+    world.run_ms(500);
+    world.browsers[lea].say("pause_streaming", json!({}));
+    world.run_ms(200);
+    world.browsers[lea].say_text(r#"{"event":"resume_streaming","data":{"ssrc":9,"packets_sent":0}}"#);
+    world.run_ms(300);
+    assert!(world.browsers[lea].has("streaming_resumed"));
+    world.join(paul, "lea");
+    world.run_ms(8000);
+    assert_hears(&world, paul, lea, 2000, 98);
+    world.end();
+}
+
 /// Nobody counts for an encoder, and all of the new stream may be held back alike.
 #[test]
 fn what_an_encoder_said_untold_is_not_heard_though_its_stream_changed_and_is_held_back() {
