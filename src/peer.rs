@@ -451,7 +451,7 @@ impl Peer {
         let packet = packet.ok_or(Refusal::UnsignedPacket)?;
         self.gate.on_packet(now);
         let before = self.track.brings().filter(|&before| before != ssrc);
-        let following = self.track.follow(ssrc, self.track.has_audio(&packet)).ok_or(Refusal::ForeignStream)?;
+        let following = self.track.follow(ssrc, self.track.content(&packet)).ok_or(Refusal::ForeignStream)?;
         turn.events.push(PeerEvent::Follows { before, ssrc });
         self.brought = now;
         turn.events.extend(self.track.bring(self.owner.key, packet).map(PeerEvent::Packet));

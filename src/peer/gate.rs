@@ -238,6 +238,7 @@ mod tests {
 
     use super::*;
     use crate::config::STREAMS_LEFT_MAX;
+    use crate::peer::track::Content;
     use crate::wire::classify;
     use crate::wire::media::MediaKind;
 
@@ -313,7 +314,7 @@ mod tests {
         /// Sends a packet that is authenticated if the library sees it.
         fn packet(&mut self, ssrc: u8) -> Result<(), Refusal> {
             if let Admitted::Newcomer(ssrc) = self.admit(&rtp(ssrc), 1)? {
-                self.track.follow(ssrc, true);
+                self.track.follow(ssrc, Content::Audio);
             }
             self.gate.on_packet(self.now);
             Ok(())
@@ -392,9 +393,9 @@ mod tests {
     #[test]
     fn a_stream_that_began_without_audio_is_followed_when_it_has_some() {
         let mut session = Session::new();
-        session.track.follow(1, false);
+        session.track.follow(1, Content::Nothing);
         assert_eq!(session.packet(1), Ok(()), "nothing else is followed");
-        session.track.follow(2, false);
+        session.track.follow(2, Content::Nothing);
         assert_eq!(session.packet(1), Ok(()));
         assert_eq!(session.packet(2), Ok(()), "it was not left, but never heard");
         assert_eq!(session.packet(1), Err(Refusal::ForeignStream));
@@ -420,7 +421,11 @@ mod tests {
         }
         assert!(session.admit(&of_type(0x80 | 111, 1), 1).is_ok(), "with the marker");
         assert_eq!(session.packet(0), Err(Refusal::ForeignStream), "a probe of the network");
-        assert_eq!(session.track.follow(1, false).map(|following| following.ssrc), None, "padding alone");
+        assert_eq!(
+            session.track.follow(1, Content::Nothing).map(|following| following.ssrc),
+            None,
+            "padding alone"
+        );
         assert_eq!(session.track.brings(), None);
         assert_eq!(session.packet(2), Ok(()));
     }

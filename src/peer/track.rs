@@ -60,8 +60,18 @@ struct Brought {
 #[derive(Clone, Copy)]
 struct Seen {
     ssrc: u32,
-    /// Whether it ever brought audio.
-    was_followed: bool,
+    /// Whether it brought audio, or was another section's: then it comes again only where the other one is silent.
+    is_known: bool,
+}
+
+/// What an authenticated packet brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Audio,
+    /// Padding alone.
+    Nothing,
+    /// What another section's is by its name.
+    OtherSection,
 }
 
 /// What a packet may be by its header, which anybody can write.
@@ -120,7 +130,7 @@ impl Track {
             return Claim::Followed;
         }
         let may_be = match brought.seen.iter().rev().enumerate().find(|(_, seen)| seen.ssrc == ssrc) {
-            Some((_, seen)) if !seen.was_followed => true,
+            Some((_, seen)) if !seen.is_known => true,
             Some((since, _)) => is_silent && since <= STREAMS_LEFT_MAX,
             None => brought.seen.len() < limits.streams_life_max,
         };
@@ -129,16 +139,16 @@ impl Track {
     }
 
     /// A packet of another stream was authenticated: that is followed from now on, if it brings audio of this section.
-    pub(super) fn follow(&mut self, ssrc: u32, has_audio: bool) -> Option<Following> {
+    pub(super) fn follow(&mut self, ssrc: u32, content: Content) -> Option<Following> {
         let Way::Brings(brought) = &mut self.way else { return None };
-        if !has_audio {
+        if content != Content::Audio {
             if brought.seen.iter().all(|seen| seen.ssrc != ssrc) {
-                brought.seen.push(Seen { ssrc, was_followed: false });
+                brought.seen.push(Seen { ssrc, is_known: content == Content::OtherSection });
             }
             return None;
         }
         brought.seen.retain(|seen| seen.ssrc != ssrc);
-        brought.seen.push(Seen { ssrc, was_followed: true });
+        brought.seen.push(Seen { ssrc, is_known: true });
         let before = brought.followed.replace(ssrc);
         Some(Following { mid: self.mid, before, ssrc })
     }
@@ -159,9 +169,13 @@ impl Track {
         Some(MediaPacket { kind: self.kind, position, level, payload: packet.payload })
     }
 
-    /// Tells whether there is audio of this section in a packet, and not only padding.
-    pub(super) fn has_audio(&self, packet: &RtpPacket) -> bool {
-        self.is_of_section(packet) && !packet.payload.is_empty()
+    /// Returns what a packet of a stream that is not followed yet brings.
+    pub(super) fn content(&self, packet: &RtpPacket) -> Content {
+        match self.is_of_section(packet) {
+            false => Content::OtherSection,
+            true if packet.payload.is_empty() => Content::Nothing,
+            true => Content::Audio,
+        }
     }
 
     /// Tells whether a packet names no section, or this one.
