@@ -195,13 +195,23 @@ fn judge(secret: &[u8]) -> Option<Guessable> {
         .filter(|byte| byte.is_ascii_alphabetic())
         .map(|byte| char::from(byte.to_ascii_lowercase()))
         .collect();
-    if PLACEHOLDERS.iter().any(|word| letters.contains(word)) {
+    if PLACEHOLDERS.iter().any(|word| letters.contains(word)) && !has_random_part(secret) {
         return Some(Guessable::Placeholder);
     }
-    // What is repeated counts once, and what counts up is a repeated step.
-    let steps: Vec<u8> = secret.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
-    let bits = bits_of(once(secret)).min(bits_of(once(&steps)));
-    (bits < SECRET_BITS_MIN).then_some(Guessable::Pattern)
+    is_pattern(secret).then_some(Guessable::Pattern)
+}
+
+/// Tells whether too little of bytes is left where what is repeated counts once; what counts up is a repeated step.
+fn is_pattern(bytes: &[u8]) -> bool {
+    let steps: Vec<u8> = bytes.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    bits_of(once(bytes)).min(bits_of(once(&steps))) < SECRET_BITS_MIN
+}
+
+/// Tells whether something long stands beside the words that chance has made, as in `mysecret-9f2c…`.
+fn has_random_part(secret: &[u8]) -> bool {
+    let digits = |part: &[u8]| part.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let mut parts = secret.split(|byte| !byte.is_ascii_alphanumeric());
+    parts.any(|part| part.len() >= SECRET_BYTES_MIN && digits(part) >= part.len() / 16 && !is_pattern(part))
 }
 
 /// Returns the shortest beginning whose repetition is the whole.
@@ -357,6 +367,8 @@ mod tests {
             ("a well-known default", b"!ChangeThisMercureHubJWTSecretKey!".to_vec(), Some(Placeholder)),
             ("another", b"super-secret-jwt-token-with-at-least-32-characters-long".to_vec(), Some(Placeholder)),
             ("a third", b"a-string-secret-at-least-256-bits-long".to_vec(), Some(Placeholder)),
+            ("a word and hex", format!("mysecret-changeme-{hex}").into(), None),
+            ("a word and what counts", b"changeme-01234567890123456789012345678901".to_vec(), Some(Placeholder)),
             ("<your-secret>", b"<your-secret-of-at-least-32-bytes>".to_vec(), Some(Placeholder)),
             ("a mark and hex", format!("\u{feff}{hex}").into(), Some(ByteOrderMark)),
             ("PowerShell's >", [vec![0xff, 0xfe], wide(hex)].concat(), Some(Utf16)),

@@ -11,7 +11,7 @@
 
   const pauseMs = () => {
     tries += 1;
-    // A browser may allow no storage; then the first try after each load is a first one.
+    // Without storage, tries are counted from each load on.
     try {
       tries = sessionStorage[KEY] = Number(sessionStorage[KEY] ?? 0) + 1;
     } catch {}
