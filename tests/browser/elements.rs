@@ -270,12 +270,13 @@ fn a_lost_connection_heals_on_the_same_session_and_microphone() {
     lea.evaluate("lastSocket.close()");
     lea.wait_for("document.body.dataset.state === 'connecting'");
     paul.wait_for("document.body.dataset.audio === 'ready' && loudness() < 0.001");
-    lea.wait_for("counts.sent.restart_ice === 2 && document.body.dataset.state === 'on_air'");
+    // At least: where audio is late, the watch has new paths looked for by itself.
+    lea.wait_for("counts.sent.restart_ice >= 2 && document.body.dataset.state === 'on_air'");
     lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     assert_tone(&paul, 440.0);
-    lea.evaluate("lastSocket.close()");
+    lea.evaluate("window.restarts = counts.sent.restart_ice; lastSocket.close()");
     lea.evaluate("deep('ecoute-micro').client.pauseStreaming()");
-    lea.wait_for("document.body.dataset.state === 'paused' && counts.sent.restart_ice === 3");
+    lea.wait_for("document.body.dataset.state === 'paused' && counts.sent.restart_ice > restarts");
     paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'paused'");
     lea.click("ecoute-micro >>> #pause");
     paul.wait_for("loudness() > 0.01");
