@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Server;
 use super::devices::NO_DEVICE;
 use super::problem::{Form, Problem, Right};
-use super::redirect::to_https;
+use super::redirect::moved_to;
 use super::route::{Options, Route, shown};
 use crate::config::Encryption;
 use crate::conn::Conn;
@@ -104,7 +104,7 @@ impl Server {
             return self.turn_away(now, conn, Some(request), &problem);
         };
         let location = format!("https://{host}{}{}", request.path, request.query);
-        self.respond(now, conn, Some(&request), to_https(&location));
+        self.respond(now, conn, Some(&request), moved_to(&location));
     }
 
     /// Sends a browser to where what it asks for stands.
@@ -113,9 +113,7 @@ impl Server {
             Some(_) => to.to_owned(),
             None => format!("{to}{}", request.query),
         };
-        let response = Response::new(Status::PermanentRedirect).header("Cache-Control", "no-store");
-        let response = response.header("Referrer-Policy", "no-referrer").header("Location", &location);
-        self.respond(now, conn, Some(request), response);
+        self.respond(now, conn, Some(request), moved_to(&location).header("Referrer-Policy", "no-referrer"));
     }
 
     /// Tells a client what it may ask for at a path; pages of other origins ask that first.

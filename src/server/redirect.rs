@@ -28,7 +28,7 @@ impl Server {
             None => {
                 let to = self.settings.redirect.as_ref();
                 match to.and_then(|to| location(request, to)) {
-                    Some(location) => self.respond(now, conn, Some(request), to_https(&location)),
+                    Some(location) => self.respond(now, conn, Some(request), moved_to(&location)),
                     None => {
                         let problem = Problem::new(Status::BadRequest, "there is no host to send you to");
                         self.refuse(now, conn, Some(request), &problem);
@@ -56,9 +56,9 @@ impl Server {
     }
 }
 
-/// Returns the answer that sends a client to HTTPS.
-pub(super) fn to_https(location: &str) -> Response<'static> {
-    // Browsers would keep it for ever, also where HTTPS was tried and given up.
+/// Returns the answer that sends a client to where what it asks for is.
+pub(super) fn moved_to(location: &str) -> Response<'static> {
+    // Browsers would keep it for ever, also where HTTPS was tried and given up, or the place holds a token.
     let response = Response::new(Status::PermanentRedirect).header("Cache-Control", "no-store");
     response.header("Location", location)
 }
