@@ -30,6 +30,15 @@ const OFFERS: &[(&str, Edit)] = &[
     ("several named", |offer| format!("{offer}a=ssrc:7 cname:x\r\na=ssrc:8 cname:x\r\na=ssrc-group:FID 7 8\r\n")),
 ];
 
+/// Returns a world with a device and a player that hears it.
+fn heard_device() -> (World, Who, Who) {
+    let mut world = World::new(1, Quality::PERFECT);
+    let device = world.device("door");
+    let paul = world.player("paul", "door");
+    world.settle();
+    (world, device, paul)
+}
+
 /// Asserts that what a listener got is one stream without gaps in its numbers, and with no time that goes back.
 fn assert_one_stream(world: &World, listener: Who) {
     for pair in world.browsers[listener].heard.windows(2) {
@@ -81,10 +90,7 @@ fn a_pages_stream_is_heard_however_it_was_named() {
 
 #[test]
 fn a_programs_stream_that_changes_goes_on_without_a_gap() {
-    let mut world = World::new(1, Quality::PERFECT);
-    let device = world.device("door");
-    let paul = world.player("paul", "door");
-    world.settle();
+    let (mut world, device, paul) = heard_device();
     for ssrc in 100..110 {
         world.run_ms(1000);
         world.browsers[device].change_stream(ssrc);
@@ -271,10 +277,7 @@ fn a_stream_that_changes_while_an_acknowledgement_is_on_its_way_tells_nothing_of
 /// Neither does a flood of others' names delay it, nor does it use up what a client may have.
 #[test]
 fn a_stream_that_changes_amid_forged_ones_goes_on_at_once() {
-    let mut world = World::new(1, Quality::PERFECT);
-    let device = world.device("door");
-    let paul = world.player("paul", "door");
-    world.settle();
+    let (mut world, device, paul) = heard_device();
     world.run_ms(1000);
     let before = world.browsers[paul].heard.len();
     world.record(device);
@@ -309,10 +312,7 @@ fn withhold(world: &mut World, who: Who, ms: u64) -> Vec<Vec<u8>> {
 
 #[test]
 fn of_two_streams_at_once_one_is_heard() {
-    let mut world = World::new(1, Quality::PERFECT);
-    let device = world.device("door");
-    let paul = world.player("paul", "door");
-    world.settle();
+    let (mut world, device, paul) = heard_device();
     world.run_ms(1000);
     let before = world.browsers[paul].heard.len();
     let own = [50, 51];
@@ -419,10 +419,7 @@ fn a_section_with_a_name_of_the_servers_own_is_heard_and_its_stream_may_change()
 
 #[test]
 fn a_stream_that_changed_survives_a_restart_of_ice() {
-    let mut world = World::new(1, Quality::PERFECT);
-    let device = world.device("door");
-    let paul = world.player("paul", "door");
-    world.settle();
+    let (mut world, device, paul) = heard_device();
     world.browsers[device].change_stream(77);
     world.run_ms(1000);
     world.restart(device, "*");
