@@ -4,8 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "people wait in real time")]
 #![allow(clippy::disallowed_macros, reason = "figures are what this program is for")]
 
-#[path = "../tests/browser/chromium.rs"]
-mod chromium;
+#[path = "../tests/browser/drive/mod.rs"]
+mod drive;
 #[path = "../tests/browser/relay.rs"]
 mod relay;
 #[path = "../tests/browser/sound.rs"]
@@ -14,13 +14,13 @@ mod sound;
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chromium::{Chromium, Page};
+use drive::{Browser, Page};
 use nix::sys::signal::Signal;
 use relay::Relay;
+use sound::{Microphone, microphone};
 use support::{Ecoute, PROGRAM};
 use tempfile::TempDir;
 
@@ -71,25 +71,19 @@ fn main() {
         fs::metadata(PROGRAM).unwrap().len() as f64 / 1e6
     );
     println!("memory at start                            {:.1} MB", resident_kib(&ecoute) as f64 / 1024.0);
-    let folder = TempDir::new().unwrap();
-    let tone = |name: &str, hz: f64| -> PathBuf {
-        let path = folder.path().join(name);
-        sound::write_tone(&path, hz);
-        path
-    };
-    let phones = [("lea", tone("low.wav", 440.0)), ("tom", tone("high.wav", 880.0))];
-    let desk = Chromium::start(&phones[0].1, "fr-FR");
+    let phones = [("lea", microphone(440.0)), ("tom", microphone(880.0))];
+    let desk = Browser::start(&phones[0].1, "fr-FR");
     weigh_pages(&ecoute, &desk);
     measure_joins("UDP", &ecoute, &desk);
     let arguments = ["--webrtc-ip-handling-policy=disable_non_proxied_udp"];
-    measure_joins("TCP", &ecoute, &Chromium::start_with(&phones[0].1, "fr-FR", &arguments));
+    measure_joins("TCP", &ecoute, &Browser::chromium(&phones[0].1, "fr-FR", &arguments));
 
     measure_listening("on this machine", &ecoute, &phones, &desk);
     measure_the_road(&phones, &desk);
 }
 
 /// Prints what a browser fetches to show each page, as it comes: gzipped.
-fn weigh_pages(ecoute: &Ecoute, desk: &Chromium) {
+fn weigh_pages(ecoute: &Ecoute, desk: &Browser) {
     let fetched =
         "performance.getEntries().filter(({ entryType }) => ['navigation', 'resource'].includes(entryType))";
     for (path, link, is_there) in [
@@ -120,8 +114,8 @@ fn weigh_pages(ecoute: &Ecoute, desk: &Chromium) {
 }
 
 /// Clicks until tones are heard, of one salesperson and of the other in turn.
-fn measure_listening(network: &str, ecoute: &Ecoute, tones: &[(&str, PathBuf); 2], desk: &Chromium) {
-    let phones: Vec<Chromium> = tones.iter().map(|(_, tone)| Chromium::start(tone, "fr-FR")).collect();
+fn measure_listening(network: &str, ecoute: &Ecoute, tones: &[(&str, Microphone); 2], desk: &Browser) {
+    let phones: Vec<Browser> = tones.iter().map(|(_, tone)| Browser::start(tone, "fr-FR")).collect();
     let links = tones.iter().map(|(id, _)| ecoute.link("commercial", id, id));
     let _pages: Vec<Page<'_>> = phones.iter().zip(links).map(|(phone, link)| on_air(phone, &link)).collect();
     let paul = supervisor(desk, &ecoute.link("admin", "paul", "Paul D."));
@@ -129,7 +123,7 @@ fn measure_listening(network: &str, ecoute: &Ecoute, tones: &[(&str, PathBuf); 2
 }
 
 /// The same from phones with 150 ms there and back, and how long one is not heard that loses its network.
-fn measure_the_road(tones: &[(&str, PathBuf); 2], desk: &Chromium) {
+fn measure_the_road(tones: &[(&str, Microphone); 2], desk: &Browser) {
     let relay = Relay::bind();
     let public_address = relay.address.to_string();
     // Where it listens on more addresses, those are reached past the relay.
@@ -141,7 +135,7 @@ fn measure_the_road(tones: &[(&str, PathBuf); 2], desk: &Chromium) {
     };
     let paul = supervisor(desk, &link(&ecoute, "admin", "paul"));
     let road = relay.new_network(Duration::from_millis(75));
-    let phones: Vec<Chromium> = tones.iter().map(|(_, tone)| Chromium::start(tone, "fr-FR")).collect();
+    let phones: Vec<Browser> = tones.iter().map(|(_, tone)| Browser::start(tone, "fr-FR")).collect();
     let links = tones.iter().map(|(id, _)| link(&ecoute, "commercial", id));
     let _pages: Vec<Page<'_>> = phones.iter().zip(links).map(|(phone, link)| on_air(phone, &link)).collect();
     measure_clicks("150 ms to the phone", &paul);
@@ -166,7 +160,7 @@ fn measure_the_road(tones: &[(&str, PathBuf); 2], desk: &Chromium) {
     print_median("silence after SIGKILL", restarts.collect());
 }
 
-fn on_air<'a>(phone: &'a Chromium, link: &str) -> Page<'a> {
+fn on_air<'a>(phone: &'a Browser, link: &str) -> Page<'a> {
     let page = phone.open(link);
     page.wait_for("document.body.dataset.state === 'ready'");
     page.click("ecoute-micro >>> #start");
@@ -174,7 +168,7 @@ fn on_air<'a>(phone: &'a Chromium, link: &str) -> Page<'a> {
     page
 }
 
-fn supervisor<'a>(desk: &'a Chromium, link: &str) -> Page<'a> {
+fn supervisor<'a>(desk: &'a Browser, link: &str) -> Page<'a> {
     let page = desk.open_prepared(link, &format!("{}{STOPWATCH}", sound::TAP));
     page.wait_for("document.body.dataset.audio === 'ready'");
     page
@@ -217,7 +211,7 @@ fn until_tone_ms(page: &Page<'_>) -> f64 {
 }
 
 /// Opens supervisors' pages up to their warm audio connection: how long that takes, and the server's processor time.
-fn measure_joins(transport: &str, ecoute: &Ecoute, desk: &Chromium) {
+fn measure_joins(transport: &str, ecoute: &Ecoute, desk: &Browser) {
     let (mut costs, mut joins) = (Vec::new(), Vec::new());
     for round in 0..JOINS {
         let link = ecoute.link("admin", &format!("admin{round}"), "Ana");

@@ -5,8 +5,8 @@
 #![allow(clippy::disallowed_methods, reason = "listeners wait in real time")]
 #![allow(clippy::disallowed_macros, reason = "figures are what this program is for")]
 
-#[path = "../tests/browser/chromium.rs"]
-mod chromium;
+#[path = "../tests/browser/drive/mod.rs"]
+mod drive;
 #[path = "../tests/clients/installed.rs"]
 mod installed;
 #[path = "../tests/browser/npm.rs"]

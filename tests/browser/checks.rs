@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
+use crate::drive::{Browser, Page};
 use crate::people::{microphone, start_streaming};
 use crate::screenshots;
 use crate::support::Ecoute;
@@ -51,8 +51,8 @@ fn said(page: &Page<'_>, check: &str) -> String {
 #[test]
 fn everything_passes_and_is_released() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     lea.resize(390, 844);
     lea.wait_for("document.body.dataset.state === 'ready'");
@@ -84,9 +84,9 @@ fn everything_passes_and_is_released() {
 #[test]
 fn a_blocked_way_and_a_refused_microphone_are_told_apart() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     let flag = "--webrtc-ip-handling-policy=disable_non_proxied_udp";
-    let browser = Chromium::start_with(&tone, "fr-FR", &[flag]);
+    let browser = Browser::chromium(&tone, "fr-FR", &[flag]);
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     lea.resize(390, 844);
     lea.wait_for("document.body.dataset.state === 'ready'");
@@ -116,8 +116,8 @@ fn a_blocked_way_and_a_refused_microphone_are_told_apart() {
 #[test]
 fn a_test_ends_with_its_dialog_and_never_meets_a_broadcast() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     lea.wait_for("document.body.dataset.state === 'ready'");
     // Closed while it listens to a microphone that says nothing.
@@ -147,8 +147,8 @@ fn a_test_ends_with_its_dialog_and_never_meets_a_broadcast() {
 #[test]
 fn without_a_server_the_test_says_so() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "en-GB");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "en-GB");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     lea.wait_for("document.body.dataset.state === 'ready'");
     drop(ecoute);

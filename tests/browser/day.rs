@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::elements::COUNTED;
 use crate::people::{microphone, open_both, start_listening, start_streaming};
 use crate::relay::Relay;
@@ -30,9 +30,9 @@ pub fn set_volume(page: &Page<'_>, percent: u32) {
 #[test]
 fn each_of_two_supervisors_hears_the_right_one_of_two_salespeople() {
     let ecoute = Ecoute::start();
-    let ((_low, low), (_high, high)) = (microphone(440.0), microphone(880.0));
-    let phones = [Chromium::start(&low, "fr-FR"), Chromium::start(&high, "fr-FR")];
-    let desks = [Chromium::start(&low, "fr-FR"), Chromium::start(&low, "en-GB")];
+    let (low, high) = (microphone(440.0), microphone(880.0));
+    let phones = [Browser::start(&low, "fr-FR"), Browser::start(&high, "fr-FR")];
+    let desks = [Browser::start(&low, "fr-FR"), Browser::start(&low, "en-GB")];
     let lea = phones[0].open(&ecoute.link("commercial", "lea", "Léa Martin"));
     let tom = phones[1].open(&ecoute.link("commercial", "tom", "Tom L."));
     for page in [&lea, &tom] {
@@ -92,8 +92,8 @@ fn each_of_two_supervisors_hears_the_right_one_of_two_salespeople() {
 #[test]
 fn a_pause_is_silent_within_300_ms_and_keeps_the_broadcast() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
     paul.evaluate(
         "window.silentAt = new Promise((resolve) => {
@@ -122,8 +122,8 @@ fn a_pause_is_silent_within_300_ms_and_keeps_the_broadcast() {
 #[test]
 fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
     lea.kill();
     paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.state === 'interrupted'");
@@ -136,8 +136,8 @@ fn a_phone_whose_page_dies_is_heard_again_when_it_is_back() {
     wait_for_tone(&paul, 440.0);
 
     // Another device takes over: the wish follows, and the first one's microphone is let go.
-    let (_high, high) = microphone(880.0);
-    let other = Chromium::start(&high, "fr-FR");
+    let high = microphone(880.0);
+    let other = Browser::start(&high, "fr-FR");
     let other_page = other.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     other_page.click("ecoute-micro >>> #take-over");
     again.wait_for("document.body.dataset.state === 'already_open'");
@@ -161,8 +161,8 @@ fn a_phone_on_the_road_is_heard_again_by_itself() {
     let link = |role: &str, id: &str, name: &str| {
         ecoute.link(role, id, name).replace(&ecoute.address.to_string(), &relay.address.to_string())
     };
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let paul = desk.open_prepared(&link("admin", "paul", "Paul D."), sound::TAP);
     paul.wait_for("document.body.dataset.audio === 'ready'");
     let road = relay.new_network(Duration::from_millis(40));
@@ -196,8 +196,8 @@ fn a_phone_on_the_road_is_heard_again_by_itself() {
 #[test]
 fn an_application_renews_its_token_and_the_sound_goes_on() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     start_streaming(&lea);
     let short = ecoute.token_for("8s", "admin", "paul");
@@ -231,8 +231,8 @@ fn an_application_renews_its_token_and_the_sound_goes_on() {
 #[test]
 fn who_is_revoked_is_cut_within_a_second() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
 
     let revoked = Instant::now();
@@ -255,8 +255,8 @@ fn who_is_revoked_is_cut_within_a_second() {
 #[test]
 fn a_reason_that_nobody_would_understand_costs_nothing_else() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     start_streaming(&lea);
     let script = format!("{}{COUNTED}", sound::TAP);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::npm::installed;
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
@@ -62,9 +62,9 @@ pub fn say(page: &Page<'_>, event: &str, data: Value) {
 #[test]
 fn pages_are_accessible_in_every_state() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let karim = phone.open(&ecoute.link("commercial", "karim", "Karim B."));
     start_streaming(&karim);
     let _ines = open_another(&phone, &ecoute.link("commercial", "ines", "Inès R."), "");
@@ -148,9 +148,9 @@ fn pages_are_accessible_in_every_state() {
 #[test]
 fn a_minute_of_a_supervisor_by_keyboard_alone() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     // Of three tabs two are out of sight.
     phone.grant(&ecoute.url(), &["notifications", "audioCapture"]);
     let karim = phone.open(&ecoute.link("commercial", "karim", "Karim B."));
@@ -256,8 +256,8 @@ fn a_minute_of_a_supervisor_by_keyboard_alone() {
 #[test]
 fn the_keyboard_is_not_lost_on_the_way_on_air_and_off() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     lea.wait_for("document.body.dataset.state === 'ready'");
     let focused = "deep('ecoute-micro').shadowRoot.activeElement?.id";
@@ -281,8 +281,8 @@ fn the_keyboard_is_not_lost_on_the_way_on_air_and_off() {
 #[test]
 fn the_list_is_searched_filtered_and_sorted() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let paul = browser.open_prepared(&ecoute.link("admin", "paul", "Paul D."), SOCKET_KEPT);
     paul.wait_for("document.body.dataset.connection === 'connected'");
     let begin = paul.evaluate("Date.now()").as_f64().unwrap();
@@ -322,7 +322,7 @@ fn the_list_is_searched_filtered_and_sorted() {
         let middle = paul.evaluate(&format!(
             "(() => {{ const r = document.querySelector('{selector}').getBoundingClientRect(); return [r.x + 50, r.y + 9]; }})()"
         ));
-        paul.call("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": middle[0], "y": middle[1] }));
+        paul.devtools("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": middle[0], "y": middle[1] }));
     };
     onto(".person[data-commercial=e]");
     paul.evaluate("document.activeElement.blur()");
@@ -347,14 +347,14 @@ const WATCHES: &str = "
 #[test]
 fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     phone.grant(&ecoute.url(), &["geolocation", "audioCapture"]);
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), WATCHES);
     lea.resize(390, 844);
     let place = json!({ "latitude": 48.85837, "longitude": 2.29448, "accuracy": 8 });
-    lea.call("Emulation.setGeolocationOverride", place);
+    lea.devtools("Emulation.setGeolocationOverride", place);
     let paul = desk.open(&ecoute.link("admin", "paul", "Paul D."));
     start_streaming(&lea);
     let row = "document.querySelector('[data-commercial=lea] .place button')";
@@ -428,9 +428,9 @@ const PHONE: &str = "
 #[test]
 fn a_phone_vibrates_once_for_each_supervisor_and_not_when_discreet() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), PHONE);
     start_streaming(&lea);
     let hear = |id: &str| {
@@ -454,8 +454,8 @@ fn a_phone_vibrates_once_for_each_supervisor_and_not_when_discreet() {
 #[test]
 fn the_screen_stays_on_while_on_air() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), PHONE);
     lea.wait_for("document.body.dataset.state === 'ready'");
     assert_eq!(lea.evaluate("locks.length"), 0);
@@ -474,8 +474,8 @@ fn the_screen_stays_on_while_on_air() {
 #[test]
 fn a_reload_on_air_offers_to_go_on() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), PHONE);
     lea.resize(390, 844);
     lea.wait_for("document.body.dataset.state === 'ready'");
@@ -508,16 +508,16 @@ fn a_reload_on_air_offers_to_go_on() {
 #[test]
 fn the_app_is_installable_and_its_worker_answers_for_nothing_but_a_missing_network() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("commercial", "lea", "Léa Martin");
     let lea = browser.open(&link);
     lea.wait_for("document.body.dataset.state === 'ready'");
     lea.evaluate("navigator.serviceWorker.ready.then(() => true)");
-    let manifest = lea.call("Page.getAppManifest", json!({}));
+    let manifest = lea.devtools("Page.getAppManifest", json!({}));
     assert_eq!(manifest["errors"], json!([]), "{manifest}");
     assert!(manifest["url"].as_str().unwrap().ends_with("/commercial.webmanifest"), "{manifest}");
-    let errors = lea.call("Page.getInstallabilityErrors", json!({}));
+    let errors = lea.devtools("Page.getInstallabilityErrors", json!({}));
     assert_eq!(errors["installabilityErrors"], json!([]), "{errors}");
 
     // Controlled by the worker, the page reaches the server itself, and the worker's store holds two things only.
@@ -533,7 +533,7 @@ fn the_app_is_installable_and_its_worker_answers_for_nothing_but_a_missing_netwo
     for path in ["/api/streaming/status", "/health", "/words.js", "/commercial.js"] {
         assert_eq!(fetched(path), "failed", "{path}");
     }
-    lea.call("Page.navigate", json!({ "url": link.split('#').next().unwrap() }));
+    lea.devtools("Page.navigate", json!({ "url": link.split('#').next().unwrap() }));
     lea.wait_for(
         "document.body.innerText.includes('Pas de réseau') && document.body.innerText.includes('No network')",
     );
@@ -544,9 +544,9 @@ fn the_app_is_installable_and_its_worker_answers_for_nothing_but_a_missing_netwo
 #[test]
 fn a_hidden_page_notifies_of_whom_it_waits_for() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     desk.grant(&ecoute.url(), &["notifications"]);
     let paul = desk.open(&ecoute.link("admin", "paul", "Paul D."));
@@ -573,8 +573,8 @@ fn a_hidden_page_notifies_of_whom_it_waits_for() {
 #[test]
 fn the_start_page_opens_links_of_its_own_site_only() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("commercial", "lea", "Léa Martin");
     let start = browser.open(&format!("{}/", ecoute.url()));
     start.wait_for("document.querySelector('#gate input')");

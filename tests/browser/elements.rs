@@ -66,9 +66,9 @@ fn an_allowed_origin_embeds_both_elements_and_they_survive_its_routes() {
     let site = Site::start();
     let ecoute = start_for(&[&site]);
     site.serve(&ecoute, vec![("/lea", micro_script(&ecoute)), ("/paul", casque_script(&ecoute))]);
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open_prepared(&site.url("/lea"), COUNTED);
     lea.resize(390, 844);
     go_on_air(&lea);
@@ -128,8 +128,8 @@ fn an_origin_that_is_not_allowed_gets_neither_the_library_nor_a_connection() {
             socket.onerror = () => resolve('refused');
         });";
     site.serve(&ecoute, vec![("/app", script.to_owned())]);
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let page = browser.open(&site.url("/app"));
     page.wait_for("window.socket");
     assert_eq!(page.evaluate("library"), "refused");
@@ -157,9 +157,9 @@ fn a_page_that_shows_no_listener_is_not_listened_to() {
         ecoute.token("admin", "ana", "Ana B.")
     );
     site.serve(&ecoute, vec![("/lea", script), ("/paul", casque_script(&ecoute)), ("/ana", listener)]);
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&site.url("/lea"));
     lea.wait_for("client.streamingState === 'live'");
     let paul = desk.open_prepared(&site.url("/paul"), sound::TAP);
@@ -219,9 +219,9 @@ fn a_page_that_shows_no_listener_is_not_listened_to() {
 #[test]
 fn a_name_that_something_covers_is_not_shown() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     lea.resize(390, 844);
     start_streaming(&lea);
@@ -254,9 +254,9 @@ fn a_name_that_something_covers_is_not_shown() {
 #[test]
 fn a_lost_connection_heals_on_the_same_session_and_microphone() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let (lea, paul) = open_both(&ecoute, [&phone, &desk], [COUNTED, COUNTED]);
 
     // Another network: the same session looks for new paths, without a hole.
@@ -295,9 +295,9 @@ fn a_lost_connection_heals_on_the_same_session_and_microphone() {
 #[test]
 fn a_call_interrupts_and_a_pause_stays_a_pause() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let (lea, paul) = open_both(&ecoute, [&phone, &desk], [COUNTED, ""]);
     let happens = |event: &str| {
         let track = "deep('ecoute-micro').client.microphone.getAudioTracks()[0]";
@@ -385,9 +385,9 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     let lea = react_script(&ecoute.token("commercial", "lea", "Léa Martin"));
     let paul = react_script(&ecoute.token("admin", "paul", "Paul D."));
     site.serve(&ecoute, vec![("/lea", lea), ("/paul", paul), ("/react", react("18.3.1"))]);
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open_prepared(&site.url("/lea"), COUNTED);
     lea.wait_for("ecoute.isConnected && !ecoute.isStreaming");
     lea.click("#start");
@@ -439,8 +439,8 @@ fn the_hook_streams_and_listens_in_a_real_react() {
 #[test]
 fn what_no_component_can_reach_any_more_ends() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let page = browser.open(&format!("{}/", ecoute.url()));
     page.wait_for("document.readyState === 'complete'");
     // A React of one render: what a component begins is ended by what `mount` returns beside its client.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::assert_tone;
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::elements::{COUNTED, LISTENING, go_on_air, start_for};
 use crate::npm::{installed, react};
 use crate::people::{microphone, start_listening};
@@ -66,7 +66,7 @@ impl Drop for Backend {
 }
 
 /// The salesperson's application, on air, and its backend.
-fn on_air<'a>(phone: &'a Chromium, ecoute: &Ecoute, site: &Site) -> (Page<'a>, Backend) {
+fn on_air<'a>(phone: &'a Browser, ecoute: &Ecoute, site: &Site) -> (Page<'a>, Backend) {
     let backend = Backend::start(ecoute, r#"{ id: "lea", name: "Léa Martin", role: "commercial" }"#);
     let page = format!("<!doctype html>\n{}", example("<ecoute-micro></ecoute-micro>"));
     site.serve_before(ecoute, vec![("/", page)], Some(backend.address));
@@ -79,8 +79,8 @@ fn on_air<'a>(phone: &'a Chromium, ecoute: &Ecoute, site: &Site) -> (Page<'a>, B
 fn the_elements_work_with_the_backend_that_signs_tokens() {
     let sites = [Site::start(), Site::start()];
     let ecoute = start_for(&[&sites[0], &sites[1]]);
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, _backend) = on_air(&phone, &ecoute, &sites[0]);
 
     let backend = Backend::start(&ecoute, USER);
@@ -117,8 +117,8 @@ fn compiled(jsx: &str) -> String {
 fn the_hook_lists_and_listens_and_mounts_twice_on_one_connection() {
     let sites = [Site::start(), Site::start()];
     let ecoute = start_for(&[&sites[0], &sites[1]]);
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, _backend) = on_air(&phone, &ecoute, &sites[0]);
 
     let backend = Backend::start(&ecoute, USER);
@@ -164,8 +164,8 @@ fn the_hook_lists_and_listens_and_mounts_twice_on_one_connection() {
 fn a_page_of_its_own_names_listeners_and_acknowledges_them() {
     let site = Site::start();
     let ecoute = start_for(&[&site]);
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let backend = Backend::start(&ecoute, r#"{ id: "lea", name: "Léa Martin", role: "commercial" }"#);
     let script = example("import { EcouteClient }");
     let page = format!("<!doctype html><link rel=icon href=data:,><body><script type=module>{script}</script>");
@@ -189,8 +189,8 @@ fn a_page_of_its_own_names_listeners_and_acknowledges_them() {
 fn the_token_that_the_backend_signs_opens_the_page() {
     let ecoute = Ecoute::start();
     let backend = Backend::start(&ecoute, USER);
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let page = browser.open(&format!("http://{}/ecoute-token", backend.address));
     page.wait_for("document.readyState === 'complete' && document.body.innerText.length > 0");
     let token = page.evaluate("document.body.innerText");

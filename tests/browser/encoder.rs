@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::chromium::{Chromium, Page};
 use crate::desk::assert_accessible;
+use crate::drive::{Browser, Page};
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, assert_tone, sound, wait_for_tone};
@@ -48,9 +48,9 @@ fn shows(page: &Page<'_>, part: &str) -> bool {
 #[test]
 fn the_salespersons_page_shows_their_encoder() {
     let ecoute = Ecoute::start();
-    let ((_low, low), (_high, high)) = (microphone(440.0), microphone(880.0));
+    let (low, high) = (microphone(440.0), microphone(880.0));
     let (phone, desk, studio) =
-        (Chromium::start(&low, "fr-FR"), Chromium::start(&low, "fr-FR"), Chromium::start(&high, "fr-FR"));
+        (Browser::start(&low, "fr-FR"), Browser::start(&low, "fr-FR"), Browser::start(&high, "fr-FR"));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     lea.resize(390, 844);
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
@@ -130,9 +130,9 @@ fn the_salespersons_page_shows_their_encoder() {
 #[test]
 fn the_pages_microphone_takes_the_encoders_place() {
     let ecoute = Ecoute::start();
-    let ((_low, low), (_high, high)) = (microphone(440.0), microphone(880.0));
+    let (low, high) = (microphone(440.0), microphone(880.0));
     let (phone, desk, studio) =
-        (Chromium::start(&low, "fr-FR"), Chromium::start(&low, "fr-FR"), Chromium::start(&high, "fr-FR"));
+        (Browser::start(&low, "fr-FR"), Browser::start(&low, "fr-FR"), Browser::start(&high, "fr-FR"));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
     let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
@@ -178,8 +178,8 @@ fn the_pages_microphone_takes_the_encoders_place() {
 #[test]
 fn a_microphone_that_was_replaced_is_let_go() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
     let lea =
         phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &format!("{COUNTED}{SOCKET_KEPT}"));
     start_streaming(&lea);
@@ -200,8 +200,8 @@ fn a_microphone_that_was_replaced_is_let_go() {
 #[test]
 fn a_pause_outlives_a_restart_of_the_server() {
     let mut ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(880.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(880.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
     let encoder = desk.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
@@ -246,8 +246,8 @@ fn a_pause_outlives_a_restart_of_the_server() {
 #[test]
 fn devices_are_marked() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(880.0);
-    let (desk, studio) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(880.0);
+    let (desk, studio) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
     let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
     let token = ecoute.device_token("hall", "Hall d'entrée");

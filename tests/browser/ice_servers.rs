@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
 use crate::{assert_tone, sound};
@@ -45,8 +45,8 @@ fn both_pages_use_them() {
     let servers = format!("{stun_url},{turn_url}");
     let ecoute =
         Ecoute::start_with(data, &["--ice-server", &servers, "--ice-credentials", credentials.to_str().unwrap()]);
-    let (_folder, tone) = microphone(440.0);
-    let [phone, desk] = [(); 2].map(|()| Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let [phone, desk] = [(); 2].map(|()| Browser::start(&tone, "fr-FR"));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), KEPT);
     start_streaming(&lea);
     let want = json!([[stun_url], [turn_url, "paul", "secret"]]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::chromium::Chromium;
+use crate::drive::Browser;
 use crate::people::microphone;
 use crate::support::{Ecoute, over_tls};
 
@@ -61,14 +61,14 @@ fn a_page_without_one_of_its_modules_says_so_and_loads_again() {
     if over_tls() {
         return;
     }
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     // Where the style fails too it does so first.
     let cases: [(&str, &[&str]); 3] =
         [("commercial", &["/ecoute-peer.js"]), ("admin", &["/admin.js"]), ("admin", &["/page.css", "/admin.js"])];
     for (role, files) in cases {
         let ecoute = Ecoute::start();
         let (address, left) = failing(&ecoute, files, 2);
-        let browser = Chromium::start(&tone, "fr-FR");
+        let browser = Browser::start(&tone, "fr-FR");
         let link =
             ecoute.link(role, "lea", "Léa Martin").replace(&ecoute.address.to_string(), &address.to_string());
         let page = browser.open(&link);
@@ -91,10 +91,10 @@ fn a_click_loads_an_incomplete_page_at_once_and_a_style_comes_by_itself() {
     if over_tls() {
         return;
     }
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     let ecoute = Ecoute::start();
     let (address, _) = failing(&ecoute, &["/words.js"], 1);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let browser = Browser::start(&tone, "fr-FR");
     let at = |link: String, address: SocketAddr| link.replace(&ecoute.address.to_string(), &address.to_string());
     // It would wait for a minute by itself.
     let page = browser.open_prepared(
@@ -118,10 +118,10 @@ fn an_incomplete_page_asks_less_often_without_storage_too() {
     if over_tls() {
         return;
     }
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     let ecoute = Ecoute::start();
     let (address, _) = failing(&ecoute, &["/admin.js"], 1);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let browser = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("admin", "paul", "Paul D.").replace(&ecoute.address.to_string(), &address.to_string());
     let page = browser.open_prepared(
         &link,

@@ -2,9 +2,9 @@
 #![allow(clippy::disallowed_methods, reason = "browsers live in real time")]
 
 mod checks;
-mod chromium;
 mod day;
 mod desk;
+mod drive;
 mod elements;
 mod embedding;
 mod encoder;
@@ -30,7 +30,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chromium::{Chromium, Page};
+use drive::{Browser, Page};
 use nix::sys::signal::Signal;
 use people::{microphone, start_listening, start_streaming};
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn screenshots() -> PathBuf {
 }
 
 /// Opens the link of somebody else in a browser where somebody is logged in, and says that it is so.
-fn open_another<'a>(browser: &'a Chromium, link: &str, script: &str) -> Page<'a> {
+fn open_another<'a>(browser: &'a Browser, link: &str, script: &str) -> Page<'a> {
     let page = browser.open_prepared(link, script);
     page.click("#replace-go");
     page
@@ -97,9 +97,9 @@ fn tones_and_holes_are_told_apart() {
 #[test]
 fn a_tone_goes_in_and_comes_out() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     lea.resize(390, 844);
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
@@ -147,9 +147,9 @@ fn a_tone_goes_in_and_comes_out() {
 #[test]
 fn a_tone_goes_in_and_comes_out_over_tcp() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     let [phone, desk] = [(); 2]
-        .map(|()| Chromium::start_with(&tone, "fr-FR", &["--webrtc-ip-handling-policy=disable_non_proxied_udp"]));
+        .map(|()| Browser::chromium(&tone, "fr-FR", &["--webrtc-ip-handling-policy=disable_non_proxied_udp"]));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), sound::CONNECTIONS);
     let paul = desk
         .open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{}{}", sound::TAP, sound::CONNECTIONS));
@@ -174,8 +174,8 @@ fn a_tone_goes_through_the_second_address() {
     command.arg(data.path());
     let ecoute = Ecoute::start_command(command, data);
     let link = |role: &str, id: &str| format!("http://{}/{role}#t={}", ecoute.address, ecoute.token(role, id, id));
-    let (_folder, tone) = microphone(440.0);
-    let [phone, desk] = [(); 2].map(|()| Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let [phone, desk] = [(); 2].map(|()| Browser::start(&tone, "fr-FR"));
     let lea = phone.open(&link("commercial", "lea"));
     start_streaming(&lea);
     let paul = desk.open_prepared(&link("admin", "paul"), &format!("{}{}", sound::TAP, sound::CONNECTIONS));
@@ -187,9 +187,9 @@ fn a_tone_goes_through_the_second_address() {
 #[test]
 fn names_ids_and_reasons_in_markup_are_shown_as_they_are() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let (id, name) = ("<img&quot;src=x>", r#"<img src=x onerror=alert(1)> & "Léa" {count}"#);
     let (supervisor, reason) = ("<b>Paul</b><script>alert(1)</script>", "<svg onload=alert(1)>&lt;");
     let lea = phone.open(&ecoute.link("commercial", id, name));
@@ -227,9 +227,9 @@ fn names_ids_and_reasons_in_markup_are_shown_as_they_are() {
 #[test]
 fn a_restart_of_the_server_heals_by_itself() {
     let mut ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     start_streaming(&lea);
     let count_sockets = "window.sockets = 0; window.WebSocket = class extends WebSocket {
@@ -260,8 +260,8 @@ fn a_restart_of_the_server_heals_by_itself() {
 #[test]
 fn both_links_work_side_by_side_in_one_profile_and_after_a_reload() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     browser.grant(&ecoute.url(), &["notifications", "audioCapture"]);
     let lea = browser.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     start_streaming(&lea);
@@ -304,8 +304,8 @@ const SOCKET_KEPT: &str = "window.WebSocket = class extends WebSocket {
 #[test]
 fn an_open_page_stays_the_same_person() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let karim = browser.open_prepared(&ecoute.link("commercial", "karim", "Karim B."), SOCKET_KEPT);
     start_streaming(&karim);
     // Any site may open a link: who is logged in stays so, until the person here says that they are somebody else.
@@ -355,8 +355,8 @@ fn an_open_page_stays_the_same_person() {
 #[test]
 fn a_link_that_does_not_work_costs_nobody_their_access() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("commercial", "lea", "Léa Martin");
     let page = browser.open(&link);
     page.wait_for("document.body.dataset.state === 'ready'");
@@ -403,8 +403,8 @@ fn a_link_that_does_not_work_costs_nobody_their_access() {
 #[test]
 fn a_refused_link_says_why() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let secret = std::fs::read_to_string(ecoute.data.path().join("secret")).unwrap();
     let key = jsonwebtoken::EncodingKey::from_secret(secret.trim().as_bytes());
     let now_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
@@ -452,8 +452,8 @@ fn a_refused_link_says_why() {
 #[test]
 fn what_mail_programs_and_sentences_do_to_a_link_does_not_damage_it() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("admin", "paul", "Paul D.");
     let encoded = link.replace("/admin#t=", "/admin%23t%3D");
     let connected = "document.body.dataset.connection === 'connected'";
@@ -486,9 +486,9 @@ fn what_mail_programs_and_sentences_do_to_a_link_does_not_damage_it() {
 #[test]
 fn an_access_that_expires_says_that_the_broadcast_ended() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let short_link =
         |role: &str, id: &str| format!("{}/{role}#t={}", ecoute.url(), ecoute.token_for("15s", role, id));
     let lea = phone.open(&short_link("commercial", "lea"));
@@ -516,8 +516,8 @@ fn an_access_that_expires_says_that_the_broadcast_ended() {
 #[test]
 fn nothing_is_cut_off_or_covered_at_any_width() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     browser.grant(&ecoute.url(), &["notifications", "audioCapture"]);
     let long_name = "Maximilienne-Alexandrine de La Rochefoucauld-Montmorency-Sainte-Croix d'Aubigny";
     let lea = browser.open(&ecoute.link("commercial", "lea", long_name));

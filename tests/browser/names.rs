@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::chromium::{Chromium, Page};
 use crate::desk::{assert_accessible_in, say};
+use crate::drive::{Browser, Page};
 use crate::elements::start_for;
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::site::Site;
@@ -57,8 +57,8 @@ const WITHOUT_NAMES: &str = "(() => {
 #[test]
 fn no_name_says_anything_but_itself() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SOCKET_KEPT);
     lea.resize(390, 844);
     start_streaming(&lea);
@@ -102,7 +102,7 @@ fn no_name_says_anything_but_itself() {
     }
     // Whose name is taken for another's is marked, with whom.
     lea.evaluate("document.querySelector('#languages [lang=fr]').click()");
-    let desks = [(); 2].map(|()| Chromium::start(&tone, "fr-FR"));
+    let desks = [(); 2].map(|()| Browser::start(&tone, "fr-FR"));
     let paul = desks[0].open(&ecoute.link("admin", "paul", "Paul D."));
     paul.wait_for("document.body.dataset.audio === 'ready'");
     let mallory = desks[1].open(&ecoute.link("admin", "mallory", "\u{420}aul D."));
@@ -117,8 +117,8 @@ fn no_name_says_anything_but_itself() {
 #[test]
 fn a_supervisor_reads_no_sentence_of_a_salespersons() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let paul = browser.open_prepared(&ecoute.link("admin", "paul", "Paul D."), SOCKET_KEPT);
     paul.wait_for("document.body.dataset.audio === 'ready'");
     let causes = [
@@ -173,8 +173,8 @@ fn assert_no_lie(page: &Page<'_>, name: &str) {
 #[test]
 fn everybody_who_listens_can_be_reached_on_a_small_phone() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SOCKET_KEPT);
     lea.resize(320, 568);
     start_streaming(&lea);
@@ -236,8 +236,8 @@ fn the_badge_of_fourteen_names_stays_on_the_screen() {
          client.connect();"
     );
     site.serve(&ecoute, vec![("/lea", script)]);
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&site.url("/lea"), SOCKET_KEPT);
     lea.resize(320, 568);
     lea.wait_for("client.streamingState === 'live'");

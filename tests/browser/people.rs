@@ -1,20 +1,9 @@
 //! What people do with the pages: a salesperson who goes on air, a supervisor who listens.
 
-use std::path::PathBuf;
-
-use tempfile::TempDir;
-
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::sound;
+pub use crate::sound::microphone;
 use crate::support::Ecoute;
-
-/// A microphone that plays a tone, in a folder that lives as long as it.
-pub fn microphone(hz: f64) -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("tone.wav");
-    sound::write_tone(&path, hz);
-    (folder, path)
-}
 
 pub fn start_streaming(page: &Page<'_>) {
     page.wait_for("document.body.dataset.state === 'ready'");
@@ -37,7 +26,7 @@ pub fn start_listening(page: &Page<'_>, id: &str) {
 /// Opens Léa's page, on air, and Paul's, which hears her; a script runs before each.
 pub fn open_both<'a>(
     ecoute: &Ecoute,
-    [phone, desk]: [&'a Chromium; 2],
+    [phone, desk]: [&'a Browser; 2],
     [before_lea, before_paul]: [&str; 2],
 ) -> (Page<'a>, Page<'a>) {
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), before_lea);

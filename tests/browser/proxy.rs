@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::chromium::Chromium;
+use crate::drive::Browser;
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::{Ecoute, WAIT, over_tls};
 use crate::{assert_tone, sound};
@@ -65,9 +65,9 @@ fn a_tone_goes_past_a_proxy_that_carries_the_pages() {
         let site = format!("https://ecoute.example:{}", caddy.port);
         ecoute.link(role, id, name).replace(&ecoute.url(), &site)
     };
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     let flags = ["--ignore-certificate-errors", "--host-resolver-rules=MAP ecoute.example 127.0.0.1"];
-    let [phone, desk] = [(); 2].map(|()| Chromium::start_with(&tone, "fr-FR", &flags));
+    let [phone, desk] = [(); 2].map(|()| Browser::chromium(&tone, "fr-FR", &flags));
     let lea = phone.open_prepared(&link("commercial", "lea", "Léa Martin"), sound::CONNECTIONS);
     let paul = desk.open_prepared(&link("admin", "paul", "Paul D."), sound::TAP);
     start_streaming(&lea);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::chromium::Chromium;
+use crate::drive::Browser;
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, sound};
@@ -18,9 +18,9 @@ const CUTTABLE: &str = "window.isCut = false;
 #[test]
 fn a_pause_that_ends_while_everything_is_lost_is_over_for_the_server_too() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     // Where nothing gets through, the server does not learn that a session was closed.
     let script = format!("{SOCKET_KEPT} RTCPeerConnection.prototype.close = () => {{}};");
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &script);
@@ -44,8 +44,8 @@ fn a_pause_that_ends_while_everything_is_lost_is_over_for_the_server_too() {
 #[test]
 fn a_page_without_a_connection_transmits_nothing() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), CUTTABLE);
     start_streaming(&lea);
     let is_enabled = format!("{CLIENT}.microphone.getAudioTracks()[0].enabled");
@@ -63,8 +63,8 @@ fn a_page_without_a_connection_transmits_nothing() {
 #[test]
 fn a_start_that_nobody_answered_is_forgotten_after_5_minutes() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), CUTTABLE);
     lea.wait_for("document.body.dataset.state === 'ready'");
     lea.evaluate("isCut = true; lastSocket.close()");
@@ -80,8 +80,8 @@ fn a_start_that_nobody_answered_is_forgotten_after_5_minutes() {
 #[test]
 fn a_refusal_that_comes_late_is_told_to_whom_it_concerns() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let script = "window.asked = [];
         MediaDevices.prototype.getUserMedia = () => new Promise((_, refuse) => asked.push(refuse));";
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), script);
@@ -103,8 +103,8 @@ fn a_refusal_that_comes_late_is_told_to_whom_it_concerns() {
 #[test]
 fn who_logs_in_does_not_go_on_with_the_broadcast_of_another() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let page = browser.open_prepared(&format!("{}/", ecoute.url()), SOCKET_KEPT);
     let [lea, karim] = ["lea", "karim"].map(|id| ecoute.token("commercial", id, id));
     page.evaluate(&format!(

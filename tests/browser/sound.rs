@@ -2,29 +2,52 @@
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use tempfile::TempDir;
 
-use crate::chromium::Page;
+use crate::drive::Page;
 
 const SAMPLE_HZ: u32 = 48_000;
 
-/// Writes ten seconds of a tone that sounds without a seam when it is repeated.
-///
-/// Noise suppression takes it for noise, as it should, and lowers it to about a third within a second.
-pub fn write_tone(path: &Path, hz: f64) {
-    let phase = |sample: u32| f64::from(sample) / f64::from(SAMPLE_HZ) * hz * std::f64::consts::TAU;
-    write_wav(path, |sample| phase(sample).sin() * 0.5);
+/// What a browser hears in place of a microphone, as long as this lives.
+pub struct Microphone {
+    folder: TempDir,
+    hz: f64,
 }
 
-/// Writes ten seconds of something like speech: four syllables a second, of a voice that rises and falls and speaks
-/// vowels. Opus takes a pure tone for music, which it sends without in-band FEC.
-pub fn write_voice(path: &Path) {
+impl Microphone {
+    /// The frequency of its tone; of a voice, about that.
+    pub fn hz(&self) -> f64 {
+        self.hz
+    }
+
+    /// Ten seconds that sound without a seam when they are repeated.
+    pub fn wav(&self) -> PathBuf {
+        self.folder.path().join("microphone.wav")
+    }
+}
+
+/// A microphone that plays a tone.
+///
+/// Noise suppression takes it for noise, as it should, and lowers it to about a third within a second.
+pub fn microphone(hz: f64) -> Microphone {
+    let microphone = Microphone { folder: TempDir::new().unwrap(), hz };
+    let phase = |sample: u32| f64::from(sample) / f64::from(SAMPLE_HZ) * hz * std::f64::consts::TAU;
+    write_wav(&microphone.wav(), |sample| phase(sample).sin() * 0.5);
+    microphone
+}
+
+/// A microphone that plays something like speech: four syllables a second, of a voice that rises and falls and speaks
+/// vowels. Opus takes a pure tone for music, which it sends without in-band FEC. A Firefox plays a tone in its place.
+pub fn voice() -> Microphone {
+    let microphone = Microphone { folder: TempDir::new().unwrap(), hz: 120.0 };
     const VOWELS: [[f64; 3]; 4] =
         [[730.0, 1090.0, 2440.0], [270.0, 2290.0, 3010.0], [570.0, 840.0, 2410.0], [530.0, 1840.0, 2480.0]];
     let mut turns = 0.0;
-    write_wav(path, |sample| {
+    write_wav(&microphone.wav(), |sample| {
         let at = f64::from(sample) / f64::from(SAMPLE_HZ);
         let hz = 120.0 + 15.0 * (at * 0.7 * std::f64::consts::TAU).sin();
         turns += hz / f64::from(SAMPLE_HZ);
@@ -38,6 +61,7 @@ pub fn write_voice(path: &Path) {
         };
         (1..30).map(harmonic).sum::<f64>() * loudness * 0.3
     });
+    microphone
 }
 
 /// Writes ten seconds, 16 bit, mono.
@@ -90,7 +114,9 @@ pub const TAP: &str = r"
         return Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
     };
     window.record = async (ms) => {
-        const recorder = new MediaRecorder(window.tap.recorder.stream, { mimeType: 'audio/webm;codecs=pcm' });
+        // Firefox has no recorder without loss.
+        const mimeType = ['audio/webm;codecs=pcm', ''].find((type) => MediaRecorder.isTypeSupported(type));
+        const recorder = new MediaRecorder(window.tap.recorder.stream, { mimeType, audioBitsPerSecond: 256_000 });
         const parts = [];
         recorder.ondataavailable = (event) => parts.push(event.data);
         const stopped = new Promise((resolve) => { recorder.onstop = resolve; });
@@ -100,7 +126,13 @@ pub const TAP: &str = r"
         await stopped;
         const bytes = await new Blob(parts).arrayBuffer();
         const sound = await new OfflineAudioContext(1, 1, 48000).decodeAudioData(bytes);
-        return Array.from(sound.getChannelData(0), (sample) => Math.round(sample * 32767));
+        const samples = Int16Array.from(sound.getChannelData(0), (sample) => Math.round(sample * 32767));
+        const url = await new Promise((resolve) => {
+            const reader = new FileReader();
+            reader.onload = () => resolve(reader.result);
+            reader.readAsDataURL(new Blob([samples]));
+        });
+        return url.slice(url.indexOf(',') + 1);
     };
 ";
 
@@ -118,14 +150,14 @@ pub struct Sound {
 
 /// Records what a page plays and measures it.
 pub fn listen(page: &Page<'_>, ms: u32) -> Sound {
-    measure(&samples(page.evaluate(&format!("record({ms})"))))
+    measure(&samples(page, &format!("record({ms})")))
 }
 
 /// Records what a page plays while something is done; returns the samples, 48,000 a second.
 pub fn record_while(page: &Page<'_>, ms: u32, act: impl FnOnce()) -> Vec<f64> {
     page.evaluate(&format!("window.recorded = record({ms}); true"));
     act();
-    samples(page.evaluate("window.recorded"))
+    samples(page, "window.recorded")
 }
 
 /// Returns the longest time without sound, in ms.
@@ -135,9 +167,11 @@ pub fn longest_silence_ms(samples: &[f64]) -> usize {
     frames.split(|is_silent| !is_silent).map(<[bool]>::len).max().unwrap_or(0) * 5
 }
 
-fn samples(recorded: Value) -> Vec<f64> {
-    let Value::Array(recorded) = recorded else { panic!("no sound: {recorded}") };
-    recorded.iter().map(|sample| sample.as_f64().unwrap() / 32_767.0).collect()
+/// Reads 16-bit samples in base64, lowest byte first.
+fn samples(page: &Page<'_>, recorded: &str) -> Vec<f64> {
+    let recorded = page.evaluate(recorded);
+    let bytes = BASE64_STANDARD.decode(recorded.as_str().expect("what was recorded is text")).unwrap();
+    bytes.chunks_exact(2).map(|pair| f64::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_767.0).collect()
 }
 
 fn level(samples: &[f64]) -> f64 {

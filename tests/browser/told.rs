@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::chromium::{Chromium, Page};
 use crate::desk::{assert_accessible_in, say};
+use crate::drive::{Browser, Page};
 use crate::names::announce;
 use crate::people::{microphone, start_listening, start_streaming, wish};
 use crate::support::Ecoute;
@@ -33,7 +33,7 @@ pub const SENT: &str = "window.sent = [];
 pub const CAUSE: &str = "deep('[data-commercial=lea] ecoute-casque').client.wishes[0]?.cause";
 
 /// Opens Léa's page, on air, and Paul's.
-fn open_pages<'a>(ecoute: &Ecoute, [phone, desk]: [&'a Chromium; 2]) -> (Page<'a>, Page<'a>) {
+fn open_pages<'a>(ecoute: &Ecoute, [phone, desk]: [&'a Browser; 2]) -> (Page<'a>, Page<'a>) {
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SENT);
     lea.resize(390, 844);
     start_streaming(&lea);
@@ -44,8 +44,8 @@ fn open_pages<'a>(ecoute: &Ecoute, [phone, desk]: [&'a Chromium; 2]) -> (Page<'a
 #[test]
 fn a_row_that_is_seen_is_acknowledged_with_what_was_sent() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     start_listening(&paul, "lea");
     let ack = lea.evaluate("said('listener_ack')[0]");
@@ -82,8 +82,8 @@ fn a_row_that_is_seen_is_acknowledged_with_what_was_sent() {
 #[test]
 fn a_hidden_page_without_notifications_lets_nobody_begin() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     lea.evaluate("setHidden(true)");
     wish(&paul, "lea");
@@ -102,8 +102,8 @@ fn a_hidden_page_without_notifications_lets_nobody_begin() {
 #[test]
 fn a_hidden_page_tells_by_a_notification_that_carries_the_name() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     phone.grant(&ecoute.url(), &["notifications", "audioCapture"]);
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     assert_eq!(lea.evaluate("document.querySelector('#hidden-state').checkVisibility()"), false);
@@ -156,8 +156,8 @@ fn a_hidden_page_tells_by_a_notification_that_carries_the_name() {
 #[test]
 fn a_blip_of_the_network_silences_nobody_who_was_told_though_the_page_is_hidden() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     start_listening(&paul, "lea");
     let since = lea.evaluate("deep('ecoute-micro').client.listeners[0].since");
@@ -184,8 +184,8 @@ fn a_blip_of_the_network_silences_nobody_who_was_told_though_the_page_is_hidden(
 #[test]
 fn going_on_air_first_asks_how_to_tell_out_of_sight() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
     let ask = "localStorage.removeItem('ecoute.hidden_asked');
         window.permission = 'default'; window.requests = 0;
         Object.defineProperty(Notification, 'permission', { get: () => window.permission });
@@ -228,7 +228,7 @@ fn going_on_air_first_asks_how_to_tell_out_of_sight() {
 }
 
 /// Opens another page with Léa's link, which takes over.
-fn take_over<'a>(browser: &'a Chromium, ecoute: &Ecoute) -> Page<'a> {
+fn take_over<'a>(browser: &'a Browser, ecoute: &Ecoute) -> Page<'a> {
     let other = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SENT);
     other.wait_for("document.body.dataset.state === 'already_open'");
     other.click("ecoute-micro >>> #take-over");
@@ -243,8 +243,8 @@ fn shows(page: &Page<'_>, part: &str) -> bool {
 #[test]
 fn a_page_that_another_took_over_from_sees_pauses_and_stops() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let [phone, other, desk] = [(); 3].map(|()| Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let [phone, other, desk] = [(); 3].map(|()| Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     start_listening(&paul, "lea");
     let second = take_over(&other, &ecoute);
@@ -316,8 +316,8 @@ fn a_page_that_another_took_over_from_sees_pauses_and_stops() {
 #[test]
 fn who_has_listened_stays_until_it_is_read() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     let past =
         "[...document.querySelector('#past-list').children].map((row) => row.innerText.replaceAll('\\u00a0', ' '))";
@@ -367,8 +367,8 @@ fn who_has_listened_stays_until_it_is_read() {
 #[test]
 fn the_help_names_microphones_that_stand_in_rooms() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let lea = browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SENT);
     let paul = browser.open_prepared(&ecoute.link("admin", "paul", "Paul D."), SENT);
     for (page, role) in [(&lea, "commercial"), (&paul, "admin")] {
@@ -432,8 +432,8 @@ const PLAYERS: &str = "window.players = {};
 #[test]
 fn who_hears_was_on_the_screen_before_however_slow_the_way() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), SLOW);
     lea.resize(320, 568);
     start_streaming(&lea);

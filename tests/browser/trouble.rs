@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::SOCKET_KEPT;
-use crate::chromium::{Chromium, Page};
 use crate::day::set_volume;
 use crate::desk::{assert_accessible_in, say};
+use crate::drive::{Browser, Page};
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
 
@@ -27,8 +27,8 @@ const MICROPHONE: &str = "
 #[test]
 fn a_phone_in_trouble_says_what_is_so() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let browser = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let browser = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("commercial", "lea", "Léa Martin");
     let lea = browser.open_prepared(&link, &format!("{SOCKET_KEPT}{MICROPHONE}"));
     lea.resize(390, 844);
@@ -129,9 +129,9 @@ fn assert_diagnostic_tells_no_secret(page: &Page<'_>, link: &str) {
 #[test]
 fn a_desk_in_trouble_says_what_is_so() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let phone = Chromium::start(&tone, "fr-FR");
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    let desk = Browser::start(&tone, "fr-FR");
     let link = ecoute.link("admin", "paul", "Paul D.");
     let paul = desk.open_prepared(&link, SOCKET_KEPT);
     paul.wait_for("document.querySelector('#team-empty').innerText.startsWith('Personne')");

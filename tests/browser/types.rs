@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::npm::installed;
 use crate::people::microphone;
 use crate::support::Ecoute;
@@ -111,7 +111,7 @@ const SESSION: &str = "Promise.all([import('/ecoute.js'), import('/useEcoute.js'
     }
 })";
 
-fn open<'a>(browser: &'a Chromium, ecoute: &Ecoute, token: &str) -> Page<'a> {
+fn open<'a>(browser: &'a Browser, ecoute: &Ecoute, token: &str) -> Page<'a> {
     let page = browser.open(&format!("{}/", ecoute.url()));
     page.wait_for("document.readyState === 'complete'");
     page.evaluate(&format!("{EXPORTED}.then(() => true)"));
@@ -168,8 +168,8 @@ fn node(arguments: &[&Path]) -> String {
 fn the_types_are_what_the_library_is_and_says() {
     let typescript = installed(&["typescript@5.9.3"]).join("typescript");
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let lea = open(&phone, &ecoute, &ecoute.token("commercial", "lea", "Léa Martin"));
     // So short that it is told at once that it ends.
     let paul = open(&desk, &ecoute, &ecoute.token_for("55s", "admin", "paul"));

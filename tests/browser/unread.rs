@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::assert_tone;
-use crate::chromium::Chromium;
+use crate::drive::Browser;
 use crate::people::{microphone, open_both};
 use crate::support::client::fill_log;
 use crate::support::{Ecoute, program};
@@ -42,8 +42,8 @@ fn start_on_slow_disk() -> Ecoute {
 
 /// Asserts that a tone is heard without a hole while lines are written that nobody reads.
 fn assert_heard(ecoute: &Ecoute) {
-    let (_folder, tone) = microphone(440.0);
-    let (phone, desk) = (Chromium::start(&tone, "fr-FR"), Chromium::start(&tone, "fr-FR"));
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (_lea, paul) = open_both(ecoute, [&phone, &desk], ["", ""]);
     let (address, is_over) = (ecoute.address, AtomicBool::default());
     thread::scope(|scope| {

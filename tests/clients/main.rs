@@ -3,8 +3,8 @@
 //! Programs of a few lines beside this file drive the libraries; `installed.rs` fetches them once.
 #![allow(clippy::disallowed_methods, reason = "clients live in real time")]
 
-#[path = "../browser/chromium.rs"]
-mod chromium;
+#[path = "../browser/drive/mod.rs"]
+mod drive;
 mod installed;
 #[path = "../browser/npm.rs"]
 mod npm;

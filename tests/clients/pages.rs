@@ -3,16 +3,15 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::chromium::{Chromium, Page};
+use crate::drive::{Browser, Page};
 use crate::installed::node_modules;
 use crate::program::{Endpoint, Kind};
-use crate::sound::{self, Sound};
+use crate::sound::{self, Sound, microphone};
 use crate::support::Ecoute;
 use crate::{listen, publish, whep, whip};
 
@@ -112,14 +111,6 @@ fn read(name: &str) -> String {
     fs::read_to_string(node_modules().join("whip-whep").join(name)).unwrap()
 }
 
-/// A microphone that plays 440 Hz, in a folder that lives as long as it.
-fn microphone() -> (TempDir, PathBuf) {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("tone.wav");
-    sound::write_tone(&path, 440.0);
-    (folder, path)
-}
-
 fn assert_tone(sound: &Sound) {
     assert!((sound.hz - 440.0).abs() < 3.0, "{sound:?}");
     assert!(sound.level > 0.02, "{sound:?}");
@@ -145,8 +136,8 @@ fn start_listening(page: &Page<'_>, id: &str) {
 fn a_supervisor_s_page_hears_a_device() {
     let ecoute = Ecoute::start();
     let publisher = publish(PUBLISHING, &ecoute, "cam", &[]);
-    let (_folder, tone) = microphone();
-    let desk = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let desk = Browser::start(&tone, "fr-FR");
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
     start_listening(&paul, "cam");
     assert_page_hears(&paul);
@@ -157,8 +148,8 @@ fn a_supervisor_s_page_hears_a_device() {
 #[test]
 fn a_page_is_heard_over_whep() {
     let ecoute = Ecoute::start();
-    let (_folder, tone) = microphone();
-    let phone = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     lea.wait_for("document.body.dataset.state === 'ready'");
     lea.click("ecoute-micro >>> #start");
@@ -186,8 +177,8 @@ fn who_publishes_for_a_person_is_heard_once_their_page_shows_it() {
     thread::sleep(Duration::from_secs(2));
     assert!(!listener.has_said("heard"), "nobody's page has shown that Paul listens");
 
-    let (_folder, tone) = microphone();
-    let phone = Chromium::start(&tone, "fr-FR");
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     lea.wait_for("deep('ecoute-micro >>> #listeners').innerText.includes('Paul D.')");
     listener.wait_for("heard");
@@ -211,10 +202,10 @@ fn the_author_s_clients_publish_and_listen_over_tcp() {
 fn the_author_s_clients(transport: &'static str, arguments: &[&str]) {
     let site = Site::start(transport);
     let ecoute = Ecoute::start_with(TempDir::new().unwrap(), &["--allow-origin", &site.origin]);
-    let (_folder, tone) = microphone();
+    let tone = microphone(440.0);
     let mut arguments = arguments.to_vec();
     arguments.push("--autoplay-policy=no-user-gesture-required");
-    let browser = Chromium::start_with(&tone, "fr-FR", &arguments);
+    let browser = Browser::chromium(&tone, "fr-FR", &arguments);
     let script = format!("{}{}", sound::TAP, sound::CONNECTIONS);
     let [publisher, listener] = [(); 2].map(|()| browser.open_prepared(&site.origin, &script));
     let call = |page: &Page<'_>, name: &str, endpoint: &Endpoint| {

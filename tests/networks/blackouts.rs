@@ -20,7 +20,7 @@ fn after_thirty_seconds_without_a_packet_sound_is_back_in_three() {
         let ecoute = internet.start(&[]);
         let [field, office, steady] =
             [("field", 1), ("office", 2), ("steady", 3)].map(|(n, i)| internet.home(n, i));
-        let (_folder, tone) = microphone(440.0);
+        let tone = microphone(440.0);
         let [phone, desk, both] = [&field, &office, &steady].map(|home| home.browser(&ecoute, &tone));
         // Paul loses his network and hears Karim, who keeps his; Marie keeps hers and hears Léa, who loses hers.
         let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));

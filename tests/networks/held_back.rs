@@ -4,11 +4,9 @@ use std::f64::consts::TAU;
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::internet::Internet;
 use crate::namespace::with_networks;
-use crate::people::{start_streaming, wish};
+use crate::people::{microphone, start_streaming, wish};
 use crate::sound;
 use crate::wire::Quality;
 
@@ -42,9 +40,7 @@ fn what_she_said_untold_is_not_heard_though_it_comes_later() {
         let ecoute = internet.start(&[]);
         let (field, field_wire) = internet.home_on_wire("field", 1);
         let (office, _office_wire) = internet.home_on_wire("office", 2);
-        let folder = TempDir::new().unwrap();
-        let unused = folder.path().join("unused.wav");
-        sound::write_voice(&unused);
+        let unused = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &unused), office.browser(&ecoute, &unused));
         let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), TELLING);
         start_streaming(&lea);

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
-use crate::chromium::Chromium;
+use crate::drive::Browser;
 use crate::namespace::{Namespace, cable, set_addresses};
+use crate::sound::Microphone;
 use crate::support::Ecoute;
 use crate::wire::{Quality, Wire};
 
@@ -105,10 +106,10 @@ impl Internet {
 
 impl Home {
     /// Starts a browser there, to which the program's pages are as good as over HTTPS.
-    pub fn browser(&self, ecoute: &Ecoute, microphone: &std::path::Path) -> Chromium {
+    pub fn browser(&self, ecoute: &Ecoute, microphone: &Microphone) -> Browser {
         self.host.settle();
-        let trusted = format!("--unsafely-treat-insecure-origin-as-secure=http://{}", ecoute.address);
-        self.host.enter(|| Chromium::start_with(microphone, "fr-FR", &[&trusted]))
+        let origin = format!("http://{}", ecoute.address);
+        self.host.enter(|| Browser::trusting(&origin, microphone, "fr-FR"))
     }
 
     /// The router forgets who is behind it, and gives other ports from now on; what comes to the old ones is dropped.

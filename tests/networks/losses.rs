@@ -4,9 +4,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::chromium::Page;
+use crate::drive::Page;
 use crate::internet::Internet;
 use crate::namespace::with_networks;
 use crate::sound::{self, listen};
@@ -40,9 +39,7 @@ fn speech_stays_where_a_fifth_of_the_packets_is_lost() {
         let ecoute = internet.start(&[]);
         let (field, field_wire) = internet.home_on_wire("field", 1);
         let (office, office_wire) = internet.home_on_wire("office", 2);
-        let folder = TempDir::new().unwrap();
-        let voice = folder.path().join("voice.wav");
-        sound::write_voice(&voice);
+        let voice = sound::voice();
         let (phone, desk) = (field.browser(&ecoute, &voice), office.browser(&ecoute, &voice));
         let (lea, paul) = open_both(&ecoute, [&phone, &desk], [STATS, STATS]);
         let cases = [("listener", &office_wire, CONCEALED_MAX), ("publisher", &field_wire, MENDED_MAX)];

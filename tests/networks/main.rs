@@ -1,11 +1,11 @@
-//! Networks as they are: NAT that forgets, addresses that change, blackouts, loss; with the real program, real
-//! Chromium and the kernel's own routing, in network namespaces.
+//! Networks as they are: NAT that forgets, addresses that change, blackouts, loss; with the real program, real browsers
+//! and the kernel's own routing, in network namespaces.
 #![allow(clippy::disallowed_methods, reason = "networks live in real time")]
 #![allow(clippy::disallowed_macros, reason = "figures are for whoever runs the tests")]
 
 mod blackouts;
-#[path = "../browser/chromium.rs"]
-mod chromium;
+#[path = "../browser/drive/mod.rs"]
+mod drive;
 mod held_back;
 mod internet;
 mod late;
@@ -26,7 +26,7 @@ mod wire;
 use std::thread;
 use std::time::Duration;
 
-use chromium::{Chromium, Page};
+use drive::{Browser, Page};
 use support::Ecoute;
 
 /// How long a sound takes to be steady after it began.
@@ -53,7 +53,7 @@ fn start_listening(page: &Page<'_>, id: &str) {
     thread::sleep(STEADY);
 }
 
-fn open_both<'a>(ecoute: &Ecoute, browsers: [&'a Chromium; 2], before: [&str; 2]) -> (Page<'a>, Page<'a>) {
+fn open_both<'a>(ecoute: &Ecoute, browsers: [&'a Browser; 2], before: [&str; 2]) -> (Page<'a>, Page<'a>) {
     let both = people::open_both(ecoute, browsers, before);
     thread::sleep(STEADY);
     both

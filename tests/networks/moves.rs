@@ -18,7 +18,7 @@ fn a_router_that_forgets_is_silence_for_two_seconds_at_the_most() {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, office) = (internet.home("field", 1), internet.home("office", 2));
-        let (_folder, tone) = microphone(440.0);
+        let tone = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
         let (_lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
         for (who, home) in [("listener", &office), ("publisher", &field)] {
@@ -38,7 +38,7 @@ fn a_phone_that_changes_networks_is_heard_again() {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, office) = (internet.home("field", 1), internet.home("office", 2));
-        let (_folder, tone) = microphone(440.0);
+        let tone = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
         let (_lea, paul) = open_both(&ecoute, [&phone, &desk], ["", ""]);
         let mut routers = Vec::new();

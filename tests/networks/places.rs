@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::chromium::Chromium;
+use crate::drive::Browser;
 use crate::internet::Internet;
 use crate::namespace::{Namespace, cable, with_networks};
 use crate::people::{microphone, start_streaming};
@@ -12,11 +12,10 @@ use crate::{STATS, sound, start_listening};
 /// Asserts that somebody hears somebody who is beside them, at an address of the server's; returns where their audio
 /// comes from.
 fn assert_heard(host: &Namespace, ecoute: &Ecoute, server: &str) -> String {
-    let (_folder, tone) = microphone(440.0);
+    let tone = microphone(440.0);
     let base = format!("http://{server}:{}", ecoute.address.port());
-    let trusted = format!("--unsafely-treat-insecure-origin-as-secure={base}");
     host.settle();
-    let browser = host.enter(|| Chromium::start_with(&tone, "fr-FR", &[&trusted]));
+    let browser = host.enter(|| Browser::trusting(&base, &tone, "fr-FR"));
     let link = |role, id| {
         let link = ecoute.link(role, id, id);
         link.replace(&format!("http://{}", ecoute.address), &base)

@@ -34,7 +34,7 @@ fn who_has_no_udp_hears_over_tcp_and_goes_back_when_it_works() {
         let internet = Internet::new();
         let ecoute = internet.start(&[]);
         let (field, office) = (internet.home("field", 1), internet.home("office", 2));
-        let (_folder, tone) = microphone(440.0);
+        let tone = microphone(440.0);
         let (phone, desk) = (field.browser(&ecoute, &tone), office.browser(&ecoute, &tone));
         let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), STATS);
         start_streaming(&lea);
