@@ -322,7 +322,7 @@ fn the_list_is_searched_filtered_and_sorted() {
         let middle = paul.evaluate(&format!(
             "(() => {{ const r = document.querySelector('{selector}').getBoundingClientRect(); return [r.x + 50, r.y + 9]; }})()"
         ));
-        paul.devtools("Input.dispatchMouseEvent", json!({ "type": "mouseMoved", "x": middle[0], "y": middle[1] }));
+        paul.point_at(middle[0].as_f64().unwrap(), middle[1].as_f64().unwrap());
     };
     onto(".person[data-commercial=e]");
     paul.evaluate("document.activeElement.blur()");
@@ -353,8 +353,7 @@ fn a_position_is_shown_while_it_is_shared_and_not_longer() {
     phone.grant(&ecoute.url(), &["geolocation", "audioCapture"]);
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), WATCHES);
     lea.resize(390, 844);
-    let place = json!({ "latitude": 48.85837, "longitude": 2.29448, "accuracy": 8 });
-    lea.devtools("Emulation.setGeolocationOverride", place);
+    lea.place_at(48.85837, 2.29448, 8.0);
     let paul = desk.open(&ecoute.link("admin", "paul", "Paul D."));
     start_streaming(&lea);
     let row = "document.querySelector('[data-commercial=lea] .place button')";
@@ -533,7 +532,7 @@ fn the_app_is_installable_and_its_worker_answers_for_nothing_but_a_missing_netwo
     for path in ["/api/streaming/status", "/health", "/words.js", "/commercial.js"] {
         assert_eq!(fetched(path), "failed", "{path}");
     }
-    lea.devtools("Page.navigate", json!({ "url": link.split('#').next().unwrap() }));
+    lea.navigate(link.split('#').next().unwrap());
     lea.wait_for(
         "document.body.innerText.includes('Pas de réseau') && document.body.innerText.includes('No network')",
     );

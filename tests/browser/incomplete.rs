@@ -82,7 +82,9 @@ fn a_page_without_one_of_its_modules_says_so_and_loads_again() {
         assert_eq!(page.evaluate("document.querySelector('main[role=alert]')"), serde_json::Value::Null);
         assert_eq!(page.evaluate("sessionStorage['ecoute.loads'] ?? ''"), "", "the next time is a first one");
         let complaints = browser.complaints();
-        assert!(complaints.iter().all(|complaint| complaint.contains("503")), "{complaints:?}");
+        let is_of_file =
+            |complaint: &String| complaint.contains("503") || complaint.contains("disallowed MIME type");
+        assert!(complaints.iter().all(is_of_file), "{complaints:?}");
     }
 }
 

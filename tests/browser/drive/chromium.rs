@@ -182,6 +182,16 @@ impl Tools for DevTools {
         self.call(None, "Browser.grantPermissions", json!({ "origin": origin, "permissions": permissions }));
     }
 
+    fn place_at(&mut self, page: &str, latitude: f64, longitude: f64, accuracy_m: f64) {
+        let place = json!({ "latitude": latitude, "longitude": longitude, "accuracy": accuracy_m });
+        self.call(Some(page), "Emulation.setGeolocationOverride", place);
+    }
+
+    fn prefer(&mut self, page: &str, scheme: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.call(Some(page), "Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+    }
+
     fn complaints(&self) -> &[String] {
         &self.complaints
     }

@@ -44,6 +44,8 @@ pub fn launch(profile: &Path, microphone: &Microphone, language: &str, preferenc
     let language = format!("{language}, {}", language.split('-').next().unwrap());
     // The fake microphone plays one tone; it reads no file.
     let own = [
+        // No desktop shows notifications here; Firefox does it itself.
+        ("alerts.useSystemBackend", json!(false)),
         ("intl.accept_languages", json!(language)),
         ("media.navigator.audio.fake_frequency", json!(microphone.hz() as u32)),
         ("media.navigator.permission.disabled", json!(true)),
@@ -57,8 +59,8 @@ pub fn launch(profile: &Path, microphone: &Microphone, language: &str, preferenc
     }
     fs::write(profile.join("user.js"), file).unwrap();
     let mut command = Command::new("firefox-esr");
-    command.args(["--headless", "--no-remote", "--remote-debugging-port", "0", "--profile"]).arg(profile);
-    command.arg("about:blank");
+    command.args(["--headless", "--no-remote", "--remote-debugging-port", "0", "--remote-allow-system-access"]);
+    command.arg("--profile").arg(profile).arg("about:blank");
     // What it writes beside the profile would be found by the next one.
     command.env("HOME", profile).env("MOZ_CRASHREPORTER_DISABLE", "1");
     command.env("PULSE_SERVER", format!("unix:{}", loudspeaker(profile).display()));
@@ -123,7 +125,8 @@ impl Tools for BiDi {
     fn open(&mut self, script: &str) -> String {
         let page =
             self.call("browsingContext.create", json!({ "type": "tab" }))["context"].as_str().unwrap().to_owned();
-        let function = format!("() => {{ {script} }}");
+        // The empty page that a tab begins with is none of the test's.
+        let function = format!("() => {{ if (self.origin === 'null') return; {script} }}");
         self.call("script.addPreloadScript", json!({ "functionDeclaration": function, "contexts": [page] }));
         page
     }
@@ -204,14 +207,27 @@ impl Tools for BiDi {
     }
 
     fn grant(&mut self, origin: &str, permissions: &[&str]) {
-        // The fake microphone asks nobody.
-        for &name in permissions.iter().filter(|&&name| name != "audioCapture") {
-            let descriptor = json!({ "name": name });
-            self.call(
-                "permissions.setPermission",
-                json!({ "descriptor": descriptor, "origin": origin, "state": "granted" }),
-            );
+        // The fake microphone asks nobody, and a click may write to the clipboard.
+        for name in ["geolocation", "notifications"] {
+            let state = if permissions.contains(&name) { "granted" } else { "denied" };
+            let permission = json!({ "descriptor": { "name": name }, "origin": origin, "state": state });
+            self.call("permissions.setPermission", permission);
         }
+    }
+
+    fn place_at(&mut self, page: &str, latitude: f64, longitude: f64, accuracy_m: f64) {
+        let coordinates = json!({ "latitude": latitude, "longitude": longitude, "accuracy": accuracy_m });
+        let place = json!({ "contexts": [page], "coordinates": coordinates });
+        self.call("emulation.setGeolocationOverride", place);
+    }
+
+    fn prefer(&mut self, _page: &str, scheme: &str) {
+        // No command of the protocol does it; the browser's own window may set preferences.
+        let tree = self.call("browsingContext.getTree", json!({ "maxDepth": 0, "moz:scope": "chrome" }));
+        let window = tree["contexts"][0]["context"].as_str().unwrap().to_owned();
+        let value = u32::from(scheme == "light");
+        let set = format!("Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', {value})");
+        self.evaluate(&window, &set).unwrap();
     }
 
     fn complaints(&self) -> &[String] {

@@ -135,7 +135,7 @@ impl Browser {
         self.tools.borrow().complaints().to_vec()
     }
 
-    /// Lets pages of an origin do what people would be asked for, by the names of DevTools.
+    /// Lets pages of an origin do what people would be asked for, by the names of DevTools, and nothing else of it.
     pub fn grant(&self, origin: &str, permissions: &[&str]) {
         self.tools.borrow_mut().grant(origin, permissions);
     }
@@ -248,10 +248,14 @@ impl Page<'_> {
         self.tools(|tools, id| tools.kill(id));
     }
 
-    /// Shows the page as someone sees it who prefers `"light"` or `"dark"`. Only Chromium can.
+    /// Shows the page as someone sees it who prefers `"light"` or `"dark"`.
     pub fn prefer(&self, scheme: &str) {
-        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [feature] }));
+        self.tools(|tools, id| tools.prefer(id, scheme));
+    }
+
+    /// Lets the page find itself at a place, in degrees.
+    pub fn place_at(&self, latitude: f64, longitude: f64, accuracy_m: f64) {
+        self.tools(|tools, id| tools.place_at(id, latitude, longitude, accuracy_m));
     }
 
     fn tools<T>(&self, act: impl FnOnce(&mut dyn Tools, &str) -> T) -> T {

@@ -34,6 +34,8 @@ pub trait Tools {
     /// A PNG in base64.
     fn screenshot(&mut self, page: &str) -> String;
     fn grant(&mut self, origin: &str, permissions: &[&str]);
+    fn place_at(&mut self, page: &str, latitude: f64, longitude: f64, accuracy_m: f64);
+    fn prefer(&mut self, page: &str, scheme: &str);
     fn complaints(&self) -> &[String];
 
     fn devtools(&mut self, _page: &str, method: &str, _parameters: Value) -> Value {
