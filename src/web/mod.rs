@@ -1,8 +1,8 @@
 //! The pages and the client library, embedded in the binary.
 //!
 //! `client` is what applications import, `pages` are those that use it; browsers find the files of both at the root.
-//! Nothing personal is in them: they are the same for everybody. Comments of scripts stay here; phones get the code,
-//! compressed. `reload.js` stands in the pages themselves, because it speaks where a file is missing. Invariant: an ETag names one form of one content.
+//! Nothing personal is in them: they are the same for everybody. Comments and indentation stay here; phones get the
+//! code, compressed. `reload.js` stands in the pages themselves, because it speaks where a file is missing. Invariant: an ETag names one form of one content.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -50,15 +50,16 @@ pub fn inline_script() -> String {
 /// Where that stands in a page.
 const RELOAD_PLACE: &str = "<!-- reload.js -->";
 
-static RELOAD: LazyLock<String> = LazyLock::new(|| without_comments(include_str!("reload.js")));
+static RELOAD: LazyLock<String> = LazyLock::new(|| as_served(include_str!("reload.js")));
 
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
     let sha256 = str0m::crypto::from_feature_flags().sha256_provider;
     let page = |&(path, content): &(&'static str, &'static [u8])| {
         let content = match std::str::from_utf8(content) {
-            Ok(script) if path.ends_with(".js") => Cow::Owned(without_comments(script).into_bytes()),
-            Ok(page) if page.contains(RELOAD_PLACE) => {
-                Cow::Owned(page.replace(RELOAD_PLACE, &format!("<script>{}</script>", *RELOAD)).into_bytes())
+            // Developers read the types.
+            Ok(text) if !path.ends_with(".ts") => {
+                let script = format!("<script>{}</script>", *RELOAD);
+                Cow::Owned(as_served(text).replace(RELOAD_PLACE, &script).into_bytes())
             }
             _ => Cow::Borrowed(content),
         };
@@ -78,21 +79,21 @@ fn compress(content: &[u8]) -> Vec<u8> {
     gzip.write_all(content).and_then(|()| gzip.finish()).expect("memory takes every byte")
 }
 
-/// Returns a script without the comments that have lines of their own, which are a quarter of its weight.
+/// Returns a text without indentation and without the comments that have lines of their own, a quarter of its weight.
 ///
-/// That is `/** … */` and `//`; styles inside templates have neither, and keep theirs.
-fn without_comments(script: &str) -> String {
-    let mut code = String::with_capacity(script.len());
+/// That is `/* … */` and `//`. No line of ours begins with the one and goes on after it, and none is inside a text.
+fn as_served(text: &str) -> String {
+    let mut served = String::with_capacity(text.len());
     let mut is_comment = false;
-    for line in script.lines() {
-        is_comment |= line.trim_start().starts_with("/**");
-        if !is_comment && !line.trim_start().starts_with("//") {
-            code.push_str(line);
-            code.push('\n');
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        is_comment |= line.starts_with("/*");
+        if !is_comment && !line.starts_with("//") {
+            served.push_str(line);
+            served.push('\n');
         }
-        is_comment &= !line.trim_end().ends_with("*/");
+        is_comment &= !line.ends_with("*/");
     }
-    code
+    served
 }
 
 fn content_type(path: &str) -> &'static str {
@@ -212,15 +213,34 @@ mod tests {
     }
 
     #[test]
-    fn comments_are_left_out_and_code_is_not() {
+    fn comments_and_indentation_are_left_out_and_code_is_not() {
         let cases = [
             ("block", "/**\n * a\n */\nb();\n", "b();\n"),
-            ("one line", "  /** a */\n  b();\n", "  b();\n"),
-            ("slashes", "// a\nb(); // c\n", "b(); // c\n"),
-            ("styles in a template", "`\n  /* a */\n  * { b: c }\n`\n", "`\n  /* a */\n  * { b: c }\n`\n"),
+            ("one line", "  /** a */\n  b();\n", "b();\n"),
+            ("slashes", "// a\nb(); // c\n\n", "b(); // c\n"),
+            ("styles in a template", "`\n  /* a\n  d */\n  * { b: c }\n`\n", "`\n* { b: c }\n`\n"),
         ];
-        for (name, script, code) in cases {
-            assert_eq!(without_comments(script), code, "{name}");
+        for (name, text, served) in cases {
+            assert_eq!(as_served(text), served, "{name}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_comments_is_left_out() {
+        for (path, content) in FILES.iter().filter(|(path, _)| !path.ends_with(".ts")) {
+            let text = std::str::from_utf8(content).unwrap();
+            let begins = text.lines().filter(|line| line.trim_start().starts_with("/*"));
+            let goes_on =
+                begins.clone().find(|line| line.split_once("*/").is_some_and(|(_, rest)| !rest.is_empty()));
+            assert_eq!(goes_on, None, "{path}");
+            // Only styles stand in templates of several lines: there, space at the beginning of a line means nothing.
+            let code = as_served(text);
+            let mut templates = code.split('`').skip(1).step_by(2);
+            let of_several_lines = templates.find(|template| template.contains('\n'));
+            assert!(
+                of_several_lines.is_none() || path.ends_with("/ecoute-styles.js"),
+                "{path}: {of_several_lines:?}"
+            );
         }
     }
 
