@@ -8,6 +8,7 @@ use ecoute::outbox::Outbox;
 use ecoute::path::{Door, Ends};
 use ecoute::server::{NO_ROOM, Server};
 use ecoute::token::{self, Claims, Devices, Revoked};
+use ecoute::web;
 use ecoute::words::Role;
 
 const SECRET: &[u8] = b"a secret of at least 32 bytes...";
@@ -326,6 +327,27 @@ fn a_page_is_sent_once_and_then_only_confirmed() {
 }
 
 #[test]
+fn a_module_is_kept_for_good_and_served_in_one_version_alone() {
+    let (mut server, now) = server();
+    let mut get = |path: &str| exchange(&mut server, now, &format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).0;
+    let module = web::module("/ecoute.js");
+    let answer = get(&module);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("\r\nCache-Control: public, max-age=31536000, immutable\r\n"), "{answer}");
+    // What others import is asked for each time, and so is what names the version.
+    for path in ["/ecoute.js", "/useEcoute.js", "/admin", "/service-worker.js", "/page.css"] {
+        assert!(get(path).contains("\r\nCache-Control: no-cache\r\n"), "{path}");
+    }
+    assert!(get("/ecoute.js").ends_with(&format!("\r\n\r\nexport * from \".{module}\";\n")));
+    assert!(get("/admin").contains(&format!(" src=\"{}\"", web::module("/admin.js"))));
+    // Of another version there is nothing, so that nothing is mixed; nobody may keep that for true.
+    for path in ["/0123456789abcdef/ecoute.js", "/words.js", &module.replacen('/', "//", 1)] {
+        let answer = get(path);
+        assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("immutable"), "{path}: {answer}");
+    }
+}
+
+#[test]
 fn a_page_is_compressed_for_who_can_read_it() {
     let (mut server, now) = server();
     let (plain, _) = exchange(&mut server, now, "GET /page.css HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -415,7 +437,7 @@ fn a_preflight_names_what_its_path_serves() {
     let (mut server, now) = server();
     let cases = [
         ("/ecoute.js", "204", "GET, HEAD"),
-        ("/ecoute-client.js", "204", "GET, HEAD"),
+        (&web::module("/ecoute-client.js"), "204", "GET, HEAD"),
         ("/api/streaming/status", "204", "GET, HEAD"),
         ("/ws", "204", "GET"),
         ("/whep/lea", "200", "POST, OPTIONS"),

@@ -28,6 +28,9 @@ use crate::words::{Presence, Role};
 /// For 30 days, which is short enough to find back from a mistake.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=2592000";
 
+/// For a year, without asking again (RFC 8246).
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+
 const JSON: &str = "application/json";
 
 /// Nothing but our own files, and the one script in the pages, runs in a page, and nobody may frame it.
@@ -278,7 +281,7 @@ impl Server {
         let response = response
             .header("ETag", &form.etag)
             .header("Vary", "Accept-Encoding")
-            .header("Cache-Control", "no-cache")
+            .header("Cache-Control", if page.is_lasting { FOR_GOOD } else { "no-cache" })
             .header("Content-Security-Policy", &CONTENT_SECURITY_POLICY)
             // Who opened the page keeps no hold on it.
             .header("Cross-Origin-Opener-Policy", "same-origin")

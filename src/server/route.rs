@@ -235,12 +235,18 @@ mod tests {
 
     #[test]
     fn each_request_asks_for_one_thing() {
+        let module = web::module("/ecoute-client.js");
         let cases: &[(&str, &str, &str)] = &[
             ("GET", "/", "page /"),
             ("HEAD", "/admin", "page /admin"),
             ("GET", "/ecoute.js", "page /ecoute.js"),
             ("POST", "/admin", "only GET, HEAD"),
-            ("OPTIONS", "/ecoute-client.js", "options GET, HEAD"),
+            ("OPTIONS", "/page.css", "options GET, HEAD"),
+            // Modules have addresses of their version alone.
+            ("GET", "/ecoute-client.js", "no such path"),
+            ("GET", "/0123456789abcdef/ecoute-client.js", "no such path"),
+            ("GET", &module, &format!("page {module}")),
+            ("GET", &module[1..], "no such path"),
             ("GET", "/admin/", "moved /admin"),
             ("HEAD", "/commercial/", "moved /commercial"),
             ("POST", "/admin/", "only GET, HEAD"),
@@ -294,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_is_allowed_is_served_and_nothing_else() {
-        let pages = web::all().iter().map(|page| page.path);
+        let pages = web::all().iter().map(|page| page.path.as_str());
         for path in pages.chain(["*", "/ws", "/health", "/api/streaming/status", "/whip/lea", "/whep/lea/12"]) {
             let Ok(Route::Options(Options { allow, .. })) = Route::parse("OPTIONS", path) else { panic!("{path}") };
             for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"] {

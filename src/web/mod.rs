@@ -2,7 +2,13 @@
 //!
 //! `client` is what applications import, `pages` are those that use it; browsers find the files of both at the root.
 //! Nothing personal is in them: they are the same for everybody. Comments and indentation stay here; phones get the
-//! code, compressed. `reload.js` stands in the pages themselves, because it speaks where a file is missing. Invariant: an ETag names one form of one content.
+//! code, compressed. `reload.js` stands in the pages themselves, because it speaks where a file is missing.
+//!
+//! Modules import each other by relative addresses below one that names the version of all, so a page never gets modules
+//! of two versions, however it was kept and whatever server answers. Of a version that is gone nothing is served: `reload.js`
+//! then loads the page anew. What other sites import has addresses that stay, and leads to the present version.
+//!
+//! Invariant: an ETag names one form of one content, and so does an address with a version.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -17,7 +23,9 @@ use flate2::write::GzEncoder;
 #[derive(Debug)]
 pub struct Page {
     /// The path that it is served at.
-    pub path: &'static str,
+    pub path: String,
+    /// Whether the path names the version, so that browsers may keep it for good.
+    pub is_lasting: bool,
     pub content_type: &'static str,
     pub plain: Form,
     pub gzip: Form,
@@ -47,48 +55,84 @@ pub fn inline_script() -> String {
     format!("'sha256-{}'", BASE64_STANDARD.encode(digest))
 }
 
+/// Returns the path of a module in the present version; `name` begins with a slash.
+pub fn module(name: &str) -> String {
+    format!("/{}{name}", *VERSION)
+}
+
 /// Where that stands in a page.
 const RELOAD_PLACE: &str = "<!-- reload.js -->";
 
+/// Where the version stands in a page.
+const VERSION_PLACE: &str = "{version}";
+
+/// What applications of others import.
+const IMPORTED: [&str; 2] = ["/ecoute.js", "/useEcoute.js"];
+
+/// Where the service worker stands: its address says what pages it works for, and browsers compare what comes from there.
+const WORKER: &str = "/service-worker.js";
+
 static RELOAD: LazyLock<String> = LazyLock::new(|| as_served(include_str!("reload.js")));
 
+/// Part of a digest of all files.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let all: Vec<u8> =
+        FILES.iter().flat_map(|(path, content)| [path.as_bytes(), content]).flatten().copied().collect();
+    digest(&[all.as_slice(), RELOAD.as_bytes()].concat(), 8)
+});
+
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
-    let sha256 = str0m::crypto::from_feature_flags().sha256_provider;
-    let page = |&(path, content): &(&'static str, &'static [u8])| {
+    let files = FILES.iter().map(|&(path, content)| {
         let content = match std::str::from_utf8(content) {
             // Developers read the types.
             Ok(text) if !path.ends_with(".ts") => {
                 let script = format!("<script>{}</script>", *RELOAD);
-                Cow::Owned(as_served(text).replace(RELOAD_PLACE, &script).into_bytes())
+                let served = as_served(text).replace(RELOAD_PLACE, &script).replace(VERSION_PLACE, &VERSION);
+                Cow::Owned(served.into_bytes())
             }
             _ => Cow::Borrowed(content),
         };
-        let form = |content: Cow<'static, [u8]>| {
-            let digest = sha256.sha256(&content);
-            let half = digest.iter().take(16).fold(String::new(), |tag, byte| format!("{tag}{byte:02x}"));
-            Form { content, etag: format!("\"{half}\"") }
-        };
-        let gzip = form(Cow::Owned(compress(&content)));
-        Page { path, content_type: content_type(path), plain: form(content), gzip }
-    };
-    FILES.iter().map(page).collect()
+        let is_lasting = path.ends_with(".js") && path != WORKER;
+        page(if is_lasting { module(path) } else { path.to_owned() }, is_lasting, content)
+    });
+    let imported = IMPORTED.iter().map(|&path| {
+        let script = format!("export * from \".{}\";\n", module(path));
+        page(path.to_owned(), false, Cow::Owned(script.into_bytes()))
+    });
+    files.chain(imported).collect()
 });
+
+fn page(path: String, is_lasting: bool, content: Cow<'static, [u8]>) -> Page {
+    let form = |content: Cow<'static, [u8]>| {
+        let etag = format!("\"{}\"", digest(&content, 16));
+        Form { content, etag }
+    };
+    let gzip = form(Cow::Owned(compress(&content)));
+    Page { content_type: content_type(&path), path, is_lasting, plain: form(content), gzip }
+}
+
+/// Returns so many bytes of the content's SHA-256, in hex.
+fn digest(content: &[u8], bytes: usize) -> String {
+    let digest = str0m::crypto::from_feature_flags().sha256_provider.sha256(content);
+    digest.iter().take(bytes).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+}
 
 fn compress(content: &[u8]) -> Vec<u8> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(content).and_then(|()| gzip.finish()).expect("memory takes every byte")
 }
 
-/// Returns a text without indentation and without the comments that have lines of their own, a quarter of its weight.
+/// Returns a text without indentation and comments, a quarter of its weight.
 ///
-/// That is `/* … */` and `//`. No line of ours begins with the one and goes on after it, and none is inside a text.
+/// That is `/* … */` on lines of its own, none of which goes on after it, and `//`, where no text ends behind it.
 fn as_served(text: &str) -> String {
     let mut served = String::with_capacity(text.len());
     let mut is_comment = false;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         is_comment |= line.starts_with("/*");
         if !is_comment && !line.starts_with("//") {
-            served.push_str(line);
+            let code = line.split_once(" // ").filter(|(_, rest)| !rest.contains(['"', '`']));
+            served.push_str(code.map_or(line, |(code, _)| code));
             served.push('\n');
         }
         is_comment &= !line.ends_with("*/");
@@ -171,6 +215,8 @@ mod tests {
         for file in ["client", "pages"].into_iter().flat_map(files_of) {
             let path = match file.as_str() {
                 "index.html" => "/".to_owned(),
+                "service-worker.js" => WORKER.to_owned(),
+                script if script.ends_with(".js") => module(&format!("/{script}")),
                 _ => format!("/{}", file.trim_end_matches(".html")),
             };
             assert!(find(&path).is_some(), "{file} is not served at {path}");
@@ -189,7 +235,8 @@ mod tests {
     fn the_library_knows_nothing_of_the_pages() {
         let library = files_of("client");
         for file in library.iter().filter(|file| file.ends_with(".js")) {
-            let script = std::str::from_utf8(&find(&format!("/{file}")).unwrap().plain.content).unwrap();
+            let page = find(&module(&format!("/{file}"))).unwrap();
+            let script = std::str::from_utf8(&page.plain.content).unwrap();
             for named in script.split("\"./").skip(1).map(|rest| rest.split('"').next().unwrap()) {
                 assert!(library.iter().any(|known| known == named), "{file} names {named}");
             }
@@ -207,9 +254,31 @@ mod tests {
             let digest = str0m::crypto::from_feature_flags().sha256_provider.sha256(script.as_bytes());
             assert_eq!(inline_script(), format!("'sha256-{}'", BASE64_STANDARD.encode(digest)), "{}", page.path);
             assert!(!rest.contains("<script>") && rest.contains("<script type=\"module\""), "before any file");
-            with.push(page.path);
+            with.push(page.path.as_str());
         }
         assert_eq!(with, ["/", "/admin", "/commercial"]);
+    }
+
+    #[test]
+    fn a_version_is_one_of_all_files_and_nothing_names_another() {
+        assert!(VERSION.len() == 16 && VERSION.bytes().all(|byte| byte.is_ascii_hexdigit()), "{}", *VERSION);
+        for page in all() {
+            let text = std::str::from_utf8(&page.plain.content).unwrap();
+            assert!(!text.contains(VERSION_PLACE), "{}", page.path);
+            assert_eq!(page.is_lasting, page.path.starts_with(&module("/")), "{}", page.path);
+            // Modules name their neighbours alone, so that all come from where the first one did.
+            if page.is_lasting {
+                for from in ["from \"", "import \"", "import("] {
+                    let named = text.split(from).skip(1).find(|rest| !rest.starts_with("./"));
+                    assert_eq!(named.and_then(|rest| rest.get(..40)), None, "{}", page.path);
+                }
+            }
+        }
+        for name in IMPORTED {
+            let text = std::str::from_utf8(&find(name).unwrap().plain.content).unwrap();
+            assert_eq!(text, format!("export * from \"./{}{name}\";\n", *VERSION));
+        }
+        assert!(find("/0123456789abcdef/ecoute.js").is_none() && find("/words.js").is_none());
     }
 
     #[test]
@@ -217,7 +286,8 @@ mod tests {
         let cases = [
             ("block", "/**\n * a\n */\nb();\n", "b();\n"),
             ("one line", "  /** a */\n  b();\n", "b();\n"),
-            ("slashes", "// a\nb(); // c\n\n", "b(); // c\n"),
+            ("slashes", "// a\nb(); // c\n\n", "b();\n"),
+            ("slashes in a text", "b(\"a // c\");\n", "b(\"a // c\");\n"),
             ("styles in a template", "`\n  /* a\n  d */\n  * { b: c }\n`\n", "`\n* { b: c }\n`\n"),
         ];
         for (name, text, served) in cases {

@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bystanders::Bystanders;
+use ecoute::web;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -210,7 +211,7 @@ fn clients_that_ask_for_much_and_never_read() {
     let clients: Vec<TcpStream> = bystanders.run_during(move || {
         let ask = |_| {
             let mut client = narrow(address);
-            client.write_all(request("/ecoute-client.js", "").repeat(16).as_bytes()).unwrap();
+            client.write_all(request(&web::module("/ecoute-client.js"), "").repeat(16).as_bytes()).unwrap();
             // It looks at the first byte only, so that it is not one of many that wait to be accepted.
             client.peek(&mut [0]).unwrap();
             client
@@ -244,7 +245,7 @@ fn a_flood_of_requests() {
     bystanders.leave_http();
     let token = Issuer::es256().sign(None, &json!({ "sub": "a", "role": "admin", "exp": 1, "iat": 1 }));
     let bad = request("/api/streaming/status", &format!("Authorization: Bearer {token}\r\n")).repeat(16);
-    let good = request("/ecoute-client.js", "").repeat(16);
+    let good = request(&web::module("/ecoute-client.js"), "").repeat(16);
     let requests = [bad.as_str(), bad.as_str(), good.as_str()];
     // One that was late by chance is not so again.
     let gaps = [(); 3].map(|()| {
@@ -281,10 +282,10 @@ fn ask_until(end: Instant, address: SocketAddr, requests: &str) {
 fn half_closed_with_answers_on_their_way() {
     let ecoute = start(&[]);
     let mut bystanders = Bystanders::start(&ecoute);
-    let (_, page) = get(ecoute.address, "/ecoute-client.js", "");
+    let (_, page) = get(ecoute.address, &web::module("/ecoute-client.js"), "");
     bystanders.run_during(|| {
         let mut client = BufReader::with_capacity(1024, narrow(ecoute.address));
-        client.get_mut().write_all(request("/ecoute-client.js", "").repeat(16).as_bytes()).unwrap();
+        client.get_mut().write_all(request(&web::module("/ecoute-client.js"), "").repeat(16).as_bytes()).unwrap();
         client.get_mut().shutdown(Shutdown::Write).unwrap();
         thread::sleep(Duration::from_millis(300));
         for index in 0..16 {

@@ -39,7 +39,9 @@ fn pass(browser: &TcpStream, server: SocketAddr, files: &[&str], left: &AtomicUs
     }
     let mut to_browser = browser;
     let fails = |left: usize| left.checked_sub(1);
-    if files.iter().any(|file| head.starts_with(&format!("GET {file} ")))
+    // Where modules stand names the version.
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    if files.iter().any(|file| path.ends_with(file))
         && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails).is_ok()
     {
         // The browser may have left.

@@ -24,6 +24,7 @@ mod told;
 mod trouble;
 mod types;
 mod unread;
+mod versions;
 
 use std::net::UdpSocket;
 use std::path::PathBuf;

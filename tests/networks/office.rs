@@ -29,7 +29,7 @@ struct Browser {
 
 /// Loads both pages as a browser does; returns what did not load, too.
 fn load(address: SocketAddr, tokens: &[String; 2]) -> (Browser, Vec<(String, u16)>) {
-    let mut files = web::all().iter().map(|page| page.path);
+    let mut files = web::all().iter().map(|page| page.path.as_str());
     let failed = Mutex::new(Vec::new());
     let get = |client: &mut BufReader<TcpStream>, path: &str| {
         // A server may close what is idle at any moment; browsers ask again on another connection (RFC 9112 §9.3.1).

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ecoute::stats::Stats;
+use ecoute::web;
 use stage::scene::Scene;
 use stage::stranger::{Stranger, UPGRADE, contains};
 
@@ -177,7 +178,7 @@ fn a_client_that_asks_and_never_reads_costs_little_and_not_for_long() {
     let world = &mut scene.world;
     let limits = world.limits.clone();
     let stranger = Stranger::connect(world);
-    let page = "GET /ecoute.js HTTP/1.1\r\nHost: ecoute\r\n\r\n";
+    let page = format!("GET {} HTTP/1.1\r\nHost: ecoute\r\n\r\n", web::module("/ecoute-client.js"));
     world.push(stranger.conn, page.as_bytes());
     let one = world.server.pending_write(stranger.conn).len();
     for _ in 0..200 {

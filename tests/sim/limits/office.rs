@@ -29,7 +29,7 @@ struct Browser {
 
 impl Browser {
     fn new(at: SocketAddr) -> Browser {
-        let todo = web::all().iter().map(|page| page.path).chain(["/commercial", "/admin"]).collect();
+        let todo = web::all().iter().map(|page| page.path.as_str()).chain(["/commercial", "/admin"]).collect();
         Browser { at, conns: Vec::new(), todo, failed: 0 }
     }
 
