@@ -8,6 +8,7 @@ mod drive;
 mod elements;
 mod embedding;
 mod encoder;
+mod floor;
 mod ice_servers;
 mod incomplete;
 mod names;

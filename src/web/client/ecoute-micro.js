@@ -10,7 +10,7 @@ import { microphoneProblem } from "./ecoute-microphone.js";
 import { isolated, ListenerRows, plain, who } from "./ecoute-names.js";
 import { MICRO } from "./ecoute-styles.js";
 import {
-  clock, duration, element, lines, qualityWords, reasonWords, retryWords, setText,
+  clock, duration, element, isVisible, lines, qualityWords, reasonWords, retryWords, setText,
 } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
 import { Meter } from "./meter.js";
@@ -138,7 +138,7 @@ export class EcouteMicro extends EcouteElement {
     this.#drawHelp();
     this.#meter.show(client.microphone);
     // A button that goes leaves the keyboard at what it has brought about, before the buttons that come.
-    if (focused && !focused.checkVisibility()) (parts.state.checkVisibility() ? parts.state : parts.heardTitle).focus();
+    if (focused && !isVisible(focused)) (isVisible(parts.state) ? parts.state : parts.heardTitle).focus();
   }
 
   /** Goes on air, as the button does. */
@@ -150,6 +150,7 @@ export class EcouteMicro extends EcouteElement {
     } catch (error) {
       const code = error.code ?? "microphone_failed";
       shared.help = code;
+      console.warn(`écoute: ${error.message}`);
       this.tell("error", { code, message: error.message });
     }
     shared.draw();

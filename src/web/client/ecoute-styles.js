@@ -227,7 +227,9 @@ export const BADGE = sheet(`
   }
   [data-state="heard"] { background: var(--heard); color: var(--on-heard); border-color: var(--on-heard); }
   [data-state="paused"], [data-state="interrupted"], [data-state="starting"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
-  .badge:not([popover]), .badge:popover-open { display: flex; flex-direction: column; }
+  /* Each by itself: a browser that does not know the second one leaves out a rule with both. */
+  .badge:not([popover]) { display: flex; flex-direction: column; }
+  .badge:popover-open { display: flex; flex-direction: column; }
   .badge p span + span { margin-left: 0.4em; }
   .listeners { min-height: 0; overflow-y: auto; overflow-anchor: none; pointer-events: auto; font-weight: 500; }
   .listeners li > .icon { display: none; }

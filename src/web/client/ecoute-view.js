@@ -15,6 +15,10 @@ import { t } from "./words.js";
  */
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
+  // Firefox knows these properties only since 119.
+  for (const [name, value] of Object.entries(properties)) {
+    if (/^(role$|aria)/.test(name)) made.setAttribute(name.replace("aria", "aria-").toLowerCase(), value);
+  }
   made.append(...children);
   return made;
 }
@@ -78,7 +82,14 @@ export function qualityWords({ loss, rtt_ms }, code, words = "quality") {
 export function isOnScreen(place) {
   const { left, top, right, bottom, width, height } = place.getBoundingClientRect();
   const isInside = width * height > 0 && right > 0 && bottom > 0 && left < innerWidth && top < innerHeight;
-  return isInside && (place.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) ?? true);
+  return isInside && isVisible(place);
+}
+
+/** Whether styles let a place be seen, wherever it is. @param {Element} place */
+export function isVisible(place) {
+  if (!place.checkVisibility) return place.getClientRects().length > 0 && getComputedStyle(place).visibility === "visible";
+  // The last two are older names of the others.
+  return place.checkVisibility({ visibilityProperty: true, opacityProperty: true, checkVisibilityCSS: true, checkOpacity: true });
 }
 
 /**

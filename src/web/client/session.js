@@ -117,7 +117,11 @@ export function pastedLink(text, pageRole) {
 /** Whether a pasted address is one of another site, which this one must not be handed to. @param {string} text */
 export function isElsewhere(text) {
   const pasted = text.trim();
-  return /^https?:/i.test(pasted) && URL.canParse(pasted) && new URL(pasted).origin !== location.origin;
+  try {
+    return /^https?:/i.test(pasted) && new URL(pasted).origin !== location.origin;
+  } catch {
+    return false;
+  }
 }
 
 function storedToken(role) { return load(keyOf(role)) ?? ""; }

@@ -7,7 +7,7 @@
 
 import { showPerson, who, whoAll } from "./ecoute-names.js";
 import { icon, setIcon } from "./icons.js";
-import { age, clock, element, setText, whenWords } from "./page.js";
+import { age, clock, element, isVisible, setText, whenWords } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
@@ -139,7 +139,7 @@ export class CommercialList {
     }
     const shown = new Set(entries);
     for (const entry of this.#entries.values()) entry.row.hidden = !shown.has(entry);
-    if (focused && focused !== document.activeElement && focused.checkVisibility()) focused.focus({ preventScroll: true });
+    if (focused && focused !== document.activeElement && isVisible(focused)) focused.focus({ preventScroll: true });
     if (!this.#shownIds.includes(this.#activeId)) this.#activate(this.#shownIds[0] ?? null);
   }
 

@@ -10,7 +10,7 @@ import { showPerson } from "./ecoute-names.js";
 import { isElsewhere, pastedLink } from "./session.js";
 import { language, LANGUAGES, setLanguage, t } from "./words.js";
 
-export { clock, duration, element, isFarewell, lines, reasonWords, retryWords, setText } from "./ecoute-view.js";
+export { clock, duration, element, isFarewell, isVisible, lines, reasonWords, retryWords, setText } from "./ecoute-view.js";
 
 const TOAST_MS = 6_000;
 
@@ -52,6 +52,8 @@ export function startLanguages(onChange) {
   };
   byId("languages").append(...buttons);
   show();
+  // The browser is none that is too old, or these words would not be read.
+  byId("old").remove();
 }
 
 /**
