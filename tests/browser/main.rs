@@ -24,6 +24,7 @@ mod support;
 mod told;
 mod trouble;
 mod types;
+mod unable;
 mod unread;
 mod versions;
 

@@ -11,7 +11,7 @@ import { createUseEcoute } from "https://ecoute.example/useEcoute.js";
 const getToken = async (): Promise<string> => (await fetch("/ecoute-token")).text();
 
 export async function salesperson(client: EcouteClient): Promise<void> {
-  const problem: "insecure_page" | "microphone_unsupported" | null = microphoneProblem();
+  const problem: "insecure_page" | "audio_unsupported" | "microphone_unsupported" | "microphone_forbidden" | null = microphoneProblem();
   const [first] = await microphones();
   client.connect();
   try {

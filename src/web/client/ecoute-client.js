@@ -75,7 +75,7 @@ export const EVENTS = Object.freeze([
  * | `listener_told` | a {@link Hearer}, who is acknowledged now |
  * | `listener_left` | `notice_id`, `listening_id`, `admin`, `reason`, `listeners_count` |
  * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}); `volume`, `muted` |
- * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, or the server's `offline`, `off_air`, `paused`, `interrupted`, `ack`, `ack_late`, `hidden` (nobody sees the page) |
+ * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, `audio_connection_failed`, `audio_unsupported`, or the server's `offline`, `off_air`, `paused`, `interrupted`, `ack`, `ack_late`, `hidden` (nobody sees the page) |
  * | `listening_started` | `commercial_id`, `listeners_count`, `told?`: `seen` or `notified`, how the other person was told; absent for a device |
  * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |
  * | `quality` | `commercial_id`, `loss` (0 to 1), `jitter_ms`, `rtt_ms` or null, `bitrate_bps`, over the last 2 s: one's own, or of whom one hears |
@@ -205,8 +205,8 @@ export class EcouteClient extends EventTarget {
    * @param {object} [options]
    * @param {string} [options.deviceId] preferred microphone, one of {@link microphones}
    * @param {boolean} [options.noiseSuppression] false lets voices further away through; true at first
-   * @throws {EcouteError} `insecure_page`, `microphone_unsupported`, `microphone_refused`, `microphone_missing`,
-   *   `microphone_busy` or `microphone_failed`
+   * @throws {EcouteError} `insecure_page`, `audio_unsupported`, `microphone_unsupported`, `microphone_forbidden`,
+   *   `microphone_refused`, `microphone_missing`, `microphone_busy` or `microphone_failed`
    */
   async startStreaming({ deviceId, noiseSuppression } = {}) {
     await this.#publisher.start(given({ deviceId, noiseSuppression }));

@@ -137,7 +137,11 @@ export class Connection {
     if (epoch !== this.#epoch) return;
     if (!token) return this.#end({ state: "expired" });
     this.#sentToken = token;
-    this.#attach(new WebSocket(this.#url), epoch);
+    try {
+      this.#attach(new WebSocket(this.#url), epoch);
+    } catch {
+      this.#retry(); // None in this browser, or not for this page.
+    }
   }
 
   #attach(socket, epoch) {
@@ -299,7 +303,9 @@ export class Connection {
   }
 }
 
-/** 128 random bits in hex; `crypto.randomUUID` is missing on pages without HTTPS. */
+/** 128 random bits in hex; `crypto.randomUUID` is missing on pages without HTTPS. They keep no secret. */
 function randomPage() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = new Uint8Array(16).map(() => 256 * Math.random());
+  globalThis.crypto?.getRandomValues?.(bytes);
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -6,6 +6,8 @@
 const MESSAGES = {
   insecure_page: "The microphone needs a page on HTTPS or localhost.",
   microphone_unsupported: "This browser has no access to microphones.",
+  audio_unsupported: "This browser has no WebRTC or no Web Audio, or may not use them: open the page in another one.",
+  microphone_forbidden: "This page may not use the microphone: a frame needs allow=\"microphone\", and no Permissions-Policy against it.",
   microphone_refused: "Access to the microphone was refused; allow it in the browser's site settings.",
   microphone_missing: "No microphone was found.",
   microphone_busy: "The microphone is in use, for example by a call.",

@@ -27,6 +27,8 @@ export class Listener {
   /** Departures that the server has not confirmed yet, by id: its late word must not end a newer wish. */
   #leavesOwed = new Map();
   #mayJoin = false;
+  /** Why there is no audio connection, since the last one; null where that is not known, or there is one. */
+  #problem = null;
   #watch;
 
   constructor({ send, canSend, ask, iceServers, dispatch }) {
@@ -43,7 +45,7 @@ export class Listener {
       sendOffer: (sdp) => send("open_audio", { sdp }),
       sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
-      onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
+      onFailed: (code) => this.#onFailed(code),
     });
     this.#watch = new Watch({
       ask,
@@ -67,8 +69,8 @@ export class Listener {
   listen(id, reason) {
     const allowed = this.#output.resume();
     if (!this.#wishes.has(id)) {
-      this.#wishes.set(id, { reason, state: "pending", cause: "asked", told: null });
-      this.#dispatch("listening_pending", { commercial_id: id, cause: "asked" });
+      this.#wishes.set(id, { reason, state: "pending", told: null });
+      this.#wait(id, this.#problem ?? "asked");
       this.#join(id);
     }
     return allowed;
@@ -162,6 +164,7 @@ export class Listener {
 
   #onLinkState(linkState) {
     if (linkState === "offering" || linkState === "closed") this.#mayJoin = false;
+    if (linkState === "connected") this.#problem = null;
     if (linkState === "offering") {
       // Whoever was heard came over the connection that is being replaced.
       for (const [id, wish] of this.#wishes) if (wish.state === "started") this.#wait(id, "connection_lost");
@@ -169,7 +172,16 @@ export class Listener {
     this.#dispatch("audio", this.audio);
   }
 
+  /** Nobody looks at a wish for ever that can't come true. */
+  #onFailed(code) {
+    this.#problem = code;
+    for (const [id, { state }] of this.#wishes) if (state === "pending") this.#wait(id, code);
+    this.#dispatch("error", new EcouteError(code).detail);
+  }
+
   #join(commercial_id) {
+    // Nobody is heard where nothing can be played.
+    if (!this.#output.node) return this.#onFailed("audio_unsupported");
     // Without an audio connection there is nothing to play it on; `handleReady` joins later.
     if (!this.#mayJoin) return;
     const { reason } = this.#wishes.get(commercial_id);
@@ -245,14 +257,7 @@ class Output {
   }
 
   async resume() {
-    if (!this.#context) {
-      this.#context = new AudioContext({ latencyHint: "interactive" });
-      this.#context.onstatechange = () => this.#onState();
-      this.#gain = new GainNode(this.#context, { gain: 0 });
-      this.#gain.connect(this.#context.destination);
-      this.#wire();
-      this.#applyGain();
-    }
+    if (!this.#context && !this.#make()) return false;
     if (this.#context.state !== "running") {
       // Without a click the promise of `resume` may stay open for ever.
       const resumed = this.#context.resume().catch(() => {});
@@ -283,6 +288,21 @@ class Output {
     this.#gain = null;
     this.#source = null;
     if (this.#element) this.#element.srcObject = null;
+  }
+
+  /** Returns false where the browser has no Web Audio, or does not let a page have it. */
+  #make() {
+    try {
+      this.#context = new AudioContext({ latencyHint: "interactive" });
+    } catch {
+      return false;
+    }
+    this.#context.onstatechange = () => this.#onState();
+    this.#gain = new GainNode(this.#context, { gain: 0 });
+    this.#gain.connect(this.#context.destination);
+    this.#wire();
+    this.#applyGain();
+    return true;
   }
 
   #wire() {

@@ -9,6 +9,8 @@ import { EcouteError } from "./ecoute-error.js";
 /** Between tries to get a microphone back that was taken away, in ms, doubled after every one. */
 const REGAIN_MIN_MS = 1_000;
 const REGAIN_MAX_MS = 30_000;
+/** People take longer than that to answer a browser's question, in ms. */
+const ANSWER_MIN_MS = 400;
 
 export class Microphone {
   #onCause;
@@ -149,12 +151,17 @@ export class Microphone {
 }
 
 /**
- * Why this page can't have any microphone, known without asking for one; null where it can.
- * @returns {"insecure_page"|"microphone_unsupported"|null}
+ * Why this page can't have any microphone, or send what it hears, known without asking for one; null where it can.
+ * @returns {"insecure_page"|"audio_unsupported"|"microphone_unsupported"|"microphone_forbidden"|null}
  */
 export function microphoneProblem() {
-  if (navigator.mediaDevices?.getUserMedia) return null;
-  return isSecureContext ? "microphone_unsupported" : "insecure_page";
+  const isThere = navigator.mediaDevices?.getUserMedia;
+  if (!isThere && !isSecureContext) return "insecure_page";
+  if (!globalThis.RTCPeerConnection) return "audio_unsupported";
+  if (!isThere) return "microphone_unsupported";
+  // Other browsers say so only once they are asked.
+  const policy = document.permissionsPolicy ?? document.featurePolicy;
+  return policy?.allowsFeature?.("microphone") === false ? "microphone_forbidden" : null;
 }
 
 /**
@@ -178,10 +185,13 @@ export async function openMicrophone({ deviceId, noiseSuppression = true }) {
   // Plain values are wishes: a microphone that cannot do one of them still works.
   const audio = { echoCancellation: true, noiseSuppression, autoGainControl: true, channelCount: 1, sampleRate: 48_000 };
   if (deviceId) audio.deviceId = deviceId;
+  const began = performance.now();
   try {
     return await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
-    throw new EcouteError(codeOf(error), error);
+    // In a frame of another origin nobody said no as fast as that.
+    const isOfFrame = top !== self && !frameElement && performance.now() - began < ANSWER_MIN_MS;
+    throw new EcouteError(codeOf(error, isOfFrame), error);
   }
 }
 
@@ -189,10 +199,10 @@ function suits(stream, { noiseSuppression = true }) {
   return stream.getAudioTracks()[0].getSettings().noiseSuppression === noiseSuppression;
 }
 
-function codeOf(error) {
+function codeOf(error, isOfFrame) {
   switch (error?.name) {
     case "NotAllowedError":
-    case "SecurityError": return "microphone_refused";
+    case "SecurityError": return isOfFrame ? "microphone_forbidden" : "microphone_refused";
     case "NotFoundError":
     case "OverconstrainedError": return "microphone_missing";
     case "NotReadableError":

@@ -45,7 +45,8 @@ export class PeerLink {
    * @param {() => boolean} options.canSend
    * @param {() => RTCIceServer[]} options.iceServers
    * @param {(state: string) => void} options.onState
-   * @param {() => void} options.onFailed a try did not connect; another follows by itself
+   * @param {(code: "audio_connection_failed"|"audio_unsupported") => void} options.onFailed a try did not connect, or the
+   *   browser did not even begin one; another follows by itself
    */
   constructor(options) {
     this.#options = options;
@@ -66,16 +67,33 @@ export class PeerLink {
   /** Builds a new connection in place of the present one, and offers it. */
   async open() {
     this.#discard();
-    const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: "max-bundle" });
-    this.#peer = peer;
+    const peer = this.#make();
     this.#become("offering");
+    if (peer !== this.#peer || this.#state !== "offering") return;
     this.#wait(this.#connectMaxMs(), () => this.#onTimeout());
-    peer.onconnectionstatechange = () => peer === this.#peer && this.#onConnectionState(peer.connectionState);
-    this.#options.prepare(peer);
-    const offer = await offerOf(peer);
-    if (peer !== this.#peer || !offer) return;
+    const offer = peer && await offerOf(peer);
+    if (peer !== this.#peer) return;
+    if (!offer) {
+      this.#peer?.close();
+      this.#peer = null;
+      return this.#options.onFailed("audio_unsupported"); // The timer that is already running tries again.
+    }
     if (this.#options.sendOffer(offer.sdp)) this.#answersOwed += 1;
     else this.close();
+  }
+
+  /** Makes the connection that is to be offered; null where the browser has none, or does not let a page have one. */
+  #make() {
+    try {
+      const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: "max-bundle" });
+      this.#peer = peer;
+      peer.onconnectionstatechange = () => peer === this.#peer && this.#onConnectionState(peer.connectionState);
+      this.#options.prepare(peer);
+    } catch {
+      this.#peer?.close();
+      this.#peer = null;
+    }
+    return this.#peer;
   }
 
   /** Looks for new paths for the present session; where none comes in time, builds a new one. */
@@ -136,11 +154,11 @@ export class PeerLink {
   }
 
   async #accept(peer, sdp) {
-    if (peer.signalingState !== "have-local-offer") return false;
+    if (peer?.signalingState !== "have-local-offer") return false;
     try {
       await peer.setRemoteDescription({ type: "answer", sdp });
     } catch {
-      if (peer === this.#peer) this.#options.onFailed();
+      if (peer === this.#peer) this.#options.onFailed("audio_connection_failed");
       return false; // The timer that is already running tries again.
     }
     return peer === this.#peer;
@@ -187,7 +205,7 @@ export class PeerLink {
   #onTimeout() {
     this.#failures += 1;
     this.#answersOwed = 0;
-    this.#options.onFailed();
+    if (this.#peer) this.#options.onFailed("audio_connection_failed");
     this.open();
   }
 

@@ -68,7 +68,7 @@ export class Publisher {
       },
       sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
-      onFailed: () => dispatch("error", new EcouteError("audio_connection_failed").detail),
+      onFailed: (code) => this.#onFailed(code),
     });
     this.#watch = new Watch({
       ask,
@@ -310,6 +310,16 @@ export class Publisher {
     } else if (this.#state === "live") {
       this.#become("reconnecting");
     }
+  }
+
+  /** A network may come back; a browser that can't even begin ends what was just asked for. */
+  #onFailed(code) {
+    if (code === "audio_unsupported" && this.#state === "starting") {
+      // What an encoder sends goes on.
+      if (this.#isTold) this.#sendStop();
+      this.#release();
+    }
+    this.#dispatch("error", new EcouteError(code).detail);
   }
 
   #onCause() {

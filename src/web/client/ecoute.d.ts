@@ -100,7 +100,8 @@ export type InterruptedBy = "call" | "locked" | "network";
 export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "witness" | "expired" | "closed";
 export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
 export type PendingCause =
-  | "asked" | "reconnecting" | "connection_lost" | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late" | "hidden";
+  | "asked" | "reconnecting" | "connection_lost" | "audio_connection_failed" | "audio_unsupported"
+  | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late" | "hidden";
 
 export interface Connection {
   state: ConnectionState;
@@ -141,7 +142,7 @@ export interface Failure {
 }
 
 export type EcouteErrorCode =
-  | "insecure_page" | "microphone_unsupported" | "microphone_refused" | "microphone_missing" | "microphone_busy"
+  | "insecure_page" | "audio_unsupported" | "microphone_unsupported" | "microphone_forbidden" | "microphone_refused" | "microphone_missing" | "microphone_busy"
   | "microphone_failed" | "microphone_ended" | "interrupted_too_long" | "audio_connection_failed" | "notice_not_shown"
   | "token_unavailable";
 
@@ -302,7 +303,7 @@ export class EcouteCasque extends EcouteElement<EcouteCasqueEvents> {
 }
 
 /** Why this page can't have any microphone, or null. */
-export function microphoneProblem(): "insecure_page" | "microphone_unsupported" | null;
+export function microphoneProblem(): "insecure_page" | "audio_unsupported" | "microphone_unsupported" | "microphone_forbidden" | null;
 
 /** The microphones to choose from; empty until the browser has been allowed one. */
 export function microphones(): Promise<{ deviceId: string; label: string }[]>;

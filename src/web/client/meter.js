@@ -45,9 +45,14 @@ export class Meter {
     this.#context?.close();
     this.#context = null;
     if (!stream) return;
-    this.#context = new AudioContext();
-    this.#analyser = new AnalyserNode(this.#context, { fftSize: this.#samples.length });
-    new MediaStreamAudioSourceNode(this.#context, { mediaStream: stream }).connect(this.#analyser);
+    try {
+      this.#context = new AudioContext();
+      this.#analyser = new AnalyserNode(this.#context, { fftSize: this.#samples.length });
+      new MediaStreamAudioSourceNode(this.#context, { mediaStream: stream }).connect(this.#analyser);
+    } catch {
+      this.#place.hidden = true; // It is heard all the same.
+      return;
+    }
     this.#levels.fill(0);
     this.#timer = setInterval(() => this.#draw(), BAR_MS);
   }

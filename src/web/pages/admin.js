@@ -41,7 +41,8 @@ const view = {
   lostAt: null,
   failedTries: 0,
   hasList: false,
-  isAudioFailing: false,
+  /** What keeps the audio connection from being made, a topic of the help; null where nothing does. */
+  audioHelp: null,
 };
 
 client.addEventListener("connection", ({ detail }) => {
@@ -77,7 +78,7 @@ client.addEventListener("position", ({ detail }) => {
 });
 client.addEventListener("levels", ({ detail }) => list.drawLevels(detail.levels));
 client.addEventListener("audio", ({ detail }) => {
-  if (detail.connection === "ready") view.isAudioFailing = false;
+  if (detail.connection === "ready") view.audioHelp = null;
   draw();
 });
 client.addEventListener("listening_pending", draw);
@@ -93,7 +94,8 @@ client.addEventListener("listening_stopped", ({ detail }) => {
   draw();
 });
 client.addEventListener("error", ({ detail }) => {
-  if (detail.code === "audio_connection_failed") view.isAudioFailing = true;
+  if (detail.code === "audio_connection_failed") view.audioHelp = "audio";
+  else if (detail.code === "audio_unsupported") view.audioHelp = detail.code;
   // A refusal to register ends the connection, and that has its own words.
   else if (view.connection.state === "registered" && !isFarewell(detail)) toast(refusalWords(detail.code));
   draw();
@@ -115,7 +117,7 @@ attachKeys({
   stop: () => client.stop(shownWish()?.commercial_id),
   help: () => byId("help-open").click(),
 });
-attachHelp(["sound", "server", "audio"], keysHelp());
+attachHelp(["sound", "server", "audio", "audio_unsupported"], keysHelp());
 diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
@@ -167,7 +169,7 @@ function draw() {
   byId("connection").hidden = byId("forget").hidden = !view.hasToken;
   setText(byId("name"), view.hasToken ? nameOf(client.user ?? token.person) : "");
   showConnection(view.connection);
-  showHelp(view.isAudioFailing ? "audio" : view.failedTries >= TRIES_BEFORE_HELP ? "server" : null);
+  showHelp(view.audioHelp ?? (view.failedTries >= TRIES_BEFORE_HELP ? "server" : null));
 
   byId("team-empty").hidden = list.size > 0;
   setText(byId("team-empty"), t(view.hasList ? "team_empty" : "team_waiting"));

@@ -68,7 +68,8 @@ addEventListener("pagehide", () => client.close());
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
 attachHelp([
-  "howling", "microphone_refused", "microphone_missing", "microphone_busy", "insecure_page", "server", "audio", "position",
+  "howling", "microphone_refused", "microphone_missing", "microphone_busy", "insecure_page", "server", "audio",
+  "audio_unsupported", "position",
 ]);
 diagnostic.attach();
 startLanguages(draw);
