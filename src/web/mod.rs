@@ -1,8 +1,9 @@
 //! The pages and the client library, embedded in the binary.
 //!
 //! `client` is what applications import, `pages` are those that use it; browsers find the files of both at the root.
-//! Nothing personal is in them: they are the same for everybody. Comments and indentation stay here; phones get the
-//! code, compressed. `reload.js` stands in the pages themselves, because it speaks where a file is missing.
+//! Nothing personal is in them: they are the same for everybody. `build.rs` leaves out what only developers read, so phones
+//! get the code, with short names, compressed. `reload.js` stands in the pages themselves, because it speaks where a file is
+//! missing.
 //!
 //! Modules import each other by relative addresses below one that names the version of all, so a page never gets modules
 //! of two versions, however it was kept and whatever server answers. Of a version that is gone nothing is served: `reload.js`
@@ -10,7 +11,6 @@
 //!
 //! Invariant: an ETag names one form of one content, and so does an address with a version.
 
-use std::borrow::Cow;
 use std::io::Write;
 use std::sync::LazyLock;
 
@@ -18,6 +18,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+
+#[cfg(test)]
+mod squeeze;
 
 /// One file as browsers get it.
 #[derive(Debug)]
@@ -34,7 +37,7 @@ pub struct Page {
 /// A file's bytes in one encoding.
 #[derive(Debug)]
 pub struct Form {
-    pub content: Cow<'static, [u8]>,
+    pub content: Vec<u8>,
     /// A strong entity tag, quoted (RFC 9110 §8.8.3): half of the content's SHA-256.
     pub etag: String,
 }
@@ -72,43 +75,42 @@ const IMPORTED: [&str; 2] = ["/ecoute.js", "/useEcoute.js"];
 /// Where the service worker stands: its address says what pages it works for, and browsers compare what comes from there.
 const WORKER: &str = "/service-worker.js";
 
-static RELOAD: LazyLock<String> = LazyLock::new(|| as_served(include_str!("reload.js")));
+/// A file as the build left it.
+macro_rules! built {
+    ($name:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $name))
+    };
+}
+
+const RELOAD: &str = built!("reload.js");
 
 /// Part of a digest of all files.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
-    let all: Vec<u8> =
-        FILES.iter().flat_map(|(path, content)| [path.as_bytes(), content]).flatten().copied().collect();
-    digest(&[all.as_slice(), RELOAD.as_bytes()].concat(), 8)
+    let all: String = FILES.iter().flat_map(|&(path, text)| [path, text]).chain([RELOAD]).collect();
+    digest(all.as_bytes(), 8)
 });
 
 static PAGES: LazyLock<Vec<Page>> = LazyLock::new(|| {
-    let files = FILES.iter().map(|&(path, content)| {
-        let content = match std::str::from_utf8(content) {
-            // Developers read the types.
-            Ok(text) if !path.ends_with(".ts") => {
-                let script = format!("<script>{}</script>", *RELOAD);
-                let served = as_served(text).replace(RELOAD_PLACE, &script).replace(VERSION_PLACE, &VERSION);
-                Cow::Owned(served.into_bytes())
-            }
-            _ => Cow::Borrowed(content),
-        };
+    let script = format!("<script>{RELOAD}</script>");
+    let files = FILES.iter().map(|&(path, text)| {
+        let content = text.replace(RELOAD_PLACE, &script).replace(VERSION_PLACE, &VERSION);
         let is_lasting = path.ends_with(".js") && path != WORKER;
         page(if is_lasting { module(path) } else { path.to_owned() }, is_lasting, content)
     });
     let imported = IMPORTED.iter().map(|&path| {
         let script = format!("export * from \".{}\";\n", module(path));
-        page(path.to_owned(), false, Cow::Owned(script.into_bytes()))
+        page(path.to_owned(), false, script)
     });
     files.chain(imported).collect()
 });
 
-fn page(path: String, is_lasting: bool, content: Cow<'static, [u8]>) -> Page {
-    let form = |content: Cow<'static, [u8]>| {
+fn page(path: String, is_lasting: bool, content: String) -> Page {
+    let form = |content: Vec<u8>| {
         let etag = format!("\"{}\"", digest(&content, 16));
         Form { content, etag }
     };
-    let gzip = form(Cow::Owned(compress(&content)));
-    Page { content_type: content_type(&path), path, is_lasting, plain: form(content), gzip }
+    let gzip = form(compress(content.as_bytes()));
+    Page { content_type: content_type(&path), path, is_lasting, plain: form(content.into_bytes()), gzip }
 }
 
 /// Returns so many bytes of the content's SHA-256, in hex.
@@ -122,24 +124,6 @@ fn compress(content: &[u8]) -> Vec<u8> {
     gzip.write_all(content).and_then(|()| gzip.finish()).expect("memory takes every byte")
 }
 
-/// Returns a text without indentation and comments, a quarter of its weight.
-///
-/// That is `/* … */` on lines of its own, none of which goes on after it, and `//`, where no text ends behind it.
-fn as_served(text: &str) -> String {
-    let mut served = String::with_capacity(text.len());
-    let mut is_comment = false;
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        is_comment |= line.starts_with("/*");
-        if !is_comment && !line.starts_with("//") {
-            let code = line.split_once(" // ").filter(|(_, rest)| !rest.contains(['"', '`']));
-            served.push_str(code.map_or(line, |(code, _)| code));
-            served.push('\n');
-        }
-        is_comment &= !line.ends_with("*/");
-    }
-    served
-}
-
 fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map(|(_, extension)| extension) {
         Some("js") => "text/javascript; charset=utf-8",
@@ -151,63 +135,65 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-const FILES: &[(&str, &[u8])] = &[
-    ("/", include_bytes!("pages/index.html")),
-    ("/admin", include_bytes!("pages/admin.html")),
-    ("/commercial", include_bytes!("pages/commercial.html")),
-    ("/offline", include_bytes!("pages/offline.html")),
-    ("/admin-find.js", include_bytes!("pages/admin-find.js")),
-    ("/admin-keys.js", include_bytes!("pages/admin-keys.js")),
-    ("/admin-list.js", include_bytes!("pages/admin-list.js")),
-    ("/admin-notices.js", include_bytes!("pages/admin-notices.js")),
-    ("/admin-place.js", include_bytes!("pages/admin-place.js")),
-    ("/admin.js", include_bytes!("pages/admin.js")),
-    ("/commercial-hidden.js", include_bytes!("pages/commercial-hidden.js")),
-    ("/commercial-options.js", include_bytes!("pages/commercial-options.js")),
-    ("/commercial-past.js", include_bytes!("pages/commercial-past.js")),
-    ("/commercial-position.js", include_bytes!("pages/commercial-position.js")),
-    ("/commercial-test.js", include_bytes!("pages/commercial-test.js")),
-    ("/commercial.js", include_bytes!("pages/commercial.js")),
-    ("/commercial.webmanifest", include_bytes!("pages/commercial.webmanifest")),
-    ("/diagnostic.js", include_bytes!("pages/diagnostic.js")),
-    ("/ecoute-badge.js", include_bytes!("client/ecoute-badge.js")),
-    ("/ecoute-casque.js", include_bytes!("client/ecoute-casque.js")),
-    ("/ecoute-client.js", include_bytes!("client/ecoute-client.js")),
-    ("/ecoute-connection.js", include_bytes!("client/ecoute-connection.js")),
-    ("/ecoute-element.js", include_bytes!("client/ecoute-element.js")),
-    ("/ecoute-error.js", include_bytes!("client/ecoute-error.js")),
-    ("/ecoute-listener.js", include_bytes!("client/ecoute-listener.js")),
-    ("/ecoute-micro.js", include_bytes!("client/ecoute-micro.js")),
-    ("/ecoute-microphone.js", include_bytes!("client/ecoute-microphone.js")),
-    ("/ecoute-names.js", include_bytes!("client/ecoute-names.js")),
-    ("/ecoute-network.js", include_bytes!("client/ecoute-network.js")),
-    ("/ecoute-panel.js", include_bytes!("client/ecoute-panel.js")),
-    ("/ecoute-peer.js", include_bytes!("client/ecoute-peer.js")),
-    ("/ecoute-publisher.js", include_bytes!("client/ecoute-publisher.js")),
-    ("/ecoute-shared.js", include_bytes!("client/ecoute-shared.js")),
-    ("/ecoute-source.js", include_bytes!("client/ecoute-source.js")),
-    ("/ecoute-styles.js", include_bytes!("client/ecoute-styles.js")),
-    ("/ecoute-told.js", include_bytes!("client/ecoute-told.js")),
-    ("/ecoute-view.js", include_bytes!("client/ecoute-view.js")),
-    ("/ecoute-watch.js", include_bytes!("client/ecoute-watch.js")),
-    ("/ecoute-wake.js", include_bytes!("client/ecoute-wake.js")),
-    ("/ecoute.d.ts", include_bytes!("client/ecoute.d.ts")),
-    ("/ecoute.js", include_bytes!("client/ecoute.js")),
-    ("/help.js", include_bytes!("pages/help.js")),
-    ("/icon.svg", include_bytes!("pages/icon.svg")),
-    ("/icons.js", include_bytes!("client/icons.js")),
-    ("/index.js", include_bytes!("pages/index.js")),
-    ("/meter.js", include_bytes!("client/meter.js")),
-    ("/page.css", include_bytes!("pages/page.css")),
-    ("/page.js", include_bytes!("pages/page.js")),
-    ("/service-worker.js", include_bytes!("pages/service-worker.js")),
-    ("/session.js", include_bytes!("client/session.js")),
-    ("/useEcoute.js", include_bytes!("client/useEcoute.js")),
-    ("/words.js", include_bytes!("client/words.js")),
+/// Paths, and the texts that are served there, but for what is put in their places. Developers read the types as they stand.
+const FILES: &[(&str, &str)] = &[
+    ("/", built!("index.html")),
+    ("/admin", built!("admin.html")),
+    ("/commercial", built!("commercial.html")),
+    ("/offline", built!("offline.html")),
+    ("/admin-find.js", built!("admin-find.js")),
+    ("/admin-keys.js", built!("admin-keys.js")),
+    ("/admin-list.js", built!("admin-list.js")),
+    ("/admin-notices.js", built!("admin-notices.js")),
+    ("/admin-place.js", built!("admin-place.js")),
+    ("/admin.js", built!("admin.js")),
+    ("/commercial-hidden.js", built!("commercial-hidden.js")),
+    ("/commercial-options.js", built!("commercial-options.js")),
+    ("/commercial-past.js", built!("commercial-past.js")),
+    ("/commercial-position.js", built!("commercial-position.js")),
+    ("/commercial-test.js", built!("commercial-test.js")),
+    ("/commercial.js", built!("commercial.js")),
+    ("/commercial.webmanifest", built!("commercial.webmanifest")),
+    ("/diagnostic.js", built!("diagnostic.js")),
+    ("/ecoute-badge.js", built!("ecoute-badge.js")),
+    ("/ecoute-casque.js", built!("ecoute-casque.js")),
+    ("/ecoute-client.js", built!("ecoute-client.js")),
+    ("/ecoute-connection.js", built!("ecoute-connection.js")),
+    ("/ecoute-element.js", built!("ecoute-element.js")),
+    ("/ecoute-error.js", built!("ecoute-error.js")),
+    ("/ecoute-listener.js", built!("ecoute-listener.js")),
+    ("/ecoute-micro.js", built!("ecoute-micro.js")),
+    ("/ecoute-microphone.js", built!("ecoute-microphone.js")),
+    ("/ecoute-names.js", built!("ecoute-names.js")),
+    ("/ecoute-network.js", built!("ecoute-network.js")),
+    ("/ecoute-panel.js", built!("ecoute-panel.js")),
+    ("/ecoute-peer.js", built!("ecoute-peer.js")),
+    ("/ecoute-publisher.js", built!("ecoute-publisher.js")),
+    ("/ecoute-shared.js", built!("ecoute-shared.js")),
+    ("/ecoute-source.js", built!("ecoute-source.js")),
+    ("/ecoute-styles.js", built!("ecoute-styles.js")),
+    ("/ecoute-told.js", built!("ecoute-told.js")),
+    ("/ecoute-view.js", built!("ecoute-view.js")),
+    ("/ecoute-watch.js", built!("ecoute-watch.js")),
+    ("/ecoute-wake.js", built!("ecoute-wake.js")),
+    ("/ecoute.d.ts", include_str!("client/ecoute.d.ts")),
+    ("/ecoute.js", built!("ecoute.js")),
+    ("/help.js", built!("help.js")),
+    ("/icon.svg", built!("icon.svg")),
+    ("/icons.js", built!("icons.js")),
+    ("/index.js", built!("index.js")),
+    ("/meter.js", built!("meter.js")),
+    ("/page.css", built!("page.css")),
+    ("/page.js", built!("page.js")),
+    ("/service-worker.js", built!("service-worker.js")),
+    ("/session.js", built!("session.js")),
+    ("/useEcoute.js", built!("useEcoute.js")),
+    ("/words.js", built!("words.js")),
 ];
 
 #[cfg(test)]
 mod tests {
+    use super::squeeze::squeezed;
     use super::*;
 
     #[test]
@@ -286,25 +272,26 @@ mod tests {
         let cases = [
             ("block", "/**\n * a\n */\nb();\n", "b();\n"),
             ("one line", "  /** a */\n  b();\n", "b();\n"),
-            ("slashes", "// a\nb(); // c\n\n", "b();\n"),
-            ("slashes in a text", "b(\"a // c\");\n", "b(\"a // c\");\n"),
             ("styles in a template", "`\n  /* a\n  d */\n  * { b: c }\n`\n", "`\n* { b: c }\n`\n"),
         ];
-        for (name, text, served) in cases {
-            assert_eq!(as_served(text), served, "{name}");
+        for (name, text, want) in cases {
+            assert_eq!(squeezed(text), want, "{name}");
         }
     }
 
     #[test]
     fn nothing_but_comments_is_left_out() {
-        for (path, content) in FILES.iter().filter(|(path, _)| !path.ends_with(".ts")) {
-            let text = std::str::from_utf8(content).unwrap();
+        let names =
+            |folder: &'static str| files_of(folder).into_iter().map(move |name| format!("src/web/{folder}/{name}"));
+        let files = ["client", "pages"].into_iter().flat_map(names).chain(["src/web/reload.js".to_owned()]);
+        for path in files.filter(|path| !path.ends_with(".ts")) {
+            let text = std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
             let begins = text.lines().filter(|line| line.trim_start().starts_with("/*"));
             let goes_on =
                 begins.clone().find(|line| line.split_once("*/").is_some_and(|(_, rest)| !rest.is_empty()));
             assert_eq!(goes_on, None, "{path}");
             // Only styles stand in templates of several lines: there, space at the beginning of a line means nothing.
-            let code = as_served(text);
+            let code = squeezed(&text);
             let mut templates = code.split('`').skip(1).step_by(2);
             let of_several_lines = templates.find(|template| template.contains('\n'));
             assert!(
