@@ -11,6 +11,7 @@ mod encoder;
 mod floor;
 mod ice_servers;
 mod incomplete;
+mod microphone;
 mod names;
 mod npm;
 mod people;

@@ -11,15 +11,24 @@ const REGAIN_MIN_MS = 1_000;
 const REGAIN_MAX_MS = 30_000;
 /** People take longer than that to answer a browser's question, in ms. */
 const ANSWER_MIN_MS = 400;
+/** How long a new microphone may take to bring sound while the old one works, in ms, and between two looks at it. */
+const SOUND_MAX_MS = 2_000;
+const SOUND_LOOK_MS = 20;
+/** How long the old track may still be sent once there is another, in ms. */
+const REPLACE_MAX_MS = 1_000;
 
 export class Microphone {
   #onCause;
   #onTrack;
   #onRefused;
-  /** @type {{deviceId?: string, noiseSuppression?: boolean}} */
-  #options = {};
+  /** What is wanted from now on. */
+  #options = { deviceId: "", noiseSuppression: true };
   /** @type {MediaStream|null} */
   #stream = null;
+  /** What of the options the stream was opened with, or has taken since: browsers do not say all that it is. */
+  #asked = this.#options;
+  /** The stream that it took the place of, until that is sent no more. @type {MediaStream|null} */
+  #former = null;
   #isEnabled = true;
   #cause = null;
   #isRegaining = false;
@@ -31,7 +40,8 @@ export class Microphone {
   /**
    * @param {object} options
    * @param {() => void} options.onCause `cause` has changed
-   * @param {(track: MediaStreamTrack) => void} options.onTrack another track takes the place of the present one
+   * @param {(track: MediaStreamTrack) => Promise<void>} options.onTrack another track takes the place of the present one,
+   *   which it does not need any more once this resolves
    * @param {() => void} options.onRefused it was taken away, and its user does not give it back
    */
   constructor({ onCause, onTrack, onRefused }) {
@@ -53,45 +63,43 @@ export class Microphone {
   get isEnded() { return this.#stream?.getAudioTracks()[0].readyState === "ended"; }
 
   /** What to ask for from now on: preferred device, noise suppression. Absent is as before. */
-  prefer(options) { Object.assign(this.#options, options); }
+  prefer(options) { this.#options = { ...this.#options, ...options }; }
 
   /**
-   * Opens it, or opens it anew as it is preferred now; the old track works until then.
+   * Opens it, or makes it what is preferred now; the old track works until the new one brings sound, and stays where there
+   * is none.
    * @returns {Promise<boolean>} false where it was closed meanwhile
    * @throws {EcouteError}
    */
   async open() {
     const attempt = ++this.#attempt;
     const isCurrent = () => attempt === this.#attempt;
-    // Nobody waits any more for one that was closed meanwhile, nor for why it would not open.
-    const unlessOver = (error) => {
+    const wanted = this.#options;
+    const [old] = this.#stream?.getAudioTracks() ?? [];
+    const isLive = old?.readyState === "live";
+    if (isLive && await this.#alter(old, wanted)) return isCurrent();
+    let stream = null;
+    try {
+      stream = await openMicrophone(wanted, isLive);
+      // Of one that is silent nobody misses anything.
+      if (isLive && old.enabled && !old.muted) await sounding(stream, isCurrent);
+    } catch (error) {
+      release(stream);
+      // Nobody waits any more for one that was closed meanwhile, nor for why it would not open.
       if (isCurrent()) throw error;
-      return null;
-    };
-    let stream = await openMicrophone(this.#options).catch(unlessOver);
-    if (this.#stream && isCurrent() && !suits(stream, this.#options)) {
-      // Chromium hands out an open device as it is; only once it is closed can it be opened differently.
-      release(stream);
-      release(this.#stream);
-      stream = await openMicrophone(this.#options).catch((error) => {
-        if (!isCurrent()) return null;
-        this.#onEnded();
-        throw error;
-      });
-    }
-    if (!isCurrent()) {
-      release(stream);
       return false;
     }
-    this.#attach(stream);
-    return true;
+    if (isCurrent()) this.#attach(stream, wanted);
+    else release(stream);
+    return isCurrent();
   }
 
   close() {
     this.#attempt += 1;
     clearTimeout(this.#timer);
     release(this.#stream);
-    this.#stream = null;
+    release(this.#former);
+    this.#stream = this.#former = null;
     this.#cause = null;
     this.#isEnabled = true;
   }
@@ -102,19 +110,45 @@ export class Microphone {
     for (const track of this.#stream?.getTracks() ?? []) track.enabled = isEnabled;
   }
 
-  #attach(stream) {
-    const isReplacing = this.#stream !== null;
-    release(this.#stream);
+  /** Makes the open track what is wanted, where that needs no other one; returns whether it is so. */
+  async #alter(track, wanted) {
+    const { deviceId, noiseSuppression } = this.#asked;
+    if (deviceId !== wanted.deviceId) return false;
+    const isChange = noiseSuppression !== wanted.noiseSuppression;
+    if (isChange && navigator.mediaDevices.getSupportedConstraints().noiseSuppression) {
+      await track.applyConstraints(constraintsOf(wanted)).catch(() => {});
+      // Chromium says yes and changes nothing; what a browser does not tell may be so too.
+      if (track.getSettings().noiseSuppression !== wanted.noiseSuppression) return false;
+    }
+    this.#asked = wanted;
+    return true;
+  }
+
+  #attach(stream, asked) {
+    const former = this.#stream;
     this.#stream = stream;
+    this.#asked = asked;
     this.#regains = 0;
     const [track] = stream.getAudioTracks();
     track.enabled = this.#isEnabled;
     track.onmute = () => this.#withhold();
     track.onunmute = () => this.#setCause(null);
     track.onended = () => this.#onEnded();
-    if (isReplacing) this.#onTrack(track);
+    if (former) this.#replace(former, track);
     if (track.muted) this.#withhold();
     else this.#setCause(null);
+  }
+
+  #replace(former, track) {
+    release(this.#former);
+    this.#former = former;
+    unhook(former);
+    // A connection that is closed meanwhile says nothing more.
+    const end = setTimeout(() => release(former), REPLACE_MAX_MS);
+    this.#onTrack(track).then(() => {
+      clearTimeout(end);
+      release(former);
+    });
   }
 
   #onEnded() {
@@ -177,26 +211,53 @@ export async function microphones() {
 
 /**
  * Opens a microphone; whoever calls closes it.
+ * @param {{deviceId?: string, noiseSuppression?: boolean}} options
+ * @param {boolean} [isOpen] whether it may be open already: then Chromium hands it out as it is, unless it must not
  * @throws {EcouteError}
  */
-export async function openMicrophone({ deviceId, noiseSuppression = true }) {
+export async function openMicrophone(options, isOpen = false) {
   const problem = microphoneProblem();
   if (problem) throw new EcouteError(problem);
-  // Plain values are wishes: a microphone that cannot do one of them still works.
-  const audio = { echoCancellation: true, noiseSuppression, autoGainControl: true, channelCount: 1, sampleRate: 48_000 };
-  if (deviceId) audio.deviceId = deviceId;
+  const audio = constraintsOf(options);
+  if (isOpen) audio.noiseSuppression = { exact: audio.noiseSuppression };
   const began = performance.now();
   try {
     return await navigator.mediaDevices.getUserMedia({ audio });
   } catch (error) {
+    // One that can't do it still works.
+    if (isOpen && error?.name === "OverconstrainedError") return openMicrophone(options);
     // In a frame of another origin nobody said no as fast as that.
     const isOfFrame = top !== self && !frameElement && performance.now() - began < ANSWER_MIN_MS;
     throw new EcouteError(codeOf(error, isOfFrame), error);
   }
 }
 
-function suits(stream, { noiseSuppression = true }) {
-  return stream.getAudioTracks()[0].getSettings().noiseSuppression === noiseSuppression;
+/** Plain values are wishes: a microphone that cannot do one of them still works. */
+function constraintsOf({ deviceId, noiseSuppression = true }) {
+  const audio = { echoCancellation: true, noiseSuppression, autoGainControl: true, channelCount: 1, sampleRate: 48_000 };
+  return deviceId ? { ...audio, deviceId } : audio;
+}
+
+/** Waits for the first sound, which in Firefox takes a second or two. @throws {EcouteError} where none can come any more */
+async function sounding(stream, isCurrent) {
+  const [track] = stream.getAudioTracks();
+  let context;
+  try {
+    context = new AudioContext();
+    const analyser = new AnalyserNode(context);
+    new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser);
+    const samples = new Float32Array(analyser.fftSize);
+    const until = performance.now() + SOUND_MAX_MS;
+    const mayWait = () => isCurrent() && track.readyState === "live" && performance.now() < until;
+    while (mayWait() && samples.every((sample) => sample === 0)) {
+      await new Promise((resolve) => setTimeout(resolve, SOUND_LOOK_MS));
+      analyser.getFloatTimeDomainData(samples);
+    }
+  } catch {
+    // It is sent all the same.
+  }
+  context?.close();
+  if (track.readyState === "ended") throw new EcouteError("microphone_failed");
 }
 
 function codeOf(error, isOfFrame) {
@@ -211,9 +272,12 @@ function codeOf(error, isOfFrame) {
   }
 }
 
+function unhook(stream) {
+  for (const track of stream.getTracks()) track.onended = track.onmute = track.onunmute = null;
+}
+
 function release(stream) {
-  for (const track of stream?.getTracks() ?? []) {
-    track.onended = track.onmute = track.onunmute = null;
-    track.stop();
-  }
+  if (!stream) return;
+  unhook(stream);
+  for (const track of stream.getTracks()) track.stop();
 }

@@ -334,11 +334,11 @@ export class Publisher {
     this.#become(this.#state);
   }
 
-  #onTrack(track) {
+  async #onTrack(track) {
     const [sender] = this.#link.peer?.getSenders() ?? [];
-    // A connection that closes meanwhile takes the track when it is built anew.
-    sender?.replaceTrack(track).catch(() => {});
     this.#dispatch("microphone", { muted: track.muted });
+    // A connection that closes meanwhile takes the track when it is built anew.
+    await sender?.replaceTrack(track).catch(() => {});
   }
 
   /** Builds the connection anew, unless the microphone is away: then it is built when that comes back. */
