@@ -80,8 +80,10 @@ pub enum Presence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InterruptedBy {
-    /// A phone call took the microphone.
+    /// A phone call took the microphone, where a page knows that.
     Call,
+    /// The system silences the microphone: a key, the sound settings, a call; browsers do not say which.
+    Muted,
     /// The phone is locked or its page hidden.
     Locked,
     /// Nothing arrives, or the page is not connected.

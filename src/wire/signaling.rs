@@ -559,6 +559,7 @@ mod tests {
             ("commercial", r#"{"event":"pause_streaming"}"#),
             ("commercial", r#"{"event":"resume_streaming"}"#),
             ("commercial", r#"{"event":"stream_interrupted","data":{"cause":"call"}}"#),
+            ("commercial", r#"{"event":"stream_interrupted","data":{"cause":"muted"}}"#),
             ("commercial", r#"{"event":"resume_streaming","data":{"ssrc":4294967295,"packets_sent":1}}"#),
             ("commercial", r#"{"event":"listener_ack","data":{"notice_id":7,"told":"seen"}}"#),
             (

@@ -310,6 +310,11 @@ fn a_page_that_another_took_over_from_sees_pauses_and_stops() {
     let on_air = json!({ "commercial_id": "lea", "state": "on_air", "is_streaming": true, "since": 1 });
     say(&second, "commercial_updated", on_air);
     assert!(shows(&second, "live") && shows(&second, "stop"));
+    // Why the other one is interrupted this page may not know.
+    let interrupted = json!({ "commercial_id": "lea", "state": "interrupted", "interrupted_by": "something_later",
+        "is_streaming": true, "since": 1 });
+    say(&second, "commercial_updated", interrupted);
+    assert_eq!(second.evaluate("deep('ecoute-micro >>> #state').innerText.trim()"), "Interrompu");
     second.evaluate("window.answer = null; lastSocket.close()");
     second.wait_for("deep('ecoute-micro').client.connectionState === 'already_open'");
     assert_eq!(second.evaluate("deep('ecoute-micro').client.streamingState"), "off");

@@ -82,11 +82,19 @@ fn a_phone_in_trouble_says_what_is_so() {
     lea.evaluate("setMuted(true)");
     lea.wait_for("document.body.dataset.state === 'interrupted'");
     assert_eq!(lea.evaluate(picture), "warn");
-    assert_eq!(lea.evaluate("deep('ecoute-micro >>> #state').innerText.trim()"), "Interrompu – appel en cours");
+    assert_eq!(
+        lea.evaluate("deep('ecoute-micro >>> #state').innerText.trim()"),
+        "Interrompu – le système coupe le micro"
+    );
     assert_eq!(lea.evaluate("document.querySelectorAll('.toast').length"), 0);
     assert_eq!(lea.evaluate("deep('ecoute-micro >>> #listeners').checkVisibility()"), true);
     assert_eq!(lea.evaluate("/personne/i.test(deep('ecoute-micro >>> .micro').innerText)"), false);
     assert_accessible_in(&lea, "phone-interrupted", &["fr"]);
+    let detail = lea.evaluate("deep('ecoute-micro >>> #state-detail').innerText.replaceAll('\\u00a0', ' ')");
+    assert!(
+        detail.as_str().unwrap().starts_with("Vérifiez : touche du micro, réglages du son, appel."),
+        "{detail}"
+    );
     lea.evaluate("setMuted(false)");
     lea.wait_for("document.body.dataset.state === 'on_air'");
 

@@ -135,7 +135,7 @@ fn session(ecoute: &Ecoute, phone: &Page<'_>, desk: &Page<'_>) -> BTreeSet<(Stri
         seen(desk, event);
     }
     phone.evaluate("client.microphone.getAudioTracks()[0].dispatchEvent(new Event('mute'))");
-    desk.wait_for("client.commercial('lea').interrupted_by === 'call'");
+    desk.wait_for("client.commercial('lea').interrupted_by === 'muted'");
     phone.evaluate("client.microphone.getAudioTracks()[0].dispatchEvent(new Event('unmute'))");
     desk.wait_for("elements[1].listening === 'started'");
     phone.evaluate("client.pauseStreaming()");

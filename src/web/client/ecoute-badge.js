@@ -7,7 +7,7 @@
 
 import { ListenerRows } from "./ecoute-names.js";
 import { BADGE, styled } from "./ecoute-styles.js";
-import { element, isOnScreen, setText } from "./ecoute-view.js";
+import { element, interruptedWords, isOnScreen, setText } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
 import { language, t } from "./words.js";
 
@@ -79,7 +79,7 @@ export class Badge {
   #text(state, code) {
     if (state === "paused") return t("paused", {}, code);
     const { interrupted, source } = this.#shared.client.streaming;
-    if (state === "interrupted") return t(source ? "interrupted_source" : `interrupted_${interrupted}`, {}, code);
+    if (state === "interrupted") return source ? t("interrupted_source", {}, code) : interruptedWords(interrupted, code);
     return t(state === "starting" ? "starting" : "badge_alone", {}, code);
   }
 }

@@ -34,7 +34,7 @@ export const EVENTS = Object.freeze([
  * @property {string} name equals the id where the token had no name
  * @property {unknown} commercial_info
  * @property {"offline"|"online"|"on_air"|"paused"|"interrupted"} state later servers know more states
- * @property {"call"|"locked"|"network"|null} interrupted_by why, where the state is `interrupted`
+ * @property {"call"|"muted"|"locked"|"network"|null} interrupted_by why, where the state is `interrupted`; later servers know more
  * @property {boolean} is_streaming
  * @property {"encoder"|"device"} [source] what streams, where it is no page
  * @property {number} listeners_count
@@ -69,7 +69,7 @@ export const EVENTS = Object.freeze([
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |
  * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
- * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `call`, `locked`, `network` or null; `source`: `encoder`, `device`, or for a witness `page`, where that is on air under this id and not this page, otherwise null |
+ * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `muted` (by the system: a key, its settings, maybe a call), `locked`, `network` or null, of another page also `call` or what later pages know; `source`: `encoder`, `device`, or for a witness `page`, where that is on air under this id and not this page, otherwise null |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
  * | `listener_told` | a {@link Hearer}, who is acknowledged now |

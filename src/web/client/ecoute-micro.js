@@ -10,7 +10,7 @@ import { microphoneProblem } from "./ecoute-microphone.js";
 import { isolated, ListenerRows, plain, who } from "./ecoute-names.js";
 import { MICRO } from "./ecoute-styles.js";
 import {
-  clock, duration, element, isVisible, lines, qualityWords, reasonWords, retryWords, setText,
+  clock, duration, element, interruptedWords, isVisible, lines, qualityWords, reasonWords, retryWords, setText,
 } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
 import { Meter } from "./meter.js";
@@ -168,7 +168,8 @@ export class EcouteMicro extends EcouteElement {
     }
     if (state === "interrupted") {
       const detail = isHeard ? "interrupted_detail_heard" : "interrupted_detail";
-      return [this.words(`interrupted_${streaming.interrupted}`), this.words(detail)];
+      const advice = streaming.interrupted === "muted" ? `${this.words("interrupted_muted_detail")} ` : "";
+      return [interruptedWords(streaming.interrupted, this.language), advice + this.words(detail)];
     }
     if (state === "connecting") {
       // What this page sends it silences itself; what another sends is heard until the server misses this page.

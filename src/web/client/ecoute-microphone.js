@@ -56,7 +56,7 @@ export class Microphone {
 
   get stream() { return this.#stream; }
 
-  /** Why the system withholds it: `call` or `locked`; null while it works. */
+  /** Why the system withholds it: `muted` or `locked`; null while it works. Whether it is for a call no browser says. */
   get cause() { return this.#cause; }
 
   /** Whether the present track is over, and a new one is being looked for. */
@@ -156,7 +156,7 @@ export class Microphone {
     this.#regain();
   }
 
-  #withhold() { this.#setCause(document.hidden ? "locked" : "call"); }
+  #withhold() { this.#setCause(document.hidden ? "locked" : "muted"); }
 
   #setCause(cause) {
     if (this.#cause === cause) return;

@@ -5,7 +5,7 @@
  * language, otherwise the page's own.
  */
 
-import { t } from "./words.js";
+import { hasWords, t } from "./words.js";
 
 /**
  * Makes an element.
@@ -48,6 +48,12 @@ export function reasonWords(reason = "accompagnement", code) {
   if (own) return t("reason_own", { text: own[1] }, code);
   const known = { accompagnement: "coaching", qualité: "quality", formation: "training", sécurité: "safety" }[reason];
   return known ? t(`reason_${known}`, {}, code) : reason;
+}
+
+/** Why a broadcast is interrupted; of what a later page knows, only that it is. */
+export function interruptedWords(cause, code) {
+  const key = `interrupted_${cause}`;
+  return t(hasWords(key) ? key : "state_interrupted", {}, code);
 }
 
 /** « Connexion… » or « Reconnexion dans 3 s ». */

@@ -96,7 +96,8 @@ export interface MicrophoneOptions {
 }
 
 export type StreamSource = "encoder" | "device";
-export type InterruptedBy = "call" | "locked" | "network";
+/** `muted`: the system silences the microphone, for a key, its settings or a call. Later servers know more. */
+export type InterruptedBy = "call" | "muted" | "locked" | "network";
 export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" | "already_open" | "witness" | "expired" | "closed";
 export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
 export type PendingCause =
