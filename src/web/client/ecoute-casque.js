@@ -16,6 +16,8 @@ const LISTENING = { listening_pending: "pending", listening_started: "started", 
 export class EcouteCasque extends EcouteElement {
   #icon = element("span");
   #words = element("span");
+  /** What the button was last drawn of. */
+  #shown = "";
   #button = element("button", { type: "button", hidden: true }, this.#icon, this.#words);
 
   constructor() {
@@ -72,6 +74,9 @@ export class EcouteCasque extends EcouteElement {
     shared.needPanel();
     const person = shared.client.commercial(this.commercial);
     const isOnAir = person?.state === "on_air";
+    const shown = [this.language, this.commercial, person?.name, person?.state, listening].join("\n");
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     const [picture, words, title] = {
       started: ["stop", "listen_leave", "listen_leave_title"],
       pending: ["wait", "listen_pending", "listen_pending_title"],

@@ -69,8 +69,9 @@ export class ListenerRows {
   draw(listeners, code) {
     const list = this.#list;
     const keys = listeners.map(({ notice_id }) => String(notice_id));
+    const isThere = new Set(keys);
     for (const [key, row] of this.#rows) {
-      if (keys.includes(key)) continue;
+      if (isThere.has(key)) continue;
       row.remove();
       this.#rows.delete(key);
     }

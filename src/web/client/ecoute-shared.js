@@ -8,7 +8,7 @@
 import { Badge } from "./ecoute-badge.js";
 import { EcouteClient, EVENTS } from "./ecoute-client.js";
 import { Panel } from "./ecoute-panel.js";
-import { isFarewell, isOnScreen, isReadable } from "./ecoute-view.js";
+import { inFrame, isFarewell, isOnScreen, isReadable } from "./ecoute-view.js";
 import { WakeLock } from "./ecoute-wake.js";
 import { hasWords, t } from "./words.js";
 
@@ -35,6 +35,13 @@ export class Shared {
   /** @type {Map<string, object>} by salesperson, the last `quality` and when it came */
   #qualities = new Map();
   #views = new Set();
+  /** Those of the views where who listens can be read. */
+  #tellers = new Set();
+  /** Views that were not drawn since they came, and salespeople of whom something new was not drawn. */
+  #freshViews = new Set();
+  #freshIds = new Set();
+  /** Of a thousand headphones those are drawn of which something changed. */
+  #drawFreshSoon = inFrame(() => this.#drawFresh());
   #panel = null;
   #badge = new Badge(this);
   #wakeLock;
@@ -69,12 +76,16 @@ export class Shared {
   /** An element shows this client from now on. It has `draw()`, `handle(event, detail)`, `noticePlace` and `rowOf(notice)`. */
   add(view) {
     this.#views.add(view);
-    this.#observer.observe(view);
+    this.#freshViews.add(view);
+    if (view.noticePlace !== null) {
+      this.#tellers.add(view);
+      this.#observer.observe(view);
+    }
     this.#drawSoon();
   }
 
   remove(view) {
-    this.#views.delete(view);
+    for (const views of [this.#views, this.#tellers, this.#freshViews]) views.delete(view);
     this.#observer.unobserve(view);
     this.#clipped.delete(view);
     this.#drawSoon();
@@ -96,15 +107,26 @@ export class Shared {
   get helpTopic() { return this.help ?? (this.#failedTries >= TRIES_BEFORE_HELP ? "server" : null); }
 
   draw() {
-    for (const view of this.#views) view.draw();
+    for (const view of this.#views) this.#freshViews.add(view);
+    this.#drawFresh();
+  }
+
+  #drawFresh() {
+    const fresh = new Set([...this.#freshViews, ...this.#tellers]);
+    if (this.#freshIds.size > 0) {
+      for (const view of this.#views) if (this.#freshIds.has(view.commercial)) fresh.add(view);
+    }
+    this.#freshViews.clear();
+    this.#freshIds.clear();
+    for (const view of fresh) view.draw();
     this.#panel?.draw();
     this.#wakeLock.hold();
     const { listeners } = this.client;
-    const isInView = [...this.#views].some((view) => !this.#clipped.has(view) && showsListeners(view, listeners));
+    const isInView = [...this.#tellers].some((view) => !this.#clipped.has(view) && showsListeners(view, listeners));
     this.#badge.draw(isInView);
     this.#drawTitle();
     for (const { notice_id } of listeners) {
-      const rows = [...this.#views].map((view) => view.rowOf?.(notice_id));
+      const rows = [...this.#tellers].map((view) => view.rowOf(notice_id));
       const row = isInView ? rows.find((shown) => isReadable(shown)) : this.#badge.isShown && this.#badge.rowOf(notice_id);
       if (row) this.client.acknowledge(notice_id, row);
     }
@@ -123,21 +145,26 @@ export class Shared {
     }
   }
 
-  /** Draws once for all elements that come and go together, before anything is painted. */
+  /** Draws once what comes and goes together, before anything is painted. */
   #drawSoon() {
     if (this.#isDrawingSoon) return;
     this.#isDrawingSoon = true;
     queueMicrotask(() => {
       this.#isDrawingSoon = false;
-      this.draw();
+      this.#drawFresh();
     });
   }
 
   #onEvent(name, detail) {
     this.#note(name, detail);
-    for (const view of this.#views) view.handle(name, detail);
     this.#panel?.handle(name, detail);
-    if (name !== "levels") this.draw();
+    if (name === "levels" || name === "position") return;
+    if (name === "commercial") {
+      this.#freshIds.add(detail.commercial.commercial_id);
+      return this.#drawFreshSoon();
+    }
+    for (const view of this.#views) view.handle(name, detail);
+    this.draw();
   }
 
   #note(name, detail) {

@@ -28,6 +28,31 @@ export function setText(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
+/** Sets an attribute only where it differs. */
+export function setAttribute(place, name, value) {
+  if (place.getAttribute(name) !== value) place.setAttribute(name, value);
+}
+
+/** How long what is to be drawn waits where there are no frames, as on a hidden page, in ms. */
+const FRAME_MAX_MS = 250;
+
+/** Makes of what draws a function that has it drawn once in the next frame, however often it is called before. */
+export function inFrame(draw) {
+  let frame = 0;
+  let timer = 0;
+  const run = () => {
+    cancelAnimationFrame(frame);
+    clearTimeout(timer);
+    frame = 0;
+    draw();
+  };
+  return () => {
+    if (frame !== 0) return;
+    frame = requestAnimationFrame(run);
+    timer = setTimeout(run, FRAME_MAX_MS);
+  };
+}
+
 /** 872 s → `00:14:32`. @param {number} ms */
 export function clock(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));

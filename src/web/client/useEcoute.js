@@ -15,6 +15,7 @@
 
 import { showListeners } from "./ecoute.js";
 import { HOME, sourceOf } from "./ecoute-source.js";
+import { inFrame } from "./ecoute-view.js";
 
 /** @type {WeakMap<import("./ecoute.js").EcouteClient, Store>} */
 const stores = new WeakMap();
@@ -86,7 +87,8 @@ class Store {
     this.#client = client;
     this.#state = this.#look();
     client.addEventListener("error", ({ detail }) => this.#fail(detail));
-    for (const name of ["connection", "registered", "commercials", "commercial", "streaming", "audio", "listening_pending", "listening_started", "listening_stopped"]) {
+    client.addEventListener("commercial", inFrame(() => this.#update()));
+    for (const name of ["connection", "registered", "commercials", "streaming", "audio", "listening_pending", "listening_started", "listening_stopped"]) {
       client.addEventListener(name, () => this.#update());
     }
   }

@@ -2,17 +2,19 @@
  * The list of salespeople: one row each, updated in place, as a grid of which one row at a time takes the keyboard.
  *
  * Rows are arrow-key stops (`role="grid"`, roving `tabindex`), and Tab goes on to what the row holds. Its one invariant:
- * a row is made once per person and never thrown away; people the server no longer names stay, as offline.
+ * a row is made once per person and never thrown away; people the server no longer names stay, as offline. Whatever changes
+ * is drawn once per frame, and what only grows old is drawn where it is in view.
  */
 
 import { showPerson, who, whoAll } from "./ecoute-names.js";
 import { icon, setIcon } from "./icons.js";
-import { age, clock, element, isVisible, setText, whenWords } from "./page.js";
+import { age, clock, element, inFrame, isVisible, setAttribute, setText, whenWords } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
 const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "warn" };
 const BARS = 7;
+const BAR_MIN = 0.08;
 /** Quieter than this is an empty bar, in dBov. */
 const FLOOR_DB = -60;
 /** Louder than this is somebody who speaks, in dBov. */
@@ -27,6 +29,8 @@ export const isBroadcasting = ({ state }) => ["on_air", "paused", "interrupted"]
  * @property {HTMLElement} row
  * @property {object} parts
  * @property {number} spokeAt unix ms at which they were last loud enough for speech; 0 for never
+ * @property {number} silences for how many levels they have been silent
+ * @property {boolean} isInView
  * @property {{lat: number, lon: number, accuracy_m: number, at: number}|null} position
  */
 
@@ -34,20 +38,38 @@ export class CommercialList {
   #place;
   #client;
   #onPosition;
+  /** Has what is fresh drawn. */
+  #drawSoon;
+  /** Rows that something was said of since they were drawn. @type {Set<Entry>} */
+  #fresh = new Set();
+  /** Who is shown, in order, of how many. @type {Entry[]} */
+  #shown = [];
+  #arranged = 0;
   /** @type {Map<string, Entry>} */
   #entries = new Map();
   #activeId = null;
   #isPointedAt = false;
+  #observer = new IntersectionObserver((changes) => {
+    for (const { target, isIntersecting } of changes) {
+      const entry = this.#entries.get(target.dataset.commercial);
+      entry.isInView = isIntersecting;
+      if (!isIntersecting) continue;
+      drawBars(entry);
+      this.#note(entry);
+    }
+  }, { rootMargin: "50%" });
 
   /**
    * @param {HTMLElement} place
    * @param {import("./ecoute.js").EcouteClient} client what the headphones of the rows wish of
    * @param {(entry: Entry) => void} onPosition the position of a row was pressed
+   * @param {() => void} drawFresh is called in a frame in which there is something new to draw
    */
-  constructor(place, client, onPosition) {
+  constructor(place, client, onPosition, drawFresh) {
     this.#place = place;
     this.#client = client;
     this.#onPosition = onPosition;
+    this.#drawSoon = inFrame(drawFresh);
     // Not `:hover`, which stays where a finger last was.
     place.addEventListener("pointerover", () => { this.#isPointedAt = true; });
     place.addEventListener("pointerleave", () => { this.#isPointedAt = false; });
@@ -81,6 +103,7 @@ export class CommercialList {
     const named = new Set(commercials.map((commercial) => commercial.commercial_id));
     for (const [id, entry] of this.#entries) {
       entry.position = null;
+      this.#note(entry);
       if (named.has(id)) continue;
       const wasThere = entry.commercial.state !== "offline";
       entry.commercial = { ...entry.commercial, state: "offline", is_streaming: false, listeners: [], since: null };
@@ -94,6 +117,7 @@ export class CommercialList {
     const entry = this.#entries.get(commercial.commercial_id);
     if (!entry) return this.#append(commercial);
     entry.commercial = commercial;
+    this.#note(entry);
     // The server forgets it at a pause and off air, and so do we.
     if (!isBroadcasting(commercial) || commercial.state === "paused") entry.position = null;
   }
@@ -101,18 +125,21 @@ export class CommercialList {
   /** Takes one person's position. */
   locate({ commercial_id, ...position }) {
     const entry = this.#entries.get(commercial_id);
-    if (entry) entry.position = position;
+    if (!entry) return;
+    entry.position = position;
+    this.#note(entry);
   }
 
   /** Shows how loud everyone on air is; who is not named is silent. @param {Record<string, number>} levels dBov by id */
   drawLevels(levels) {
     for (const [id, entry] of this.#entries) {
       const level = levels[id] ?? -Infinity;
+      entry.silences = level > FLOOR_DB ? 0 : entry.silences + 1;
+      if (entry.silences > BARS) continue;
       if (level > SPEECH_DB) entry.spokeAt = Date.now();
-      entry.levels.push(Math.min(1, Math.max(0.08, 1 - level / FLOOR_DB)));
+      entry.levels.push(Math.min(1, Math.max(BAR_MIN, 1 - level / FLOOR_DB)));
       entry.levels.shift();
-      if (entry.row.hidden || document.hidden) continue;
-      entry.parts.bars.forEach((bar, index) => { bar.style.transform = `scaleY(${entry.levels[index]})`; });
+      if (entry.isInView && !document.hidden) drawBars(entry);
     }
   }
 
@@ -120,27 +147,38 @@ export class CommercialList {
   forgetLevels() { for (let bar = 0; bar < BARS; bar += 1) this.drawLevels({}); }
 
   /**
-   * Brings every row up to date.
+   * Brings rows up to date.
+   * @param {"all"|"aged"|"fresh"} which all of them, those that are fresh or in view, or only those that are fresh
    * @param {{commercial_id: string, state: string}[]} wishes
    * @param {number} now unix ms; the past while nothing newer is known
    */
-  draw(wishes, now) {
+  draw(which, wishes, now) {
     const listening = new Map(wishes.map((wish) => [wish.commercial_id, wish.state]));
-    for (const [id, entry] of this.#entries) drawRow(entry, listening.get(id), now);
+    const isDue = (entry) => which === "all" || (which === "aged" && entry.isInView) || this.#fresh.has(entry);
+    for (const entry of which === "fresh" ? this.#fresh : this.#entries.values()) {
+      if (isDue(entry)) drawRow(entry, listening.get(entry.commercial.commercial_id), now);
+    }
+    this.#fresh.clear();
   }
 
   /** Shows these people in this order, and nobody else. Whatever has the focus keeps it. @param {Entry[]} entries */
   arrange(entries) {
+    const isArranged = this.#arranged === this.#entries.size && entries.length === this.#shown.length;
+    if (isArranged && entries.every((entry, index) => entry === this.#shown[index])) return;
+    this.#arranged = this.#entries.size;
+    this.#shown = entries;
     const focused = this.#place.contains(document.activeElement) ? document.activeElement : null;
-    let next = this.#place.firstElementChild;
-    for (const { row } of entries) {
-      if (row === next) next = next.nextElementSibling;
-      else this.#place.insertBefore(row, next);
-    }
     const shown = new Set(entries);
     for (const entry of this.#entries.values()) entry.row.hidden = !shown.has(entry);
+    const places = new Map([...this.#place.children].map((row, index) => [row, index]));
+    const staying = longestRise(entries.map(({ row }) => places.get(row)));
+    let next = null;
+    for (const { row } of [...entries].reverse()) {
+      if (!staying.has(places.get(row))) this.#place.insertBefore(row, next);
+      next = row;
+    }
     if (focused && focused !== document.activeElement && isVisible(focused)) focused.focus({ preventScroll: true });
-    if (!this.#shownIds.includes(this.#activeId)) this.#activate(this.#shownIds[0] ?? null);
+    if (!shown.has(this.#entries.get(this.#activeId))) this.#activate(entries[0]?.commercial.commercial_id ?? null);
   }
 
   /** Moves the keyboard from row to row. @param {"first"|"last"|1|-1} step */
@@ -155,6 +193,11 @@ export class CommercialList {
 
   get #shownIds() {
     return [...this.#place.children].filter((row) => !row.hidden).map((row) => row.dataset.commercial);
+  }
+
+  #note(entry) {
+    this.#fresh.add(entry);
+    this.#drawSoon();
   }
 
   /** Lets the keyboard enter the list at this row, and only the buttons of this row be Tab stops. */
@@ -200,11 +243,15 @@ export class CommercialList {
       cell("div", "ear", casque));
     row.setAttribute("role", "row");
     row.dataset.commercial = id;
-    const levels = new Array(BARS).fill(0.08);
-    const entry = { commercial, row, parts: { ...parts, place, audience }, levels, spokeAt: 0, position: null };
+    const entry = {
+      commercial, row, parts: { ...parts, place, audience }, position: null,
+      levels: new Array(BARS).fill(BAR_MIN), silences: BARS, spokeAt: 0, isInView: false,
+    };
     place.addEventListener("click", () => this.#onPosition(entry));
     this.#place.append(row);
     this.#entries.set(id, entry);
+    this.#observer.observe(row);
+    this.#note(entry);
   }
 }
 
@@ -212,6 +259,30 @@ function cell(tag, className, ...children) {
   const made = element(tag, { className }, ...children);
   made.setAttribute("role", "gridcell");
   return made;
+}
+
+/** Which of these numbers can stay, the most that are, for all to rise once the others are put between them. */
+function longestRise(numbers) {
+  /** The last index of the best run of each length, and what came before each index in its run. */
+  const ends = [];
+  const before = [];
+  numbers.forEach((number, index) => {
+    let [low, high] = [0, ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (numbers[ends[middle]] < number) low = middle + 1;
+      else high = middle;
+    }
+    before[index] = ends[low - 1];
+    ends[low] = index;
+  });
+  const run = new Set();
+  for (let index = ends[ends.length - 1]; index !== undefined; index = before[index]) run.add(numbers[index]);
+  return run;
+}
+
+function drawBars({ parts, levels }) {
+  parts.bars.forEach((bar, index) => { bar.style.transform = `scaleY(${levels[index]})`; });
 }
 
 /** @param {Entry} entry @param {"pending"|"started"|undefined} listening */
@@ -229,21 +300,30 @@ function drawRow({ commercial, row, parts, position }, listening, now) {
   parts.device.hidden = source !== "device";
   setText(parts.device, parts.device.hidden ? "" : t("device"));
   setText(parts.time, timeWords(commercial, now));
-  parts.time.title = since ? new Date(since).toLocaleString(language()) : "";
+  drawTitle(parts.time, since);
 
   const listeners = commercial.listeners ?? [];
   row.dataset.heard = String(listeners.length > 0);
   parts.audience.hidden = !isBroadcasting(commercial) && listeners.length === 0;
   showAudience(parts.listeners, commercial);
   const names = whoAll(listeners);
-  parts.audience.setAttribute("aria-label", names ? t("listened_by", { names }) : t("listened_by_none"));
-  parts.audience.title = parts.audience.getAttribute("aria-label");
+  const audience = names ? t("listened_by", { names }) : t("listened_by_none");
+  setAttribute(parts.audience, "aria-label", audience);
+  setAttribute(parts.audience, "title", audience);
 
   parts.place.hidden = !position;
   if (position) {
     setText(parts.age, age(now - position.at));
-    parts.place.setAttribute("aria-label", t("position_of", { who: who(person), age: age(now - position.at) }));
+    setAttribute(parts.place, "aria-label", t("position_of", { who: who(person), age: age(now - position.at) }));
   }
+}
+
+/** Since when, to the second; browsers take long to write a date. */
+function drawTitle(place, since) {
+  const key = `${since} ${language()}`;
+  if (place.dataset.shown === key) return;
+  place.dataset.shown = key;
+  place.title = since ? new Date(since).toLocaleString(language()) : "";
 }
 
 /** « 2 : Paul D. (paul), Ana R. (ana) »: how many listen, and whoever does, each by themselves. */

@@ -30,7 +30,7 @@ const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
 const place = new PlaceCard();
-const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry));
+const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry), drawList);
 const finder = new Finder(list);
 const notices = new Notices();
 
@@ -70,18 +70,14 @@ client.addEventListener("commercials", ({ detail }) => {
 client.addEventListener("commercial", ({ detail: { commercial } }) => {
   tellNews([commercial]);
   list.update(commercial);
-  draw();
 });
-client.addEventListener("position", ({ detail }) => {
-  list.locate(detail);
-  draw();
-});
+client.addEventListener("position", ({ detail }) => list.locate(detail));
 client.addEventListener("levels", ({ detail }) => list.drawLevels(detail.levels));
 client.addEventListener("audio", ({ detail }) => {
   if (detail.connection === "ready") view.audioHelp = null;
   draw();
 });
-client.addEventListener("listening_pending", draw);
+client.addEventListener("listening_pending", () => draw());
 client.addEventListener("listening_started", () => {
   announce(""); // The panel says so itself.
   draw();
@@ -119,8 +115,8 @@ attachKeys({
 });
 attachHelp(["sound", "server", "audio", "audio_unsupported"], keysHelp());
 diagnostic.attach();
-startLanguages(draw);
-setInterval(draw, 1000);
+startLanguages(() => draw());
+setInterval(() => draw("aged"), 1000);
 if (view.hasToken) client.connect();
 else if (token.replaces) askToReplace(token, onReplaced);
 else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
@@ -159,7 +155,8 @@ function tellNews(commercials) {
   }
 }
 
-function draw() {
+/** @param {"all"|"aged"} [rows] which rows of the list */
+function draw(rows = "all") {
   const { state } = view.connection;
   const isExpired = state === "expired";
   if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
@@ -171,14 +168,19 @@ function draw() {
   showConnection(view.connection);
   showHelp(view.audioHelp ?? (view.failedTries >= TRIES_BEFORE_HELP ? "server" : null));
 
+  notices.draw();
+  drawLost();
+  drawList(rows);
+}
+
+/** What is said of people, who may be many: in events that come often, only whom they are of. */
+function drawList(rows = "fresh") {
   byId("team-empty").hidden = list.size > 0;
   setText(byId("team-empty"), t(view.hasList ? "team_empty" : "team_waiting"));
   const now = view.lostAt ?? Date.now();
-  list.draw(client.wishes, now);
+  list.draw(rows, client.wishes, now);
   finder.draw();
   place.draw(now);
-  notices.draw();
-  drawLost();
   drawTitle();
 }
 

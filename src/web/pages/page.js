@@ -10,7 +10,7 @@ import { showPerson } from "./ecoute-names.js";
 import { isElsewhere, pastedLink } from "./session.js";
 import { language, LANGUAGES, setLanguage, t } from "./words.js";
 
-export { clock, duration, element, isFarewell, isVisible, lines, reasonWords, retryWords, setText } from "./ecoute-view.js";
+export { clock, duration, element, inFrame, isFarewell, isVisible, lines, reasonWords, retryWords, setAttribute, setText } from "./ecoute-view.js";
 
 const TOAST_MS = 6_000;
 
