@@ -69,7 +69,6 @@ fn what_is_drawn_for_one_does_not_grow_with_the_others() {
     let people = PEOPLE as u64;
     let (writes, moves) =
         counted(&paul, &format!("sayStates(Array.from({{ length: {PEOPLE} }}, (_, n) => [n, 'on_air']))"));
-    println!("arrivals: {writes} writes, {moves} moves");
     assert!(writes < 150 * people, "{writes} writes");
     assert!(moves < 2 * people, "{moves} moves");
     assert_eq!(paul.evaluate("shown('[data-state=on_air]').length"), json!(PEOPLE));
@@ -82,7 +81,6 @@ fn what_is_drawn_for_one_does_not_grow_with_the_others() {
     let changes = 100;
     let some = "Array.from({ length: 100 }, (_, n) => [(n * 37) % 1000, n % 2 ? 'paused' : 'online'])";
     let (writes, moves) = counted(&paul, &format!("sayStates({some})"));
-    println!("changes: {writes} writes, {moves} moves");
     // What grows old in view is written meanwhile, every second.
     assert!(writes < 100 * changes, "{writes} writes");
     assert!(moves <= 2 * changes, "{moves} moves");

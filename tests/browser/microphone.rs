@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::drive::{Browser, Page};
+use crate::drive::{Browser, Kind, Page};
 use crate::people::{microphone, open_both, start_streaming};
 use crate::sound::{longest_silence_ms, measure, record_while};
 use crate::support::Ecoute;
@@ -87,11 +87,12 @@ fn a_microphone_is_opened_once_for_a_change_and_not_at_all_for_none() {
             const { noiseSuppression, ...told } = settings.call(this);
             return told;
         };";
-    const UNCHANGEABLE: &str = "MediaStreamTrack.prototype.applyConstraints = async () => {};";
     let ecoute = Ecoute::start();
     let tone = microphone(440.0);
     let browser = Browser::start(&tone, "fr-FR");
-    for script in [UNTOLD, UNCHANGEABLE, ""] {
+    // The one of Firefox suppresses no noise, whatever it is asked for.
+    let is_able = browser.kind == Kind::Chromium;
+    for script in [UNTOLD, ""] {
         let lea = browser
             .open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &format!("{MICROPHONES}{script}"));
         start_streaming(&lea);
@@ -109,10 +110,11 @@ fn a_microphone_is_opened_once_for_a_change_and_not_at_all_for_none() {
                 );
                 lea.wait_for("open() === 1");
                 let told = lea.evaluate(&shown);
-                assert!(script == UNTOLD || told == is_wanted, "{script} {told}");
+                assert!(script == UNTOLD || !is_able || told == is_wanted, "{script} {told}");
             }
         }
-        assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air");
+        assert!(!is_able || lea.evaluate("opened") == 3, "{script} {}", lea.evaluate("opened"));
+        assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air", "{script}");
         lea.click("ecoute-micro >>> #stop");
         lea.wait_for("document.body.dataset.state === 'ready' && open() === 0");
         lea.close();
