@@ -16,7 +16,7 @@ pub fn signaling(bytes: &[u8]) {
     match message {
         ClientMessage::Register(register) => assert!((1..=PAGE_BYTES_MAX).contains(&register.page.len())),
         ClientMessage::Ping { t } => {
-            let data = relay(&ServerMessage::Pong { t: t.clone(), media_packets: None }, "pong");
+            let data = relay(&ServerMessage::Pong { t: t.clone(), now: 0, media_packets: None }, "pong");
             let (told, said) = (data["t"].as_f64().unwrap(), t.as_f64().unwrap());
             assert!((told - said).abs() <= said.abs() * 1e-12, "{told} {said}");
         }

@@ -89,7 +89,7 @@ impl Server {
                 self.complain(conn, Complaint::new(ErrorCode::NotAllowed, NO_DEVICE));
                 self.close_conn(now, conn, CloseCode::NotAllowed, out);
             } else {
-                self.greet(conn);
+                self.greet(now, conn);
             }
         }
     }

@@ -68,7 +68,7 @@ impl Server {
                 if self.on_token_refused(now, conn, error, out) {
                     let message = format!("the token is refused: {}", error.told());
                     let complaint = Complaint::new(ErrorCode::TokenRefused, &message);
-                    self.complain(conn, complaint.reason(error.code()));
+                    self.complain(conn, complaint.reason(error.code()).at(self.unix_ms(now)));
                     self.close_conn(now, conn, CloseCode::TokenRefused, out);
                 } else {
                     let complaint = Complaint::new(ErrorCode::TooMany, "too many tokens were refused: wait");
@@ -136,7 +136,7 @@ impl Server {
             }
         }
         self.arm_registration(now, conn);
-        self.greet(conn);
+        self.greet(now, conn);
         self.tell_visible(conn);
     }
 
@@ -242,7 +242,7 @@ impl Server {
         if let Some(test) = test {
             self.close_peer(now, test, out);
         }
-        self.send(older, &ServerMessage::TakenOver {});
+        self.send(older, &ServerMessage::TakenOver { now: self.unix_ms(now) });
         let name = self.clients.registration(older).map(|registration| registration.page.as_str());
         self.broadcasts[key].add_witness(older, name.unwrap_or_default());
         self.close_page(now, key, out);
@@ -295,7 +295,7 @@ impl Server {
             self.close_conn(now, older, CloseCode::TakenOver, out);
         }
         self.broadcasts[key].add_witness(conn, &page);
-        self.send(conn, &ServerMessage::TakenOver {});
+        self.send(conn, &ServerMessage::TakenOver { now: self.unix_ms(now) });
         let own_state = ServerMessage::CommercialUpdated(self.commercial(&self.broadcasts[key])).to_json();
         self.send_text(conn, &own_state);
         self.tell_notices(key, conn);
@@ -305,7 +305,7 @@ impl Server {
     fn refuse_second_page(&mut self, now: Instant, conn: ConnKey, key: BroadcastKey) {
         let broadcast = &self.broadcasts[key];
         let message = "open in another page: register again with takeover to use this one";
-        let complaint = Complaint::new(ErrorCode::AlreadyOpen, message);
+        let complaint = Complaint::new(ErrorCode::AlreadyOpen, message).at(self.unix_ms(now));
         let (state, since) = (Some(broadcast.presence()), broadcast.since_ms());
         let source = broadcast.source().and_then(Source::name);
         self.complain(conn, Complaint { state, since, source, ..complaint });
@@ -322,7 +322,7 @@ impl Server {
         self.meet(&registration.claims);
         self.clients.register(conn, registration);
         self.arm_registration(now, conn);
-        self.greet(conn);
+        self.greet(now, conn);
     }
 
     /// Remembers somebody by name.
@@ -332,7 +332,7 @@ impl Server {
         self.stats.people_forgotten += u64::from(has_forgotten);
     }
 
-    pub(super) fn greet(&mut self, conn: ConnKey) {
+    pub(super) fn greet(&mut self, now: Instant, conn: ConnKey) {
         let Some(Registration { claims, .. }) = self.clients.registration(conn) else { return };
         let text = ServerMessage::UserRegistered {
             id: &claims.sub,
@@ -341,6 +341,7 @@ impl Server {
             server_version: env!("CARGO_PKG_VERSION"),
             ice_servers: &self.settings.ice_servers,
             devices: self.settings.devices.list(),
+            now: self.unix_ms(now),
         }
         .to_json();
         self.send_text(conn, &text);
@@ -414,7 +415,8 @@ impl Server {
             self.complain(
                 conn,
                 Complaint::new(ErrorCode::TokenRefused, "the token has expired: ask for a new link")
-                    .reason(TokenError::Expired.code()),
+                    .reason(TokenError::Expired.code())
+                    .at(self.unix_ms(now)),
             );
             self.close_conn(now, conn, CloseCode::TokenRefused, out);
             return;

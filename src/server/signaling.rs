@@ -35,7 +35,7 @@ impl Server {
         };
         match (message, self.clients.registration(conn).map(|registration| &registration.seat)) {
             (ClientMessage::Register(register), _) => self.on_register(now, conn, register, out),
-            (ClientMessage::Ping { t }, _) => self.on_ping(conn, t),
+            (ClientMessage::Ping { t }, _) => self.on_ping(now, conn, t),
             (ClientMessage::OfCommercial(_) | ClientMessage::OfAdmin(_) | ClientMessage::OfBoth(_), None) => {
                 self.complain(conn, Complaint::new(ErrorCode::NotRegistered, "send register_user first"));
                 self.close_conn(now, conn, CloseCode::NotRegistered, out);

@@ -25,7 +25,7 @@ use crate::words::{InterruptedBy, Place, Presence, Sent};
 
 impl Server {
     /// Answers a page that wants to know whether we are there, and whether its audio arrives.
-    pub(super) fn on_ping(&mut self, conn: ConnKey, t: Number) {
+    pub(super) fn on_ping(&mut self, now: Instant, conn: ConnKey, t: Number) {
         let broadcast = match self.clients.registration(conn).map(|session| &session.seat) {
             Some(&(Seat::Commercial { broadcast } | Seat::Witness { broadcast })) => Some(broadcast),
             Some(&Seat::Admin { current, .. }) => {
@@ -34,7 +34,7 @@ impl Server {
             None => None,
         };
         let media_packets = broadcast.and_then(|key| self.broadcasts.get(key)?.packets());
-        self.send(conn, &ServerMessage::Pong { t, media_packets });
+        self.send(conn, &ServerMessage::Pong { t, now: self.unix_ms(now), media_packets });
     }
 
     pub(super) fn on_start_streaming(

@@ -81,7 +81,7 @@ impl Server {
         let event = self.access_revoked(&session.claims);
         self.note(now, event, out);
         let complaint = Complaint::new(ErrorCode::TokenRefused, "the token was revoked: ask for a new link");
-        self.send(conn, &ServerMessage::Error(complaint.reason(TokenError::Revoked.code())));
+        self.send(conn, &ServerMessage::Error(complaint.reason(TokenError::Revoked.code()).at(self.unix_ms(now))));
         self.close_conn(now, conn, CloseCode::Revoked, out);
     }
 

@@ -158,6 +158,7 @@ const FILES: &[(&str, &str)] = &[
     ("/ecoute-badge.js", built!("ecoute-badge.js")),
     ("/ecoute-casque.js", built!("ecoute-casque.js")),
     ("/ecoute-client.js", built!("ecoute-client.js")),
+    ("/ecoute-clock.js", built!("ecoute-clock.js")),
     ("/ecoute-connection.js", built!("ecoute-connection.js")),
     ("/ecoute-element.js", built!("ecoute-element.js")),
     ("/ecoute-error.js", built!("ecoute-error.js")),

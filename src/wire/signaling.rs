@@ -323,6 +323,8 @@ pub enum ServerMessage<'a> {
         server_version: &'static str,
         ice_servers: &'a [IceServer],
         devices: &'a [Device],
+        /// The server's time in Unix milliseconds, by which clients count: their own clocks may be wrong.
+        now: u64,
     },
     AvailableStreams(Vec<Commercial<'a>>),
     CommercialUpdated(Commercial<'a>),
@@ -397,6 +399,8 @@ pub enum ServerMessage<'a> {
     },
     Pong {
         t: Number,
+        /// As in [`ServerMessage::UserRegistered`].
+        now: u64,
         /// How many packets came so far of what this client sends or hears; absent where it does neither.
         #[serde(skip_serializing_if = "Option::is_none")]
         media_packets: Option<u64>,
@@ -404,7 +408,10 @@ pub enum ServerMessage<'a> {
     /// How loud each salesperson on air is, in dBov.
     Levels(BTreeMap<&'a str, i8>),
     /// Another page took over: this one sees what goes on, and may pause and stop it.
-    TakenOver {},
+    TakenOver {
+        /// As in [`ServerMessage::UserRegistered`].
+        now: u64,
+    },
     TokenExpiring {
         in_s: u64,
     },
@@ -450,6 +457,9 @@ pub struct Complaint<'a> {
     /// Why a token was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// The server's time in Unix milliseconds, where what went wrong is a matter of time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub now: Option<u64>,
 }
 
 impl<'a> Complaint<'a> {
@@ -464,12 +474,18 @@ impl<'a> Complaint<'a> {
             since: None,
             source: None,
             reason: None,
+            now: None,
         }
     }
 
     /// Adds why a token was refused, for programs.
     pub(crate) fn reason(self, reason: &'static str) -> Complaint<'a> {
         Complaint { reason: Some(reason), ..self }
+    }
+
+    /// Adds the server's time, in Unix milliseconds.
+    pub(crate) fn at(self, unix_ms: u64) -> Complaint<'a> {
+        Complaint { now: Some(unix_ms), ..self }
     }
 
     /// Adds whom a refused wish to listen was for.

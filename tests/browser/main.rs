@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "browsers live in real time")]
 
 mod checks;
+mod clock;
 mod crowd;
 mod day;
 mod desk;

@@ -17,7 +17,7 @@ use crate::people::microphone;
 use crate::support::Ecoute;
 
 /// What the hook returns, exactly.
-const HOOK: [&str; 14] = [
+const HOOK: [&str; 15] = [
     "audioVolume",
     "availableStreams",
     "connect",
@@ -27,6 +27,7 @@ const HOOK: [&str; 14] = [
     "isConnected",
     "isListening",
     "isStreaming",
+    "now",
     "setVolume",
     "startListening",
     "startStreaming",

@@ -59,7 +59,7 @@ export async function supervisor(client: EcouteClient): Promise<boolean> {
   client.setMuted(!client.isMuted);
   const gain: number | undefined = client.audioNode?.gain.value;
   const answer: string | null = await client.testConnection("v=0");
-  console.log(lea?.listeners[0]?.name, wishes[0]?.cause, audio.output, user?.role, gain, answer, client.commercials.length);
+  console.log(lea?.since && client.now - lea.since, lea?.listeners[0]?.name, wishes[0]?.cause, audio.output, user?.role, gain, answer, client.commercials.length);
   console.log(client.connection.retry_at, client.connectionState === "registered");
   client.stop("lea");
   client.stop();
@@ -90,12 +90,12 @@ export function hook(React: Parameters<typeof createUseEcoute>[0]): Ecoute {
   const useEcoute = createUseEcoute(React);
   const {
     isConnected, isListening, isStreaming, error, availableStreams, currentListeningTo, audioVolume, startListening,
-    stopListening, setVolume, startStreaming, stopStreaming, connect, disconnect, ...nothingElse
+    stopListening, setVolume, startStreaming, stopStreaming, connect, disconnect, now, ...nothingElse
   } = useEcoute({ getToken, server: "https://ecoute.example", autoConnect: false });
   const none: Record<string, never> = nothingElse;
   const told: boolean[] = [isConnected, isListening, isStreaming];
-  const actions = { startListening, stopListening, setVolume, startStreaming, stopStreaming, connect, disconnect };
-  console.log(none, error?.code, availableStreams[0]?.state, currentListeningTo?.trim());
+  const actions = { startListening, stopListening, setVolume, startStreaming, stopStreaming, connect, disconnect, now };
+  console.log(now() - (availableStreams[0]?.since ?? 0), none, error?.code, availableStreams[0]?.state, currentListeningTo?.trim());
   setVolume(audioVolume / 2);
   void startStreaming({ noiseSuppression: false });
   void startListening("lea", { reason: "formation" }).then((mayPlay: boolean) => told.push(mayPlay));

@@ -14,6 +14,7 @@
  * ```
  */
 
+import { Clock } from "./ecoute-clock.js";
 import { Connection } from "./ecoute-connection.js";
 import { EcouteError } from "./ecoute-error.js";
 import { Listener } from "./ecoute-listener.js";
@@ -28,7 +29,7 @@ export const EVENTS = Object.freeze([
 ]);
 
 /**
- * One salesperson as supervisors see them. Times are unix milliseconds, or null.
+ * One salesperson as supervisors see them. Times are unix milliseconds of the server ({@link EcouteClient#now}), or null.
  * @typedef {object} Commercial
  * @property {string} commercial_id
  * @property {string} name equals the id where the token had no name
@@ -51,7 +52,7 @@ export const EVENTS = Object.freeze([
  * @property {{id: string, name: string, looks_like?: {id: string, name: string}}} admin `looks_like`: another person, whose
  *   name this one's is easily taken for
  * @property {string} reason
- * @property {number} since unix milliseconds at which this page was told
+ * @property {number} since unix milliseconds of the server at which this page was told
  * @property {"seen"|"notified"|null} told how its person was told; null until then, and they hear nothing
  */
 
@@ -83,6 +84,7 @@ export const EVENTS = Object.freeze([
  * | `error` | `code`, `message`, `retry_after_s?`; the server's, or one of {@link EcouteError} |
  */
 export class EcouteClient extends EventTarget {
+  #clock = new Clock();
   #connection;
   #publisher;
   #listener;
@@ -115,6 +117,7 @@ export class EcouteClient extends EventTarget {
     this.#connection = new Connection({
       server,
       getToken,
+      clock: this.#clock,
       onState: (detail) => this.#onConnectionState(detail),
       onMessage: (event, data) => this.#onMessage(event, data),
       onError: (detail) => dispatch("error", detail),
@@ -124,6 +127,7 @@ export class EcouteClient extends EventTarget {
       canSend,
       ask,
       iceServers,
+      clock: this.#clock,
       dispatch: (name, detail) => {
         // Off air nobody hears; their departures are not waited for.
         if (name === "streaming" && detail.state === "off") this.#forgetHearers(this.listeners, true);
@@ -145,10 +149,16 @@ export class EcouteClient extends EventTarget {
     this.#listener = new Listener({ send, canSend, ask, iceServers, dispatch });
   }
 
+  /**
+   * The server's time in unix ms, by which all times here are counted, and what is to be shown of them: this device's own
+   * clock may be wrong, and counts only until the server has been reached.
+   */
+  get now() { return this.#clock.now; }
+
   /** State of the connection, as in the `connection` event; `idle` before the first {@link EcouteClient#connect}. */
   get connectionState() { return this.#connection.state; }
 
-  /** The `detail` of the last `connection` event; `retry_at` instead of `retry_in_ms`, in unix ms. */
+  /** The `detail` of the last `connection` event; `retry_at` instead of `retry_in_ms`, in unix ms of `Date.now()`. */
   get connection() { return this.#connectionDetail; }
 
   /** Who the server says this is, `{id, role, name, server_version}`; null before the first registration. */
@@ -228,10 +238,12 @@ export class EcouteClient extends EventTarget {
 
   /**
    * Tells supervisors where one is. Nothing leaves off air, paused or interrupted; at most one a second is passed on.
-   * @param {{lat: number, lon: number, accuracy_m: number, at: number}} position degrees, metres, unix ms
+   * @param {{lat: number, lon: number, accuracy_m: number, at: number}} position degrees, metres, unix ms of this device
    * @returns {boolean} whether it was sent
    */
-  sendPosition({ lat, lon, accuracy_m, at }) { return this.#publisher.sendPosition({ lat, lon, accuracy_m, at }); }
+  sendPosition({ lat, lon, accuracy_m, at }) {
+    return this.#publisher.sendPosition({ lat, lon, accuracy_m, at: Math.max(0, at + this.now - Date.now()) });
+  }
 
   /**
    * Says which element shows a listener's name. As soon as that can be read on the screen they are acknowledged and hear:
@@ -367,7 +379,7 @@ export class EcouteClient extends EventTarget {
     const { notice_id, listening_id, admin, reason } = data;
     // Announced anew it is the same listening, and one row.
     for (const known of this.listeners) if (known.listening_id === listening_id) this.#forgetHearers([known], false);
-    const hearer = { notice_id, listening_id, admin, reason, since: Date.now(), told: null };
+    const hearer = { notice_id, listening_id, admin, reason, since: this.now, told: null };
     this.#hearers.set(hearer.notice_id, hearer);
     this.#told.handleJoined(hearer);
     this.#dispatch("listener_joined", { ...hearer, listeners_count: data.listeners_count });

@@ -35,6 +35,9 @@ const CLOSE_UNAUTHORIZED = 4401;
 const CLOSE_FORBIDDEN = 4403;
 const CLOSE_TAKEN_OVER = 4409;
 
+/** What the server says its time in. */
+const TIMED = ["user_registered", "pong", "taken_over", "error"];
+
 /** What a page still may say that another one took over from. */
 const OF_WITNESS = ["pause_streaming", "stop_streaming"];
 
@@ -42,6 +45,7 @@ export class Connection {
   #url;
   #page = randomPage();
   #getToken;
+  #clock;
   #onState;
   #onMessage;
   #onError;
@@ -72,11 +76,12 @@ export class Connection {
   #answerDue = Infinity;
   #dueTimer = 0;
 
-  /** @param {{server: string, getToken: Function, onState: Function, onMessage: Function, onError: Function}} options */
-  constructor({ server, getToken, onState, onMessage, onError }) {
+  /** @param {{server: string, getToken: Function, clock: import("./ecoute-clock.js").Clock, onState: Function, onMessage: Function, onError: Function}} options */
+  constructor({ server, getToken, clock, onState, onMessage, onError }) {
     this.#url = new URL("/ws", new URL(server, location.href));
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
     this.#getToken = getToken;
+    this.#clock = clock;
     this.#onState = onState;
     this.#onMessage = onMessage;
     this.#onError = onError;
@@ -170,6 +175,10 @@ export class Connection {
       return;
     }
     const { event, data = {} } = message ?? {};
+    if (TIMED.includes(event)) {
+      this.#clock.read(data.now, event === "pong" ? data.t : undefined);
+      delete data.now;
+    }
     switch (event) {
       case "user_registered": return this.#onRegistered(data);
       case "server_draining": this.#nextDelayMs = data.reconnect_in_ms; return;

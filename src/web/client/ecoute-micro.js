@@ -26,7 +26,7 @@ const TOLD = { streaming: "streaming", listener_joined: "listener-joined", liste
 export class EcouteMicro extends EcouteElement {
   #parts = makeParts();
   #meter = new Meter(this.#parts.meter);
-  #rows = new ListenerRows(this.#parts.listeners, detailOf);
+  #rows = new ListenerRows(this.#parts.listeners, (hearer, code) => detailOf(hearer, this.client.now, code));
   #announcementTimer = 0;
 
   constructor() {
@@ -108,7 +108,7 @@ export class EcouteMicro extends EcouteElement {
     parts.status.hidden = !isLive;
     parts.live.hidden = shownState !== "on_air";
     setText(parts.live.lastElementChild, this.words("live"));
-    setText(parts.elapsed, streaming.since ? clock(Date.now() - streaming.since) : "");
+    setText(parts.elapsed, streaming.since ? clock(client.now - streaming.since) : "");
     this.#drawElsewhere(isElsewhere);
     parts.start.hidden = isWanted || isElsewhere || state === "expired";
     parts.start.disabled = client.connectionState !== "registered";
@@ -209,7 +209,7 @@ export class EcouteMicro extends EcouteElement {
     const [title, where, effect] = elsewhere.children;
     setText(title, this.words("elsewhere"));
     where.hidden = effect.hidden = !isOnAir;
-    const time = duration(Date.now() - since, this.language);
+    const time = duration(this.client.now - since, this.language);
     setText(where, isOnAir ? this.words("elsewhere_on_air", { time }) : "");
     setText(effect, isOnAir ? this.words("elsewhere_effect") : "");
     setText(takeOver, this.words("elsewhere_use"));
@@ -280,9 +280,9 @@ function airState({ state, paused, interrupted }) {
 }
 
 /** « accompagnement · 2 min 10 » */
-function detailOf({ reason, since, told }, code) {
+function detailOf({ reason, since, told }, now, code) {
   const own = element("bdi", { textContent: plain(reasonWords(reason, code)) });
   // Of who was seen the row itself says so.
   const how = told === "notified" ? ` · ${t("told_notified", {}, code)}` : "";
-  return [own, new Text(` · ${duration(Date.now() - since, code)}${how}`)];
+  return [own, new Text(` · ${duration(now - since, code)}${how}`)];
 }

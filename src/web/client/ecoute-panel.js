@@ -25,7 +25,7 @@ export class Panel {
   #client;
   #host = document.createElement("ecoute-panel");
   #parts = makeParts();
-  /** When listening to the person started, in unix ms, by id. */
+  /** When listening to the person started, in unix ms of the server, by id. */
   #startedAt = new Map();
   #shownId = null;
   /** Wishes of before a reload that wait for a click, `[{id, name, reason}]`. */
@@ -51,7 +51,7 @@ export class Panel {
       case "registered": if (!detail.renewed) this.#restore(); break;
       case "levels": this.#drawLevel(detail.levels); break;
       case "listening_started":
-        this.#startedAt.set(detail.commercial_id, Date.now());
+        this.#startedAt.set(detail.commercial_id, this.#client.now);
         this.#client.setVolume(volumeOf(detail.commercial_id) / 100);
         this.#keep();
         break;
@@ -101,7 +101,7 @@ export class Panel {
     showPerson(parts.name, person);
     // Unknown where it started before there was a panel.
     const startedAt = isStarted ? this.#startedAt.get(id) : undefined;
-    setText(parts.elapsed, startedAt ? clock(Date.now() - startedAt) : "");
+    setText(parts.elapsed, startedAt ? clock(this.#client.now - startedAt) : "");
     const isPlayed = isStarted && this.#client.audio.output === "running";
     const words = isPlayed ? this.#words("panel_started") : isStarted ? this.#words("panel_output") : this.#pendingWords(cause);
     showNamed(parts.state, words, isPlayed ? nameOf(person) : "");

@@ -18,6 +18,7 @@ const RESUME_MAX_MS = 5 * 60_000;
 export class Publisher {
   #send;
   #canSend;
+  #clock;
   #dispatch;
   #onPeer;
   /** The connection that `onPeer` was told of last. */
@@ -31,7 +32,7 @@ export class Publisher {
   #isTold = false;
   /** Whether the server's word on our broadcast is awaited, after the connection came back. */
   #awaitsOwnState = false;
-  /** Since when it is interrupted, or not on air yet, in unix ms, or null. */
+  /** Since when it is interrupted, or not on air yet, or null; by this device's clock, which a device that sleeps does not stop. */
   #lostAt = null;
   #lostTimer = 0;
   #stopsOwed = 0;
@@ -43,9 +44,10 @@ export class Publisher {
   /** Whether another page of the same person is the one that streams, and this one only sees. */
   #isWitness = false;
 
-  constructor({ send, canSend, ask, iceServers, dispatch, onPeer }) {
+  constructor({ send, canSend, ask, iceServers, clock, dispatch, onPeer }) {
     this.#send = send;
     this.#canSend = canSend;
+    this.#clock = clock;
     this.#dispatch = dispatch;
     this.#onPeer = onPeer;
     this.#microphone = new Microphone({
@@ -303,7 +305,7 @@ export class Publisher {
   #onLinkState(linkState) {
     if (!this.stream) return;
     if (linkState === "connected") {
-      this.#since ??= Date.now();
+      this.#since ??= this.#clock.now;
       this.#become("live");
       if (this.#link.peer !== this.#knownPeer) this.#onPeer();
       this.#knownPeer = this.#link.peer;

@@ -19,7 +19,7 @@ export interface Commercial {
   source?: StreamSource;
   listeners_count: number;
   listeners: Person[];
-  /** On air since, in Unix milliseconds. */
+  /** On air since, in Unix milliseconds of the server, as `last_seen`: {@link EcouteClient.now}. */
   since: number | null;
   last_seen: number | null;
 }
@@ -44,7 +44,7 @@ export interface Hearer {
   listening_id: string;
   admin: Supervisor;
   reason: string;
-  /** Unix milliseconds at which this page was told. */
+  /** Unix milliseconds of the server at which this page was told. */
   since: number;
   /** How the person at this page was told; null until then, and nothing is heard. */
   told: Told | null;
@@ -75,7 +75,7 @@ export interface Position {
   lat: number;
   lon: number;
   accuracy_m: number;
-  /** Unix milliseconds. */
+  /** Unix milliseconds: of this device where it is sent, of the server where it is received. */
   at: number;
 }
 
@@ -186,6 +186,8 @@ export interface ClientOptions extends SourceOptions {
 
 export class EcouteClient extends EventTarget {
   constructor(options: ClientOptions);
+  /** The server's time in Unix milliseconds, to compare `since` with: a device's own clock may be wrong. */
+  readonly now: number;
   readonly connectionState: ConnectionState;
   readonly connection: Connection & { retry_at?: number };
   readonly user: User | null;
@@ -340,6 +342,8 @@ export interface Ecoute {
   stopStreaming(): void;
   connect(): void;
   disconnect(): void;
+  /** The server's time in Unix milliseconds, to compare `since` with. */
+  now(): number;
 }
 
 /** Exported by `useEcoute.js`: the hook of a React, 18 or later. */

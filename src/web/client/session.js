@@ -11,6 +11,8 @@
 export const ROLES = ["commercial", "admin"];
 
 const keyOf = (role) => `ecoute.token.${role}`;
+/** How far the server's time was ahead of this device's when a token was last accepted, in ms. */
+const AHEAD_KEY = "ecoute.server_ahead_ms";
 
 /** Stands in where the browser refuses storage (some private windows): the page works until it is closed. */
 const memory = new Map();
@@ -79,11 +81,15 @@ export class PageToken {
   /** Who the token says it is of, to show before the server has confirmed it. @returns {{id: string, name: string}} */
   get person() { return personIn(this.#token); }
 
-  /** Whether the token says itself that its time is over. */
-  get isPast() { return claimsOf(this.#token).exp * 1000 <= Date.now(); }
+  /** Whether the token says itself that its time is over. @param {number} now unix ms of the server */
+  isPast(now) { return claimsOf(this.#token).exp * 1000 <= now; }
 
-  /** Stores the token, once: later it would replace that of somebody whose link was opened in another tab. */
-  accept() {
+  /**
+   * Stores the token, once: later it would replace that of somebody whose link was opened in another tab.
+   * @param {number} now unix ms of the server
+   */
+  accept(now) {
+    save(AHEAD_KEY, String(now - Date.now()));
     if (!this.#isStored) save(keyOf(this.#role), this.#token);
     this.#isStored = true;
   }
@@ -129,7 +135,8 @@ function storedToken(role) { return load(keyOf(role)) ?? ""; }
 /** Whether a link would log in somebody else than who is logged in under a role. One of another role, or of none, can't. */
 function wouldReplace(stored, linked, role) {
   const [known, other] = [claimsOf(stored), claimsOf(linked)];
-  const isLoggedIn = known.exp * 1000 > Date.now();
+  // A clock that is wrong, or was, logs nobody out.
+  const isLoggedIn = known.exp * 1000 > Date.now() + Math.min(0, Number(load(AHEAD_KEY)));
   const isOfRole = other.exp !== undefined && (!ROLES.includes(other.role) || other.role === role);
   return isLoggedIn && isOfRole && (known.sub === undefined || known.sub !== other.sub);
 }

@@ -115,6 +115,7 @@ class Store {
       }
     }),
     stopStreaming: () => this.#client.stopStreaming(),
+    now: () => this.#client.now,
   };
 
   /** What went wrong before is over once something else is begun. */

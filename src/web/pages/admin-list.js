@@ -107,7 +107,7 @@ export class CommercialList {
       if (named.has(id)) continue;
       const wasThere = entry.commercial.state !== "offline";
       entry.commercial = { ...entry.commercial, state: "offline", is_streaming: false, listeners: [], since: null };
-      if (wasThere) entry.commercial.last_seen = Date.now();
+      if (wasThere) entry.commercial.last_seen = this.#client.now;
     }
     for (const commercial of commercials) this.update(commercial);
   }
@@ -342,5 +342,5 @@ function showAudience(place, { listeners = [], listeners_count }) {
 
 function timeWords({ state, since, last_seen }, now) {
   if (state !== "offline") return state !== "online" && since ? clock(now - since) : "";
-  return last_seen ? t("last_seen", { when: whenWords(last_seen) }) : t("never_seen");
+  return last_seen ? t("last_seen", { when: whenWords(last_seen, now) }) : t("never_seen");
 }

@@ -26,11 +26,11 @@ export class PlaceCard {
     dialog.addEventListener("close", () => { this.#entry = null; });
   }
 
-  /** Opens the card for one row. @param {import("./admin-list.js").Entry} entry */
-  show(entry) {
+  /** Opens the card for one row. @param {import("./admin-list.js").Entry} entry @param {number} now unix ms */
+  show(entry, now) {
     this.#entry = entry;
     label("place_copy");
-    this.draw(Date.now());
+    this.draw(now);
     byId("place").showModal();
   }
 

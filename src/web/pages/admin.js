@@ -30,7 +30,7 @@ const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
 const place = new PlaceCard();
-const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry), drawList);
+const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry, client.now), drawList);
 const finder = new Finder(list);
 const notices = new Notices();
 
@@ -49,7 +49,7 @@ client.addEventListener("connection", ({ detail }) => {
   view.connection = { ...detail, retry_at: Date.now() + (detail.retry_in_ms ?? 0) };
   if (detail.state === "waiting") view.failedTries += 1;
   if (detail.state === "registered") view.failedTries = 0;
-  view.lostAt = detail.state === "registered" ? null : view.lostAt ?? Date.now();
+  view.lostAt = detail.state === "registered" ? null : view.lostAt ?? client.now;
   if (detail.state !== "registered") list.forgetLevels();
   // A supervisor may open many pages; only a salesperson is asked which one to use.
   if (detail.state === "already_open") return refuseRole("commercial");
@@ -57,7 +57,7 @@ client.addEventListener("connection", ({ detail }) => {
 });
 client.addEventListener("registered", ({ detail }) => {
   if (detail.role !== ROLE) return refuseRole(detail.role);
-  token.accept();
+  token.accept(client.now);
   showDevices(detail.devices);
   draw();
 });
@@ -177,7 +177,7 @@ function draw(rows = "all") {
 function drawList(rows = "fresh") {
   byId("team-empty").hidden = list.size > 0;
   setText(byId("team-empty"), t(view.hasList ? "team_empty" : "team_waiting"));
-  const now = view.lostAt ?? Date.now();
+  const now = view.lostAt ?? client.now;
   list.draw(rows, client.wishes, now);
   finder.draw();
   place.draw(now);
@@ -198,7 +198,7 @@ function drawLost() {
   const { state, retry_at } = view.connection;
   const isLost = view.hasList && (state === "waiting" || state === "connecting");
   byId("lost").hidden = !isLost;
-  setText(byId("lost").firstElementChild, isLost ? t("lost", { when: whenWords(view.lostAt) }) : "");
+  setText(byId("lost").firstElementChild, isLost ? t("lost", { when: whenWords(view.lostAt, client.now) }) : "");
   setText(byId("lost").lastElementChild, isLost ? retryWords(state, retry_at) : "");
 }
 

@@ -38,7 +38,7 @@ export class PastListenings {
 
   /** Brings everything up to date; call it every second. */
   draw() {
-    const now = Date.now();
+    const { now } = this.#client;
     for (const past of this.#all) if (this.#running.has(past.listening)) past.until = now;
     if (this.#running.size > 0 && now - this.#keptAt >= KEEP_EVERY_MS) this.#keep();
     const over = this.#all.filter(({ listening }) => !this.#running.has(listening)).reverse();
@@ -50,7 +50,7 @@ export class PastListenings {
       const [label, person, times] = list.children[index].children;
       setText(label, t("past_one"));
       showPerson(person, past);
-      setText(times, `, ${timesWords(past)}`);
+      setText(times, `, ${timesWords(past, now)}`);
     });
     if (list.scrollHeight > list.clientHeight + 1) list.tabIndex = 0;
     else list.removeAttribute("tabindex");
@@ -65,7 +65,7 @@ export class PastListenings {
   }
 
   #begin({ listening_id: listening, admin }) {
-    const now = Date.now();
+    const { now } = this.#client;
     // Announced anew it goes on where it was.
     if (!this.#all.some((past) => past.listening === listening)) {
       this.#all.push({ listening, id: admin.id, name: admin.name, from: now, until: now });
@@ -79,7 +79,7 @@ export class PastListenings {
   #end(listenings) {
     const ended = listenings.filter((listening) => this.#running.delete(listening));
     if (ended.length === 0) return;
-    for (const past of this.#all) if (ended.includes(past.listening)) past.until = Date.now();
+    for (const past of this.#all) if (ended.includes(past.listening)) past.until = this.#client.now;
     this.#keep();
     this.draw();
   }
@@ -91,7 +91,7 @@ export class PastListenings {
   }
 
   #keep() {
-    this.#keptAt = Date.now();
+    this.#keptAt = this.#client.now;
     save(keyOf(this.#userId), this.#all.length > 0 ? JSON.stringify(this.#all) : null);
   }
 }
@@ -108,10 +108,10 @@ function kept(id) {
 function makeRow() { return element("li", {}, element("span"), " ", element("span", { className: "whom" }), element("span")); }
 
 /** « de 10 h 12 à 10 h 24 », with the day where that is not today. */
-function timesWords({ from, until }) {
+function timesWords({ from, until }, now) {
   const time = (at) => new Date(at).toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
   const clock = (at) => language() === "fr" ? time(at).replace(/^0?(\d+):/, "$1\u00a0h\u00a0") : time(at);
   const words = t("past_times", { from: clock(from), until: clock(until) });
-  const isToday = new Date(from).toDateString() === new Date().toDateString();
+  const isToday = new Date(from).toDateString() === new Date(now).toDateString();
   return isToday ? words : `${new Date(from).toLocaleDateString(language(), { day: "numeric", month: "long" })}, ${words}`;
 }

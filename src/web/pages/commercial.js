@@ -39,12 +39,12 @@ const view = {
 
 client.addEventListener("connection", ({ detail }) => {
   // The server knows the person, and asks which page to use.
-  if (detail.state === "already_open") token.accept();
+  if (detail.state === "already_open") token.accept(client.now);
   draw();
 });
 client.addEventListener("registered", ({ detail }) => {
   if (detail.role !== ROLE) return refuseRole(detail.role);
-  token.accept();
+  token.accept(client.now);
   showDevices(detail.devices);
   draw();
 });

@@ -31,7 +31,7 @@ export class Diagnostic {
     const kept = ["state", "code", "close_code", "cause", "connection", "output", "muted", "retry_in_ms", "renewed", "rtt_ms", "s", "told"]
       .filter((field) => detail?.[field] !== undefined)
       .map((field) => `${field}=${detail[field]}`);
-    this.#events.push([new Date().toISOString(), name, ...kept].join(" "));
+    this.#events.push([new Date(this.#client.now).toISOString(), name, ...kept].join(" "));
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
   }
 
@@ -55,7 +55,7 @@ export class Diagnostic {
     const client = this.#client;
     const { connection, output } = client.audio;
     return [
-      `écoute ${location.pathname} ${new Date().toISOString()}`,
+      `écoute ${location.pathname} ${new Date(client.now).toISOString()}`,
       `browser: ${navigator.userAgent}`,
       `page: secure=${isSecureContext} visible=${document.visibilityState} online=${navigator.onLine} lang=${language()}`,
       `server: ${client.user?.server_version ?? "?"} role=${client.user?.role ?? "?"}`,

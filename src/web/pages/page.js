@@ -90,7 +90,7 @@ export function showConnection({ state, retry_at }) {
  */
 export function showRefused(client, token, role) {
   const { reason = "signature" } = client.connection;
-  if (reason === "signature") showGate(client.user || token.isPast ? "expired" : "refused", role);
+  if (reason === "signature") showGate(client.user || token.isPast(client.now) ? "expired" : "refused", role);
   else if (["expired", "revoked", "not_yet_valid"].includes(reason)) showGate(reason, role);
   // Only who makes links can do something about all else.
   else showGate("unusable", role, reason);
@@ -195,11 +195,11 @@ export function age(ms) {
   return s < 3600 ? t("about_minutes", { min: Math.floor(s / 60) }) : t("about_hours", { h: Math.floor(s / 3600) });
 }
 
-/** « à 18:02 », « hier 18:02 », « 3 mars 18:02 ». @param {number} at unix ms */
-export function whenWords(at) {
+/** « à 18:02 », « hier 18:02 », « 3 mars 18:02 ». @param {number} at unix ms @param {number} now unix ms of the server */
+export function whenWords(at, now) {
   const then = new Date(at);
   const time = then.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-  const midnight = new Date().setHours(0, 0, 0, 0);
+  const midnight = new Date(now).setHours(0, 0, 0, 0);
   if (at >= midnight) return t("today", { time });
   const yesterday = new Date(midnight);
   yesterday.setDate(yesterday.getDate() - 1);
