@@ -85,7 +85,7 @@ export class PeerLink {
   /** Makes the connection that is to be offered; null where the browser has none, or does not let a page have one. */
   #make() {
     try {
-      const peer = new RTCPeerConnection({ iceServers: this.#options.iceServers(), bundlePolicy: "max-bundle" });
+      const peer = connection(this.#options.iceServers());
       this.#peer = peer;
       peer.onconnectionstatechange = () => peer === this.#peer && this.#onConnectionState(peer.connectionState);
       this.#options.prepare(peer);
@@ -231,6 +231,26 @@ export class PeerLink {
   #become(state) {
     this.#state = state;
     this.#options.onState(state);
+  }
+}
+
+/** Builds a connection with those ICE servers that the browser takes: one that it doesn't, it throws all away for. */
+function connection(iceServers) {
+  const make = (iceServers) => new RTCPeerConnection({ iceServers, bundlePolicy: "max-bundle" });
+  try {
+    return make(iceServers);
+  } catch {
+    make([]).close(); // Throws where it is not for the servers.
+    const single = iceServers.flatMap(({ urls, ...rest }) => [urls].flat().map((urls) => ({ ...rest, urls })));
+    return make(single.filter((server) => {
+      try {
+        make([server]).close();
+        return true;
+      } catch (error) {
+        console.warn(`écoute: this browser refuses the ICE server ${server.urls}, so it goes without: ${error.message}`);
+        return false;
+      }
+    }));
   }
 }
 
