@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::drive::Browser;
+use crate::drive::{Browser, Page};
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, sound};
@@ -14,6 +14,52 @@ const CUTTABLE: &str = "window.isCut = false;
     window.WebSocket = class extends WebSocket {
         constructor(url) { super(isCut ? new URL('/none', url) : url); window.lastSocket = this; }
     };";
+
+/// Runs before a page: counts its sockets, and how often it asks whether the server is there; `health` answers that.
+const ASKING: &str = "window.sockets = window.asks = 0;
+    window.WebSocket = class extends WebSocket {
+        constructor(url) { super(url); sockets += 1; }
+    };
+    window.health = window.ownFetch = fetch.bind(window);
+    window.fetch = (url, options) => String(url).endsWith('/health') ? (asks += 1, health(url, options)) : ownFetch(url, options);";
+
+/// Opens Léa's page, and takes from it its connection and all that would follow; sockets are counted from then on.
+fn cut_off<'a>(browser: &'a Browser, ecoute: &Ecoute, health: &str) -> Page<'a> {
+    let lea =
+        browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &format!("{CUTTABLE}{ASKING}"));
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    lea.evaluate(&format!("isCut = true; sockets = 0; window.health = {health}; lastSocket.close()"));
+    lea
+}
+
+#[test]
+fn while_the_server_answers_no_request_no_socket_is_begun() {
+    let ecoute = Ecoute::start();
+    let browser = Browser::start(&microphone(440.0), "fr-FR");
+    let lea = cut_off(&browser, &ecoute, "() => new Promise(() => {})");
+    // The first one is begun at once; when it has failed the server is asked.
+    lea.wait_for("asks >= 5");
+    assert_eq!(lea.evaluate("sockets"), 1);
+    lea.evaluate("isCut = false; window.health = ownFetch");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    assert_eq!(lea.evaluate("sockets"), 2);
+}
+
+#[test]
+fn where_requests_are_refused_sockets_are_tried_less_and_less_often() {
+    let ecoute = Ecoute::start();
+    let browser = Browser::start(&microphone(440.0), "fr-FR");
+    for health in ["() => Promise.reject(new TypeError('policy'))", "async () => new Response('', { status: 502 })"]
+    {
+        let lea = cut_off(&browser, &ecoute, health);
+        lea.wait_for("asks === 6");
+        // After the one that is begun at once: with the first ask, the second and the fourth.
+        assert_eq!(lea.evaluate("sockets"), 4, "{health}");
+        lea.evaluate("isCut = false");
+        lea.wait_for("document.body.dataset.state === 'ready'");
+        lea.close();
+    }
+}
 
 #[test]
 fn a_pause_that_ends_while_everything_is_lost_is_over_for_the_server_too() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
-use crate::drive::Browser;
+use crate::drive::{Browser, Kind};
 use crate::namespace::{Namespace, cable, set_addresses};
 use crate::sound::Microphone;
 use crate::support::Ecoute;
@@ -107,9 +107,14 @@ impl Internet {
 impl Home {
     /// Starts a browser there, to which the program's pages are as good as over HTTPS.
     pub fn browser(&self, ecoute: &Ecoute, microphone: &Microphone) -> Browser {
+        self.browser_kind(Kind::of_run(), ecoute, microphone)
+    }
+
+    /// Starts a browser of that kind there.
+    pub fn browser_kind(&self, kind: Kind, ecoute: &Ecoute, microphone: &Microphone) -> Browser {
         self.host.settle();
         let origin = format!("http://{}", ecoute.address);
-        self.host.enter(|| Browser::trusting(&origin, microphone, "fr-FR"))
+        self.host.enter(|| Browser::trusting_kind(kind, &origin, microphone, "fr-FR"))
     }
 
     /// The router forgets who is behind it, and gives other ports from now on; what comes to the old ones is dropped.

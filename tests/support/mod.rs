@@ -104,8 +104,18 @@ impl Ecoute {
 
     /// Restarts the server with more arguments.
     pub fn restart_with(&mut self, signal: Signal, arguments: &[&str]) {
+        self.end(signal);
+        self.start_again(arguments);
+    }
+
+    /// Ends the server with a signal; there is none until [`Ecoute::start_again`].
+    pub fn end(&mut self, signal: Signal) {
         self.signal(signal);
         self.wait_for_exit(WAIT);
+    }
+
+    /// Starts a server that ended, on the same port and data.
+    pub fn start_again(&mut self, arguments: &[&str]) {
         let mut command = program();
         command.args(["--listen", &self.bound.to_string(), "--data"]).arg(self.data.path());
         command.args(arguments).arg("--devices").arg(devices_in(self.data.path()));

@@ -16,11 +16,15 @@ const ANSWER_MAX_MS = 8_000;
 const ASKED_MAX_MS = 4_000;
 /** The same after a change of network: most often the socket's own address is gone, and nothing says so. */
 const CHANGED_MAX_MS = 1_000;
+/** How long a dial may take, in ms. */
+const DIAL_MAX_MS = 12_000;
 /**
- * How long a dial may take, in ms, by how many before it in a row got no answer. What opens a connection is sent again
- * after 1, 3 and 7 s, so after a blackout a new dial gets through sooner than the old one; a slow network gets its time.
+ * How long until the server is asked again whether it is there, and how long an answer may take, in ms. What opens a
+ * connection is sent again after 1, 3 and 7 s, so after a blackout a new ask gets through sooner than an old one, which has
+ * its time for a slow network.
  */
-const DIAL_MAX_MS = [12_000, 2_100, 2_100, 2_100, 2_100, 2_100, 2_100, 3_500, 3_500, 3_500, 3_500, 7_000, 12_000];
+const ASK_EVERY_MS = 1_250;
+const ASK_MAX_MS = 7_000;
 /** How late a timer may come, in ms, without a look at what came while the page slept. */
 const LATE_MS = 500;
 const RETRY_MIN_MS = 250;
@@ -43,6 +47,7 @@ const OF_WITNESS = ["pause_streaming", "stop_streaming"];
 
 export class Connection {
   #url;
+  #healthUrl;
   #page = randomPage();
   #getToken;
   #clock;
@@ -64,8 +69,12 @@ export class Connection {
   /** Why the server refused the token, in its word; of another error none. */
   #reason;
   #retries = 0;
-  /** How many sockets in a row were given up because nothing came. */
-  #unanswered = 0;
+  /** How many sockets in a row nothing came on; one that fell silent is one, too. */
+  #misses = 0;
+  /** How often the server was asked since it was last heard. */
+  #asked = 0;
+  /** @type {Set<AbortController>} asks without an answer */
+  #asks = new Set();
   /** When the server knew us, on the clock of `performance.now()`. */
   #registeredAt = Infinity;
   #retryTimer = 0;
@@ -79,6 +88,7 @@ export class Connection {
   /** @param {{server: string, getToken: Function, clock: import("./ecoute-clock.js").Clock, onState: Function, onMessage: Function, onError: Function}} options */
   constructor({ server, getToken, clock, onState, onMessage, onError }) {
     this.#url = new URL("/ws", new URL(server, location.href));
+    this.#healthUrl = new URL("/health", this.#url);
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
     this.#getToken = getToken;
     this.#clock = clock;
@@ -124,13 +134,15 @@ export class Connection {
 
   close() { this.#end({ state: "closed" }); }
 
-  async #dial() {
+  async #dial(isAnswered = false) {
     this.#detach(CLOSE_COMES_BACK);
     const epoch = this.#epoch;
+    const mustAsk = this.#misses > 0 && !isAnswered;
     this.#dialedAt = performance.now();
-    this.#expect(DIAL_MAX_MS[Math.min(this.#unanswered, DIAL_MAX_MS.length - 1)]);
+    this.#expect(mustAsk ? ASK_EVERY_MS : DIAL_MAX_MS);
     this.#tickTimer = setInterval(() => this.#tick(), PING_EVERY_MS);
     this.#become({ state: "connecting" });
+    if (mustAsk) return this.#ask();
     let token;
     try {
       token = await this.#getToken();
@@ -149,8 +161,35 @@ export class Connection {
     }
   }
 
+  /**
+   * Dials once the server answers a request. Browsers forget one that is given up and send the next at once; they hold back
+   * WebSockets after others failed, and Firefox even after some that were given up.
+   */
+  async #ask() {
+    const nth = ++this.#asked;
+    const ask = new AbortController();
+    this.#asks.add(ask);
+    const timer = setTimeout(() => ask.abort(), ASK_MAX_MS);
+    // What stands before a server that is gone says 502 to 504, and the server itself 503 when it goes.
+    const isThere = await fetch(this.#healthUrl, { cache: "no-store", credentials: "omit", signal: ask.signal })
+      .then(({ status }) => status < 500, () => false);
+    clearTimeout(timer);
+    if (!this.#asks.delete(ask)) return;
+    if (isThere) this.#asked = 0;
+    // A host's policy or a proxy may refuse requests alone: sockets are tried all the same, less and less often.
+    else if (ask.signal.aborted || (nth & (nth - 1)) > 0) return;
+    this.#endAsks();
+    this.#dial(true);
+  }
+
+  #endAsks() {
+    for (const ask of this.#asks) ask.abort();
+    this.#asks.clear();
+  }
+
   #attach(socket, epoch) {
     this.#socket = socket;
+    this.#misses += 1;
     socket.onopen = () => epoch === this.#epoch && this.#register();
     socket.onmessage = ({ data }) => epoch === this.#epoch && this.#onFrame(data);
     socket.onclose = ({ code }) => epoch === this.#epoch && this.#onClose(code);
@@ -167,7 +206,8 @@ export class Connection {
 
   #onFrame(text) {
     this.#stopExpecting();
-    this.#unanswered = 0;
+    this.#misses = 0;
+    this.#asked = 0;
     let message;
     try {
       message = JSON.parse(text);
@@ -227,7 +267,6 @@ export class Connection {
   }
 
   #onClose(code) {
-    this.#unanswered = 0;
     if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
       console.warn(`écoute: token refused or over (${code} ${this.#reason}): see the server's log`);
       return this.#end({ state: "expired", close_code: code, reason: this.#reason });
@@ -265,7 +304,7 @@ export class Connection {
     this.#stopExpecting();
     // What came while the page slept is handed out only now.
     if (isLate && !mayBeLate) return this.#expect(LATE_MS, true);
-    this.#unanswered += 1;
+    this.#misses += 1;
     this.#retry();
   }
 
@@ -273,8 +312,8 @@ export class Connection {
     this.#detach(CLOSE_COMES_BACK);
     if (performance.now() - this.#registeredAt > SETTLED_MS) this.#retries = 0;
     this.#registeredAt = Infinity;
-    // Where nothing answers, the next dial waits long enough by itself.
-    const doublings = this.#unanswered > 0 ? 0 : this.#retries++;
+    // A server that does not answer is not spared.
+    const doublings = this.#asked > 0 ? 0 : this.#retries++;
     const backoff = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** doublings) * (0.5 + Math.random());
     const delay = Math.round(this.#nextDelayMs ?? backoff);
     this.#retryTimer = setTimeout(() => this.#dial(), delay);
@@ -286,11 +325,14 @@ export class Connection {
     const serverChoseDelay = this.#nextDelayMs !== null;
     // A change is told several times; what was begun on the network before it leads nowhere.
     const isStale = this.#state === "connecting" && performance.now() - this.#dialedAt > CHANGED_MAX_MS;
-    if ((this.#state === "waiting" || isStale) && !serverChoseDelay) this.#dial();
-    else if (this.#isKnown) this.#ping(CHANGED_MAX_MS);
+    if ((this.#state === "waiting" || isStale) && !serverChoseDelay) {
+      this.#endAsks();
+      this.#dial();
+    } else if (this.#isKnown) this.#ping(CHANGED_MAX_MS);
   }
 
   #end(detail) {
+    this.#endAsks();
     this.#detach();
     this.#become(detail);
   }

@@ -85,7 +85,12 @@ impl Browser {
 
     /// Starts the browser of the run where pages of `origin` are as good as over HTTPS.
     pub fn trusting(origin: &str, microphone: &Microphone, language: &str) -> Browser {
-        match Kind::of_run() {
+        Browser::trusting_kind(Kind::of_run(), origin, microphone, language)
+    }
+
+    /// Starts a browser of that kind where pages of `origin` are as good as over HTTPS.
+    pub fn trusting_kind(kind: Kind, origin: &str, microphone: &Microphone, language: &str) -> Browser {
+        match kind {
             Kind::Chromium => {
                 let trusted = format!("--unsafely-treat-insecure-origin-as-secure={origin}");
                 Browser::chromium(microphone, language, &[&trusted])
