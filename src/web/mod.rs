@@ -174,6 +174,7 @@ const FILES: &[(&str, &str)] = &[
     ("/ecoute-source.js", built!("ecoute-source.js")),
     ("/ecoute-styles.js", built!("ecoute-styles.js")),
     ("/ecoute-told.js", built!("ecoute-told.js")),
+    ("/ecoute-token.js", built!("ecoute-token.js")),
     ("/ecoute-view.js", built!("ecoute-view.js")),
     ("/ecoute-watch.js", built!("ecoute-watch.js")),
     ("/ecoute-wake.js", built!("ecoute-wake.js")),

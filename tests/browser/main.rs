@@ -11,6 +11,7 @@ mod elements;
 mod embedding;
 mod encoder;
 mod floor;
+mod hands;
 mod ice_servers;
 mod incomplete;
 mod microphone;

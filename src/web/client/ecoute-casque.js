@@ -5,11 +5,14 @@
  */
 
 import { EcouteElement } from "./ecoute-element.js";
+import { misuse } from "./ecoute-error.js";
 import { who } from "./ecoute-names.js";
 import { CASQUE } from "./ecoute-styles.js";
 import { element, setText } from "./ecoute-view.js";
 import { setIcon } from "./icons.js";
 
+/** What a person's id is made of. */
+const ID = /^(?![^]*[/?#%\\])[!-~]{1,128}$/;
 /** States that « listening » goes through, by the event of the client that says so. */
 const LISTENING = { listening_pending: "pending", listening_started: "started", listening_stopped: "stopped" };
 
@@ -28,14 +31,11 @@ export class EcouteCasque extends EcouteElement {
 
   /** Whom the headphones are of. */
   get commercial() { return this.getAttribute("commercial") ?? ""; }
-  set commercial(id) { this.setAttribute("commercial", id); }
+  set commercial(id) { this.setOrRemove("commercial", id); }
 
   /** What the other person is told; absent is « accompagnement ». */
   get reason() { return this.getAttribute("reason") ?? undefined; }
-  set reason(reason) {
-    if (reason === undefined || reason === null) this.removeAttribute("reason");
-    else this.setAttribute("reason", reason);
-  }
+  set reason(reason) { this.setOrRemove("reason", reason); }
 
   /** `pending` (a wish that waits), `started` (heard) or `stopped`. */
   get listening() {
@@ -47,11 +47,17 @@ export class EcouteCasque extends EcouteElement {
    * `ecoute-listen` may be prevented, or may set `reason`.
    */
   toggle() {
-    if (!this.client) return;
+    if (!this.client || !this.commercial) return;
     if (this.listening !== "stopped") this.client.stop(this.commercial);
     else if (this.tell("listen", { commercial_id: this.commercial })) {
       this.client.listen(this.commercial, { reason: this.reason });
     }
+  }
+
+  get ownMisuse() {
+    const { commercial: id } = this;
+    // None yet may come with data that the application waits for.
+    return !this.hasAttribute("commercial") || ID.test(id) ? null : misuse("commercial", JSON.stringify(id.slice(0, 80)));
   }
 
   /** Nobody's name is shown here. */
@@ -70,6 +76,8 @@ export class EcouteCasque extends EcouteElement {
   /** Brings the button up to date. */
   draw() {
     const { shared, listening } = this;
+    this.drawProblem();
+    this.#button.hidden = !shared || !this.commercial;
     if (!shared) return;
     shared.needPanel();
     const person = shared.client.commercial(this.commercial);
@@ -82,7 +90,6 @@ export class EcouteCasque extends EcouteElement {
       pending: ["wait", "listen_pending", "listen_pending_title"],
     }[listening] ?? (isOnAir ? ["headphones", "listen", "listen_title"] : ["headphones", "listen_wish", "listen_wish_title"]);
     const button = this.#button;
-    button.hidden = false;
     button.dataset.state = person?.state ?? "offline";
     button.dataset.listening = listening;
     setIcon(this.#icon, picture);

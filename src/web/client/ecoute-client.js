@@ -16,7 +16,7 @@
 
 import { Clock } from "./ecoute-clock.js";
 import { Connection } from "./ecoute-connection.js";
-import { EcouteError } from "./ecoute-error.js";
+import { serverProblem } from "./ecoute-error.js";
 import { Listener } from "./ecoute-listener.js";
 import { Publisher } from "./ecoute-publisher.js";
 import { Told } from "./ecoute-told.js";
@@ -96,6 +96,8 @@ export class EcouteClient extends EventTarget {
   /** @type {Map<string|number, Hearer>} */
   #hearers = new Map();
   #told;
+  /** Ends what the page is watched for, from the first call on until {@link EcouteClient#close}; null while it is not. */
+  #life = null;
   /** Takes the answer to the last test that was asked for. @type {(sdp: string|null) => void} */
   #answerTest = () => {};
 
@@ -103,12 +105,16 @@ export class EcouteClient extends EventTarget {
    * Prepares a client; nothing is sent before {@link EcouteClient#connect}.
    * @param {object} options
    * @param {string} [options.server] origin of the server
-   * @param {() => Promise<string>} options.getToken asked before every connection; an empty string means that there is none
+   * @param {() => Promise<string>} options.getToken asked before every connection, and once `token_expiring` came until
+   *   there is a newer token; an empty string means that there is none
    * @param {Promise<ServiceWorkerRegistration|undefined>} [options.serviceWorker] names listeners in notifications while
    *   the page is hidden, where its person allowed them; without it nobody begins to listen then
+   * @throws {EcouteError} `misused` where that is no address of a server
    */
   constructor({ server = location.origin, getToken, serviceWorker }) {
     super();
+    const problem = serverProblem(server);
+    if (problem) throw problem;
     const send = (event, data) => this.#connection.send(event, data);
     const canSend = () => this.#connection.state === "registered";
     const ask = () => this.#connection.ask();
@@ -204,10 +210,16 @@ export class EcouteClient extends EventTarget {
   get audioNode() { return this.#listener.node; }
 
   /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
-  connect() { this.#connection.open(); }
+  connect() {
+    this.#begin();
+    this.#connection.open();
+  }
 
   /** Takes over from another page of the same person, in the states `already_open` and `witness`. Only where the user asks. */
-  takeOver() { this.#connection.takeOver(); }
+  takeOver() {
+    this.#begin();
+    this.#connection.takeOver();
+  }
 
   /**
    * Asks for the microphone and goes on air. Resolves once the microphone is open; `streaming` says when it is live.
@@ -219,6 +231,7 @@ export class EcouteClient extends EventTarget {
    *   `microphone_refused`, `microphone_missing`, `microphone_busy` or `microphone_failed`
    */
   async startStreaming({ deviceId, noiseSuppression } = {}) {
+    this.#begin();
     await this.#publisher.start(given({ deviceId, noiseSuppression }));
   }
 
@@ -265,7 +278,10 @@ export class EcouteClient extends EventTarget {
    * @param {string} [options.reason] what the other person is told
    * @returns {Promise<boolean>} whether sound may play
    */
-  listen(commercialId, { reason } = {}) { return this.#listener.listen(commercialId, reason); }
+  listen(commercialId, { reason } = {}) {
+    this.#begin();
+    return this.#listener.listen(commercialId, reason);
+  }
 
   /** Stops hearing or waiting for one person, or for everyone. Silent at once, connected or not. @param {string} [commercialId] */
   stop(commercialId) { this.#listener.leave(commercialId); }
@@ -293,11 +309,22 @@ export class EcouteClient extends EventTarget {
     });
   }
 
-  /** Stops everything of this page's and closes the connection. What an encoder streams goes on. */
+  /**
+   * Stops everything of this page's, closes the connection and leaves nothing behind. What an encoder streams goes on.
+   * {@link EcouteClient#connect} begins anew.
+   */
   close() {
     this.#publisher.leave();
     this.#listener.close();
+    this.#life?.abort();
+    this.#life = null;
     this.#connection.close();
+  }
+
+  #begin() {
+    if (this.#life) return;
+    this.#life = new AbortController();
+    for (const part of [this.#connection, this.#publisher, this.#listener, this.#told]) part.begin(this.#life.signal);
   }
 
   #onConnectionState(detail) {
@@ -305,7 +332,9 @@ export class EcouteClient extends EventTarget {
     this.#connectionDetail = retry_in_ms === undefined ? kept : { ...kept, retry_at: Date.now() + retry_in_ms };
     if (detail.state !== "registered") {
       // Nobody is heard without a connection, so a list that stayed would be untrue.
-      this.#forgetHearers(this.listeners, !["connecting", "waiting"].includes(detail.state));
+      const isOver = !["connecting", "waiting"].includes(detail.state);
+      this.#forgetHearers(this.listeners, isOver);
+      if (detail.state === "expired" || detail.state === "closed") this.#told.handleOver();
       this.#answerTest(null);
       this.#publisher.handleDisconnected();
       this.#listener.handleDisconnected();

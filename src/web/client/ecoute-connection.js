@@ -5,8 +5,8 @@
  * dropped.
  */
 
-import { EcouteError } from "./ecoute-error.js";
 import { onNetworkChange } from "./ecoute-network.js";
+import { personIn, Tokens } from "./ecoute-token.js";
 
 /** How often the server hears from us, in ms; it takes a page that is silent for 10 s on air for gone. */
 const PING_EVERY_MS = 4_000;
@@ -29,6 +29,9 @@ const ASK_MAX_MS = 7_000;
 const LATE_MS = 500;
 const RETRY_MIN_MS = 250;
 const RETRY_MAX_MS = 4_000;
+/** Between two questions for a token that is newer than the one that ends, in ms, doubled after every one. */
+const RENEW_MIN_MS = 1_000;
+const RENEW_MAX_MS = 15_000;
 /** A connection that ends sooner after it began is no success that makes the next try quick, in ms. */
 const SETTLED_MS = 4_000;
 
@@ -49,11 +52,10 @@ export class Connection {
   #url;
   #healthUrl;
   #page = randomPage();
-  #getToken;
+  #tokens;
   #clock;
   #onState;
   #onMessage;
-  #onError;
 
   /**
    * idle → connecting → registered | already_open | expired | waiting → connecting …; closed ends it. A registered page that
@@ -65,9 +67,14 @@ export class Connection {
   #epoch = 0;
   #dialedAt = -Infinity;
   #sentToken = "";
+  #renewTimer = 0;
+  /** When a newer token was sent last, on the clock of `performance.now()`. */
+  #renewedAt = -Infinity;
   #takesOver = false;
   /** Why the server refused the token, in its word; of another error none. */
   #reason;
+  /** What the server refused and how, as the last state says it, while another token may be better; otherwise null. */
+  #refused = null;
   #retries = 0;
   /** How many sockets in a row nothing came on; one that fell silent is one, too. */
   #misses = 0;
@@ -90,13 +97,14 @@ export class Connection {
     this.#url = new URL("/ws", new URL(server, location.href));
     this.#healthUrl = new URL("/health", this.#url);
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
-    this.#getToken = getToken;
+    this.#tokens = new Tokens(getToken, onError);
     this.#clock = clock;
     this.#onState = onState;
     this.#onMessage = onMessage;
-    this.#onError = onError;
-    onNetworkChange(() => this.#onNetwork());
   }
+
+  /** The page lives. @param {AbortSignal} signal until when */
+  begin(signal) { onNetworkChange(() => this.#onNetwork(), signal); }
 
   get state() { return this.#state; }
 
@@ -106,6 +114,7 @@ export class Connection {
   open() {
     if (this.#isKnown || ["connecting", "waiting"].includes(this.#state)) return;
     this.#retries = 0;
+    this.#refused = null;
     this.#dial();
   }
 
@@ -132,28 +141,30 @@ export class Connection {
   /** Whether the server knows us on this socket. */
   get #isKnown() { return this.#state === "registered" || this.#state === "witness"; }
 
-  close() { this.#end({ state: "closed" }); }
+  close() {
+    this.#tokens.forget();
+    this.#end({ state: "closed" });
+  }
 
   async #dial(isAnswered = false) {
     this.#detach(CLOSE_COMES_BACK);
     const epoch = this.#epoch;
-    const mustAsk = this.#misses > 0 && !isAnswered;
     this.#dialedAt = performance.now();
-    this.#expect(mustAsk ? ASK_EVERY_MS : DIAL_MAX_MS);
-    this.#tickTimer = setInterval(() => this.#tick(), PING_EVERY_MS);
     this.#become({ state: "connecting" });
-    if (mustAsk) return this.#ask();
-    let token;
-    try {
-      token = await this.#getToken();
-    } catch (error) {
-      if (epoch !== this.#epoch) return;
-      this.#onError(new EcouteError("token_unavailable", error).detail);
-      return this.#retry();
-    }
     if (epoch !== this.#epoch) return;
-    if (!token) return this.#end({ state: "expired" });
+    if (this.#misses > 0 && !isAnswered) {
+      this.#expect(ASK_EVERY_MS);
+      return this.#ask();
+    }
+    const token = await this.#tokens.ask().catch(() => null);
+    if (epoch !== this.#epoch) return;
+    if (token === null) return this.#retry();
+    if (!token || token === this.#refused?.token) return this.#expire();
     this.#sentToken = token;
+    // A person may have had to log in for it.
+    this.#dialedAt = performance.now();
+    this.#expect(DIAL_MAX_MS);
+    this.#tickTimer = setInterval(() => this.#tick(), PING_EVERY_MS);
     try {
       this.#attach(new WebSocket(this.#url), epoch);
     } catch {
@@ -222,7 +233,7 @@ export class Connection {
     switch (event) {
       case "user_registered": return this.#onRegistered(data);
       case "server_draining": this.#nextDelayMs = data.reconnect_in_ms; return;
-      case "token_expiring": this.#renew(); break;
+      case "token_expiring": this.#onExpiring(); break;
       case "taken_over": return this.#onTakenOver();
       case "error": return this.#onRefusal(data);
     }
@@ -234,6 +245,7 @@ export class Connection {
     if (!renewed) this.#registeredAt = performance.now();
     this.#nextDelayMs = null;
     this.#takesOver = false;
+    this.#refused = null;
     if (!renewed) this.#become({ state: "registered" });
     this.#onMessage("user_registered", { ...data, renewed });
   }
@@ -257,19 +269,35 @@ export class Connection {
     this.#onMessage("error", data);
   }
 
-  /** Registers again on the same socket, before the token expires, if there is a newer one. */
-  async #renew() {
+  /** Where tokens last no longer than that, each is not asked for as soon as the one before it is sent. */
+  #onExpiring() {
+    clearTimeout(this.#renewTimer);
+    if (performance.now() - this.#renewedAt > RENEW_MAX_MS) this.#renew();
+    else this.#renewTimer = setTimeout(() => this.#renew(), RENEW_MAX_MS / 2);
+  }
+
+  /** Registers again on the same socket, before the token expires: asks until there is a newer one. */
+  async #renew(pauseMs = RENEW_MIN_MS) {
     const epoch = this.#epoch;
-    const token = await Promise.resolve(this.#getToken()).catch(() => "");
-    if (epoch !== this.#epoch || !token || token === this.#sentToken) return;
+    const token = await this.#tokens.ask().catch(() => "");
+    if (epoch !== this.#epoch) return;
+    if (!token || token === this.#sentToken) {
+      this.#renewTimer = setTimeout(() => this.#renew(Math.min(RENEW_MAX_MS, 2 * pauseMs)), pauseMs);
+      return;
+    }
+    // A socket stays one person's.
+    if (personIn(token).key !== personIn(this.#sentToken).key) return this.#dial();
+    this.#renewedAt = performance.now();
     this.#sentToken = token;
     this.#register();
   }
 
   #onClose(code) {
     if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
-      console.warn(`écoute: token refused or over (${code} ${this.#reason}): see the server's log`);
-      return this.#end({ state: "expired", close_code: code, reason: this.#reason });
+      const isFirst = this.#refused === null;
+      this.#refused = { token: this.#sentToken, detail: { close_code: code, reason: this.#reason } };
+      // The application may have a better one by now, and no more than one.
+      return code === CLOSE_UNAUTHORIZED && isFirst ? this.#dial() : this.#expire();
     }
     if (code === CLOSE_TAKEN_OVER) return this.#end({ state: "already_open" });
     this.#retry();
@@ -331,6 +359,12 @@ export class Connection {
     } else if (this.#isKnown) this.#ping(CHANGED_MAX_MS);
   }
 
+  #expire() {
+    const { detail } = this.#refused ?? {};
+    if (detail) console.warn(`écoute: token refused or over (${detail.close_code} ${detail.reason}): see the server's log`);
+    this.#end({ state: "expired", ...detail });
+  }
+
   #end(detail) {
     this.#endAsks();
     this.#detach();
@@ -341,6 +375,7 @@ export class Connection {
   #detach(code = CLOSE_GONE) {
     this.#epoch += 1;
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#renewTimer);
     clearInterval(this.#tickTimer);
     this.#stopExpecting();
     const socket = this.#socket;

@@ -55,6 +55,9 @@ export class Listener {
     });
   }
 
+  /** The page lives. @param {AbortSignal} signal until when */
+  begin(signal) { this.#link.begin(signal); }
+
   get audio() {
     const connection = { closed: "none", connected: "ready" }[this.#link.state] ?? "opening";
     return { connection, output: this.#output.state, volume: this.volume, muted: this.isMuted };

@@ -68,6 +68,7 @@ export class EcouteMicro extends EcouteElement {
 
   disconnectedCallback() {
     super.disconnectedCallback();
+    this.#announce("");
     this.#meter.show(null);
   }
 
@@ -88,8 +89,10 @@ export class EcouteMicro extends EcouteElement {
   /** Brings everything up to date. */
   draw() {
     const { client } = this;
-    if (!client) return;
     const parts = this.#parts;
+    this.drawProblem();
+    parts.micro.hidden = !this.shared;
+    if (!this.shared) return this.#meter.show(null);
     const focused = this.shadowRoot.activeElement;
     const { state } = this;
     const { streaming } = client;
@@ -101,7 +104,6 @@ export class EcouteMicro extends EcouteElement {
     const shownState = isWitness && isWanted ? airState(streaming) : state;
     const isLive = streaming.state === "live" && isConnected;
     const isHeard = client.listeners.length > 0;
-    parts.micro.hidden = false;
     parts.micro.dataset.state = shownState;
     parts.micro.setAttribute("aria-label", this.words("micro_label"));
 

@@ -48,10 +48,14 @@ export class Microphone {
     this.#onCause = onCause;
     this.#onTrack = onTrack;
     this.#onRefused = onRefused;
+  }
+
+  /** The page lives. @param {AbortSignal} signal until when */
+  begin(signal) {
     const regain = () => this.#regain();
-    document.addEventListener("visibilitychange", regain);
-    addEventListener("online", regain);
-    navigator.mediaDevices?.addEventListener("devicechange", regain);
+    document.addEventListener("visibilitychange", regain, { signal });
+    addEventListener("online", regain, { signal });
+    navigator.mediaDevices?.addEventListener("devicechange", regain, { signal });
   }
 
   get stream() { return this.#stream; }

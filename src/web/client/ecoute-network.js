@@ -5,13 +5,13 @@
  * change too, is none.
  */
 
-/** @param {() => void} callback called as long as the page lives */
-export function onNetworkChange(callback) {
-  addEventListener("online", callback);
+/** @param {() => void} callback @param {AbortSignal} signal until when it is called */
+export function onNetworkChange(callback, signal) {
+  addEventListener("online", callback, { signal });
   let type = navigator.connection?.type;
   navigator.connection?.addEventListener("change", () => {
     const before = type;
     type = navigator.connection.type;
     if (type !== before) callback();
-  });
+  }, { signal });
 }

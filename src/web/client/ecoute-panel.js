@@ -41,6 +41,7 @@ export class Panel {
     parts.mute.addEventListener("click", () => this.#client.setMuted(!this.#client.isMuted));
     parts.stop.addEventListener("click", () => this.#shownId !== null && this.#client.stop(this.#shownId));
     parts.resume.addEventListener("click", () => this.#resume());
+    // One that is taken away tells it, too: it has no size any more.
     new ResizeObserver(() => makeRoom(parts.panel.offsetHeight)).observe(parts.panel);
     if (this.#client.connectionState === "registered") this.#restore();
   }
@@ -59,6 +60,9 @@ export class Panel {
       case "listening_stopped": this.#keep(); break;
     }
   }
+
+  /** Leaves the page, until there is something to draw again. */
+  remove() { this.#host.remove(); }
 
   draw() {
     if (!this.#host.isConnected) document.documentElement.append(this.#host);

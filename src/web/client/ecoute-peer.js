@@ -48,12 +48,14 @@ export class PeerLink {
    * @param {(code: "audio_connection_failed"|"audio_unsupported") => void} options.onFailed a try did not connect, or the
    *   browser did not even begin one; another follows by itself
    */
-  constructor(options) {
-    this.#options = options;
+  constructor(options) { this.#options = options; }
+
+  /** The page lives. @param {AbortSignal} signal until when */
+  begin(signal) {
     onNetworkChange(() => {
       this.#udpRetryMs = UDP_RETRY_MIN_MS;
       if (this.#state === "connected") this.restart();
-    });
+    }, signal);
   }
 
   get state() { return this.#state; }

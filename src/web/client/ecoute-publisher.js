@@ -80,6 +80,12 @@ export class Publisher {
     });
   }
 
+  /** The page lives. @param {AbortSignal} signal until when */
+  begin(signal) {
+    this.#microphone.begin(signal);
+    this.#link.begin(signal);
+  }
+
   get state() { return this.detail.state; }
   get stream() { return this.#microphone.stream; }
   get isPaused() { return this.detail.paused; }

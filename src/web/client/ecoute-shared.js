@@ -7,6 +7,7 @@
 
 import { Badge } from "./ecoute-badge.js";
 import { EcouteClient, EVENTS } from "./ecoute-client.js";
+import { isOfToken } from "./ecoute-error.js";
 import { Panel } from "./ecoute-panel.js";
 import { inFrame, isFarewell, isOnScreen, isReadable } from "./ecoute-view.js";
 import { WakeLock } from "./ecoute-wake.js";
@@ -31,6 +32,8 @@ export class Shared {
   client;
   /** What went wrong, a topic of the words `help_…`; null where nothing did. */
   help = null;
+  /** Why there is no token, the `detail` of an error; null where there is one, or none was needed yet. */
+  tokenProblem = null;
   #failedTries = 0;
   /** @type {Map<string, object>} by salesperson, the last `quality` and when it came */
   #qualities = new Map();
@@ -48,6 +51,10 @@ export class Shared {
   /** The page's own title while a hidden tab says that somebody listens; null otherwise. */
   #ownTitle = null;
   #isDrawingSoon = false;
+  /** Ends what keeps it drawing; null while nothing changes by itself. @type {AbortController|null} */
+  #life = null;
+  #timer = 0;
+  #languages = new MutationObserver(() => this.draw());
   /** Elements that something of the page hides, scrolled out of a part of it for example. */
   #clipped = new WeakSet();
   #observer = new IntersectionObserver((entries) => {
@@ -68,9 +75,26 @@ export class Shared {
     this.client = client;
     this.#wakeLock = new WakeLock(() => client.streamingState !== "off");
     for (const name of EVENTS) client.addEventListener(name, ({ detail }) => this.#onEvent(name, detail));
-    setInterval(() => this.draw(), 1000);
-    document.addEventListener("visibilitychange", () => this.draw());
-    new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["lang"] });
+    this.#liveOrEnd();
+  }
+
+  /** Draws every second as long as the client lives, or an element waits for it to. */
+  #liveOrEnd() {
+    const { connectionState: state } = this.client;
+    const isAlive = state !== "closed" && (state !== "idle" || this.#views.size > 0);
+    if (isAlive === (this.#life !== null)) return;
+    if (isAlive) {
+      this.#life = new AbortController();
+      this.#timer = setInterval(() => this.draw(), 1000);
+      document.addEventListener("visibilitychange", () => this.draw(), { signal: this.#life.signal });
+      this.#languages.observe(document.documentElement, { attributeFilter: ["lang"] });
+      return;
+    }
+    this.#life.abort();
+    this.#life = null;
+    clearInterval(this.#timer);
+    this.#languages.disconnect();
+    this.#panel?.remove();
   }
 
   /** An element shows this client from now on. It has `draw()`, `handle(event, detail)`, `noticePlace` and `rowOf(notice)`. */
@@ -81,6 +105,7 @@ export class Shared {
       this.#tellers.add(view);
       this.#observer.observe(view);
     }
+    this.#liveOrEnd();
     this.#drawSoon();
   }
 
@@ -88,6 +113,7 @@ export class Shared {
     for (const views of [this.#views, this.#tellers, this.#freshViews]) views.delete(view);
     this.#observer.unobserve(view);
     this.#clipped.delete(view);
+    this.#liveOrEnd();
     this.#drawSoon();
   }
 
@@ -119,7 +145,7 @@ export class Shared {
     this.#freshViews.clear();
     this.#freshIds.clear();
     for (const view of fresh) view.draw();
-    this.#panel?.draw();
+    if (this.#life) this.#panel?.draw();
     this.#wakeLock.hold();
     const { listeners } = this.client;
     const isInView = [...this.#tellers].some((view) => !this.#clipped.has(view) && showsListeners(view, listeners));
@@ -165,14 +191,17 @@ export class Shared {
     }
     for (const view of this.#views) view.handle(name, detail);
     this.draw();
+    if (name === "connection") this.#liveOrEnd();
   }
 
   #note(name, detail) {
     switch (name) {
       case "connection":
-        if (detail.state === "waiting") this.#failedTries += 1;
+        if (detail.state === "waiting" && !this.tokenProblem) this.#failedTries += 1;
+        if (!["connecting", "waiting"].includes(detail.state)) this.tokenProblem = null;
         if (detail.state === "registered") this.#failedTries = 0;
         break;
+      case "registered": this.tokenProblem = null; break;
       case "streaming":
         if (detail.state === "asking" || (detail.state === "live" && this.help === "audio")) this.help = null;
         if (detail.state === "off" && this.help === "audio") this.help = null;
@@ -184,7 +213,8 @@ export class Shared {
         this.#qualities.set(detail.commercial_id, { ...detail, at: Date.now() });
         break;
       case "error":
-        this.help = this.#helpWith(detail);
+        if (isOfToken(detail)) this.tokenProblem = detail;
+        else this.help = this.#helpWith(detail);
         break;
     }
   }

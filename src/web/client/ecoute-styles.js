@@ -62,6 +62,7 @@ const BASE = sheet(`
   .icon { width: 1.25em; height: 1.25em; fill: currentcolor; flex: none; vertical-align: -0.28em; }
   .elapsed { font-variant-numeric: tabular-nums; white-space: nowrap; }
   .detail { color: var(--quiet); }
+  .problem { padding: 0.6em 0.9em; border-radius: 14px; background: var(--warn); color: var(--on-warn); }
   .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
   button, summary { font: inherit; color: inherit; min-height: 44px; }
   button {
@@ -244,7 +245,8 @@ export function styled(host, own) {
 }
 
 function sheet(text) {
-  const made = new CSSStyleSheet();
-  made.replaceSync(text);
+  // On a server there is none, and nothing to draw.
+  const made = globalThis.CSSStyleSheet && new CSSStyleSheet();
+  made?.replaceSync(text);
   return made;
 }

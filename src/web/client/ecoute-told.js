@@ -27,6 +27,7 @@ export class Told {
   /** What was told, by listening; `goneAt` in unix ms, null while they listen. */
   #memory = new Map();
   #lookTimer = 0;
+  #announcedTimer = 0;
 
   /**
    * @param {object} options
@@ -40,12 +41,14 @@ export class Told {
    * @param {Promise<ServiceWorkerRegistration|undefined>} [options.serviceWorker] shows the notifications
    * @param {(hearer: object) => void} options.onTold
    */
-  constructor(options) {
-    this.#options = options;
+  constructor(options) { this.#options = options; }
+
+  /** The page lives. @param {AbortSignal} signal until when */
+  begin(signal) {
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.#closeNotifications(() => false);
       this.#lookAll();
-    });
+    }, { signal });
   }
 
   /** Somebody is announced. */
@@ -74,7 +77,16 @@ export class Told {
   /** The server knows us again: who listened before and is not announced now does not listen any more. */
   handleRegistered() {
     const isOf = (tag) => document.hidden && this.#options.hearers().some((hearer) => this.#tagOf(hearer) === tag);
-    setTimeout(() => this.#closeNotifications(isOf), ANNOUNCED_MAX_MS);
+    clearTimeout(this.#announcedTimer);
+    this.#announcedTimer = setTimeout(() => this.#closeNotifications(isOf), ANNOUNCED_MAX_MS);
+  }
+
+  /** Whoever listened here does so no more, nor will by themselves. */
+  handleOver() {
+    clearTimeout(this.#announcedTimer);
+    const tags = [...this.#memory.keys()].map((listening_id) => this.#tagOf({ listening_id }));
+    if (tags.length > 0) this.#closeNotifications((tag) => !tags.includes(tag));
+    this.#lookAll();
   }
 
   /** A new connection carries what we send, and counts anew. */

@@ -9,12 +9,9 @@ export class WakeLock {
   #isAsking = false;
 
   /** @param {() => boolean} isWanted */
-  constructor(isWanted) {
-    this.#isWanted = isWanted;
-    document.addEventListener("visibilitychange", () => this.hold());
-  }
+  constructor(isWanted) { this.#isWanted = isWanted; }
 
-  /** Takes or gives back the lock, as it is wanted now. */
+  /** Takes or gives back the lock, as it is wanted now; to be called whenever the page is shown, too. */
   async hold() {
     if (!this.#isWanted()) {
       this.#lock?.release();

@@ -140,12 +140,14 @@ export interface Failure {
   retry_after_s?: number;
   commercial_id?: string;
   reason?: string;
+  /** Of `misused`: what the application handed over and can't be used, and what came. */
+  misuse?: { of: "function" | "token" | "server" | "client" | "commercial" | "attribute"; what?: string };
 }
 
 export type EcouteErrorCode =
   | "insecure_page" | "audio_unsupported" | "microphone_unsupported" | "microphone_forbidden" | "microphone_refused" | "microphone_missing" | "microphone_busy"
   | "microphone_failed" | "microphone_ended" | "interrupted_too_long" | "audio_connection_failed" | "notice_not_shown"
-  | "token_unavailable";
+  | "token_unavailable" | "misused";
 
 /** `detail` of every event of {@link EcouteClient}. */
 export interface EcouteEvents {
@@ -243,7 +245,7 @@ export class EcouteClient extends EventTarget {
 }
 
 export class EcouteError extends Error {
-  constructor(code: EcouteErrorCode, cause?: unknown);
+  constructor(code: EcouteErrorCode, cause?: unknown, message?: string);
   readonly code: EcouteErrorCode;
   readonly detail: Failure;
 }

@@ -22,6 +22,7 @@ export { microphoneProblem, microphones } from "./ecoute-microphone.js";
 export { showListeners } from "./ecoute-shared.js";
 export { EcouteCasque, EcouteMicro };
 
-// A page that imports the library from two addresses keeps the first.
-if (!customElements.get("ecoute-micro")) customElements.define("ecoute-micro", EcouteMicro);
-if (!customElements.get("ecoute-casque")) customElements.define("ecoute-casque", EcouteCasque);
+// A page that imports the library from two addresses keeps the first; on a server there is none.
+const elements = globalThis.customElements;
+if (elements && !elements.get("ecoute-micro")) elements.define("ecoute-micro", EcouteMicro);
+if (elements && !elements.get("ecoute-casque")) elements.define("ecoute-casque", EcouteCasque);

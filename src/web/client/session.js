@@ -147,7 +147,7 @@ function personIn(token) {
 }
 
 /** What a token says of itself, which only the server can verify: for comparing and showing. */
-function claimsOf(token) {
+export function claimsOf(token) {
   try {
     const base64 = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));

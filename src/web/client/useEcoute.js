@@ -1,10 +1,10 @@
 /**
  * A React hook over the client library, for the React that an application already has.
  *
- * It keeps no connection of its own: components with the same server and the same `getToken` share one client, also with
- * the elements, and it outlives them all until `disconnect()`. Where a component comes back with a `getToken` made anew,
- * the client that it left ends: nobody could reach it any more, and who asks now may be somebody else. Who listens is
- * always shown: by an `<ecoute-micro>` in view, or else by a badge.
+ * It keeps no connection of its own: components of the same person on the same server share one client, also with the
+ * elements, and it outlives them all until `disconnect()`. What is mounted last decides which `getToken` is asked; where its
+ * token is somebody else's in the same role, what the one before began ends. Who listens is always shown: by an
+ * `<ecoute-micro>` in view, or else by a badge. On a server there is nothing yet.
  *
  * ```js
  * import * as React from "react";
@@ -14,66 +14,49 @@
  */
 
 import { showListeners } from "./ecoute.js";
-import { HOME, sourceOf } from "./ecoute-source.js";
+import { isOfToken } from "./ecoute-error.js";
+import { HOME, Use } from "./ecoute-source.js";
 import { inFrame } from "./ecoute-view.js";
 
 /** @type {WeakMap<import("./ecoute.js").EcouteClient, Store>} */
 const stores = new WeakMap();
+
+/** What there is of a client on a server that draws pages. */
+const NONE = { connectionState: "idle", streamingState: "off", commercials: [], wishes: [], volume: 1, addEventListener() {} };
 
 /**
  * Makes the hook of a React, 18 or later: `useEcoute({ getToken, server?, autoConnect? })`.
  * @param {{useEffect: Function, useRef: Function, useSyncExternalStore: Function}} React
  */
 export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
-  const uses = new Uses();
   return function useEcoute({ getToken, server = HOME, autoConnect = true }) {
-    const source = useRef(null);
-    // A function that is made anew at every render is the same question to the same client.
-    if (source.current?.server === server) source.current.getToken = getToken;
-    else source.current = sourceOf(server, getToken, null);
-    const { client } = source.current;
-    if (!stores.has(client)) stores.set(client, new Store(client));
-    const store = stores.get(client);
-    useEffect(() => uses.enter(source.current), [client]);
+    if (!globalThis.document) {
+      const { read, actions } = storeOf(NONE);
+      return { ...read(), ...actions };
+    }
+    const use = useRef(null);
+    // Where it turns out to be somebody else's, the component is drawn again, with another client.
+    use.current ??= new Use((former) => storeOf(former).touch());
+    use.current.prefer(server, getToken);
+    const { client, source } = use.current;
+    const { subscribe, read, actions } = storeOf(client);
+    const mayConnect = autoConnect && Boolean(getToken);
+    useEffect(() => {
+      use.current.enter();
+      return () => use.current.leave();
+    }, [source]);
     useEffect(() => {
       showListeners(client);
-      if (autoConnect) client.connect();
-    }, [client, autoConnect]);
-    const state = useSyncExternalStore(store.subscribe, store.read, store.read);
-    return { ...state, ...store.actions };
+      if (mayConnect) client.connect();
+    }, [client, mayConnect]);
+    const state = useSyncExternalStore(subscribe, read, read);
+    return { ...state, ...actions };
   };
 }
 
-/**
- * How many components use which client. One that no component uses may be come back to, with the same `getToken`; once
- * there is another one of the same code instead, it ends.
- */
-class Uses {
-  /** By code, newest last. @type {Map<string, Map<import("./ecoute-source.js").Source, number>>} */
-  #ofCode = new Map();
-
-  /** A component is mounted; returns what to do once it is not. */
-  enter(source) {
-    const code = `${source.server} ${source.getToken}`;
-    const uses = this.#ofCode.get(code) ?? new Map();
-    this.#ofCode.set(code, uses);
-    const count = uses.get(source) ?? 0;
-    uses.delete(source);
-    uses.set(source, count + 1);
-    this.#endLeft(uses, source);
-    return () => {
-      uses.set(source, uses.get(source) - 1);
-      this.#endLeft(uses, [...uses.keys()].at(-1));
-    };
-  }
-
-  #endLeft(uses, newest) {
-    for (const [source, count] of uses) {
-      if (count > 0 || source === newest) continue;
-      uses.delete(source);
-      source.client.close();
-    }
-  }
+function storeOf(client) {
+  if (!stores.has(client)) stores.set(client, new Store(client));
+  return stores.get(client);
 }
 
 /** What React may ask for at any time: one object, which is another one exactly when something in it is. */
@@ -87,9 +70,10 @@ class Store {
     this.#client = client;
     this.#state = this.#look();
     client.addEventListener("error", ({ detail }) => this.#fail(detail));
-    client.addEventListener("commercial", inFrame(() => this.#update()));
+    client.addEventListener("registered", () => isOfToken(this.#error) && this.#fail(null));
+    client.addEventListener("commercial", inFrame(() => this.touch()));
     for (const name of ["connection", "registered", "commercials", "streaming", "audio", "listening_pending", "listening_started", "listening_stopped"]) {
-      client.addEventListener(name, () => this.#update());
+      client.addEventListener(name, () => this.touch());
     }
   }
 
@@ -126,10 +110,11 @@ class Store {
 
   #fail(error) {
     this.#error = error;
-    this.#update();
+    this.touch();
   }
 
-  #update() {
+  /** Something may be another one. */
+  touch() {
     this.#state = this.#look();
     for (const subscriber of this.#subscribers) subscriber();
   }

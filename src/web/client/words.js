@@ -65,6 +65,14 @@ const WORDS = {
     close: "Fermer",
 
     live: "DIRECT",
+    token_unavailable: "L'application n'a pas encore donné votre accès. Si elle vous demande de vous connecter, faites-le. Nouvel essai automatique…",
+    misused: "Mal intégré dans cette application : prévenez qui s'en occupe.",
+    misused_function: "getToken doit être une fonction qui renvoie un jeton, ou une promesse de jeton. Reçu : {what}",
+    misused_token: "getToken doit renvoyer un jeton : un texte sans espace, guillemet ni saut de ligne. Reçu : {what}",
+    misused_attribute: "getToken doit être une propriété de l'élément. Reçu : un attribut",
+    misused_server: "server doit être une adresse complète, https://… Reçu : {what}",
+    misused_client: "client doit être un EcouteClient. Reçu : {what}",
+    misused_commercial: "commercial doit être l'identifiant d'une personne. Reçu : {what}",
     micro_label: "Mon direct",
     page_commercial: "écoute – mon direct",
     page_listened: "● On vous écoute",
@@ -357,6 +365,14 @@ const WORDS = {
     close: "Close",
 
     live: "LIVE",
+    token_unavailable: "The application has not given your access yet. If it asks you to sign in, do so. Trying again by itself…",
+    misused: "Not embedded correctly in this application: tell whoever runs it.",
+    misused_function: "getToken must be a function that returns a token, or a promise of one. Received: {what}",
+    misused_token: "getToken must return a token: a text without spaces, quotes or line ends. Received: {what}",
+    misused_attribute: "getToken must be a property of the element. Received: an attribute",
+    misused_server: "server must be a complete address, https://… Received: {what}",
+    misused_client: "client must be an EcouteClient. Received: {what}",
+    misused_commercial: "commercial must be a person's id. Received: {what}",
     micro_label: "My broadcast",
     page_commercial: "écoute – my broadcast",
     page_listened: "● Somebody is listening to you",
@@ -598,7 +614,7 @@ const WORDS = {
 };
 
 let chosen = LANGUAGES.find((code) => code === load(KEY))
-  ?? LANGUAGES.find((code) => navigator.language?.toLowerCase().startsWith(code))
+  ?? LANGUAGES.find((code) => globalThis.navigator?.language?.toLowerCase().startsWith(code))
   ?? LANGUAGES[0];
 
 /**
