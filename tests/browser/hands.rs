@@ -203,9 +203,10 @@ fn a_function_made_anew_at_every_mount_is_the_same_client() {
     page.wait_for("micro.state === 'on_air' && micro.client === client && casques[7].client.user?.id === 'paul'");
     assert_eq!(page.evaluate("counts.sockets"), 3);
 
-    // Somebody else has logged in: what the one before began ends, and nothing goes on in their name.
-    page.evaluate("remount('zoe')");
-    page.wait_for("micro.client.user.id === 'zoe' && micro.state === 'ready'");
+    // Somebody else has logged in: what the one before began ends, and nothing goes on in their name. Two elements at once,
+    // of which neither can know of the other, are one client all the same.
+    page.evaluate("{ window.second = make('ecoute-micro', { getToken: as('zoe') }); document.body.append(second); remount('zoe'); }");
+    page.wait_for("micro.client.user?.id === 'zoe' && micro.state === 'ready' && second.client === micro.client");
     page.wait_for("casques[0].client.commercial('lea').state === 'offline'");
     page.wait_for("casques[0].client.commercial('zoe').state === 'online'");
     assert_eq!(page.evaluate("[counts.sockets, states.includes('already_open')]"), json!([4, false]));
@@ -239,13 +240,19 @@ fn components_with_a_function_of_their_own_are_one_client() {
          import {{ React, createRoot }} from '/react.js';
          const useEcoute = createUseEcoute(React);
          window.make = true;
+         function Element({{ isEmpty }}) {{
+             const getToken = isEmpty ? undefined : async () => '{token}';
+             return React.createElement('ecoute-casque', {{ getToken, commercial: isEmpty ? undefined : 'lea', server: undefined }});
+         }}
          function Application({{ name }}) {{
              window[name] = useEcoute({{ getToken: async () => name === 'ana' ? '{ana}' : '{token}' }});
              return React.createElement('p', {{ id: name }}, String(window[name].isConnected));
          }}
          const root = createRoot(document.body.appendChild(document.createElement('div')));
          window.show = (...names) => root.render(React.createElement(React.StrictMode, null,
-             names.map((name) => React.createElement(Application, {{ key: name, name }}))));"
+             names.includes('casque')
+                 ? React.createElement(Element, {{ isEmpty: names.includes('undefined') }})
+                 : names.map((name) => React.createElement(Application, {{ key: name, name }}))));"
     );
     site.serve(&ecoute, vec![("/app", script), ("/react", react("19.2.0"))]);
     let page = browser.open_prepared(&site.url("/app"), &format!("{COUNTED}{WARNED}"));
@@ -267,6 +274,16 @@ fn components_with_a_function_of_their_own_are_one_client() {
     page.evaluate("last.setVolume(0.5)");
     page.wait_for("last.audioVolume === 0.5");
     assert_eq!(page.evaluate("ana.audioVolume"), 1);
+    // Somebody else, twice at once, in place of who was there; and elements, whose properties this React sets by itself.
+    page.evaluate("show('ana', 'ana2')");
+    page.wait_for("window.ana2?.isConnected && ana.isConnected && ana2.connect === ana.connect");
+    assert_eq!(page.evaluate("counts.sockets"), 2);
+    page.evaluate("show('casque')");
+    page.wait_for(
+        "deep('ecoute-casque')?.client?.user?.id === 'paul' && deep('ecoute-casque').commercial === 'lea'",
+    );
+    page.evaluate("show('casque', 'undefined')");
+    page.wait_for("!deep('ecoute-casque').hasAttribute('commercial') && deep('ecoute-casque').getToken === null");
     assert_eq!(browser.complaints(), [] as [&str; 0]);
 }
 

@@ -23,6 +23,7 @@ export class Use {
   /** Who the token of its function is of; null before that is known. */
   person = null;
   getToken = null;
+  isAsked = false;
   #onMoved;
 
   /** @param {(former: EcouteClient) => void} onMoved there is another client, because the token is somebody else's */
@@ -71,12 +72,16 @@ function sourceOf(server, getToken) {
   return all.find((source) => source.knows(getToken)) ?? all.filter((source) => source.isLeft).at(-1) ?? all.at(-1);
 }
 
+/** The one of a person, or undefined. */
+function ownOf(server, { key }) { return sources.find((source) => source.server === server && source.person?.key === key); }
+
 /** The one of a person, otherwise one that was left in the same role: somebody else has logged in. */
 function sourceFor(server, person) {
-  const all = sources.filter((source) => source.server === server);
-  const own = all.find((source) => source.person?.key === person.key);
-  const former = own ?? all.find((source) => source.isLeft && (source.person ?? person).role === person.role);
-  if (former && !own) former.client.close();
+  const own = ownOf(server, person);
+  if (own) return own;
+  const isFree = (source) => source.server === server && source.isLeft && (source.person ?? person).role === person.role;
+  const former = sources.find(isFree);
+  former?.client.close();
   return former ?? new Source(server);
 }
 
@@ -138,7 +143,9 @@ class Source {
   /** Asks the function of what came to a client that has a token already. */
   async #verify(use) {
     // What is wrong with it is told once the client asks.
+    use.isAsked = true;
     const token = await tokenFrom(use.getToken).catch(() => "");
+    use.isAsked = false;
     if (!token || !this.#uses.has(use)) return;
     use.person = personIn(token);
     this.#settle();
@@ -156,11 +163,11 @@ class Source {
       const person = personIn(token);
       const others = [...this.#uses].filter((use) => use.getToken !== getToken);
       for (const use of this.#uses) if (use.getToken === getToken) use.person = person;
-      const isLoggedInAnew = others.length === 0 && person.role === this.person?.role;
+      const isLoggedInAnew = others.length === 0 && person.role === this.person?.role && !ownOf(this.server, person);
       if (!this.person || person.key === this.person.key || isLoggedInAnew) {
         this.person = person;
         this.#settle();
-        for (const use of others) if (!use.person) this.#verify(use);
+        for (const use of others) if (!use.person && !use.isAsked) this.#verify(use);
         return token;
       }
       this.#settle();
@@ -169,16 +176,14 @@ class Source {
 
   #isStranger({ person }) { return person && this.person && person.key !== this.person.key; }
 
-  /** Who is somebody else goes elsewhere. Where there is nobody but them, in the same role, what the one before began ends. */
+  /** Who is somebody else goes elsewhere. Where nobody stays, and they are in the same role, what the one before began ends. */
   #settle() {
+    const { person } = this;
     const strangers = [...this.#uses].filter((use) => this.#isStranger(use));
-    if (strangers.length === 0) return;
-    if (strangers.length === this.#uses.size && strangers.at(-1).person.role === this.person.role) {
-      this.client.close();
-      this.client.connect();
-      return;
-    }
+    for (const use of strangers) this.#uses.delete(use);
     for (const use of strangers) use.moveTo(sourceFor(this.server, use.person));
+    const isReplaced = strangers.some((use) => use.source !== this && use.person.role === person.role);
+    if (isReplaced && this.isLeft) this.client.close();
   }
 }
 
