@@ -130,6 +130,14 @@ fn a_hidden_page_tells_by_a_notification_that_carries_the_name() {
     thread::sleep(Duration::from_secs(6));
     assert_eq!(lea.evaluate("notices()"), paul_is_named, "kept while they hear");
 
+    // Where it was closed meanwhile, it is there again before anything is heard.
+    lea.evaluate(
+        "navigator.serviceWorker.ready.then((worker) => worker.getNotifications())
+            .then((all) => { all.forEach((shown) => shown.close()); lastSocket.close(); })",
+    );
+    lea.wait_for("said('listener_ack').length === 3");
+    assert_eq!(lea.evaluate("notices()"), paul_is_named, "shown again");
+
     // It goes where another page tells from now on, with the listener, or as soon as somebody looks.
     let second = take_over(&desk, &ecoute);
     let is_gone = "window.none || (notices().then((all) => { window.none = all.length === 0; }), false)";

@@ -84,7 +84,7 @@ fn a_phone_in_trouble_says_what_is_so() {
     assert_eq!(lea.evaluate(picture), "warn");
     assert_eq!(
         lea.evaluate("deep('ecoute-micro >>> #state').innerText.trim()"),
-        "Interrompu – le système coupe le micro"
+        "Interrompu – micro coupé par le système"
     );
     assert_eq!(lea.evaluate("document.querySelectorAll('.toast').length"), 0);
     assert_eq!(lea.evaluate("deep('ecoute-micro >>> #listeners').checkVisibility()"), true);
@@ -92,7 +92,10 @@ fn a_phone_in_trouble_says_what_is_so() {
     assert_accessible_in(&lea, "phone-interrupted", &["fr"]);
     let detail = lea.evaluate("deep('ecoute-micro >>> #state-detail').innerText.replaceAll('\\u00a0', ' ')");
     assert!(
-        detail.as_str().unwrap().starts_with("Vérifiez : touche du micro, réglages du son, appel."),
+        detail
+            .as_str()
+            .unwrap()
+            .starts_with("Vérifiez la touche du micro, les réglages du son, ou si un appel est en cours."),
         "{detail}"
     );
     lea.evaluate("setMuted(false)");

@@ -25,6 +25,8 @@ const DIAL_MAX_MS = 12_000;
  */
 const ASK_EVERY_MS = 1_250;
 const ASK_MAX_MS = 7_000;
+/** How many refused requests there are for a socket at the most. */
+const SOCKET_EVERY = 32;
 /** How late a timer may come, in ms, without a look at what came while the page slept. */
 const LATE_MS = 500;
 const RETRY_MIN_MS = 250;
@@ -87,6 +89,8 @@ export class Connection {
   #retryTimer = 0;
   /** Set where the server named its own delay; used once. */
   #nextDelayMs = null;
+  /** Whether the present delay is the server's. */
+  #isDelayFixed = false;
   #tickTimer = 0;
   /** When an answer must have come at the latest, on the clock of `performance.now()`. */
   #answerDue = Infinity;
@@ -114,7 +118,6 @@ export class Connection {
   open() {
     if (this.#isKnown || ["connecting", "waiting"].includes(this.#state)) return;
     this.#retries = 0;
-    this.#refused = null;
     this.#dial();
   }
 
@@ -143,6 +146,7 @@ export class Connection {
 
   close() {
     this.#tokens.forget();
+    this.#refused = null;
     this.#end({ state: "closed" });
   }
 
@@ -188,7 +192,7 @@ export class Connection {
     if (!this.#asks.delete(ask)) return;
     if (isThere) this.#asked = 0;
     // A host's policy or a proxy may refuse requests alone: sockets are tried all the same, less and less often.
-    else if (ask.signal.aborted || (nth & (nth - 1)) > 0) return;
+    else if (ask.signal.aborted || ((nth & (nth - 1)) > 0 && nth % SOCKET_EVERY > 0)) return;
     this.#endAsks();
     this.#dial(true);
   }
@@ -255,6 +259,7 @@ export class Connection {
     if (!this.#isKnown) this.#registeredAt = performance.now();
     this.#nextDelayMs = null;
     this.#takesOver = false;
+    this.#refused = null;
     this.#become({ state: "witness" });
   }
 
@@ -286,7 +291,10 @@ export class Connection {
       return;
     }
     // A socket stays one person's.
-    if (personIn(token).key !== personIn(this.#sentToken).key) return this.#dial();
+    if (personIn(token).key !== personIn(this.#sentToken).key) {
+      this.#detach();
+      return this.#dial();
+    }
     this.#renewedAt = performance.now();
     this.#sentToken = token;
     this.#register();
@@ -344,16 +352,17 @@ export class Connection {
     const doublings = this.#asked > 0 ? 0 : this.#retries++;
     const backoff = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** doublings) * (0.5 + Math.random());
     const delay = Math.round(this.#nextDelayMs ?? backoff);
+    this.#isDelayFixed = this.#nextDelayMs !== null;
+    this.#nextDelayMs = null;
     this.#retryTimer = setTimeout(() => this.#dial(), delay);
     this.#become({ state: "waiting", retry_in_ms: delay });
   }
 
   /** There is a network again, or another one. */
   #onNetwork() {
-    const serverChoseDelay = this.#nextDelayMs !== null;
     // A change is told several times; what was begun on the network before it leads nowhere.
     const isStale = this.#state === "connecting" && performance.now() - this.#dialedAt > CHANGED_MAX_MS;
-    if ((this.#state === "waiting" || isStale) && !serverChoseDelay) {
+    if (isStale || (this.#state === "waiting" && !this.#isDelayFixed)) {
       this.#endAsks();
       this.#dial();
     } else if (this.#isKnown) this.#ping(CHANGED_MAX_MS);
@@ -366,6 +375,7 @@ export class Connection {
   }
 
   #end(detail) {
+    this.#takesOver = false;
     this.#endAsks();
     this.#detach();
     this.#become(detail);

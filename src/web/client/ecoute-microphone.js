@@ -81,7 +81,7 @@ export class Microphone {
     const wanted = this.#options;
     const [old] = this.#stream?.getAudioTracks() ?? [];
     const isLive = old?.readyState === "live";
-    if (isLive && await this.#alter(old, wanted)) return isCurrent();
+    if (isLive && (await this.#alter(old, wanted, isCurrent) || !isCurrent())) return isCurrent();
     let stream = null;
     try {
       stream = await openMicrophone(wanted, isLive);
@@ -111,20 +111,24 @@ export class Microphone {
   /** Silences it or gives it back, as the user says. */
   setEnabled(isEnabled) {
     this.#isEnabled = isEnabled;
-    for (const track of this.#stream?.getTracks() ?? []) track.enabled = isEnabled;
+    for (const stream of [this.#stream, this.#former]) {
+      for (const track of stream?.getTracks() ?? []) track.enabled = isEnabled;
+    }
   }
 
   /** Makes the open track what is wanted, where that needs no other one; returns whether it is so. */
-  async #alter(track, wanted) {
+  async #alter(track, wanted, isCurrent) {
     const { deviceId, noiseSuppression } = this.#asked;
     if (deviceId !== wanted.deviceId) return false;
     const isChange = noiseSuppression !== wanted.noiseSuppression;
     if (isChange && navigator.mediaDevices.getSupportedConstraints().noiseSuppression) {
+      // Until it is so, it is neither what it was nor what it will be.
+      this.#asked = { deviceId };
       await track.applyConstraints(constraintsOf(wanted)).catch(() => {});
       // Chromium says yes and changes nothing; what a browser does not tell may be so too.
       if (track.getSettings().noiseSuppression !== wanted.noiseSuppression) return false;
     }
-    this.#asked = wanted;
+    if (isCurrent()) this.#asked = wanted;
     return true;
   }
 
@@ -173,18 +177,15 @@ export class Microphone {
     if (!this.isEnded || this.#isRegaining) return;
     clearTimeout(this.#timer);
     this.#isRegaining = true;
-    try {
-      await this.open();
-    } catch (error) {
-      if (!this.isEnded) return;
-      // Who looks at the page and says no is not asked again.
-      if (error.code === "microphone_refused" && !document.hidden) return this.#onRefused();
-      const delay = Math.min(REGAIN_MAX_MS, REGAIN_MIN_MS * 2 ** this.#regains);
-      this.#regains += 1;
-      this.#timer = setTimeout(() => this.#regain(), delay);
-    } finally {
-      this.#isRegaining = false;
-    }
+    const error = await this.open().then(() => null, (reason) => reason);
+    this.#isRegaining = false;
+    // Another change may have come between, and failed.
+    if (!this.isEnded) return;
+    // Who looks at the page and says no is not asked again.
+    if (error?.code === "microphone_refused" && !document.hidden) return this.#onRefused();
+    const delay = Math.min(REGAIN_MAX_MS, REGAIN_MIN_MS * 2 ** this.#regains);
+    this.#regains += 1;
+    this.#timer = setTimeout(() => this.#regain(), delay);
   }
 }
 

@@ -55,12 +55,11 @@ export class Told {
   handleJoined(hearer) {
     this.#notices.set(hearer.notice_id, { element: null, isAsking: false, isHiddenSaid: false });
     const known = this.#memory.get(hearer.listening_id);
-    if (known && this.#options.mayTell() && (known.goneAt === null || Date.now() - known.goneAt <= REMEMBERED_MS)) {
-      hearer.since = known.since;
-      this.#tell(hearer, known.told);
-    } else {
-      this.#look(hearer);
-    }
+    const isKnown = known && (known.goneAt === null || Date.now() - known.goneAt <= REMEMBERED_MS);
+    if (isKnown && this.#options.mayTell()) hearer.since = known.since;
+    // A notification may have been closed since, so it is shown again.
+    if (isKnown && known.told === "seen" && this.#options.mayTell()) this.#tell(hearer, "seen");
+    else this.#look(hearer);
   }
 
   /** Somebody is gone; where it is not over, only what announced them. */

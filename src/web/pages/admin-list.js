@@ -134,7 +134,8 @@ export class CommercialList {
   drawLevels(levels) {
     for (const [id, entry] of this.#entries) {
       const level = levels[id] ?? -Infinity;
-      entry.silences = level > FLOOR_DB ? 0 : entry.silences + 1;
+      // What nobody sees is not drawn, so it is not over either.
+      entry.silences = level > FLOOR_DB || document.hidden ? 0 : entry.silences + 1;
       if (entry.silences > BARS) continue;
       if (level > SPEECH_DB) entry.spokeAt = Date.now();
       entry.levels.push(Math.min(1, Math.max(BAR_MIN, 1 - level / FLOOR_DB)));

@@ -3,7 +3,7 @@
  *
  * It joins the list (`admin-list.js`), whose headphones bring their floating panel along, what is shown of it
  * (`admin-find.js`), the keyboard and the client. Everything shown follows from the client's state in `draw`, which runs
- * inside every event.
+ * inside every event; of people, who may be many, what comes often is drawn in the next frame.
  */
 
 import { Finder } from "./admin-find.js";
