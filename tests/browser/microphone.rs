@@ -120,3 +120,23 @@ fn a_microphone_is_opened_once_for_a_change_and_not_at_all_for_none() {
         lea.close();
     }
 }
+
+/// No browser at hand takes its time to change a microphone in place, so that is made in the page.
+#[test]
+fn the_last_of_two_quick_changes_stays() {
+    const SLOW: &str = "
+        window.suppression = true;
+        MediaStreamTrack.prototype.applyConstraints = async ({ noiseSuppression }) => {
+            await new Promise((done) => setTimeout(done, 200));
+            window.suppression = noiseSuppression;
+        };
+        MediaStreamTrack.prototype.getSettings = () => ({ noiseSuppression: suppression });";
+    let ecoute = Ecoute::start();
+    let browser = Browser::start(&microphone(440.0), "fr-FR");
+    let lea =
+        browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &format!("{MICROPHONES}{SLOW}"));
+    start_streaming(&lea);
+    let change = |is_wanted: bool| format!("{CLIENT}.useMicrophone({{ noiseSuppression: {is_wanted} }})");
+    lea.evaluate(&format!("Promise.all([{}, {}])", change(false), change(true)));
+    assert_eq!(lea.evaluate("[suppression, opened, open()]"), json!([true, 1, 1]));
+}

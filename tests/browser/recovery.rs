@@ -1,6 +1,6 @@
 //! What a broadcast does when its user acts while it is lost, refused or not there yet.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::drive::{Browser, Page};
 use crate::people::{microphone, start_listening, start_streaming};
@@ -182,4 +182,39 @@ fn who_logs_in_does_not_go_on_with_the_broadcast_of_another() {
         page.evaluate(&format!("window.token = '{token}'; lastSocket.close()"));
         page.wait_for(&format!("client.user.id === '{id}' && {sees_tom} === {may_see}"));
     }
+}
+
+#[test]
+fn what_was_for_one_connection_is_over_with_it() {
+    let ecoute = Ecoute::start();
+    let browser = Browser::start(&microphone(440.0), "fr-FR");
+    let script = "window.registers = [];
+        const send = WebSocket.prototype.send;
+        WebSocket.prototype.send = function (text) {
+            const { event, data } = JSON.parse(text);
+            if (event === 'register_user') registers.push(Boolean(data.takeover));
+            return send.call(this, text);
+        };";
+    let lea =
+        browser.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), &format!("{script}{CUTTABLE}"));
+    lea.wait_for("document.body.dataset.state === 'ready'");
+
+    // Who connects after a close takes nothing over that somebody before wanted.
+    lea.evaluate(&format!("{CLIENT}.close(); {CLIENT}.takeOver(); {CLIENT}.close(); {CLIENT}.connect()"));
+    lea.wait_for("document.body.dataset.state === 'ready' && registers.length > 1");
+    assert_eq!(lea.evaluate("registers"), json!([false, false]));
+
+    // A delay that the server names is waited for once.
+    let waits = format!(
+        "window.delays = [];
+         {CLIENT}.addEventListener('connection', ({{ detail }}) => detail.state === 'waiting' && delays.push(detail.retry_in_ms));
+         lastSocket.onmessage({{ data: JSON.stringify({{ event: 'server_draining', data: {{ reconnect_in_ms: 2000 }} }}) }});
+         isCut = true;
+         lastSocket.close()"
+    );
+    lea.evaluate(&waits);
+    lea.wait_for("delays.length >= 2");
+    assert_eq!(lea.evaluate("[delays[0] === 2000, delays[1] < 2000]"), json!([true, true]));
+    lea.evaluate("isCut = false");
+    lea.wait_for("document.body.dataset.state === 'ready'");
 }
