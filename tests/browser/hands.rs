@@ -1,6 +1,7 @@
 //! The library in other people's hands: tokens that come late, never or wrong, a `getToken` made anew at every mount, elements
 //! before the library, pages drawn on a server, and what is left when all is closed.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -232,6 +233,135 @@ fn elements_that_are_mounted_together_become_one_client_for_each_person() {
 }
 
 #[test]
+fn a_function_that_was_left_and_is_somebody_elses_by_now_is_asked_no_more() {
+    app!(site, ecoute, browser);
+    let tokens = [
+        ("lea", ecoute.token("commercial", "lea", "Léa Martin")),
+        ("paul", ecoute.token("admin", "paul", "Paul D.")),
+    ];
+    let script = "window.who = 'lea';
+        window.micro = mount('ecoute-micro', { getToken: async () => { asked += 1; return tokens[who]; } });
+        window.client = micro.client;";
+    let page = open(&browser, &site, &ecoute, page_script(&tokens, script), "");
+    page.wait_for("micro.state === 'ready'");
+    page.evaluate("micro.remove(); who = 'paul'; lastSocket.close()");
+    page.wait_for("client.connectionState === 'expired'");
+    page.evaluate("client.connect()");
+    page.wait_for("client.connectionState === 'expired'");
+    assert_eq!(page.evaluate("asked"), 2);
+    // Mounted again it is whoever has logged in.
+    page.evaluate("document.body.append(micro)");
+    page.wait_for("micro.client.user?.id === 'paul'");
+}
+
+#[test]
+fn a_function_that_fails_takes_nobody_else_off_air() {
+    app!(site, ecoute, browser);
+    let tokens = [
+        ("lea", ecoute.token("commercial", "lea", "Léa Martin")),
+        ("paul", ecoute.token("admin", "paul", "Paul D.")),
+    ];
+    let script = "window.micro = mount('ecoute-micro', { getToken: async () => tokens.lea });
+        const fail = async () => { if (!window.isMended) throw new Error('403'); return tokens.paul; };
+        window.fails = [fail, fail, async () => window.isMended ? tokens.paul : '', async () => fail()];
+        window.again = async () => { asked += 1; await null; last.getToken = () => again(); throw new Error('no'); };";
+    let page = open(&browser, &site, &ecoute, page_script(&tokens, script), "");
+    go_on_air(&page);
+    page.evaluate(
+        "window.casques = fails.map((getToken) => mount('ecoute-casque', { commercial: 'lea', getToken }))",
+    );
+    for sockets in 2..4 {
+        page.evaluate("lastSocket.close()");
+        page.wait_for(&format!("counts.sockets === {sockets} && micro.state === 'on_air'"));
+    }
+    // It is said where it is so, and begins nothing in her name.
+    let shown = "[...document.querySelectorAll('ecoute-micro, ecoute-casque')]
+        .map((element) => !element.shadowRoot.querySelector('.problem').hidden).join()";
+    page.wait_for(&format!("{shown} === 'false,true,false,false,true'"));
+    page.click("ecoute-casque >>> button");
+    assert_eq!(page.evaluate("casques[0].listening"), "stopped");
+    page.wait_for("warned.some((text) => text.includes('getToken has failed'))");
+    // What was never hers is not what is asked once it is all that was left.
+    page.evaluate("{ window.client = micro.client; micro.remove(); casques.forEach((casque) => casque.remove()); lastSocket.close(); }");
+    page.wait_for(
+        "counts.sockets === 4 && client.streamingState === 'live' && client.connectionState === 'registered'",
+    );
+    page.evaluate("document.body.append(micro, ...casques)");
+    page.evaluate("window.isMended = true");
+    page.wait_for("casques.every((casque) => casque.client.user?.id === 'paul')");
+    page.wait_for(&format!("!{shown}.includes('true')"));
+    assert_eq!(page.evaluate("[micro.state, counts.sockets]"), json!(["on_air", 5]));
+    // One that gets another function with every question is asked as seldom as any.
+    page.evaluate(
+        "{ window.last = mount('ecoute-micro', { server: 'http://localhost:9', getToken: again });
+           last.client.addEventListener('connection', ({ detail }) => { if (detail.state === 'waiting') window.askedFirst ??= asked; }); }",
+    );
+    page.wait_for("window.askedFirst === 1");
+}
+
+#[test]
+fn nobody_goes_on_air_in_the_name_of_who_was_there_before() {
+    app!(site, ecoute, browser);
+    let tokens = [
+        ("lea", ecoute.token("commercial", "lea", "Léa Martin")),
+        ("karim", ecoute.token("commercial", "karim", "Karim B.")),
+    ];
+    let script = "window.micro = mount('ecoute-micro', { getToken: async () => tokens.lea });
+        window.karims = async () => { asked += 1; if (!window.isMended) throw new Error('502'); return tokens.karim; };";
+    let page = open(&browser, &site, &ecoute, page_script(&tokens, script), "");
+    page.wait_for("micro.state === 'ready'");
+    page.evaluate("{ micro.remove(); window.micro = mount('ecoute-micro', { getToken: karims }); }");
+    page.wait_for("asked === 2 && !deep('ecoute-micro >>> .problem').hidden");
+    // Mounted again it is no more known than before.
+    page.evaluate("{ micro.remove(); document.body.append(micro); asked = 0; }");
+    page.wait_for("asked === 2");
+    assert_eq!(
+        page.evaluate("[micro.client.user.id, deep('ecoute-micro >>> #start').disabled]"),
+        json!(["lea", true])
+    );
+    page.evaluate("micro.start()");
+    assert_eq!(page.evaluate("micro.client.streamingState"), "off");
+    page.evaluate("window.isMended = true");
+    page.wait_for("micro.client.user.id === 'karim'");
+    go_on_air(&page);
+    assert_eq!(
+        page.evaluate("[micro.client.user.id, deep('ecoute-micro >>> .problem').hidden]"),
+        json!(["karim", true])
+    );
+}
+
+/// Frameworks set a function made anew whenever they draw, also because of what was closed.
+#[test]
+fn what_was_closed_stays_so_until_something_is_mounted() {
+    app!(site, ecoute, browser);
+    let tokens = [("lea", ecoute.token("commercial", "lea", "Léa Martin"))];
+    let script = "const as = () => async () => tokens.lea;
+        window.micro = mount('ecoute-micro', { getToken: as() });
+        micro.client.addEventListener('connection', () => { micro.getToken = as(); });";
+    let page = open(&browser, &site, &ecoute, page_script(&tokens, script), "");
+    page.wait_for("micro.state === 'ready'");
+    page.evaluate("micro.client.close()");
+    assert_eq!(page.evaluate("micro.client.connectionState"), "closed");
+    page.evaluate("{ micro.remove(); document.body.append(micro); }");
+    page.wait_for("micro.state === 'ready' && counts.sockets === 2");
+}
+
+#[test]
+fn what_many_elements_say_is_announced_once() {
+    app!(site, ecoute, browser);
+    let script = "const getToken = async () => { throw new Error('login'); };
+        window.casques = ['lea', 'karim', 'ana', 'b d'].map((commercial) => mount('ecoute-casque', { commercial, getToken }));";
+    let page = open(&browser, &site, &ecoute, page_script(&[], script), "");
+    let problems = "casques.map((casque) => casque.shadowRoot.querySelector('.problem'))";
+    page.wait_for(&format!("{problems}.every((problem) => problem.checkVisibility())"));
+    let roles = format!("{problems}.map((problem) => problem.getAttribute('role'))");
+    assert_eq!(page.evaluate(&roles), json!(["alert", null, null, "alert"]));
+    // Without the first one, what the others go on to say is no news.
+    page.evaluate("casques.shift().remove()");
+    assert_eq!(page.evaluate(&roles), json!([null, null, "alert"]));
+}
+
+#[test]
 fn components_with_a_function_of_their_own_are_one_client() {
     app!(site, ecoute, browser);
     let [token, ana] = ["paul", "ana"].map(|id| ecoute.token("admin", id, id));
@@ -245,7 +375,7 @@ fn components_with_a_function_of_their_own_are_one_client() {
              return React.createElement('ecoute-casque', {{ getToken, commercial: isEmpty ? undefined : 'lea', server: undefined }});
          }}
          function Application({{ name }}) {{
-             window[name] = useEcoute({{ getToken: async () => name === 'ana' ? '{ana}' : '{token}' }});
+             window[name] = useEcoute({{ getToken: name === 'none' ? undefined : async () => name.startsWith('ana') ? '{ana}' : '{token}' }});
              return React.createElement('p', {{ id: name }}, String(window[name].isConnected));
          }}
          const root = createRoot(document.body.appendChild(document.createElement('div')));
@@ -278,6 +408,13 @@ fn components_with_a_function_of_their_own_are_one_client() {
     page.evaluate("show('ana', 'ana2')");
     page.wait_for("window.ana2?.isConnected && ana.isConnected && ana2.connect === ana.connect");
     assert_eq!(page.evaluate("counts.sockets"), 2);
+    // One that has no function yet takes nobody's connection away, and begins nothing in their name.
+    page.evaluate("show('ana', 'none')");
+    page.wait_for("window.none?.isConnected");
+    page.evaluate("lastSocket.close()");
+    page.wait_for("counts.sockets === 3 && ana.isConnected");
+    page.evaluate("none.startListening('lea')");
+    page.wait_for("none.error?.code === 'token_unavailable'");
     page.evaluate("show('casque')");
     page.wait_for(
         "deep('ecoute-casque')?.client?.user?.id === 'paul' && deep('ecoute-casque').commercial === 'lea'",
@@ -400,7 +537,7 @@ fn what_an_application_does_wrong_is_said_in_place_and_in_the_console() {
     assert_eq!(page.evaluate("counts.sockets"), 1);
     // What heals by itself is not said any longer; a line end behind a token is that of a file.
     page.evaluate("window.made = mount('ecoute-casque', { commercial: 'lea', getToken: () => asked++ < 2 ? {} : `${tokens.paul}\\n` })");
-    page.evaluate("made.client.close(); made.getToken = () => asked++ < 2 ? {} : `${tokens.paul}\\n`; asked = 0");
+    page.evaluate("made.client.close(); made.client.connect(); made.getToken = () => asked++ < 2 ? {} : `${tokens.paul}\\n`; asked = 0");
     page.wait_for(
         "asked > 2 && made.client.user?.id === 'paul' && !deep('ecoute-casque >>> .problem').checkVisibility()",
     );
@@ -514,12 +651,12 @@ fn importing_on_a_server_does_nothing() {
         return;
     }
     let folder = tempfile::TempDir::new().unwrap();
-    let is_client = |name: &str| include_str!("../../src/web/mod.rs").contains(&format!("client/{name}"));
+    let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/client");
     let mut names = Vec::new();
     for page in ecoute::web::all().iter().filter(|page| page.is_lasting) {
         let name = page.path.rsplit('/').next().unwrap();
         std::fs::write(folder.path().join(name), &page.plain.content).unwrap();
-        names.extend(is_client(name).then_some(name));
+        names.extend(client.join(name).exists().then_some(name));
     }
     assert!(names.len() > 20 && names.contains(&"useEcoute.js"));
     std::fs::write(folder.path().join("package.json"), r#"{ "type": "module" }"#).unwrap();

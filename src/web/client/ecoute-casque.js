@@ -49,7 +49,7 @@ export class EcouteCasque extends EcouteElement {
   toggle() {
     if (!this.client || !this.commercial) return;
     if (this.listening !== "stopped") this.client.stop(this.commercial);
-    else if (this.tell("listen", { commercial_id: this.commercial })) {
+    else if (this.isOwn && this.tell("listen", { commercial_id: this.commercial })) {
       this.client.listen(this.commercial, { reason: this.reason });
     }
   }

@@ -1,15 +1,16 @@
 /**
  * What both elements have in common: which client they show, in which language, and events that bubble.
  *
- * Elements with the same server and the same `getToken` function share one client, so fifty headphones open one
- * WebSocket. Its one invariant: an element that is not in the document draws nothing, and takes nothing with it that runs.
+ * Elements of the same person on the same server share one client, whatever their `getToken` functions are, so fifty
+ * headphones open one WebSocket. Its one invariant: an element that is not in the document draws nothing, and takes nothing
+ * with it that runs.
  */
 
 import { kindOf, misuse, serverProblem } from "./ecoute-error.js";
 import { Shared } from "./ecoute-shared.js";
 import { connectAnew, HOME, Use } from "./ecoute-source.js";
 import { styled } from "./ecoute-styles.js";
-import { element, setText } from "./ecoute-view.js";
+import { element } from "./ecoute-view.js";
 import { language, t } from "./words.js";
 
 /** How long an element may be without a `getToken` before the console says so, in ms. */
@@ -18,17 +19,23 @@ const MISSING_MS = 10_000;
 /** On a server there are no elements; what imports this there finds classes all the same. */
 const Base = globalThis.HTMLElement ?? class {};
 
+/** What screen readers are told by an element, and by which: fifty that say the same are read once. @type {Map<string, EcouteElement>} */
+const alerts = new Map();
+
 export class EcouteElement extends Base {
   static observedAttributes = ["server", "lang", "reason", "commercial", "gettoken"];
 
-  #use = new Use(() => this.#attach());
+  #use = new Use(() => this.#attach(), (problem) => {
+    if (problem) this.tell("error", problem);
+    this.draw();
+  });
   #getToken = null;
   #ownClient = null;
   /** @type {Shared|null} */
   #shared = null;
   /** What the application handed over and can't be used. @type {EcouteError|null} */
   #misuse = null;
-  #problem = element("p", { className: "problem", role: "alert", hidden: true });
+  #problem = element("p", { className: "problem", hidden: true });
   #missingTimer = 0;
 
   /** @param {CSSStyleSheet} sheet */
@@ -67,7 +74,7 @@ export class EcouteElement extends Base {
       delete this[name];
       this[name] = value;
     }
-    this.#attach(true);
+    this.#attach();
   }
 
   disconnectedCallback() {
@@ -75,6 +82,7 @@ export class EcouteElement extends Base {
     this.#use.leave();
     this.#shared?.remove(this);
     this.#shared = null;
+    this.#say("");
   }
 
   attributeChangedCallback(name) {
@@ -96,6 +104,9 @@ export class EcouteElement extends Base {
   /** What all elements of the client share; null before there is a client. */
   get shared() { return this.#shared; }
 
+  /** Whether the client is known to be of the person of this element: nobody begins anything in another one's name. */
+  get isOwn() { return Boolean(this.#ownClient) || this.#use.isKnown; }
+
   /** A text in the element's language. */
   words(key, values) { return t(key, values, this.language); }
 
@@ -109,20 +120,32 @@ export class EcouteElement extends Base {
 
   /** Says in place what the application has to mend. */
   drawProblem() {
-    const detail = this.#misuse?.detail ?? this.#shared?.tokenProblem;
-    this.#problem.hidden = !detail;
-    if (!detail) return;
+    const detail = this.#misuse?.detail ?? this.#use.problem ?? this.#shared?.tokenProblem;
+    if (!detail) return this.#say("");
     const { of, what } = detail.misuse ?? {};
-    setText(this.#problem, of ? `${this.words("misused")} ${this.words(`misused_${of}`, { what })}` : this.words(detail.code));
+    this.#say(of ? `${this.words("misused")} ${this.words(`misused_${of}`, { what })}` : this.words(detail.code));
   }
 
-  #attach(isMounted = false) {
+  #say(text) {
+    const problem = this.#problem;
+    problem.hidden = !text;
+    const before = problem.textContent;
+    if (text === before) return;
+    if (alerts.get(before) === this) alerts.delete(before);
+    if (text && !alerts.has(text)) alerts.set(text, this);
+    if (alerts.get(text) === this) problem.setAttribute("role", "alert");
+    else problem.removeAttribute("role");
+    problem.textContent = text;
+  }
+
+  #attach() {
     if (!this.isConnected) return;
     this.#look();
+    let isNew = false;
     const isShared = !this.#misuse && !this.#ownClient && this.#getToken;
     if (isShared) {
       this.#use.prefer(this.server, this.#getToken);
-      this.#use.enter();
+      isNew = this.#use.enter();
     } else {
       this.#use.leave();
     }
@@ -131,7 +154,8 @@ export class EcouteElement extends Base {
     if (shared !== this.#shared) this.#shared?.remove(this);
     this.#shared = shared;
     shared?.add(this);
-    if (isShared && (isMounted || client.connectionState !== "expired")) connectAnew(client);
+    // What was closed stays so, however often a framework sets the same again.
+    if (isShared && (isNew || client.connectionState === "idle")) connectAnew(client);
     if (!shared) this.draw();
   }
 

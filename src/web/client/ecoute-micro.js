@@ -6,6 +6,7 @@
  */
 
 import { EcouteElement } from "./ecoute-element.js";
+import { EcouteError } from "./ecoute-error.js";
 import { microphoneProblem } from "./ecoute-microphone.js";
 import { isolated, ListenerRows, plain, who } from "./ecoute-names.js";
 import { MICRO } from "./ecoute-styles.js";
@@ -40,7 +41,7 @@ export class EcouteMicro extends EcouteElement {
       if (client.isPaused) client.resumeStreaming();
       else client.pauseStreaming();
     });
-    parts.takeOver.addEventListener("click", () => this.client.takeOver());
+    parts.takeOver.addEventListener("click", () => this.isOwn && this.client.takeOver());
   }
 
   /** Where the names of listeners can be read, or would be: while that is in view nothing else has to show them. */
@@ -113,7 +114,7 @@ export class EcouteMicro extends EcouteElement {
     setText(parts.elapsed, streaming.since ? clock(client.now - streaming.since) : "");
     this.#drawElsewhere(isElsewhere);
     parts.start.hidden = isWanted || isElsewhere || state === "expired";
-    parts.start.disabled = client.connectionState !== "registered";
+    parts.start.disabled = client.connectionState !== "registered" || !this.isOwn;
     setText(parts.start.lastElementChild, this.words("start"));
     // An encoder is stopped by the server, where that is reached.
     const isBeyondReach = streaming.source !== null && !isConnected;
@@ -143,8 +144,12 @@ export class EcouteMicro extends EcouteElement {
     if (focused && !isVisible(focused)) (isVisible(parts.state) ? parts.state : parts.heardTitle).focus();
   }
 
-  /** Goes on air, as the button does. */
+  /** Goes on air, as the button does; not before `getToken` has said who that is. */
   async start() {
+    if (!this.isOwn) {
+      this.tell("error", new EcouteError("token_unavailable").detail);
+      return;
+    }
     const { client, shared } = this; // While the browser asks, a route may take the element away.
     shared.help = null;
     try {

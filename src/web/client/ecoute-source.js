@@ -4,14 +4,18 @@
  * Applications make their `getToken` anew as they please, with every element and at every mount, so a function says
  * nothing; what is mounted last decides which one is asked. A client that was left is adopted by what comes next, and what
  * ran on it goes on; where the next token is somebody else's, it ends. Its one invariant: a client is one person's in one
- * role, as far as the tokens have come.
+ * role, and whatever is mounted on it begins nothing before its own token was that person's.
  */
 
 import { EcouteClient } from "./ecoute-client.js";
-import { personIn, tokenFrom } from "./ecoute-token.js";
+import { personIn, tokenFrom, Tokens } from "./ecoute-token.js";
 
 /** Where this library was loaded from: the server, unless another is named. */
 export const HOME = new URL(import.meta.url).origin;
+
+/** Between two questions to a function whose token is unknown, in ms, doubled after every one. */
+const ASK_MIN_MS = 1_000;
+const ASK_MAX_MS = 15_000;
 
 /** By when something was mounted on them, the last one last. @type {Source[]} */
 const sources = [];
@@ -23,14 +27,31 @@ export class Use {
   /** Who the token of its function is of; null before that is known. */
   person = null;
   getToken = null;
-  isAsked = false;
+  /** Why its own function gives no token, the `detail` of an error; null where it does, or was not asked alone. */
+  problem = null;
   #onMoved;
+  #onTold;
+  /** Asks its function alone; null while nobody does. @type {Tokens|null} */
+  #tokens = null;
+  #timer = 0;
 
-  /** @param {(former: EcouteClient) => void} onMoved there is another client, because the token is somebody else's */
-  constructor(onMoved) { this.#onMoved = onMoved; }
+  /**
+   * @param {(former: EcouteClient) => void} onMoved there is another client, because the token is somebody else's
+   * @param {(problem?: object) => void} onTold there is a problem of its own, or none any more and its person is known
+   */
+  constructor(onMoved, onTold = () => {}) {
+    this.#onMoved = onMoved;
+    this.#onTold = onTold;
+  }
 
   /** @returns {EcouteClient|null} */
   get client() { return this.source?.client ?? null; }
+
+  /** Whether its function is being asked alone. */
+  get isAsked() { return this.#tokens !== null; }
+
+  /** Whether the client is known to be of its own person; before that it shows it, and begins nothing. */
+  get isKnown() { return this.person !== null && this.person.key === this.source.person?.key; }
 
   /** Finds or makes the client of a server. A function in place of one before is the same question to the same client. */
   prefer(server, getToken) {
@@ -41,19 +62,44 @@ export class Use {
     this.getToken = getToken;
   }
 
-  /** It is mounted. */
-  enter() { this.source.enter(this); }
+  /** It is mounted, or has another function. Returns whether it was not before. */
+  enter() { return this.source.enter(this); }
 
   /** It is no more; what runs goes on. */
   leave() {
     this.source?.leave(this);
-    this.person = null;
+    this.know(null);
+  }
+
+  /** Its person is another one, or not known any more. */
+  know(person) {
+    const isNews = person && !this.person;
+    this.person = person;
+    this.problem = null;
+    this.#tokens?.forget();
+    this.#tokens = null;
+    clearTimeout(this.#timer);
+    if (isNews) this.#onTold();
+  }
+
+  /** Asks its function until there is a token. @param {(token: string) => void} onToken */
+  async ask(onToken) {
+    const tokens = new Tokens(() => tokenFrom(this.getToken), (problem) => {
+      this.problem = problem;
+      this.#onTold(problem);
+    });
+    this.#tokens = tokens;
+    for (let pauseMs = ASK_MIN_MS; ; pauseMs = Math.min(ASK_MAX_MS, 2 * pauseMs)) {
+      const token = await tokens.ask().catch(() => "");
+      if (this.#tokens !== tokens) return;
+      if (token) return onToken(token);
+      await new Promise((resolve) => { this.#timer = setTimeout(resolve, pauseMs); });
+    }
   }
 
   /** Goes on with another client. @param {Source} source */
   moveTo(source) {
     const { client } = this;
-    this.source.leave(this);
     this.source = source;
     source.take(this);
     connectAnew(source.client);
@@ -92,8 +138,9 @@ class Source {
   person = null;
   /** In the order in which they were mounted. @type {Set<Use>} */
   #uses = new Set();
-  /** Of what was left last. */
-  #getToken;
+  /** What was left last, or null. @type {{getToken: Function}|null} */
+  #left = null;
+  /** Functions that gave a token of its person, or came in place of one. */
   #known = new WeakSet();
 
   constructor(server) {
@@ -109,69 +156,100 @@ class Source {
   /** Whether nothing that is mounted uses it. */
   get isLeft() { return this.#uses.size === 0; }
 
-  knows(getToken) { return this.#known.has(getToken); }
+  knows(getToken) { return this.#known.has(getToken) || [...this.#uses].some((use) => use.getToken === getToken); }
 
-  /** Something is mounted. Until its token is known it is taken for the same person's. */
+  /** Something is mounted, or has another function. Returns whether it was not before. */
   enter(use) {
-    if (this.#uses.has(use)) return this.#know(use.getToken);
-    const isKnown = this.knows(use.getToken);
+    const isNew = !this.#uses.has(use);
+    if (isNew && this.person && this.#known.has(use.getToken)) use.know(this.person);
     this.take(use);
-    sources.push(...sources.splice(sources.indexOf(this), 1));
-    if (!isKnown && !["idle", "closed"].includes(this.client.connectionState)) this.#verify(use);
+    if (isNew) sources.push(...sources.splice(sources.indexOf(this), 1));
+    this.#verify();
+    return isNew;
   }
 
   take(use) {
     this.#uses.add(use);
     this.person ??= use.person;
-    this.#know(use.getToken);
+    if (use.isKnown && isFunction(use.getToken)) this.#known.add(use.getToken);
   }
 
   leave(use) {
-    if (this.#uses.delete(use) && !this.#isStranger(use)) this.#getToken = use.getToken;
-  }
-
-  #know(getToken) {
-    if (typeof getToken === "function") this.#known.add(getToken);
+    if (!this.#uses.delete(use)) return;
+    if (isFunction(use.getToken) && (use.isKnown || !this.person)) this.#left = { getToken: use.getToken };
+    this.#verify();
   }
 
   #forget() {
     this.person = null;
     this.#known = new WeakSet();
-    for (const use of this.#uses) use.person = null;
+    for (const use of this.#uses) use.know(null);
   }
 
-  /** Asks the function of what came to a client that has a token already. */
-  async #verify(use) {
-    // What is wrong with it is told once the client asks.
-    use.isAsked = true;
-    const token = await tokenFrom(use.getToken).catch(() => "");
-    use.isAsked = false;
-    if (!token || !this.#uses.has(use)) return;
-    use.person = personIn(token);
-    this.#settle();
-  }
-
-  /** Asks what was mounted last; where that turns out to be somebody else's it goes elsewhere, and the next one is asked. */
-  async #ask() {
-    for (;;) {
-      const last = [...this.#uses].at(-1);
-      const getToken = last ? last.getToken : this.#getToken;
-      // All who had one are somebody else by now.
-      if (!last && !getToken) return "";
-      const token = await tokenFrom(getToken);
-      if (!token) return token;
-      const person = personIn(token);
-      const others = [...this.#uses].filter((use) => use.getToken !== getToken);
-      for (const use of this.#uses) if (use.getToken === getToken) use.person = person;
-      const isLoggedInAnew = others.length === 0 && person.role === this.person?.role && !ownOf(this.server, person);
-      if (!this.person || person.key === this.person.key || isLoggedInAnew) {
-        this.person = person;
+  /** A client that has a token already asks whatever came to it whose it is. */
+  #verify() {
+    if (!this.person) return;
+    const asked = new Set([...this.#uses].filter((use) => use.isAsked).map((use) => use.getToken));
+    for (const use of this.#uses) {
+      const { getToken } = use;
+      if (use.person || use.isAsked || asked.has(getToken) || !isFunction(getToken)) continue;
+      asked.add(getToken);
+      use.ask((token) => {
+        this.#learn(use.getToken, personIn(token));
         this.#settle();
-        for (const use of others) if (!use.person && !use.isAsked) this.#verify(use);
-        return token;
-      }
-      this.#settle();
+        this.#verify();
+      });
     }
+  }
+
+  /** All who have a function are one person. */
+  #learn(getToken, person) {
+    for (const use of this.#uses) if (use.getToken === getToken) use.know(person);
+    if (person.key === this.person?.key) this.#known.add(getToken);
+  }
+
+  /** Asks what was mounted last; where that has none, or one of somebody else, who goes elsewhere, the one before. */
+  async #ask() {
+    const asked = new Set();
+    let problem = null;
+    for (;;) {
+      // One that gets another function with every question is not asked for ever.
+      const uses = this.#answering().filter((use) => !asked.has(use) && !asked.has(use.getToken));
+      if (uses.length === 0) {
+        if (problem) throw problem;
+        return "";
+      }
+      const [{ getToken }] = uses;
+      for (const use of uses) if (use.getToken === getToken) asked.add(use).add(getToken);
+      const token = await tokenFrom(getToken).catch((error) => {
+        problem ??= error;
+      });
+      if (token && this.#accepts(getToken, personIn(token))) return token;
+    }
+  }
+
+  /** Those to be asked, in this order. What is none is one only where there is no other, so that this is told. */
+  #answering() {
+    const all = this.isLeft ? [this.#left].filter(Boolean) : [...this.#uses].reverse();
+    const able = all.filter((use) => isFunction(use.getToken));
+    return able.length > 0 ? able : all;
+  }
+
+  /** Whether the client goes on, or begins, as a person. */
+  #accepts(getToken, person) {
+    const isAlone = [...this.#uses].every((use) => use.getToken === getToken);
+    const isSame = !this.person || person.key === this.person.key;
+    const isOurs = isSame || (isAlone && person.role === this.person.role && !ownOf(this.server, person));
+    if (isOurs) {
+      if (!isSame) this.#known = new WeakSet();
+      this.person = person;
+    } else if (this.isLeft) {
+      this.#left = null;
+    }
+    this.#learn(getToken, person);
+    this.#settle();
+    if (isOurs) this.#verify();
+    return isOurs;
   }
 
   #isStranger({ person }) { return person && this.person && person.key !== this.person.key; }
@@ -186,6 +264,8 @@ class Source {
     if (isReplaced && this.isLeft) this.client.close();
   }
 }
+
+function isFunction(getToken) { return typeof getToken === "function"; }
 
 /** Leaving the page ends the broadcast now, instead of leaving silence that looks like one. */
 function endWithPage(client) {

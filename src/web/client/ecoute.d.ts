@@ -279,7 +279,7 @@ export interface EcouteMicroEvents {
 export class EcouteMicro extends EcouteElement<EcouteMicroEvents> {
   readonly state:
     | "connecting" | "ready" | "error" | "starting" | "on_air" | "paused" | "interrupted" | "already_open" | "expired";
-  /** Goes on air, as its button does. */
+  /** Goes on air, as its button does; not before `getToken` has said who that is. */
   start(): Promise<void>;
 }
 

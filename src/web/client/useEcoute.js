@@ -14,7 +14,7 @@
  */
 
 import { showListeners } from "./ecoute.js";
-import { isOfToken } from "./ecoute-error.js";
+import { EcouteError, isOfToken } from "./ecoute-error.js";
 import { HOME, Use } from "./ecoute-source.js";
 import { inFrame } from "./ecoute-view.js";
 
@@ -40,18 +40,32 @@ export function createUseEcoute({ useEffect, useRef, useSyncExternalStore }) {
     use.current.prefer(server, getToken);
     const { client, source } = use.current;
     const { subscribe, read, actions } = storeOf(client);
-    const mayConnect = autoConnect && Boolean(getToken);
+    const hasToken = Boolean(getToken);
+    const mayConnect = autoConnect && hasToken;
+    const begin = useRef(null);
+    begin.current ??= beginnings(use.current);
     useEffect(() => {
       use.current.enter();
       return () => use.current.leave();
-    }, [source]);
+    }, [source, hasToken]);
     useEffect(() => {
       showListeners(client);
       if (mayConnect) client.connect();
     }, [client, mayConnect]);
     const state = useSyncExternalStore(subscribe, read, read);
-    return { ...state, ...actions };
+    return { ...state, ...actions, ...begin.current };
   };
+}
+
+/** What nobody begins in another one's name: not before the token of the component was of the client's person. */
+function beginnings(use) {
+  const guarded = (name) => async (...all) => {
+    const store = storeOf(use.client);
+    if (use.isKnown) return store.actions[name](...all);
+    store.fail(new EcouteError("token_unavailable").detail);
+    return false;
+  };
+  return { startListening: guarded("startListening"), startStreaming: guarded("startStreaming") };
 }
 
 function storeOf(client) {
@@ -69,8 +83,8 @@ class Store {
   constructor(client) {
     this.#client = client;
     this.#state = this.#look();
-    client.addEventListener("error", ({ detail }) => this.#fail(detail));
-    client.addEventListener("registered", () => isOfToken(this.#error) && this.#fail(null));
+    client.addEventListener("error", ({ detail }) => this.fail(detail));
+    client.addEventListener("registered", () => isOfToken(this.#error) && this.fail(null));
     client.addEventListener("commercial", inFrame(() => this.touch()));
     for (const name of ["connection", "registered", "commercials", "streaming", "audio", "listening_pending", "listening_started", "listening_stopped"]) {
       client.addEventListener(name, () => this.touch());
@@ -95,7 +109,7 @@ class Store {
       try {
         await this.#client.startStreaming(options);
       } catch ({ code, message }) {
-        this.#fail({ code, message });
+        this.fail({ code, message });
       }
     }),
     stopStreaming: () => this.#client.stopStreaming(),
@@ -104,11 +118,11 @@ class Store {
 
   /** What went wrong before is over once something else is begun. */
   #begin(action) {
-    this.#fail(null);
+    this.fail(null);
     return action();
   }
 
-  #fail(error) {
+  fail(error) {
     this.#error = error;
     this.touch();
   }
