@@ -516,7 +516,7 @@ fn what_an_application_does_wrong_is_said_in_place_and_in_the_console() {
             assert_eq!(page.evaluate(&format!("{text}.includes('a.b.c')")), false, "{properties}");
             page.evaluate("made.lang = 'en'");
             let (_, said) = english.split_once(' ').unwrap();
-            let said = if french.contains("accès") { "has not given your access" } else { said };
+            let said = if french.contains("accès") { "has not given you access" } else { said };
             page.wait_for(&format!("{text}.includes('{said}')"));
             page.evaluate("made.client?.close?.(); made.remove()");
         }

@@ -78,6 +78,8 @@ export class EcouteCasque extends EcouteElement {
     const { shared, listening } = this;
     this.drawProblem();
     this.#button.hidden = !shared || !this.commercial;
+    // A wish needs somebody whose it is; what goes on may end at any time.
+    this.#button.disabled = listening === "stopped" && !this.isOwn;
     if (!shared) return;
     shared.needPanel();
     const person = shared.client.commercial(this.commercial);
