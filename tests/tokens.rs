@@ -842,7 +842,10 @@ fn settings_of_others_from_the_environment() {
     command.env("ECOUTE_ROLE_MAP", "directeur=admin,vendeur=commercial");
     let ecoute = Ecoute::start_command(command, data);
     let claims = json!({ "id": "ines", "nom": "Inès", "roles": ["directeur"], "aud": "ecoute" });
-    let (_websocket, answer) = register(ecoute.address, &issuer.sign(Some("a"), &live(claims)));
+    let (_websocket, mut answer) = register(ecoute.address, &issuer.sign(Some("a"), &live(claims)));
+    let now_ms = answer["data"].as_object_mut().unwrap().remove("now").unwrap().as_u64().unwrap();
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    assert!(unix.abs_diff(Duration::from_millis(now_ms)) < Duration::from_secs(10), "{now_ms}");
     assert_eq!(
         answer["data"],
         json!({ "id": "ines", "role": "admin", "name": "Inès",

@@ -170,7 +170,9 @@ export class CommercialList {
     this.#shown = entries;
     const focused = this.#place.contains(document.activeElement) ? document.activeElement : null;
     const shown = new Set(entries);
-    for (const entry of this.#entries.values()) entry.row.hidden = !shown.has(entry);
+    for (const entry of this.#entries.values()) {
+      if (entry.row.hidden === shown.has(entry)) entry.row.hidden = !entry.row.hidden;
+    }
     const places = new Map([...this.#place.children].map((row, index) => [row, index]));
     const staying = longestRise(entries.map(({ row }) => places.get(row)));
     let next = null;
