@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::drive::{Browser, Page};
+use crate::drive::{Browser, Kind, Page};
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
 use crate::{SOCKET_KEPT, sound};
@@ -33,9 +33,9 @@ fn cut_off<'a>(browser: &'a Browser, ecoute: &Ecoute, health: &str) -> Page<'a> 
 }
 
 #[test]
-fn while_the_server_answers_no_request_no_socket_is_begun() {
+fn while_the_server_answers_no_request_firefox_begins_no_socket() {
     let ecoute = Ecoute::start();
-    let browser = Browser::start(&microphone(440.0), "fr-FR");
+    let browser = Browser::start_kind(Kind::Firefox, &microphone(440.0), "fr-FR");
     let lea = cut_off(&browser, &ecoute, "() => new Promise(() => {})");
     // The first one is begun at once; when it has failed the server is asked.
     lea.wait_for("asks >= 5");

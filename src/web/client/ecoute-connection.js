@@ -16,12 +16,14 @@ const ANSWER_MAX_MS = 8_000;
 const ASKED_MAX_MS = 4_000;
 /** The same after a change of network: most often the socket's own address is gone, and nothing says so. */
 const CHANGED_MAX_MS = 1_000;
-/** How long a dial may take, in ms. */
-const DIAL_MAX_MS = 12_000;
 /**
- * How long until the server is asked again whether it is there, and how long an answer may take, in ms. What opens a
- * connection is sent again after 1, 3 and 7 s, so after a blackout a new ask gets through sooner than an old one, which has
- * its time for a slow network.
+ * How long a dial may take, in ms, by how many before it in a row got no answer. What opens a connection is sent again
+ * after 1, 3 and 7 s, so after a blackout a new dial gets through sooner than the old one; a slow network gets its time.
+ */
+const DIAL_MAX_MS = [12_000, 2_100, 2_100, 2_100, 2_100, 2_100, 2_100, 3_500, 3_500, 3_500, 3_500, 7_000, 12_000];
+/**
+ * How long until the server is asked again whether it is there, and how long an answer may take, in ms. As with dials, after
+ * a blackout a new ask gets through sooner than an old one, which has its time for a slow network.
  */
 const ASK_EVERY_MS = 1_250;
 const ASK_MAX_MS = 7_000;
@@ -78,10 +80,14 @@ export class Connection {
   /** What the server refused and how, as the last state says it, while another token may be better; otherwise null. */
   #refused = null;
   #retries = 0;
-  /** How many sockets in a row nothing came on; one that fell silent is one, too. */
-  #misses = 0;
+  /** How many sockets in a row were given up because nothing came. */
+  #unanswered = 0;
+  /** Whether nothing came on the last socket, or nothing any more. */
+  #isMissed = false;
   /** How often the server was asked since it was last heard. */
   #asked = 0;
+  /** Whether the last answer was a refusal, or none could come. */
+  #isRefused = false;
   /** @type {Set<AbortController>} asks without an answer */
   #asks = new Set();
   /** When the server knew us, on the clock of `performance.now()`. */
@@ -156,10 +162,11 @@ export class Connection {
     this.#dialedAt = performance.now();
     this.#become({ state: "connecting" });
     if (epoch !== this.#epoch) return;
-    if (this.#misses > 0 && !isAnswered) {
+    if (this.#isMissed && !isAnswered && (this.#unanswered === 0 || keepsSockets())) {
       this.#expect(ASK_EVERY_MS);
       return this.#ask();
     }
+    this.#endAsks();
     const token = await this.#tokens.ask().catch(() => null);
     if (epoch !== this.#epoch) return;
     if (token === null) return this.#retry();
@@ -167,7 +174,7 @@ export class Connection {
     this.#sentToken = token;
     // A person may have had to log in for it.
     this.#dialedAt = performance.now();
-    this.#expect(DIAL_MAX_MS);
+    this.#expect(isAnswered ? DIAL_MAX_MS[0] : DIAL_MAX_MS[Math.min(this.#unanswered, DIAL_MAX_MS.length - 1)]);
     this.#tickTimer = setInterval(() => this.#tick(), PING_EVERY_MS);
     try {
       this.#attach(new WebSocket(this.#url), epoch);
@@ -176,12 +183,10 @@ export class Connection {
     }
   }
 
-  /**
-   * Dials once the server answers a request. Browsers forget one that is given up and send the next at once; they hold back
-   * WebSockets after others failed, and Firefox even after some that were given up.
-   */
+  /** Dials once the server answers a request: browsers hold back sockets of a page whose others failed, not requests. */
   async #ask() {
     const nth = ++this.#asked;
+    this.#isRefused = false;
     const ask = new AbortController();
     this.#asks.add(ask);
     const timer = setTimeout(() => ask.abort(), ASK_MAX_MS);
@@ -190,10 +195,10 @@ export class Connection {
       .then(({ status }) => status < 500, () => false);
     clearTimeout(timer);
     if (!this.#asks.delete(ask)) return;
+    this.#isRefused = !isThere && !ask.signal.aborted;
     if (isThere) this.#asked = 0;
     // A host's policy or a proxy may refuse requests alone: sockets are tried all the same, less and less often.
-    else if (ask.signal.aborted || ((nth & (nth - 1)) > 0 && nth % SOCKET_EVERY > 0)) return;
-    this.#endAsks();
+    else if (!this.#isRefused || ((nth & (nth - 1)) > 0 && nth % SOCKET_EVERY > 0)) return;
     this.#dial(true);
   }
 
@@ -204,7 +209,8 @@ export class Connection {
 
   #attach(socket, epoch) {
     this.#socket = socket;
-    this.#misses += 1;
+    this.#isMissed = true;
+    this.#isRefused = false;
     socket.onopen = () => epoch === this.#epoch && this.#register();
     socket.onmessage = ({ data }) => epoch === this.#epoch && this.#onFrame(data);
     socket.onclose = ({ code }) => epoch === this.#epoch && this.#onClose(code);
@@ -221,7 +227,8 @@ export class Connection {
 
   #onFrame(text) {
     this.#stopExpecting();
-    this.#misses = 0;
+    this.#unanswered = 0;
+    this.#isMissed = false;
     this.#asked = 0;
     let message;
     try {
@@ -301,6 +308,7 @@ export class Connection {
   }
 
   #onClose(code) {
+    this.#unanswered = 0;
     if (code === CLOSE_UNAUTHORIZED || code === CLOSE_FORBIDDEN) {
       const isFirst = this.#refused === null;
       this.#refused = { token: this.#sentToken, detail: { close_code: code, reason: this.#reason } };
@@ -340,7 +348,8 @@ export class Connection {
     this.#stopExpecting();
     // What came while the page slept is handed out only now.
     if (isLate && !mayBeLate) return this.#expect(LATE_MS, true);
-    this.#misses += 1;
+    this.#unanswered = this.#isRefused ? 0 : this.#unanswered + 1;
+    this.#isMissed = true;
     this.#retry();
   }
 
@@ -348,8 +357,8 @@ export class Connection {
     this.#detach(CLOSE_COMES_BACK);
     if (performance.now() - this.#registeredAt > SETTLED_MS) this.#retries = 0;
     this.#registeredAt = Infinity;
-    // A server that does not answer is not spared.
-    const doublings = this.#asked > 0 ? 0 : this.#retries++;
+    // Where nothing answers, the next dial waits long enough by itself.
+    const doublings = this.#unanswered > 0 || this.#asked > 0 ? 0 : this.#retries++;
     const backoff = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * 2 ** doublings) * (0.5 + Math.random());
     const delay = Math.round(this.#nextDelayMs ?? backoff);
     this.#isDelayFixed = this.#nextDelayMs !== null;
@@ -398,6 +407,12 @@ export class Connection {
     this.#onState(detail);
   }
 }
+
+/**
+ * Whether this browser goes on with WebSockets that were given up, which then hold new ones back: Firefox, which forgets
+ * requests. Chromium forgets WebSockets, and goes on with requests, so that a new one waits for what an old one sends again.
+ */
+function keepsSockets() { return navigator.userAgent.includes("Firefox/"); }
 
 /** 128 random bits in hex; `crypto.randomUUID` is missing on pages without HTTPS. They keep no secret. */
 function randomPage() {
