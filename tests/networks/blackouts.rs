@@ -59,7 +59,7 @@ fn on_air(page: Page<'_>) -> Page<'_> {
 #[test]
 fn after_thirty_seconds_without_a_packet_sound_is_back_in_three() {
     with_networks(|| {
-        KINDS.into_iter().for_each(|kind| {
+        for kind in KINDS {
             let internet = Internet::new();
             let ecoute = internet.start(&[]);
             let [field, office, steady] =
@@ -81,7 +81,7 @@ fn after_thirty_seconds_without_a_packet_sound_is_back_in_three() {
             }
             thread::sleep(BLACKOUT);
             assert_back(kind, &[("publisher", &marie), ("listener", &paul)], || internet.mend());
-        })
+        }
     });
 }
 
