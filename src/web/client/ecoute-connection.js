@@ -82,7 +82,7 @@ export class Connection {
   #retries = 0;
   /** How many sockets in a row were given up because nothing came. */
   #unanswered = 0;
-  /** Whether nothing came on the last socket, or nothing any more. */
+  /** Whether nothing came on the last socket, or nothing comes any more. */
   #isMissed = false;
   /** How often the server was asked since it was last heard. */
   #asked = 0;
