@@ -72,17 +72,48 @@ fn a_desk_without_webrtc_says_so_and_nobody_waits_for_an_answer() {
     let ecoute = Ecoute::start();
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     start_streaming(&lea);
-    let no_sound = ("window.AudioContext = class { constructor() { throw new Error('policy'); } };", false);
-    for (script, _) in UNABLE.into_iter().chain([no_sound]) {
+    for (script, _) in UNABLE {
         let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), script);
-        if !script.contains("AudioContext") {
-            wait_for_help(&paul, "#help");
+        wait_for_help(&paul, "#help");
+        listen_in_vain(&paul, &lea);
+        paul.close();
+    }
+}
+
+fn listen_in_vain(paul: &Page<'_>, lea: &Page<'_>) {
+    paul.wait_for("document.querySelector('[data-commercial=lea]')?.dataset.state === 'on_air'");
+    paul.click("[data-commercial=lea] ecoute-casque >>> button");
+    wait_for_help(paul, "ecoute-panel >>> #panel-state");
+    wait_for_help(paul, "#help");
+    assert_eq!(lea.evaluate("deep('ecoute-micro').client.listeners.length"), 0, "nobody is heard in vain");
+}
+
+/// A connection that is made after the click does not take away what was said of it.
+#[test]
+fn a_desk_without_web_audio_says_so_whenever_the_connection_is_made() {
+    const HELD: &str = "const released = new Promise((resolve) => { window.release = resolve; });
+        const apply = RTCPeerConnection.prototype.setRemoteDescription;
+        RTCPeerConnection.prototype.setRemoteDescription = async function (...all) {
+            await released;
+            return apply.apply(this, all);
+        };
+        window.AudioContext = class { constructor() { throw new Error('policy'); } };";
+    let tone = microphone(440.0);
+    let [phone, desk] = [(); 2].map(|()| Browser::start(&tone, "fr-FR"));
+    let ecoute = Ecoute::start();
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    start_streaming(&lea);
+    for is_before in [true, false] {
+        let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), HELD);
+        if is_before {
+            paul.evaluate("release()");
+            paul.wait_for("document.body.dataset.audio === 'ready'");
         }
-        paul.wait_for("document.querySelector('[data-commercial=lea]')?.dataset.state === 'on_air'");
-        paul.click("[data-commercial=lea] ecoute-casque >>> button");
+        listen_in_vain(&paul, &lea);
+        paul.evaluate("release()");
+        paul.wait_for("document.body.dataset.audio === 'ready'");
         wait_for_help(&paul, "ecoute-panel >>> #panel-state");
         wait_for_help(&paul, "#help");
-        assert_eq!(lea.evaluate("deep('ecoute-micro').client.listeners.length"), 0, "nobody is heard in vain");
         paul.close();
     }
 }

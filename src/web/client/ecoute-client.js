@@ -75,7 +75,7 @@ export const EVENTS = Object.freeze([
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
  * | `listener_told` | a {@link Hearer}, who is acknowledged now |
  * | `listener_left` | `notice_id`, `listening_id`, `admin`, `reason`, `listeners_count` |
- * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}); `volume`, `muted` |
+ * | `audio` | `connection`: `none`, `opening`, `ready`; `output`: `none`, `suspended`, `running` (suspended needs a click: {@link EcouteClient#resumeAudio}); `problem`: null, `audio_connection_failed`, `audio_unsupported`; `volume`, `muted` |
  * | `listening_pending` | `commercial_id`, `cause`: `asked`, `reconnecting`, `connection_lost`, `audio_connection_failed`, `audio_unsupported`, or the server's `offline`, `off_air`, `paused`, `interrupted`, `ack`, `ack_late`, `hidden` (nobody sees the page) |
  * | `listening_started` | `commercial_id`, `listeners_count`, `told?`: `seen` or `notified`, how the other person was told; absent for a device |
  * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |

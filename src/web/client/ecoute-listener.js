@@ -28,7 +28,7 @@ export class Listener {
   #leavesOwed = new Map();
   #mayJoin = false;
   /** Why there is no audio connection, since the last one; null where that is not known, or there is one. */
-  #problem = null;
+  #linkProblem = null;
   #watch;
 
   constructor({ send, canSend, ask, iceServers, dispatch }) {
@@ -45,7 +45,10 @@ export class Listener {
       sendOffer: (sdp) => send("open_audio", { sdp }),
       sendRestart: (sdp) => send("restart_ice", { sdp }),
       onState: (state) => this.#onLinkState(state),
-      onFailed: (code) => this.#onFailed(code),
+      onFailed: (code) => {
+        this.#linkProblem = code;
+        this.#tellProblem();
+      },
     });
     this.#watch = new Watch({
       ask,
@@ -60,7 +63,7 @@ export class Listener {
 
   get audio() {
     const connection = { closed: "none", connected: "ready" }[this.#link.state] ?? "opening";
-    return { connection, output: this.#output.state, volume: this.volume, muted: this.isMuted };
+    return { connection, output: this.#output.state, problem: this.#problem, volume: this.volume, muted: this.isMuted };
   }
 
   get node() { return this.#output.node; }
@@ -165,9 +168,12 @@ export class Listener {
     if (this.#wishes.has(commercial_id)) this.#forget(commercial_id, { commercial_id, cause: code });
   }
 
+  /** Why nobody can be heard; a connection does not help where nothing can be played. */
+  get #problem() { return this.#output.isRefused ? "audio_unsupported" : this.#linkProblem; }
+
   #onLinkState(linkState) {
     if (linkState === "offering" || linkState === "closed") this.#mayJoin = false;
-    if (linkState === "connected") this.#problem = null;
+    if (linkState === "connected") this.#linkProblem = null;
     if (linkState === "offering") {
       // Whoever was heard came over the connection that is being replaced.
       for (const [id, wish] of this.#wishes) if (wish.state === "started") this.#wait(id, "connection_lost");
@@ -176,15 +182,16 @@ export class Listener {
   }
 
   /** Nobody looks at a wish for ever that can't come true. */
-  #onFailed(code) {
-    this.#problem = code;
+  #tellProblem() {
+    const code = this.#problem;
     for (const [id, { state }] of this.#wishes) if (state === "pending") this.#wait(id, code);
+    this.#dispatch("audio", this.audio);
     this.#dispatch("error", new EcouteError(code).detail);
   }
 
   #join(commercial_id) {
     // Nobody is heard where nothing can be played.
-    if (!this.#output.node) return this.#onFailed("audio_unsupported");
+    if (this.#output.isRefused) return this.#tellProblem();
     // Without an audio connection there is nothing to play it on; `handleReady` joins later.
     if (!this.#mayJoin) return;
     const { reason } = this.#wishes.get(commercial_id);
@@ -238,6 +245,8 @@ class Output {
   #volume = 1;
   #isMuted = false;
   #isOpen = false;
+  /** Whether the browser has no Web Audio, or did not let the page have it. */
+  isRefused = false;
 
   constructor(onState) { this.#onState = onState; }
 
@@ -298,8 +307,10 @@ class Output {
     try {
       this.#context = new AudioContext({ latencyHint: "interactive" });
     } catch {
+      this.isRefused = true;
       return false;
     }
+    this.isRefused = false;
     this.#context.onstatechange = () => this.#onState();
     this.#gain = new GainNode(this.#context, { gain: 0 });
     this.#gain.connect(this.#context.destination);

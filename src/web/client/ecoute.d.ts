@@ -128,6 +128,8 @@ export interface AudioState {
   connection: "none" | "opening" | "ready";
   /** Suspended needs a click that calls {@link EcouteClient.resumeAudio}. */
   output: "none" | "suspended" | "running";
+  /** Why nobody can be heard; null where that is not known, or somebody can. */
+  problem: "audio_connection_failed" | "audio_unsupported" | null;
   /** 0 to 2; 1 is as it came. */
   volume: number;
   muted: boolean;

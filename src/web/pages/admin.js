@@ -41,8 +41,6 @@ const view = {
   lostAt: null,
   failedTries: 0,
   hasList: false,
-  /** What keeps the audio connection from being made, a topic of the help; null where nothing does. */
-  audioHelp: null,
 };
 
 client.addEventListener("connection", ({ detail }) => {
@@ -73,10 +71,7 @@ client.addEventListener("commercial", ({ detail: { commercial } }) => {
 });
 client.addEventListener("position", ({ detail }) => list.locate(detail));
 client.addEventListener("levels", ({ detail }) => list.drawLevels(detail.levels));
-client.addEventListener("audio", ({ detail }) => {
-  if (detail.connection === "ready") view.audioHelp = null;
-  draw();
-});
+client.addEventListener("audio", () => draw());
 client.addEventListener("listening_pending", () => draw());
 client.addEventListener("listening_started", () => {
   announce(""); // The panel says so itself.
@@ -90,10 +85,9 @@ client.addEventListener("listening_stopped", ({ detail }) => {
   draw();
 });
 client.addEventListener("error", ({ detail }) => {
-  if (detail.code === "audio_connection_failed") view.audioHelp = "audio";
-  else if (detail.code === "audio_unsupported") view.audioHelp = detail.code;
-  // A refusal to register ends the connection, and that has its own words.
-  else if (view.connection.state === "registered" && !isFarewell(detail)) toast(refusalWords(detail.code));
+  // What keeps the audio away stays on the page. A refusal to register ends the connection, and that has its own words.
+  const hasOwnWords = detail.code === client.audio.problem || isFarewell(detail);
+  if (view.connection.state === "registered" && !hasOwnWords) toast(refusalWords(detail.code));
   draw();
 });
 
@@ -166,7 +160,7 @@ function draw(rows = "all") {
   byId("connection").hidden = byId("forget").hidden = !view.hasToken;
   setText(byId("name"), view.hasToken ? nameOf(client.user ?? token.person) : "");
   showConnection(view.connection);
-  showHelp(view.audioHelp ?? (view.failedTries >= TRIES_BEFORE_HELP ? "server" : null));
+  showHelp(helpTopic());
 
   notices.draw();
   drawLost();
@@ -182,6 +176,13 @@ function drawList(rows = "fresh") {
   finder.draw();
   place.draw(now);
   drawTitle();
+}
+
+/** What keeps this page from its work, a topic of the help; null where nothing does. */
+function helpTopic() {
+  const { problem } = client.audio;
+  if (problem) return problem === "audio_connection_failed" ? "audio" : problem;
+  return view.failedTries >= TRIES_BEFORE_HELP ? "server" : null;
 }
 
 function connectionName(state) {
