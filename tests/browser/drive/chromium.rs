@@ -24,6 +24,10 @@ pub fn launch(profile: &Path, microphone: &Microphone, language: &str, arguments
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
+        // Of a window of its own, and of the pages that its address bar is made of, nobody sees anything here: they were half
+        // of what a test costs.
+        "--no-startup-window",
+        "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup",
         "--use-fake-device-for-media-stream",
         "--use-fake-ui-for-media-stream",
         "--remote-debugging-port=0",

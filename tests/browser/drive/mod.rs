@@ -180,7 +180,7 @@ impl Page<'_> {
                 let text = self.evaluate(VISIBLE_TEXT);
                 panic!("{expression} is not so; complaints {:?}; the page says {text}", self.browser.complaints());
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(50));
         }
     }
 
