@@ -508,7 +508,8 @@ fn a_reload_on_air_offers_to_go_on() {
 fn the_app_is_installable_and_its_worker_answers_for_nothing_but_a_missing_network() {
     let ecoute = Ecoute::start();
     let tone = microphone(440.0);
-    let browser = Browser::start(&tone, "fr-FR");
+    // From a private window nothing can be installed.
+    let browser = Browser::chromium(&tone, "fr-FR", &[]);
     let link = ecoute.link("commercial", "lea", "Léa Martin");
     let lea = browser.open(&link);
     lea.wait_for("document.body.dataset.state === 'ready'");

@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::kept::Kept;
 use super::tools::{Failure, Tools, WAIT, Wire};
 use crate::sound::Microphone;
 use crate::support::over_tls;
 use crate::support::tls::shared;
 
-pub fn launch(profile: &Path, microphone: &Microphone, language: &str, arguments: &[&str]) -> Child {
+pub fn launch(profile: &Path, microphone: &Microphone, language: &str, arguments: &[&str]) -> Kept {
+    // It is read again each time a page opens the microphone.
+    let wav = profile.join("microphone.wav");
+    fs::copy(microphone.wav(), &wav).unwrap();
     let mut command = Command::new("chromium");
     command.args([
         "--headless=new",
@@ -32,20 +36,21 @@ pub fn launch(profile: &Path, microphone: &Microphone, language: &str, arguments
         "--use-fake-ui-for-media-stream",
         "--remote-debugging-port=0",
     ]);
-    command.arg(format!("--use-file-for-fake-audio-capture={}", microphone.wav().display()));
+    command.arg(format!("--use-file-for-fake-audio-capture={}", wav.display()));
     command.arg(format!("--user-data-dir={}", profile.display()));
     command.args([format!("--lang={language}"), format!("--accept-lang={language}")]);
     command.args(arguments);
     if over_tls() {
         command.arg(format!("--ignore-certificate-errors-spki-list={}", shared().key_hash()));
     }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("chromium is installed (apt-get install chromium)")
+    Kept::start(&command, profile, "chromium")
 }
 
 /// Tabs are named by the sessions that drive them.
 pub struct DevTools {
     wire: Wire,
+    /// Of pages that share a storage and permissions.
+    context: String,
     /// What pages complained of: exceptions, refused loads, console errors.
     complaints: Vec<String>,
 }
@@ -58,7 +63,10 @@ impl DevTools {
             let text = fs::read_to_string(profile.join("DevToolsActivePort")).unwrap_or_default();
             if let Some((port, path)) = text.split_once('\n').filter(|(_, path)| !path.is_empty()) {
                 let wire = Wire::connect(&format!("127.0.0.1:{port}"), path.trim());
-                return DevTools { wire, complaints: Vec::new() };
+                let mut tools = DevTools { wire, context: String::new(), complaints: Vec::new() };
+                let contexts = tools.call(None, "Target.getBrowserContexts", json!({}));
+                tools.context = contexts["defaultBrowserContextId"].as_str().unwrap().to_owned();
+                return tools;
             }
             assert!(Instant::now() < until, "chromium does not start");
             thread::sleep(Duration::from_millis(20));
@@ -96,8 +104,19 @@ impl DevTools {
 }
 
 impl Tools for DevTools {
+    fn begin(&mut self) {
+        self.complaints.clear();
+        let made = self.call(None, "Target.createBrowserContext", json!({}));
+        self.context = made["browserContextId"].as_str().unwrap().to_owned();
+    }
+
+    fn end(&mut self) {
+        self.call(None, "Target.disposeBrowserContext", json!({ "browserContextId": self.context }));
+    }
+
     fn open(&mut self, script: &str) -> String {
-        let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
+        let wanted = json!({ "url": "about:blank", "browserContextId": self.context });
+        let target = self.call(None, "Target.createTarget", wanted);
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let page = self.call(None, "Target.attachToTarget", attach)["sessionId"].as_str().unwrap().to_owned();
         for domain in ["Page", "Runtime", "Log"] {
@@ -183,7 +202,8 @@ impl Tools for DevTools {
     }
 
     fn grant(&mut self, origin: &str, permissions: &[&str]) {
-        self.call(None, "Browser.grantPermissions", json!({ "origin": origin, "permissions": permissions }));
+        let grant = json!({ "origin": origin, "permissions": permissions, "browserContextId": self.context });
+        self.call(None, "Browser.grantPermissions", grant);
     }
 
     fn place_at(&mut self, page: &str, latitude: f64, longitude: f64, accuracy_m: f64) {

@@ -3,17 +3,18 @@
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::kept::Kept;
 use super::tools::{Failure, Tools, WAIT, Wire};
 use crate::sound::Microphone;
 
 /// Starts a loudspeaker that nobody hears: without any, Firefox plays nothing, and its clock of sound stands still.
-pub fn launch_loudspeaker(profile: &Path) -> Child {
+pub fn launch_loudspeaker(profile: &Path) -> Kept {
     let mut command = Command::new("pulseaudio");
     command.args([
         "-n",
@@ -26,21 +27,20 @@ pub fn launch_loudspeaker(profile: &Path) -> Child {
     ]);
     command.arg(format!("module-native-protocol-unix auth-anonymous=1 socket={}", loudspeaker(profile).display()));
     command.env("HOME", profile).env("XDG_RUNTIME_DIR", profile);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let child = command.spawn().expect("PulseAudio is installed (apt-get install pulseaudio)");
+    let kept = Kept::start(&command, profile, "pulseaudio");
     let until = Instant::now() + WAIT;
     while !loudspeaker(profile).exists() {
         assert!(Instant::now() < until, "pulseaudio does not start");
         thread::sleep(Duration::from_millis(20));
     }
-    child
+    kept
 }
 
 fn loudspeaker(profile: &Path) -> PathBuf {
     profile.join("loudspeaker")
 }
 
-pub fn launch(profile: &Path, microphone: &Microphone, language: &str, preferences: &[(&str, Value)]) -> Child {
+pub fn launch(profile: &Path, microphone: &Microphone, language: &str, preferences: &[(&str, Value)]) -> Kept {
     let language = format!("{language}, {}", language.split('-').next().unwrap());
     // The fake microphone plays one tone; it reads no file.
     let own = [
@@ -64,13 +64,17 @@ pub fn launch(profile: &Path, microphone: &Microphone, language: &str, preferenc
     // What it writes beside the profile would be found by the next one.
     command.env("HOME", profile).env("MOZ_CRASHREPORTER_DISABLE", "1");
     command.env("PULSE_SERVER", format!("unix:{}", loudspeaker(profile).display()));
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.spawn().expect("Firefox is installed (apt-get install firefox-esr)")
+    Kept::start(&command, profile, "firefox-esr")
 }
+
+/// The preference for light or dark pages.
+const SCHEME: &str = "layout.css.prefers-color-scheme.content-override";
 
 /// Tabs are named by their browsing contexts.
 pub struct BiDi {
     wire: Wire,
+    /// Of pages that share a storage and permissions.
+    context: String,
     /// What pages complained of: exceptions, refused loads, console errors.
     complaints: Vec<String>,
 }
@@ -88,7 +92,7 @@ impl BiDi {
             thread::sleep(Duration::from_millis(20));
         };
         let wire = Wire::connect(&format!("127.0.0.1:{port}"), "/session");
-        let mut tools = BiDi { wire, complaints: Vec::new() };
+        let mut tools = BiDi { wire, context: "default".to_owned(), complaints: Vec::new() };
         let wanted = json!({ "acceptInsecureCerts": true, "unhandledPromptBehavior": { "default": "accept" } });
         tools.call("session.new", json!({ "capabilities": { "alwaysMatch": wanted } }));
         tools.call("session.subscribe", json!({ "events": ["log.entryAdded"] }));
@@ -116,15 +120,33 @@ impl BiDi {
         }
     }
 
+    /// Does something in the browser's own window, which may set preferences; no command of the protocol does.
+    fn set_preference(&mut self, change: &str) {
+        let tree = self.call("browsingContext.getTree", json!({ "maxDepth": 0, "moz:scope": "chrome" }));
+        let window = tree["contexts"][0]["context"].as_str().unwrap().to_owned();
+        self.evaluate(&window, &format!("Services.prefs.{change}")).unwrap();
+    }
+
     fn act(&mut self, page: &str, source: Value) {
         self.call("input.performActions", json!({ "context": page, "actions": [source] }));
     }
 }
 
 impl Tools for BiDi {
+    fn begin(&mut self) {
+        self.complaints.clear();
+        self.context =
+            self.call("browser.createUserContext", json!({}))["userContext"].as_str().unwrap().to_owned();
+    }
+
+    fn end(&mut self) {
+        self.call("browser.removeUserContext", json!({ "userContext": self.context }));
+        self.set_preference(&format!("clearUserPref('{SCHEME}')"));
+    }
+
     fn open(&mut self, script: &str) -> String {
-        let page =
-            self.call("browsingContext.create", json!({ "type": "tab" }))["context"].as_str().unwrap().to_owned();
+        let wanted = json!({ "type": "tab", "userContext": self.context });
+        let page = self.call("browsingContext.create", wanted)["context"].as_str().unwrap().to_owned();
         // The empty page that a tab begins with is none of the test's.
         let function = format!("() => {{ if (self.origin === 'null') return; {script} }}");
         self.call("script.addPreloadScript", json!({ "functionDeclaration": function, "contexts": [page] }));
@@ -210,7 +232,9 @@ impl Tools for BiDi {
         // The fake microphone asks nobody, and a click may write to the clipboard.
         for name in ["geolocation", "notifications"] {
             let state = if permissions.contains(&name) { "granted" } else { "denied" };
-            let permission = json!({ "descriptor": { "name": name }, "origin": origin, "state": state });
+            let permission = json!({
+                "descriptor": { "name": name }, "origin": origin, "state": state, "userContext": self.context,
+            });
             self.call("permissions.setPermission", permission);
         }
     }
@@ -222,12 +246,7 @@ impl Tools for BiDi {
     }
 
     fn prefer(&mut self, _page: &str, scheme: &str) {
-        // No command of the protocol does it; the browser's own window may set preferences.
-        let tree = self.call("browsingContext.getTree", json!({ "maxDepth": 0, "moz:scope": "chrome" }));
-        let window = tree["contexts"][0]["context"].as_str().unwrap().to_owned();
-        let value = u32::from(scheme == "light");
-        let set = format!("Services.prefs.setIntPref('layout.css.prefers-color-scheme.content-override', {value})");
-        self.evaluate(&window, &set).unwrap();
+        self.set_preference(&format!("setIntPref('{SCHEME}', {})", u32::from(scheme == "light")));
     }
 
     fn complaints(&self) -> &[String] {

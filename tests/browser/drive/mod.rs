@@ -1,29 +1,28 @@
 //! Drives real, headless browsers as a person would: pages, clicks, keys, screenshots.
 //!
-//! Chromium speaks its DevTools protocol, Firefox WebDriver BiDi; a test sees neither. Invariant: every wait is bounded, and
-//! no browser outlives its [`Browser`].
+//! Chromium speaks its DevTools protocol, Firefox WebDriver BiDi; a test sees neither. Invariant: every wait is bounded, no
+//! test finds anything of another, and no browser outlives the test program.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
 mod chromium;
 mod firefox;
+mod kept;
+mod running;
 mod tools;
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::fs;
 use std::path::Path;
-use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::sound::Microphone;
-use chromium::DevTools;
-use firefox::BiDi;
+use running::Running;
 use tools::{Failure, Tools, WAIT};
 
 /// Finds an element through shadow roots: `outer >>> inner`.
@@ -55,12 +54,11 @@ impl Kind {
     }
 }
 
-/// A running browser with an empty profile.
+/// A browser without a past, of which nothing is left when this is dropped.
 pub struct Browser {
     pub kind: Kind,
-    children: Vec<Child>,
-    _profile: TempDir,
-    tools: RefCell<Box<dyn Tools + Send>>,
+    /// None once it is dropped.
+    running: Option<RefCell<Running>>,
 }
 
 /// One tab.
@@ -70,17 +68,14 @@ pub struct Page<'a> {
 }
 
 impl Browser {
-    /// Starts the browser of the run, which speaks `language` and hears `microphone`.
+    /// Starts the browser of the run, which speaks `language` and hears `microphone`. Its pages are as in a private window.
     pub fn start(microphone: &Microphone, language: &str) -> Browser {
         Browser::start_kind(Kind::of_run(), microphone, language)
     }
 
     /// Starts a browser of that kind.
     pub fn start_kind(kind: Kind, microphone: &Microphone, language: &str) -> Browser {
-        match kind {
-            Kind::Chromium => Browser::chromium(microphone, language, &[]),
-            Kind::Firefox => Browser::firefox(microphone, language, &[]),
-        }
+        Browser::of(kind, Running::shared(kind, microphone, language))
     }
 
     /// Starts the browser of the run where pages of `origin` are as good as over HTTPS.
@@ -103,21 +98,18 @@ impl Browser {
         }
     }
 
-    /// Starts a Chromium with more arguments.
+    /// Starts a Chromium with more arguments, which is the test's own, as are its profile and first window.
     pub fn chromium(microphone: &Microphone, language: &str, arguments: &[&str]) -> Browser {
-        let profile = TempDir::new().unwrap();
-        let children = vec![chromium::launch(profile.path(), microphone, language, arguments)];
-        let tools = Box::new(DevTools::connect(profile.path()));
-        Browser { kind: Kind::Chromium, children, _profile: profile, tools: RefCell::new(tools) }
+        Browser::of(Kind::Chromium, Running::chromium(microphone, language, arguments))
     }
 
-    /// Starts a Firefox with more preferences.
+    /// Starts a Firefox with more preferences, which is the test's own.
     pub fn firefox(microphone: &Microphone, language: &str, preferences: &[(&str, Value)]) -> Browser {
-        let profile = TempDir::new().unwrap();
-        let loudspeaker = firefox::launch_loudspeaker(profile.path());
-        let children = vec![firefox::launch(profile.path(), microphone, language, preferences), loudspeaker];
-        let tools = Box::new(BiDi::connect(profile.path()));
-        Browser { kind: Kind::Firefox, children, _profile: profile, tools: RefCell::new(tools) }
+        Browser::of(Kind::Firefox, Running::firefox(microphone, language, preferences))
+    }
+
+    fn of(kind: Kind, running: Running) -> Browser {
+        Browser { kind, running: Some(RefCell::new(running)) }
     }
 
     /// Opens a tab on an address.
@@ -128,7 +120,7 @@ impl Browser {
     /// Opens a tab in which `script` runs before anything of the page, and `deep(selector)` finds elements as
     /// [`Page::click`] does.
     pub fn open_prepared(&self, url: &str, script: &str) -> Page<'_> {
-        let id = self.tools.borrow_mut().open(&format!("{DEEP}{ANSWERED}{script}"));
+        let id = self.running().tools.open(&format!("{DEEP}{ANSWERED}{script}"));
         let page = Page { browser: self, id };
         page.resize(1280, 800);
         page.navigate(url);
@@ -137,21 +129,25 @@ impl Browser {
 
     /// Returns what pages complained of until now.
     pub fn complaints(&self) -> Vec<String> {
-        self.tools.borrow().complaints().to_vec()
+        self.running().tools.complaints().to_vec()
     }
 
     /// Lets pages of an origin do what people would be asked for, by the names of DevTools, and nothing else of it.
     pub fn grant(&self, origin: &str, permissions: &[&str]) {
-        self.tools.borrow_mut().grant(origin, permissions);
+        self.running().tools.grant(origin, permissions);
+    }
+
+    fn running(&self) -> RefMut<'_, Running> {
+        self.running.as_ref().expect("it is taken by `drop` alone").borrow_mut()
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            // It may have ended already.
-            let _ = child.kill();
-            let _ = child.wait();
+        let running = self.running.take().expect("it is dropped once").into_inner();
+        // What a failed test leaves may be in any state.
+        if !thread::panicking() {
+            running.give_back();
         }
     }
 }
@@ -264,6 +260,6 @@ impl Page<'_> {
     }
 
     fn tools<T>(&self, act: impl FnOnce(&mut dyn Tools, &str) -> T) -> T {
-        act(&mut **self.browser.tools.borrow_mut(), &self.id)
+        act(&mut *self.browser.running().tools, &self.id)
     }
 }

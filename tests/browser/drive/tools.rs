@@ -20,6 +20,10 @@ pub enum Failure {
 
 /// One browser's own tools. `page` is the id that [`Tools::open`] returned.
 pub trait Tools {
+    /// Begins anew: with no page, no storage, no permission and no complaint.
+    fn begin(&mut self);
+    /// Ends all that came since [`Tools::begin`].
+    fn end(&mut self);
     /// Opens an empty tab in which `script` will run before anything of a page.
     fn open(&mut self, script: &str) -> String;
     fn navigate(&mut self, page: &str, url: &str);
