@@ -50,8 +50,8 @@ pub fn launch(profile: &Path, microphone: &Microphone, language: &str, preferenc
         ("media.navigator.audio.fake_frequency", json!(microphone.hz() as u32)),
         ("media.navigator.permission.disabled", json!(true)),
         ("media.navigator.streams.fake", json!(true)),
-        ("media.devices.insecure.enabled", json!(true)),
-        ("media.getusermedia.insecure.enabled", json!(true)),
+        // Where its cache is slow it asks the server as well; tests count who is asked.
+        ("network.http.rcwn.enabled", json!(false)),
     ];
     let mut file = String::new();
     for (name, value) in own.iter().chain(preferences) {

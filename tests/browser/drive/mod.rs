@@ -25,9 +25,10 @@ use crate::sound::Microphone;
 use running::Running;
 use tools::{Failure, Tools, WAIT};
 
-/// Finds an element through shadow roots: `outer >>> inner`.
+/// Finds an element through shadow roots: `outer >>> inner`; knows whether a click came.
 const DEEP: &str = "window.deep = (selector) => selector.split(' >>> ')
-    .reduce((place, part) => (place?.shadowRoot ?? place)?.querySelector(part), document);";
+    .reduce((place, part) => (place?.shadowRoot ?? place)?.querySelector(part), document);
+    addEventListener('click', () => { window.isClicked = true; }, true);";
 
 /// Answers what the salesperson's page asks before it first goes on air, where it has a storage: no notifications.
 const ANSWERED: &str = "try { localStorage.setItem('ecoute.hidden_asked', '1'); } catch {}";
@@ -190,14 +191,38 @@ impl Page<'_> {
     }
 
     /// Clicks in the middle of an element, as a finger would; `outer >>> inner` is inside the shadow root of `outer`.
+    /// Where it moves away from under the finger, once more.
     pub fn click(&self, selector: &str) {
         self.wait_for(&format!("deep('{selector}')?.checkVisibility()"));
         let middle = format!(
-            "(() => {{ const e = deep('{selector}'); e.scrollIntoView({{ block: 'center' }});
-              const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+            "(() => {{ window.isClicked = false;
+              const r = deep('{selector}').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         );
-        let middle = self.evaluate(&middle);
-        self.tools(|tools, id| tools.click(id, middle[0].as_f64().unwrap(), middle[1].as_f64().unwrap()));
+        self.evaluate(&format!("deep('{selector}').scrollIntoView({{ block: 'center' }})"));
+        for _ in 0..3 {
+            let at = self.evaluate(&middle);
+            self.tools(|tools, id| tools.click(id, at[0].as_f64().unwrap(), at[1].as_f64().unwrap()));
+            let has_moved = format!(
+                "deep('{selector}') && !deep('{selector}').disabled && String({middle}) !== '{},{}'",
+                at[0], at[1]
+            );
+            if self.had_click() || !self.is_so(&has_moved) {
+                return;
+            }
+        }
+    }
+
+    /// Tells whether the page had a click: Firefox says that it was done up to 140 ms before. None comes where a button is
+    /// disabled.
+    fn had_click(&self) -> bool {
+        let until = Instant::now() + Duration::from_secs(1);
+        while self.is_so("window.isClicked === false") {
+            if Instant::now() > until {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        true
     }
 
     /// Moves the mouse to a place of the page.
