@@ -1,5 +1,6 @@
 //! Networks as they are: NAT that forgets, addresses that change, blackouts, loss; with the real program, real browsers
-//! and the kernel's own routing, in network namespaces.
+//! and the kernel's own routing, in network namespaces. Side by side they measure what each of them measures alone: half of
+//! their time is waiting.
 #![allow(clippy::disallowed_methods, reason = "networks live in real time")]
 #![allow(clippy::disallowed_macros, reason = "figures are for whoever runs the tests")]
 

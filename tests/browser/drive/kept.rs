@@ -1,11 +1,14 @@
 //! Programs that end with what holds them, whatever ends that: a panic, or a signal to the whole test program.
 
 use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Waits beside the program until nobody holds the other end of its input any more.
-const KEEPER: &str = r#"folder=$1; shift; "$@" & read -r _; kill -KILL $!; wait; rm -rf "$folder""#;
+/// Waits beside the program until nobody holds the other end of its input any more. What a program leaves behind may write for
+/// a moment longer.
+const KEEPER: &str = r#"folder=$1; shift; "$@" & read -r _; kill -KILL $!; wait
+    for _ in 1 2 3 4 5; do rm -rf "$folder" && break; sleep 0.1; done"#;
 
 /// A program and the folder that is its own; both are gone once this is dropped.
 pub struct Kept {
@@ -28,7 +31,8 @@ impl Kept {
         shell
             .envs(command.get_envs().map(|(name, value)| (name, value.map_or_else(OsString::new, OsString::from))));
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Kept { keeper: shell.spawn().unwrap() }
+        // A key that stops the test program is none for the one that cleans up after it.
+        Kept { keeper: shell.process_group(0).spawn().unwrap() }
     }
 }
 

@@ -25,10 +25,10 @@ use crate::sound::Microphone;
 use running::Running;
 use tools::{Failure, Tools, WAIT};
 
-/// Finds an element through shadow roots: `outer >>> inner`; knows whether a click came.
+/// Finds an element through shadow roots: `outer >>> inner`; forgets what a click is aimed at once it came.
 const DEEP: &str = "window.deep = (selector) => selector.split(' >>> ')
     .reduce((place, part) => (place?.shadowRoot ?? place)?.querySelector(part), document);
-    addEventListener('click', () => { window.isClicked = true; }, true);";
+    addEventListener('click', (event) => { if (event.composedPath().includes(window.target)) window.target = null; }, true);";
 
 /// Answers what the salesperson's page asks before it first goes on air, where it has a storage: no notifications.
 const ANSWERED: &str = "try { localStorage.setItem('ecoute.hidden_asked', '1'); } catch {}";
@@ -194,31 +194,27 @@ impl Page<'_> {
     /// Where it moves away from under the finger, once more.
     pub fn click(&self, selector: &str) {
         self.wait_for(&format!("deep('{selector}')?.checkVisibility()"));
-        let middle = format!(
-            "(() => {{ window.isClicked = false;
-              const r = deep('{selector}').getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
+        let aim = format!(
+            "(() => {{ window.target = deep('{selector}'); target.scrollIntoView({{ block: 'center' }});
+              const r = target.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; }})()"
         );
-        self.evaluate(&format!("deep('{selector}').scrollIntoView({{ block: 'center' }})"));
         for _ in 0..3 {
-            let at = self.evaluate(&middle);
+            let at = self.evaluate(&aim);
             self.tools(|tools, id| tools.click(id, at[0].as_f64().unwrap(), at[1].as_f64().unwrap()));
-            let has_moved = format!(
-                "deep('{selector}') && !deep('{selector}').disabled && String({middle}) !== '{},{}'",
-                at[0], at[1]
-            );
-            if self.had_click() || !self.is_so(&has_moved) {
+            if self.was_clicked() {
                 return;
             }
         }
+        panic!("{selector} can't be clicked: something covers it");
     }
 
-    /// Tells whether the page had a click: Firefox says that it was done up to 140 ms before. None comes where a button is
-    /// disabled.
-    fn had_click(&self) -> bool {
+    /// Tells whether what was aimed at had its click, of which Firefox says up to 140 ms before that it was done; or can't
+    /// have one, as it is disabled or gone.
+    fn was_clicked(&self) -> bool {
         let until = Instant::now() + Duration::from_secs(1);
-        while self.is_so("window.isClicked === false") {
+        while self.is_so("window.target") {
             if Instant::now() > until {
-                return false;
+                return self.is_so("target.disabled || !target.isConnected");
             }
             thread::sleep(Duration::from_millis(10));
         }

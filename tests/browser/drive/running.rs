@@ -16,7 +16,7 @@ use super::kept::Kept;
 use super::tools::Tools;
 use crate::sound::Microphone;
 
-/// Those that no test uses now.
+/// Those that no test uses now: of each kind, language and tone no more than were used at once.
 static IDLE: Mutex<Vec<Running>> = Mutex::new(Vec::new());
 
 /// The programs of one browser.
@@ -51,16 +51,16 @@ impl Running {
     }
 
     pub fn chromium(microphone: &Microphone, language: &str, arguments: &[&str]) -> Running {
-        let profile = TempDir::new().unwrap().keep();
-        let programs = vec![chromium::launch(&profile, microphone, language, arguments)];
-        Running { tools: Box::new(DevTools::connect(&profile)), _programs: programs, plain: None }
+        let profile = TempDir::new().unwrap();
+        let programs = vec![chromium::launch(profile.path(), microphone, language, arguments)];
+        Running { tools: Box::new(DevTools::connect(&profile.keep())), _programs: programs, plain: None }
     }
 
     pub fn firefox(microphone: &Microphone, language: &str, preferences: &[(&str, Value)]) -> Running {
-        let profile = TempDir::new().unwrap().keep();
-        let loudspeaker = firefox::launch_loudspeaker(&profile);
-        let programs = vec![firefox::launch(&profile, microphone, language, preferences), loudspeaker];
-        Running { tools: Box::new(BiDi::connect(&profile)), _programs: programs, plain: None }
+        let profile = TempDir::new().unwrap();
+        let loudspeaker = firefox::launch_loudspeaker(profile.path());
+        let programs = vec![firefox::launch(profile.path(), microphone, language, preferences), loudspeaker];
+        Running { tools: Box::new(BiDi::connect(&profile.keep())), _programs: programs, plain: None }
     }
 
     /// Ends what a test did, and keeps the programs for another one where they may be shared.
