@@ -40,6 +40,79 @@ impl fmt::Display for Spread {
     }
 }
 
+/// What a server takes that has nothing to do, as seconds of processor time in a second.
+pub struct Idle {
+    pub supervisors: usize,
+    pub empty: f64,
+    /// Resident memory of the empty server.
+    pub empty_kib: u64,
+    pub connected: f64,
+    /// One is on air, and nobody hears them.
+    pub on_air: f64,
+}
+
+impl Idle {
+    pub fn to_json(&self) -> Value {
+        json!({
+            "supervisors": self.supervisors,
+            "empty_share": self.empty,
+            "empty_kib": self.empty_kib,
+            "connected_share": self.connected,
+            "on_air_share": self.on_air,
+        })
+    }
+}
+
+impl fmt::Display for Idle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Idle { supervisors, empty, empty_kib, connected, on_air } = self;
+        writeln!(
+            f,
+            "empty                  {:.3} % of a core, {:.1} MiB",
+            100.0 * empty,
+            *empty_kib as f64 / 1024.0
+        )?;
+        writeln!(f, "{supervisors} supervisors, nobody on air          {:.2} % of a core", 100.0 * connected)?;
+        write!(f, "{supervisors} supervisors, one on air, none hears  {:.2} % of a core", 100.0 * on_air)
+    }
+}
+
+/// What came of listeners who all joined at once.
+pub struct Storm {
+    pub joiners: usize,
+    /// From a wish to the first packet.
+    pub join: Spread,
+    /// Processor time of the server for each of them, without what runs anyway.
+    pub join_ms: f64,
+    /// The longest time between two packets of one who heard before.
+    pub gap_max_us: u64,
+}
+
+impl Storm {
+    fn to_json(&self) -> Value {
+        json!({
+            "joiners": self.joiners,
+            "join": self.join.to_json(),
+            "server_ms_per_join": self.join_ms,
+            "gap_max_us": self.gap_max_us,
+        })
+    }
+}
+
+/// What came of listeners who went and came back, one after the other, round after round.
+pub struct Churn {
+    pub reopened: usize,
+    /// Resident memory of the server when each had been opened once more, and at the end.
+    pub first_kib: u64,
+    pub last_kib: u64,
+}
+
+impl Churn {
+    fn to_json(&self) -> Value {
+        json!({ "reopened": self.reopened, "first_kib": self.first_kib, "last_kib": self.last_kib })
+    }
+}
+
 /// What a run measured.
 pub struct Figures {
     pub publishers: usize,
@@ -70,6 +143,8 @@ pub struct Figures {
     pub listener_kib: f64,
     /// Resident memory of the whole server.
     pub server_kib: u64,
+    pub storm: Option<Storm>,
+    pub churn: Option<Churn>,
 }
 
 impl Figures {
@@ -94,6 +169,8 @@ impl Figures {
             "server_ms_per_session": self.session_ms,
             "kib_per_listener": self.listener_kib,
             "server_kib": self.server_kib,
+            "storm": self.storm.as_ref().map(Storm::to_json),
+            "churn": self.churn.as_ref().map(Churn::to_json),
         })
     }
 
@@ -131,6 +208,19 @@ impl fmt::Display for Figures {
             "memory per listener    {:.1} KiB, server {:.1} MiB",
             self.listener_kib,
             self.server_kib as f64 / 1024.0
-        )
+        )?;
+        if let Some(Storm { joiners, join, join_ms, gap_max_us }) = &self.storm {
+            write!(
+                f,
+                "\n{joiners} at once until heard  {join}; server {join_ms:.2} ms each, others' longest gap "
+            )?;
+            write!(f, "{:.1} ms", *gap_max_us as f64 / 1000.0)?;
+        }
+        if let Some(Churn { reopened, first_kib, last_kib }) = &self.churn {
+            let mib = |kib: &u64| *kib as f64 / 1024.0;
+            write!(f, "\n{reopened} came back            server {:.1} MiB after one round, ", mib(first_kib))?;
+            write!(f, "{:.1} MiB after the last", mib(last_kib))?;
+        }
+        Ok(())
     }
 }

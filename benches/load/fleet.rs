@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -98,18 +99,69 @@ impl Fleet {
     /// Opens a page that streams. All of them come before those that listen.
     pub fn open_publisher(&mut self) -> Result<(), String> {
         self.tally.add_publisher();
-        self.open(Role::Commercial, None)
+        self.open(Role::Commercial, None, |page, now| page.start_streaming(now))
+    }
+
+    /// Opens a page that could stream, and does not until [`Fleet::start_streaming`].
+    pub fn open_off_air(&mut self) -> Result<(), String> {
+        self.tally.add_publisher();
+        self.open(Role::Commercial, None, |_, _| {})
+    }
+
+    pub fn start_streaming(&mut self, now: Instant, who: usize) -> Result<(), String> {
+        self.members[who].page.start_streaming(now);
+        self.advance(now, who, None)
     }
 
     /// Opens a page that may hear one publisher and nobody else: a supervisor of a team.
     pub fn open_listener(&mut self, publisher: usize) -> Result<(), String> {
         let listener = self.tally.add_listener(publisher);
-        self.open(Role::Admin, Some(Wish { publisher, listener, since: None, heard: None }))
+        let wish = Wish { publisher, listener, since: None, heard: None };
+        self.open(Role::Admin, Some(wish), |page, now| page.open_audio(now))
     }
 
-    /// Opens a page, registers it and offers its audio.
-    fn open(&mut self, role: Role, wish: Option<Wish>) -> Result<(), String> {
+    /// Closes a listener's page and opens it anew, without its wish: a new connection, and new audio. What it heard is not
+    /// checked any more ([`Fleet::check`]).
+    pub fn reopen(&mut self, who: usize) -> Result<(), String> {
+        let member = &mut self.members[who];
+        let old = member.wish.take().ok_or("who streams is not opened anew")?;
+        self.connected -= usize::from(member.connected.is_some());
+        self.hearing -= usize::from(old.heard.is_some());
+        // A closed socket leaves the poll by itself.
+        let wish = Wish { since: None, heard: None, ..old };
+        let new = self.make(who, Role::Admin, Some(wish), |page, now| page.open_audio(now))?;
+        let opened = new.opened;
+        self.members[who] = new;
+        self.advance(opened, who, None)
+    }
+
+    /// Whether a listener's page could hear, and did not say yet whom it wishes to.
+    pub fn may_join(&self, who: usize) -> bool {
+        let Member { connected, wish, .. } = &self.members[who];
+        connected.is_some() && wish.as_ref().is_some_and(|wish| wish.since.is_none())
+    }
+
+    fn open(
+        &mut self,
+        role: Role,
+        wish: Option<Wish>,
+        begin: impl FnOnce(&mut Browser, Instant),
+    ) -> Result<(), String> {
         let who = self.members.len();
+        let member = self.make(who, role, wish, begin)?;
+        let opened = member.opened;
+        self.members.push(member);
+        self.advance(opened, who, None)
+    }
+
+    /// Connects a page, registers it and lets it begin.
+    fn make(
+        &self,
+        who: usize,
+        role: Role,
+        wish: Option<Wish>,
+        begin: impl FnOnce(&mut Browser, Instant),
+    ) -> Result<Member, String> {
         let opened = Instant::now();
         let stream = std::net::TcpStream::connect_timeout(&self.server, WAIT).map_err(failed("connect"))?;
         stream.set_nonblocking(true).and_then(|()| stream.set_nodelay(true)).map_err(failed("TCP"))?;
@@ -126,11 +178,8 @@ impl Fleet {
 
         let mut page = Browser::new(who as u16, &id_of(role, who), address, Quality::PERFECT);
         page.register(&self.token(role, who, wish.as_ref()), "page");
-        match &wish {
-            None => page.start_streaming(opened),
-            Some(_) => page.open_audio(opened),
-        }
-        self.members.push(Member {
+        begin(&mut page, opened);
+        Ok(Member {
             page,
             stream,
             unwritten: Vec::new(),
@@ -141,8 +190,7 @@ impl Fleet {
             media: 0,
             packets: 0,
             dropped: 0,
-        });
-        self.advance(opened, who, None)
+        })
     }
 
     /// Lets a listener's page say what it wishes.
@@ -214,9 +262,9 @@ impl Fleet {
         listeners.filter_map(|member| Some((member.connected? - member.opened).as_micros() as u64)).collect()
     }
 
-    /// From each wish to the first packet.
-    pub fn joined_us(&self) -> Vec<u64> {
-        let wishes = self.members.iter().filter_map(|member| member.wish.as_ref());
+    /// From the wish of each of these to the first packet.
+    pub fn joined_us(&self, who: Range<usize>) -> Vec<u64> {
+        let wishes = self.members[who].iter().filter_map(|member| member.wish.as_ref());
         wishes.filter_map(|wish| Some((wish.heard? - wish.since?).as_micros() as u64)).collect()
     }
 
@@ -236,15 +284,15 @@ impl Fleet {
         Ok(())
     }
 
-    /// Closes all pages; returns the sockets of those that listened.
-    pub fn hang_up(self) -> Result<Vec<UdpSocket>, String> {
+    /// Closes all pages; returns the sockets of the first `count` that listened.
+    pub fn hang_up(self, count: usize) -> Result<Vec<UdpSocket>, String> {
         let registry = self.poll.registry();
         let listeners = self.members.into_iter().filter(|member| member.wish.is_some());
         let unregister = |mut member: Member| {
             registry.deregister(&mut member.socket).map_err(failed("poll"))?;
             Ok(member.socket)
         };
-        listeners.map(unregister).collect()
+        listeners.take(count).map(unregister).collect()
     }
 
     /// Serves one page whose time has come, or one socket, or waits for either.
@@ -392,7 +440,8 @@ fn id_of(role: Role, who: usize) -> String {
     format!("{role}{who}")
 }
 
-fn unix_ns() -> u64 {
+/// The time by the clock that stamps datagrams.
+pub fn unix_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
 }
 

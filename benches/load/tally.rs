@@ -35,12 +35,17 @@ pub struct Tally {
     latencies_us: Vec<u64>,
     lateness_us: Vec<u64>,
     repeated: u64,
+    /// How many listeners heard already when the others came at once; none before that.
+    steady: Option<usize>,
+    /// The longest time since then between two packets of one of them.
+    gap_max_us: u64,
 }
 
 /// One listener, and which packets of its publisher it heard.
 struct Listener {
     publisher: usize,
     heard: Vec<bool>,
+    last_unix_ns: Option<u64>,
 }
 
 impl Tally {
@@ -50,7 +55,7 @@ impl Tally {
 
     /// Adds a listener to a publisher; returns its number.
     pub fn add_listener(&mut self, publisher: usize) -> usize {
-        self.listeners.push(Listener { publisher, heard: Vec::new() });
+        self.listeners.push(Listener { publisher, heard: Vec::new(), last_unix_ns: None });
         self.listeners.len() - 1
     }
 
@@ -63,7 +68,7 @@ impl Tally {
             return Err(format!("the generator was late: a packet left {late:.1?} after its time; {LATE_ADVICE}"));
         }
         self.sent_unix_ns[publisher].push(unix_ns);
-        if self.is_measuring() {
+        if self.begun.is_some() {
             self.lateness_us.push(late.as_micros() as u64);
         }
         Ok(())
@@ -74,7 +79,7 @@ impl Tally {
     /// # Errors
     /// It is of somebody else, or was never sent.
     pub fn hear(&mut self, listener: usize, source: usize, counter: usize, unix_ns: u64) -> Result<(), String> {
-        let Listener { publisher, heard } = &mut self.listeners[listener];
+        let Listener { publisher, heard, last_unix_ns } = &mut self.listeners[listener];
         if *publisher != source {
             return Err(format!("listener {listener} hears {source} and not {publisher}"));
         }
@@ -90,7 +95,12 @@ impl Tally {
         {
             self.latencies_us.push(unix_ns.saturating_sub(sent_ns) / 1000);
         }
-        heard[counter] = true;
+        if !std::mem::replace(&mut heard[counter], true) {
+            let gap_ns = last_unix_ns.replace(unix_ns).map_or(0, |last_ns| unix_ns.saturating_sub(last_ns));
+            if self.steady.is_some_and(|steady| listener < steady) {
+                self.gap_max_us = self.gap_max_us.max(gap_ns / 1000);
+            }
+        }
         Ok(())
     }
 
@@ -104,10 +114,22 @@ impl Tally {
         self.ended = Some(self.sent_unix_ns.iter().map(Vec::len).collect());
     }
 
+    /// All listeners but the first `steady` come at once from now on.
+    pub fn begin_storm(&mut self, steady: usize) {
+        self.steady = Some(steady);
+    }
+
+    /// The longest time until now without a packet for one who heard before the storm began.
+    pub fn gap_max_us(&self, unix_ns: u64) -> u64 {
+        let steady = self.listeners.iter().take(self.steady.unwrap_or_default());
+        let lasts_ns = steady.filter_map(|listener| Some(unix_ns.saturating_sub(listener.last_unix_ns?)));
+        self.gap_max_us.max(lasts_ns.max().unwrap_or_default() / 1000)
+    }
+
     pub fn count(&self) -> Counted {
         let mut counted = Counted { repeated: self.repeated, ..Counted::default() };
         let (Some(begun), Some(ended)) = (&self.begun, &self.ended) else { return counted };
-        for Listener { publisher, heard } in &self.listeners {
+        for Listener { publisher, heard, .. } in &self.listeners {
             let measured = begun[*publisher]..ended[*publisher];
             counted.expected += measured.len() as u64;
             let is_heard = |counter: &usize| heard.get(*counter).copied().unwrap_or_default();
@@ -121,7 +143,7 @@ impl Tally {
         Spread::of(self.latencies_us.clone())
     }
 
-    /// How much after its time each measured packet left.
+    /// How much after its time each packet left since measuring began.
     ///
     /// # Errors
     /// It was so much that the generator's slowness would be measured, and not the server's.
@@ -134,9 +156,5 @@ impl Tally {
             ));
         }
         Ok(lateness)
-    }
-
-    fn is_measuring(&self) -> bool {
-        self.begun.is_some() && self.ended.is_none()
     }
 }
