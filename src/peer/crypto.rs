@@ -12,7 +12,7 @@ use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
 
-use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS};
+use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS, Unfit};
 
 /// Datagrams of one handshake that wait for those before them, or are the missing one, 6.4 KB each in the library: with more
 /// a session would take more amid its handshake than later. A flight with a certificate of 330 bytes is in three at most
@@ -39,9 +39,17 @@ pub(super) fn of_pages() -> Arc<CryptoProvider> {
 
 /// Returns the cryptography of programs' sessions.
 pub(super) fn of_programs() -> Arc<CryptoProvider> {
-    static DTLS: LazyLock<OpenSsl> = LazyLock::new(|| OpenSsl::new(certificate()).expect("it is a good one"));
+    static DTLS: LazyLock<OpenSsl> = LazyLock::new(|| OpenSsl::new(certificate()).expect("it was rehearsed"));
     static CRYPTO: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| with_dtls(&*DTLS));
     Arc::clone(&CRYPTO)
+}
+
+/// Tells whether the system's OpenSSL can serve programs.
+///
+/// # Errors
+/// [`Unfit`], and no session of a program may be made.
+pub fn rehearse(now: Instant) -> Result<(), Unfit> {
+    OpenSsl::new(certificate()).map_err(|_| Unfit::NoSession)?.rehearse(now)
 }
 
 fn with_dtls(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoProvider> {

@@ -4,7 +4,11 @@
 //! deadline is due. It adds its own repetition when that comes a real second later. It is given one record at a time,
 //! and only such as it need not keep for later: what a session holds does not depend on what somebody sends.
 //!
+//! It reads how far a handshake is from names that no document promises: `rehearsal` tells whether they still hold.
+//!
 //! Invariant: OpenSSL's queue of errors, which the whole thread shares, is empty between two calls.
+
+mod rehearsal;
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -25,6 +29,8 @@ use str0m::crypto::dtls::{
     DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, KeyingMaterial, ProtocolVersion,
     SrtpProfile,
 };
+
+pub use rehearsal::Unfit;
 
 /// The first retransmission of a lost flight, pages' sessions included; the libraries' default of a second is felt by
 /// people.
@@ -54,10 +60,22 @@ const CIPHERS: &str = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA3
 /// The last is what everybody has (RFC 8827 §6.5).
 const SRTP: &str = "SRTP_AEAD_AES_128_GCM:SRTP_AEAD_AES_256_GCM:SRTP_AES128_CM_SHA1_80";
 
+/// What OpenSSL calls the states in which it takes a change of ciphers, and the encrypted end behind one.
+#[derive(Clone, Copy)]
+struct StateNames {
+    /// As a server and as a client, after the last message before the change.
+    before_change: &'static [&'static str],
+    after_change: &'static str,
+}
+
+/// Its names (`SSL_state_string`), since version 1.1.
+const STATE_NAMES: StateNames = StateNames { before_change: &["TRCV", "TWFIN"], after_change: "TRCCS" };
+
 /// Makes DTLS sessions that share one certificate.
 pub struct OpenSsl {
     certificate: DtlsCert,
     context: SslContext,
+    names: StateNames,
 }
 
 impl OpenSsl {
@@ -78,7 +96,7 @@ impl OpenSsl {
         context.set_session_cache_mode(SslSessionCacheMode::OFF);
         context.set_options(SslOptions::NO_TICKET | SslOptions::NO_QUERY_MTU | SslOptions::NO_RENEGOTIATION);
         context.set_mode(SslMode::RELEASE_BUFFERS);
-        Ok(OpenSsl { certificate, context: context.build() })
+        Ok(OpenSsl { certificate, context: context.build(), names: STATE_NAMES })
     }
 
     fn session(&self, now: Instant, mtu: usize) -> Result<Session, ErrorStack> {
@@ -86,7 +104,8 @@ impl OpenSsl {
         ssl.set_mtu(u32::try_from(mtu).unwrap_or(u32::MAX))?;
         let stream = SslStream::new(ssl, Memory::default())?;
         let state = State::Handshaking(Handshake::default());
-        Ok(Session { stream, is_active: false, state, events: VecDeque::new(), now })
+        let names = self.names;
+        Ok(Session { stream, names, is_active: false, state, events: VecDeque::new(), now })
     }
 }
 
@@ -117,6 +136,7 @@ impl DtlsProvider for OpenSsl {
 /// One DTLS session.
 struct Session {
     stream: SslStream<Memory>,
+    names: StateNames,
     is_active: bool,
     state: State,
     /// What the library was not told yet.
@@ -300,12 +320,11 @@ impl Session {
             State::Connected => return fate_when_connected(record),
             State::Closed | State::Failed => return Fate::Dropped,
         }
-        // As a server and as a client, after the last message before the change; then, after the change itself.
         let reads = self.stream.ssl().state_string();
         match (is_encrypted, kind) {
-            (false, CHANGE) if !matches!(reads, "TRCV" | "TWFIN") => Fate::Early(false),
+            (false, CHANGE) if !self.names.before_change.contains(&reads) => Fate::Early(false),
             (false, HANDSHAKE) if has_long_message(record) => Fate::Dropped,
-            (true, HANDSHAKE) if reads != "TRCCS" => Fate::Early(true),
+            (true, HANDSHAKE) if reads != self.names.after_change => Fate::Early(true),
             (true, HANDSHAKE) | (false, _) => Fate::Shown,
             (true, _) => Fate::Dropped,
         }
