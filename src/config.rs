@@ -104,6 +104,8 @@ pub struct Settings {
     /// What streams and is nobody's microphone; the list may be replaced later.
     pub devices: Devices,
     pub encryption: Encryption,
+    /// Whether WHIP and WHEP clients are served: not by an OpenSSL that failed its rehearsal.
+    pub serves_programs: bool,
     /// Where clients are sent that come to the door of plain HTTP.
     pub redirect: Option<RedirectTo>,
     pub limits: Limits,
@@ -649,6 +651,7 @@ mod tests {
                 ice_servers: vec![],
                 devices: Devices::default(),
                 encryption: Encryption::Optional,
+                serves_programs: true,
                 redirect: None,
                 limits: Limits::default(),
             };

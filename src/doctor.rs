@@ -23,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::host::addresses::{PublicAddress, advertised_for};
 use ecoute::host::secret;
+use ecoute::peer;
 use ecoute::shell::tls::TlsFiles;
 use ecoute::token::{self, Claims, Scope};
 use ecoute::words::Role;
@@ -116,6 +117,7 @@ pub fn examine_server(server: &Server, report: &mut Report<'_>) {
     };
     examine_advertised(server, &own, report);
     host::examine_clock(limit, report);
+    report.add(host::judge_openssl(peer::rehearse(instant()), openssl::version::version()));
     let mut doors: Vec<Door> = server.listens.iter().map(|listen| Door::of_server(listen.port())).collect();
     doors.extend(server.redirect.map(|listen| Door::of_redirect(listen.port())));
     doors.dedup();

@@ -247,6 +247,7 @@ fn all_is_well() {
     assert!(said.has("clients are told to send media to 203.0.113.7"));
     assert!(said.has("audio by UDP to 203.0.113.7:8080: answered in "));
     assert!(said.has("ufw allow 8080/tcp && ufw allow 8080/udp"));
+    assert!(said.has("is good for WHIP and WHEP clients"));
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         ice_servers,
         devices,
         encryption,
+        serves_programs: shell::rehearse(),
         redirect: to,
         limits,
     };

@@ -11,6 +11,7 @@ use std::path::Path;
 use ecoute::config::AdmissionLimits;
 use ecoute::host::secret::{self, SecretError};
 use ecoute::host::watch::WatchedFile;
+use ecoute::peer::Unfit;
 use ecoute::token::{LeftOut, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
@@ -317,6 +318,17 @@ pub fn examine_clock(limit: Limit, report: &mut Report<'_>) {
     }
 }
 
+/// Says whether WHIP and WHEP clients can connect; a server that runs may have loaded an older library.
+pub fn judge_openssl(rehearsed: Result<(), Unfit>, version: &str) -> Finding {
+    match rehearsed {
+        Ok(()) => Finding::ok(format!("{version} is good for WHIP and WHEP clients")),
+        Err(why) => Finding::wrong(
+            format!("WHIP and WHEP clients are refused, pages are served: {version} failed its test: {why}"),
+            "apt update && apt upgrade && systemctl restart ecoute   # the updates of libssl3",
+        ),
+    }
+}
+
 /// Returns the addresses of the interfaces that are up.
 pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
     let mut own = Vec::new();
@@ -333,6 +345,16 @@ pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
 mod tests {
     use super::super::report::Verdict;
     use super::*;
+
+    #[test]
+    fn an_openssl_that_is_not_fit_is_wrong() {
+        let finding = judge_openssl(Ok(()), "OpenSSL 3.0.2");
+        assert_eq!((finding.verdict, finding.mend), (Verdict::Ok, None));
+        let finding = judge_openssl(Err(Unfit::Unconnected), "OpenSSL 9.0.1");
+        assert_eq!(finding.verdict, Verdict::Wrong);
+        assert!(finding.text.contains("OpenSSL 9.0.1 failed its test"), "{}", finding.text);
+        assert!(finding.mend.unwrap().contains("libssl3"));
+    }
 
     #[test]
     fn limits_at_their_edges() {

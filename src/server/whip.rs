@@ -61,6 +61,10 @@ impl Server {
         if self.is_draining {
             return Err(Problem::new(Status::Unavailable, "the server restarts: come back in a moment"));
         }
+        if !self.settings.serves_programs {
+            let detail = "the server's OpenSSL can't serve programs: `ecoute doctor` there says what mends it";
+            return Err(Problem::new(Status::Unavailable, detail));
+        }
         let created = match kind {
             Kind::Whip => self.begin_streaming(now, &claims, offer, out)?,
             Kind::Whep => self.begin_listening(now, &claims, id, offer, out)?,

@@ -36,6 +36,7 @@ use crate::config::{Config, LISTENS_MAX};
 use crate::host::watch::{Purpose, Watch};
 use crate::outbox::{Item, Outbox};
 use crate::path::Door;
+use crate::peer;
 use crate::server::Server;
 use late::{Answer, Files, Late};
 use media::Media;
@@ -133,6 +134,16 @@ pub fn run(setup: Setup, mut config: Config, seed: [u8; 32]) -> Result<(), RunEr
     );
     log::debug!("counted: {:?}", shell.server.stats());
     Ok(())
+}
+
+/// Tells whether the system's OpenSSL can serve programs; where it can't, says why.
+pub fn rehearse() -> bool {
+    let rehearsed = peer::rehearse(monotonic());
+    if let Err(why) = rehearsed {
+        let version = openssl::version::version();
+        log::error!("WHIP and WHEP clients are refused, pages are served: {version} failed its test: {why}");
+    }
+    rehearsed.is_ok()
 }
 
 /// What every call of one turn into the core needs.

@@ -366,6 +366,13 @@ impl World {
         self.server = Server::new(config, [0; 32], self.now, unix(self.now - self.start));
     }
 
+    /// Begins anew with a server whose OpenSSL failed its rehearsal.
+    pub fn refuse_programs(&mut self) {
+        let mut config = config(&self.limits);
+        config.settings.serves_programs = false;
+        self.server = Server::new(config, [0; 32], self.now, unix(self.now - self.start));
+    }
+
     /// Opens a TCP connection that is no page's.
     pub fn knock(&mut self, remote: SocketAddr) -> Option<ConnKey> {
         self.knock_at(Door::Main, remote)
@@ -912,6 +919,7 @@ fn config(limits: &Limits) -> Config {
         ice_servers: vec![],
         devices: devices(),
         encryption: Encryption::Optional,
+        serves_programs: true,
         redirect: Some(RedirectTo { base: None, port: 443 }),
         limits: limits.clone(),
     };

@@ -31,6 +31,26 @@ fn entries_of(world: &World, id: &str) -> Vec<(&'static str, String)> {
 }
 
 #[test]
+fn an_openssl_that_is_not_fit_refuses_programs_and_no_page() {
+    scenario(|world| {
+        world.refuse_programs();
+        let lea = world.publisher("lea");
+        let paul = world.listener("paul");
+        world.settle();
+        world.join(paul, "lea");
+        for (kind, role, id) in [(Kind::Whep, Role::Admin, "ines"), (Kind::Whip, Role::Commercial, "tom")] {
+            let token = world.token(role, id, |_| {});
+            let program = world.program(kind, id, &token);
+            let answer = world.post(program, if kind == Kind::Whip { id } else { "lea" });
+            assert_eq!(answer.status, 503, "{answer:?}");
+            assert!(answer.body.contains("the server's OpenSSL can't serve programs"), "{answer:?}");
+        }
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
 fn a_player_is_answered_at_once_and_hears_from_the_acknowledgement_on() {
     scenario(|world| {
         let lea = world.publisher("lea");
