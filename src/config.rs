@@ -35,7 +35,7 @@
 //! sockets comes on top.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
@@ -104,8 +104,8 @@ pub struct Settings {
     /// What streams and is nobody's microphone; the list may be replaced later.
     pub devices: Devices,
     pub encryption: Encryption,
-    /// Whether WHIP and WHEP clients are served: not by an OpenSSL that failed its rehearsal.
-    pub serves_programs: bool,
+    /// Tells whether the system's OpenSSL can serve WHIP and WHEP clients; asked once, when the first of them comes.
+    pub can_serve_programs: fn(Instant) -> bool,
     /// Where clients are sent that come to the door of plain HTTP.
     pub redirect: Option<RedirectTo>,
     pub limits: Limits,
@@ -651,7 +651,7 @@ mod tests {
                 ice_servers: vec![],
                 devices: Devices::default(),
                 encryption: Encryption::Optional,
-                serves_programs: true,
+                can_serve_programs: |_| true,
                 redirect: None,
                 limits: Limits::default(),
             };

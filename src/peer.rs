@@ -32,7 +32,7 @@ use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::wire::classify::{self, Classified, Kind, Meaning};
 use crate::wire::{sdp, stun};
-pub use crypto::rehearse;
+pub use crypto::{can_serve_programs, rehearse};
 pub use dtls::{OpenSsl, Unfit};
 pub use egress::Position;
 pub use gate::Refusal;

@@ -45,7 +45,7 @@ fn server_with(encryption: Encryption, limits: Limits) -> (Server, Instant) {
         ice_servers: vec!["stun:stun.example".parse().unwrap()],
         devices: Devices::default(),
         encryption,
-        serves_programs: true,
+        can_serve_programs: |_| true,
         redirect: None,
         limits,
     };

@@ -12,6 +12,7 @@ use ecoute::config::{Config, Encryption, Limits, RedirectTo, Settings, Trust};
 use ecoute::host::addresses::advertised_for;
 use ecoute::host::watch::{Purpose, Watch, WatchedFile};
 use ecoute::host::{logging, secret, self_signed};
+use ecoute::peer;
 use ecoute::shell::tls::{PEM_BYTES_MAX, Tls};
 use ecoute::shell::{self, Setup};
 use ecoute::token::{self, DEVICES_BYTES_MAX, Devices, Issuer, PUBLIC_KEYS_BYTES_MAX, PublicKeys};
@@ -75,7 +76,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         ice_servers,
         devices,
         encryption,
-        serves_programs: shell::rehearse(),
+        can_serve_programs: peer::can_serve_programs,
         redirect: to,
         limits,
     };

@@ -8,6 +8,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use log::error;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
@@ -44,7 +45,18 @@ pub(super) fn of_programs() -> Arc<CryptoProvider> {
     Arc::clone(&CRYPTO)
 }
 
-/// Tells whether the system's OpenSSL can serve programs.
+/// Tells whether the system's OpenSSL can serve programs, and where it can't, writes down why. Takes 5 ms, and
+/// 5 MB from then on, most of them the library's own pages: to be asked once, when the first program comes.
+pub fn can_serve_programs(now: Instant) -> bool {
+    let rehearsed = rehearse(now);
+    if let Err(why) = rehearsed {
+        let version = openssl::version::version();
+        error!(target: "webrtc", "WHIP and WHEP clients are refused, pages are served: {version} failed its test: {why}");
+    }
+    rehearsed.is_ok()
+}
+
+/// Lets the system's OpenSSL connect with itself.
 ///
 /// # Errors
 /// [`Unfit`], and no session of a program may be made.

@@ -109,6 +109,8 @@ pub struct Server {
     events: Vec<PeerEvent>,
     /// What is done elsewhere.
     jobs: Jobs,
+    /// Unknown until the first WHIP or WHEP client comes.
+    serves_programs: Option<bool>,
     next_notice_id: u64,
     is_draining: bool,
     /// Whether a table may have changed since all were compared: a packet to its listeners changes none.
@@ -188,6 +190,7 @@ impl Server {
             too_slow: Vec::new(),
             events: Vec::new(),
             jobs: Jobs::new(),
+            serves_programs: None,
             next_notice_id: 1,
             is_draining: false,
             is_unchecked: false,

@@ -61,7 +61,7 @@ impl Server {
         if self.is_draining {
             return Err(Problem::new(Status::Unavailable, "the server restarts: come back in a moment"));
         }
-        if !self.settings.serves_programs {
+        if !*self.serves_programs.get_or_insert_with(|| (self.settings.can_serve_programs)(now)) {
             let detail = "the server's OpenSSL can't serve programs: `ecoute doctor` there says what mends it";
             return Err(Problem::new(Status::Unavailable, detail));
         }

@@ -369,7 +369,7 @@ impl World {
     /// Begins anew with a server whose OpenSSL failed its rehearsal.
     pub fn refuse_programs(&mut self) {
         let mut config = config(&self.limits);
-        config.settings.serves_programs = false;
+        config.settings.can_serve_programs = |_| false;
         self.server = Server::new(config, [0; 32], self.now, unix(self.now - self.start));
     }
 
@@ -919,7 +919,7 @@ fn config(limits: &Limits) -> Config {
         ice_servers: vec![],
         devices: devices(),
         encryption: Encryption::Optional,
-        serves_programs: true,
+        can_serve_programs: |_| true,
         redirect: Some(RedirectTo { base: None, port: 443 }),
         limits: limits.clone(),
     };
