@@ -1,6 +1,8 @@
-//! Gives memory back to the system that a storm of clients took: the allocator keeps pages of which a few bytes are in use.
+//! Gives memory back to the system that the start or a storm of clients took: the allocator keeps pages of which a few bytes
+//! are in use.
 //!
-//! Invariant: it is given back once after each storm and once when nobody is left, not while most of a storm is there.
+//! Invariant: it is given back once after the start, once after each storm and once when nobody is left, not while most of a
+//! storm is there.
 
 #![expect(unsafe_code, reason = "a function of C")]
 
@@ -40,8 +42,8 @@ impl Memory {
     }
 }
 
-/// Other C libraries give it back by themselves, or never.
-fn give_back() {
+/// Gives back what is free. Other C libraries do it by themselves, or never.
+pub(super) fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: it takes a number and locks what it works on.
     unsafe {

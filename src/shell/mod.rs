@@ -36,7 +36,6 @@ use crate::config::{Config, LISTENS_MAX};
 use crate::host::watch::{Purpose, Watch};
 use crate::outbox::{Item, Outbox};
 use crate::path::Door;
-use crate::peer;
 use crate::server::Server;
 use late::{Answer, Files, Late};
 use media::Media;
@@ -115,6 +114,7 @@ pub fn run(setup: Setup, mut config: Config, seed: [u8; 32]) -> Result<(), RunEr
         |addresses: &[SocketAddr]| addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     let (address, advertised) = (listed(&setup.sockets.addresses()), listed(&config.settings.advertised));
     let mut shell = Shell::new(setup, config, seed, files_max)?;
+    memory::give_back();
     log::info!("listening address={address} advertised={advertised}");
     shell.notify.on_ready();
     let mut events = Events::with_capacity(EVENTS_PER_TURN);
@@ -134,16 +134,6 @@ pub fn run(setup: Setup, mut config: Config, seed: [u8; 32]) -> Result<(), RunEr
     );
     log::debug!("counted: {:?}", shell.server.stats());
     Ok(())
-}
-
-/// Tells whether the system's OpenSSL can serve programs; where it can't, says why.
-pub fn rehearse() -> bool {
-    let rehearsed = peer::rehearse(monotonic());
-    if let Err(why) = rehearsed {
-        let version = openssl::version::version();
-        log::error!("WHIP and WHEP clients are refused, pages are served: {version} failed its test: {why}");
-    }
-    rehearsed.is_ok()
 }
 
 /// What every call of one turn into the core needs.
