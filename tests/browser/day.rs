@@ -10,6 +10,7 @@ use crate::elements::COUNTED;
 use crate::people::{microphone, open_both, start_listening, start_streaming};
 use crate::relay::Relay;
 use crate::support::Ecoute;
+use crate::told::SENT;
 use crate::{assert_tone, screenshots, sound, wait_for_tone};
 
 const STARTED: &str = "deep('ecoute-panel >>> #panel').dataset.listening === 'started'";
@@ -85,6 +86,51 @@ fn each_of_two_supervisors_hears_the_right_one_of_two_salespeople() {
     assert!(sound::listen(&paul, 1000).level < 0.001);
     assert!(sound::listen(&ana, 1000).level > 0.01, "her volume is her own");
     for browser in phones.iter().chain(&desks) {
+        assert_eq!(browser.complaints(), [] as [&str; 0]);
+    }
+}
+
+#[test]
+fn the_meter_follows_what_is_heard_whatever_the_volume() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
+    let (lea, paul) = open_both(&ecoute, [&phone, &desk], ["", SENT]);
+    paul.evaluate(
+        "window.bar = () => deep('ecoute-panel >>> .level i');
+        window.moves = 0;
+        new MutationObserver(() => { moves += 1; }).observe(bar(), { attributeFilter: ['style'] });",
+    );
+    let is_loud = "parseFloat(bar().style.transform.slice(7)) > 0.3";
+    let is_empty = "bar().style.transform === 'scaleX(0)'";
+    paul.wait_for(is_loud);
+    paul.click("ecoute-panel >>> #mute");
+    set_volume(&paul, 0);
+    paul.wait_for("loudness() < 0.001");
+    let moves = paul.evaluate("moves");
+    paul.wait_for(&format!("moves > {moves} + 5 && {is_loud}"));
+
+    // The microphone is open and nobody speaks.
+    let speak = |is_on: bool| {
+        lea.evaluate(&format!("deep('ecoute-micro').client.microphone.getAudioTracks()[0].enabled = {is_on}"));
+    };
+    speak(false);
+    paul.wait_for(is_empty);
+    speak(true);
+    paul.wait_for(is_loud);
+
+    // Nobody looks: nothing is measured.
+    paul.evaluate("setHidden(true)");
+    paul.wait_for(is_empty);
+    let moves = paul.evaluate("moves");
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(paul.evaluate("moves"), moves);
+    paul.evaluate("setHidden(false)");
+    paul.wait_for(is_loud);
+
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for(is_empty);
+    for browser in [&phone, &desk] {
         assert_eq!(browser.complaints(), [] as [&str; 0]);
     }
 }

@@ -124,6 +124,7 @@ fn a_tone_goes_in_and_comes_out() {
     assert_tone(&paul, 440.0);
     let bar = "document.querySelector('[data-commercial=\"lea\"] .level i').style.transform";
     paul.wait_for(&format!("parseFloat({bar}.slice(7)) > 0.2"));
+    paul.wait_for("parseFloat(deep('ecoute-panel >>> .level i').style.transform.slice(7)) > 0.2");
 
     // A pause is silent at once, and what was heard goes on by itself.
     lea.click("ecoute-micro >>> #pause");

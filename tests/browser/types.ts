@@ -51,6 +51,7 @@ export async function supervisor(client: EcouteClient): Promise<boolean> {
   const reason: Reason = "autre: bilan";
   const mayPlay: boolean = await client.listen("lea", { reason });
   const lea: Commercial | undefined = client.commercial("lea");
+  const heard: AudioNode | null = client.heardNode;
   const wishes: Wish[] = client.wishes;
   const audio: AudioState = client.audio;
   const user: User | null = client.user;
@@ -59,7 +60,7 @@ export async function supervisor(client: EcouteClient): Promise<boolean> {
   client.setMuted(!client.isMuted);
   const gain: number | undefined = client.audioNode?.gain.value;
   const answer: string | null = await client.testConnection("v=0");
-  console.log(lea?.since && client.now - lea.since, lea?.listeners[0]?.name, wishes[0]?.cause, audio.output, user?.role, gain, answer, client.commercials.length);
+  console.log(heard?.context.state, lea?.since && client.now - lea.since, lea?.listeners[0]?.name, wishes[0]?.cause, audio.output, user?.role, gain, answer, client.commercials.length);
   console.log(client.connection.retry_at, client.connectionState === "registered");
   client.stop("lea");
   client.stop();

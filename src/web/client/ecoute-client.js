@@ -209,6 +209,9 @@ export class EcouteClient extends EventTarget {
   /** The node that everything heard passes, volume applied, for a level meter; null before the first click. @type {GainNode|null} */
   get audioNode() { return this.#listener.node; }
 
+  /** The node that everything heard passes before its volume, for a level meter; null before the first click. @type {AudioNode|null} */
+  get heardNode() { return this.#listener.heardNode; }
+
   /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
   connect() {
     this.#begin();

@@ -67,6 +67,7 @@ export class Listener {
   }
 
   get node() { return this.#output.node; }
+  get heardNode() { return this.#output.heardNode; }
 
   get wishes() {
     return [...this.#wishes].map(([commercial_id, wish]) => ({ commercial_id, ...wish }));
@@ -232,11 +233,13 @@ export class Listener {
   }
 }
 
-/** Remote stream → gain → speakers. A GainNode, because iOS ignores the volume of media elements. */
+/** Remote stream → what is heard → gain → speakers. A GainNode, because iOS ignores the volume of media elements. */
 class Output {
   #onState;
   /** @type {AudioContext|null} */
   #context = null;
+  /** Stays as long as the context, whatever stream comes. @type {GainNode|null} */
+  #heard = null;
   /** @type {GainNode|null} */
   #gain = null;
   #source = null;
@@ -256,6 +259,7 @@ class Output {
   }
 
   get node() { return this.#gain; }
+  get heardNode() { return this.#heard; }
   get volume() { return this.#volume; }
   get isMuted() { return this.#isMuted; }
 
@@ -297,7 +301,7 @@ class Output {
   close() {
     this.#context?.close();
     this.#context = null;
-    this.#gain = null;
+    this.#gain = this.#heard = null;
     this.#source = null;
     if (this.#element) this.#element.srcObject = null;
   }
@@ -314,6 +318,8 @@ class Output {
     this.#context.onstatechange = () => this.#onState();
     this.#gain = new GainNode(this.#context, { gain: 0 });
     this.#gain.connect(this.#context.destination);
+    this.#heard = new GainNode(this.#context);
+    this.#heard.connect(this.#gain);
     this.#wire();
     this.#applyGain();
     return true;
@@ -323,7 +329,7 @@ class Output {
     if (!this.#context || !this.#stream) return;
     this.#source?.disconnect();
     this.#source = new MediaStreamAudioSourceNode(this.#context, { mediaStream: this.#stream });
-    this.#source.connect(this.#gain);
+    this.#source.connect(this.#heard);
   }
 
   #applyGain() {

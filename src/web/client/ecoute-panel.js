@@ -9,7 +9,7 @@ import { nameOf, plain, showPerson, who } from "./ecoute-names.js";
 import { PANEL, styled } from "./ecoute-styles.js";
 import { clock, element, lines, qualityWords, reasonWords, setText } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
-import { levelBar, setLevel } from "./meter.js";
+import { LevelBar } from "./meter.js";
 import { load, save } from "./session.js";
 import { hasWords, language, t } from "./words.js";
 
@@ -50,7 +50,6 @@ export class Panel {
   handle(name, detail) {
     switch (name) {
       case "registered": if (!detail.renewed) this.#restore(); break;
-      case "levels": this.#drawLevel(detail.levels); break;
       case "listening_started":
         this.#startedAt.set(detail.commercial_id, this.#client.now);
         this.#client.setVolume(volumeOf(detail.commercial_id) / 100);
@@ -62,7 +61,10 @@ export class Panel {
   }
 
   /** Leaves the page, until there is something to draw again. */
-  remove() { this.#host.remove(); }
+  remove() {
+    this.#parts.level.follow(null);
+    this.#host.remove();
+  }
 
   draw() {
     if (!this.#host.isConnected) document.documentElement.append(this.#host);
@@ -75,6 +77,7 @@ export class Panel {
     place.hidden = !shown;
     if (!shown) {
       this.#shownId = null;
+      this.#parts.level.follow(null);
       if (this.#client.isMuted) this.#client.setMuted(false); // The next one must not start silent by surprise.
       noSound.open = false;
       delete panel.dataset.listening;
@@ -111,9 +114,10 @@ export class Panel {
     showNamed(parts.state, words, isPlayed ? nameOf(person) : "");
     const quality = isStarted ? this.#shared.qualityOf(id) : null;
     parts.quality.hidden = !quality;
-    if (!isStarted) setLevel(parts.level);
+    // What is not seen is not measured.
+    parts.level.follow(isPlayed && !document.hidden ? this.#client.heardNode : null);
     // What is heard may have been made louder by the application; under a finger both are the same.
-    else parts.volume.value = String(Math.round(this.#client.volume * 100));
+    if (isStarted) parts.volume.value = String(Math.round(this.#client.volume * 100));
     if (quality) setText(parts.quality, qualityWords(quality, this.#language));
     const { user } = this.#client;
     const isDevice = this.#client.commercial(id)?.source === "device";
@@ -138,11 +142,6 @@ export class Panel {
     noSoundText.dataset.language = this.#language;
     const title = element("h3", { textContent: this.#words("help_sound_title") });
     noSoundText.replaceChildren(title, lines("help_sound", this.#language));
-  }
-
-  #drawLevel(levels) {
-    const isStarted = this.#parts.panel.dataset.listening === "started";
-    setLevel(this.#parts.level, isStarted ? levels[this.#shownId] : undefined);
   }
 
   #drawOthers(wishes) {
@@ -239,7 +238,7 @@ function makeParts() {
     name: element("h2", { id: "panel-name", className: "person" }),
     elapsed: element("time", { id: "panel-elapsed", className: "elapsed" }),
     state: element("p", { id: "panel-state", role: "status" }),
-    level: element("i"),
+    level: new LevelBar(),
     quality: element("p", { id: "panel-quality", className: "detail" }),
     sees: element("p", { id: "panel-sees", className: "detail" }),
     volumeIcon: element("span", { id: "volume-icon" }),
@@ -255,7 +254,7 @@ function makeParts() {
   parts.noSound = element("details", { id: "no-sound" }, parts.noSoundTitle, parts.noSoundText);
   parts.shown = element("div", { className: "shown" },
     element("header", {}, parts.mark, parts.name, parts.elapsed),
-    parts.state, levelBar(parts.level), parts.quality, parts.sees,
+    parts.state, parts.level.frame, parts.quality, parts.sees,
     element("div", { className: "volume" }, parts.volumeIcon, parts.volume, parts.percent, parts.mute),
     parts.others,
     element("div", { className: "actions" }, parts.noSound, parts.stop));

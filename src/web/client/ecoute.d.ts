@@ -207,6 +207,8 @@ export class EcouteClient extends EventTarget {
   readonly volume: number;
   readonly isMuted: boolean;
   readonly audioNode: GainNode | null;
+  /** What is heard before the volume is applied. */
+  readonly heardNode: AudioNode | null;
   connect(): void;
   takeOver(): void;
   /** @throws {EcouteError} */

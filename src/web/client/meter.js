@@ -1,4 +1,4 @@
-/** Level meters: of the own microphone, bars of the last moments, newest on the right; of others, one bar each. */
+/** Level meters: of the own microphone, bars of the last moments, newest on the right; of what is heard, one bar. */
 
 import { element } from "./ecoute-view.js";
 
@@ -6,17 +6,35 @@ const BARS = 24;
 const BAR_MS = 80;
 /** Quieter than this is an empty bar, in dBFS; speech near a phone is between here and −15. */
 const FLOOR_DB = -60;
+const SAMPLES = 1024;
 
-/** A bar for a level that comes from the server. @param {HTMLElement} bar the part that moves */
-export function levelBar(bar) {
-  const frame = element("span", { className: "level" }, bar);
-  frame.setAttribute("aria-hidden", "true");
-  return frame;
-}
+/** One bar for what passes a node of Web Audio. Nothing is measured while it follows none. */
+export class LevelBar {
+  #bar = element("i");
+  /** @type {AudioNode|null} */
+  #node = null;
+  #analyser = null;
+  #samples = new Float32Array(SAMPLES);
+  #timer = 0;
 
-/** Moves the bar. @param {HTMLElement} bar @param {number|undefined} level dBov; absent is silence */
-export function setLevel(bar, level = FLOOR_DB) {
-  bar.style.transform = `scaleX(${Math.min(1, Math.max(0, 1 - level / FLOOR_DB))})`;
+  /** To be shown; the words beside it say what is heard. */
+  frame = element("span", { className: "level", ariaHidden: "true" }, this.#bar);
+
+  constructor() { this.#move(0); }
+
+  /** Follows this node, or nothing, which is silence. @param {AudioNode|null} node */
+  follow(node) {
+    if (node === this.#node) return;
+    clearInterval(this.#timer);
+    this.#node?.disconnect(this.#analyser);
+    this.#node = node;
+    if (!node) return this.#move(0);
+    this.#analyser = new AnalyserNode(node.context, { fftSize: SAMPLES });
+    node.connect(this.#analyser);
+    this.#timer = setInterval(() => this.#move(loudness(this.#analyser, this.#samples)), BAR_MS);
+  }
+
+  #move(loudness) { this.#bar.style.transform = `scaleX(${loudness})`; }
 }
 
 export class Meter {
@@ -26,7 +44,7 @@ export class Meter {
   #stream = null;
   #context = null;
   #analyser = null;
-  #samples = new Float32Array(1024);
+  #samples = new Float32Array(SAMPLES);
   #timer = 0;
 
   /** @param {HTMLElement} place */
@@ -47,7 +65,7 @@ export class Meter {
     if (!stream) return;
     try {
       this.#context = new AudioContext();
-      this.#analyser = new AnalyserNode(this.#context, { fftSize: this.#samples.length });
+      this.#analyser = new AnalyserNode(this.#context, { fftSize: SAMPLES });
       new MediaStreamAudioSourceNode(this.#context, { mediaStream: stream }).connect(this.#analyser);
     } catch {
       this.#place.hidden = true; // It is heard all the same.
@@ -59,11 +77,16 @@ export class Meter {
 
   #draw() {
     if (document.hidden) return;
-    this.#analyser.getFloatTimeDomainData(this.#samples);
-    const power = this.#samples.reduce((sum, sample) => sum + sample * sample, 0) / this.#samples.length;
-    const db = 10 * Math.log10(power + 1e-12);
-    this.#levels.push(Math.min(1, Math.max(0, 1 - db / FLOOR_DB)));
+    this.#levels.push(loudness(this.#analyser, this.#samples));
     this.#levels.shift();
     this.#bars.forEach((bar, index) => { bar.style.transform = `scaleY(${0.06 + 0.94 * this.#levels[index]})`; });
   }
+}
+
+/** How loud it is now, from 0 for silence to 1. @param {AnalyserNode} analyser @param {Float32Array} samples are overwritten */
+function loudness(analyser, samples) {
+  analyser.getFloatTimeDomainData(samples);
+  const power = samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
+  const db = 10 * Math.log10(power + 1e-12);
+  return Math.min(1, Math.max(0, 1 - db / FLOOR_DB));
 }
