@@ -101,6 +101,7 @@ fn commercial() -> Commercial<'static> {
         state: Presence::OnAir,
         interrupted_by: None,
         is_streaming: true,
+        speaking: true,
         source: None,
         listeners_count: 2,
         listeners: vec![person("paul", "Paul D."), person("ana", "Ana B.")],

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use crate::arrivals::Arrival;
 use crate::config::BroadcastLimits;
 use crate::keys::{Client, ConnKey, PeerKey, Sink};
-use crate::level::Level;
+use crate::speech::Speech;
 use crate::wire::signaling::Commercial;
-use crate::words::{InterruptedBy, LEVEL_SILENT, PendingCause, Place, Presence, Quality, Sent};
-pub use change::{Change, Source, Start, Wish};
+use crate::words::{InterruptedBy, PendingCause, Place, Presence, Quality, Sent};
+pub use change::{Change, News, Source, Start, Wish};
 use listener::Passed;
 use listener::{Delay, Phase};
 pub use listener::{Listener, WrongCount};
@@ -51,12 +51,13 @@ pub struct Broadcast {
     /// When the present state began, in Unix milliseconds; absent for somebody never seen.
     since_ms: Option<u64>,
     last_seen_ms: Option<u64>,
-    level: Level,
+    /// Says that somebody speaks only while they are on air, neither paused nor interrupted.
+    speech: Speech,
     /// Whether the last update told of an encoder.
     was_encoders: bool,
     /// Until when an encoder that went off air paused comes back paused.
     pause_kept: Option<Instant>,
-    next_update: Option<Instant>,
+    next_update: Option<(Instant, News)>,
     last_update: Option<Instant>,
 }
 
@@ -73,7 +74,7 @@ impl Broadcast {
             listeners: Vec::new(),
             since_ms: None,
             last_seen_ms: None,
-            level: Level::silent(),
+            speech: Speech::silent(),
             was_encoders: false,
             pause_kept: None,
             next_update: None,
@@ -267,6 +268,7 @@ impl Broadcast {
             state,
             interrupted_by: self.interrupted_by().filter(|_| state == Presence::Interrupted),
             is_streaming: self.on_air.is_some(),
+            speaking: self.speech.is_speaking(),
             source: self.source().and_then(Source::name),
             listeners_count: self.listeners_count(),
             listeners: self.heard_by().take(named_listeners_max).map(Listener::person).collect(),
@@ -372,7 +374,6 @@ impl Broadcast {
             self.pause_kept = Some(now + limits.pause_memory);
         }
         self.lost_page = None;
-        self.level = Level::silent();
         self.enter_state(unix_ms);
         let changes = self.unsettle_all(was_flowing);
         changes.into_iter().chain(self.settle_all()).collect()
@@ -446,17 +447,15 @@ impl Broadcast {
         self.on_air.as_mut().is_some_and(|on_air| is_shared && on_air.move_to(now, place, limits))
     }
 
-    /// A packet came, so loud in dBov. What comes in a pause says nothing to anybody.
-    pub fn hear_level(&mut self, now: Instant, level: i8, interval: Duration) {
-        if self.presence() == Presence::OnAir {
-            self.level.hear(now, level, interval);
-        }
+    /// A packet came, so loud in dBov; tells whether the salesperson begins to speak with it. What comes in a pause says
+    /// nothing to anybody.
+    pub fn hear_level(&mut self, now: Instant, level: i8, limits: &BroadcastLimits) -> bool {
+        self.presence() == Presence::OnAir && self.speech.hear(now, level, &limits.speech)
     }
 
-    /// Returns how loud the salesperson was since the last call, in dBov.
-    pub fn take_level(&mut self, now: Instant, silence: Duration) -> i8 {
-        let level = self.level.take(now, silence);
-        if self.presence() == Presence::OnAir { level } else { LEVEL_SILENT }
+    /// Tells whether the salesperson speaks, as far as their client declares levels.
+    pub fn is_speaking(&self) -> bool {
+        self.speech.is_speaking()
     }
 
     /// Returns how well the audio arrived, when it is time to tell.
@@ -480,7 +479,12 @@ impl Broadcast {
             _ => None,
         });
         let on_air = self.on_air.as_ref().map(|on_air| on_air.next_deadline(limits));
-        acks.chain(self.next_update).chain(on_air).chain(self.pause_kept).min()
+        let update = self.next_update.map(|(at, _)| at);
+        acks.chain(update)
+            .chain(on_air)
+            .chain(self.speech.next_deadline(&limits.speech))
+            .chain(self.pause_kept)
+            .min()
     }
 
     /// Tells whether nothing came, or nobody looked, for so long that the broadcast is over.
@@ -488,10 +492,12 @@ impl Broadcast {
         self.on_air.as_ref().is_some_and(|on_air| on_air.is_over(now, limits))
     }
 
-    /// Lets time pass: packets that do not come interrupt, acknowledgements that do not come are reported once.
+    /// Lets time pass: packets that do not come interrupt, acknowledgements that do not come are reported once, and who
+    /// speaks may have stopped.
     pub fn handle_timeout(&mut self, now: Instant, unix_ms: u64, limits: &BroadcastLimits) -> Vec<Change> {
         let mut changes = Vec::new();
         self.pause_kept.take_if(|until| *until <= now);
+        self.speech.handle_timeout(now, &limits.speech);
         if self.on_air.as_ref().is_some_and(|on_air| on_air.is_missing(now, limits)) {
             changes = self.interrupt(unix_ms, InterruptedBy::Network);
         }
@@ -510,9 +516,10 @@ impl Broadcast {
     }
 
     /// Notes that supervisors must be told of a change, at the latest an interval after the last time.
-    pub fn want_update(&mut self, now: Instant, interval: Duration) {
+    pub fn want_update(&mut self, now: Instant, news: News, interval: Duration) {
         let earliest = self.last_update.map_or(now, |last| (last + interval).max(now));
-        self.next_update.get_or_insert(earliest);
+        let (_, wanted) = self.next_update.get_or_insert((earliest, news));
+        *wanted = news.max(*wanted);
     }
 
     /// Tells whether an encoder streams or did when this was asked last.
@@ -531,14 +538,11 @@ impl Broadcast {
         self.next_update.is_some()
     }
 
-    /// Tells whether supervisors must be told now, and takes it that they are.
-    pub fn take_update(&mut self, now: Instant) -> bool {
-        let due = self.next_update.is_some_and(|at| at <= now);
-        if due {
-            self.next_update = None;
-            self.last_update = Some(now);
-        }
-        due
+    /// Returns what supervisors must be told now, and takes it that they are.
+    pub fn take_update(&mut self, now: Instant) -> Option<News> {
+        let (_, news) = self.next_update.take_if(|(at, _)| *at <= now)?;
+        self.last_update = Some(now);
+        Some(news)
     }
 
     /// Returns what keeps the microphone from being heard, apart from a pause.
@@ -580,6 +584,7 @@ impl Broadcast {
     }
 
     fn enter_state(&mut self, unix_ms: u64) {
+        self.speech.cut();
         self.since_ms = Some(unix_ms);
         self.last_seen_ms = Some(unix_ms);
     }
@@ -658,6 +663,11 @@ mod tests {
             let (kind, source) = (MediaKind::Audio, (self.publisher, 1));
             let arrival = Arrival { kind, source, sequence: 1, timestamp: 0, bytes: 80 };
             names(&self.broadcast.hear(self.now, 0, arrival))
+        }
+
+        /// A loud packet comes; tells whether they begin to speak with it.
+        fn speak(&mut self) -> bool {
+            self.broadcast.hear_level(self.now, -20, &self.limits)
         }
 
         fn wait(&mut self, seconds: u64) -> Vec<String> {
@@ -1137,28 +1147,69 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_has_no_level() {
-        let mut scene = Scene::heard();
-        let silence = Duration::from_millis(400);
-        scene.broadcast.hear_level(scene.now, -20, silence);
-        assert_eq!(scene.broadcast.take_level(scene.now, silence), -20);
+    fn who_is_not_heard_does_not_speak() {
+        let speaking = || {
+            let mut scene = Scene::heard();
+            scene.hear();
+            assert!(!scene.speak(), "they may have stopped a moment ago");
+            scene.now += scene.limits.speech.interval;
+            assert!(scene.speak() && scene.broadcast.is_speaking());
+            scene
+        };
+        type End = fn(&mut Scene);
+        let ends: [(&str, End); 5] = [
+            ("pause", |scene| drop(scene.broadcast.pause(0))),
+            ("call", |scene| drop(scene.broadcast.interrupt(0, InterruptedBy::Call))),
+            ("page gone", |scene| drop(scene.broadcast.close_page(scene.now, 0))),
+            ("session gone", |scene| drop(scene.broadcast.lose_publisher(0))),
+            ("off air", |scene| drop(scene.broadcast.go_off_air(scene.now, 0, &scene.limits))),
+        ];
+        for (name, end) in ends {
+            let mut scene = speaking();
+            end(&mut scene);
+            let speaks = |scene: &Scene| scene.broadcast.to_commercial(16).speaking;
+            assert!(!speaks(&scene), "{name}");
+            scene.now += scene.limits.speech.interval;
+            assert!(!scene.speak() && !speaks(&scene), "{name}");
+        }
+        let mut scene = speaking();
         scene.broadcast.pause(0);
-        scene.broadcast.hear_level(scene.now, -5, silence);
-        assert_eq!(scene.broadcast.take_level(scene.now, silence), LEVEL_SILENT);
         scene.resume();
-        assert_eq!(scene.broadcast.take_level(scene.now, silence), -20, "nothing of the pause is left");
+        assert!(!scene.speak(), "nothing of before is left");
+        scene.now += scene.limits.speech.interval;
+        assert!(scene.speak());
+    }
+
+    #[test]
+    fn who_speaks_is_looked_at_again_without_a_packet() {
+        let mut scene = Scene::heard();
+        scene.speak();
+        scene.now += scene.limits.speech.interval;
+        assert!(scene.speak());
+        let due = scene.now + scene.limits.speech.hangover;
+        assert_eq!(scene.broadcast.next_deadline(&scene.limits), Some(due));
+        scene.broadcast.handle_timeout(due, 0, &scene.limits);
+        assert!(!scene.broadcast.is_speaking());
+        assert!(scene.broadcast.next_deadline(&scene.limits).is_none_or(|at| at > due));
     }
 
     #[test]
     fn updates_are_spaced() {
         let mut scene = Scene::new();
         let interval = Duration::from_millis(200);
-        scene.broadcast.want_update(scene.now, interval);
-        assert!(scene.broadcast.take_update(scene.now));
-        assert!(!scene.broadcast.take_update(scene.now));
+        scene.broadcast.want_update(scene.now, News::All, interval);
+        assert_eq!(scene.broadcast.take_update(scene.now), Some(News::All));
+        assert_eq!(scene.broadcast.take_update(scene.now), None);
         let soon = scene.now + Duration::from_millis(10);
-        scene.broadcast.want_update(soon, interval);
-        assert!(!scene.broadcast.take_update(soon));
-        assert!(scene.broadcast.take_update(scene.now + interval));
+        scene.broadcast.want_update(soon, News::Speech, interval);
+        assert_eq!(scene.broadcast.take_update(soon), None);
+        let later = scene.now + interval;
+        assert_eq!(scene.broadcast.take_update(later), Some(News::Speech));
+        for (n, wanted) in (1..).zip([[News::Speech, News::All], [News::All, News::Speech]]) {
+            for news in wanted {
+                scene.broadcast.want_update(later, news, interval);
+            }
+            assert_eq!(scene.broadcast.take_update(later + interval * n), Some(News::All), "{wanted:?}");
+        }
     }
 }

@@ -474,10 +474,6 @@ pub struct ListeningLimits {
     pub commercial_info_bytes_max: usize,
     /// The shortest time between two `commercial_updated` of one salesperson.
     pub update_interval: Duration,
-    /// How often supervisors are told how loud salespeople are.
-    pub level_interval: Duration,
-    /// Somebody of whom no packet came for so long is silent.
-    pub level_silence: Duration,
 }
 
 impl Default for ListeningLimits {
@@ -489,8 +485,6 @@ impl Default for ListeningLimits {
             wishes_max: 8 * 1024,
             commercial_info_bytes_max: 1024,
             update_interval: Duration::from_millis(200),
-            level_interval: Duration::from_millis(200),
-            level_silence: Duration::from_millis(400),
         }
     }
 }
@@ -515,6 +509,7 @@ pub struct BroadcastLimits {
     pub quality_interval: Duration,
     /// The shortest time between two positions of one salesperson; more are not relayed.
     pub position_interval: Duration,
+    pub speech: SpeechLimits,
 }
 
 impl Default for BroadcastLimits {
@@ -528,7 +523,23 @@ impl Default for BroadcastLimits {
             lost_witnesses_max: 4,
             quality_interval: Duration::from_secs(2),
             position_interval: Duration::from_secs(1),
+            speech: SpeechLimits::default(),
         }
+    }
+}
+
+/// Bounds how often somebody begins and stops to speak.
+#[derive(Clone, Debug)]
+pub struct SpeechLimits {
+    /// The shortest time between two turns of one person.
+    pub interval: Duration,
+    /// Who was not loud enough for so long does not speak any more; people pause between words, and for breath.
+    pub hangover: Duration,
+}
+
+impl Default for SpeechLimits {
+    fn default() -> SpeechLimits {
+        SpeechLimits { interval: Duration::from_secs(1), hangover: Duration::from_millis(1500) }
     }
 }
 

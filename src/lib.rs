@@ -9,7 +9,7 @@
 //! - [`server`] is the core: it sees all tables and holds the rules. It opens no socket and reads no clock, so the
 //!   whole of it runs in a simulation with virtual time (`tests/sim`).
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
-//!   [`demux`] finds the session of a datagram, [`level`] says how loud somebody is, [`arrivals`] how well they are
+//!   [`demux`] finds the session of a datagram, [`speech`] says whether somebody speaks, [`arrivals`] how well they are
 //!   received, [`token`] who may.
 //! - [`audit`] is what is written down, [`wire`] turns bytes into meaning, [`words`] are those that all share; [`config`], [`deadlines`], [`rate`],
 //!   [`quota`], [`outbox`], [`path`], [`stats`] and [`keys`] serve all.
@@ -34,7 +34,6 @@ pub mod docs;
 pub mod fuzz;
 pub mod host;
 pub mod keys;
-pub mod level;
 pub mod outbox;
 pub mod path;
 pub mod peer;
@@ -42,6 +41,7 @@ pub mod quota;
 pub mod rate;
 pub mod server;
 pub mod shell;
+pub mod speech;
 pub mod stats;
 pub mod token;
 pub mod web;

@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use text::is_presentable;
 
-/// Silence, in dBov (RFC 6464 §3).
-pub const LEVEL_SILENT: i8 = -127;
 /// The longest `reason`, in characters.
 pub const REASON_CHARS_MAX: usize = 80;
 /// What is shown where a supervisor gave no reason.

@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["shell", "doctor", "host"],
     &["server", "fuzz"],
     &["broadcast", "conn", "demux", "docs", "peer", "token", "web"],
-    &["arrivals", "level"],
+    &["arrivals", "speech"],
     &["wire"],
     &["words"],
 ];
@@ -33,6 +33,7 @@ const ALSO: &[(&str, &str)] = &[
 /// out what happens once in it.
 const HOT: &[(&str, &[&str])] = &[
     ("src/broadcast/timeline.rs", &[]),
+    ("src/speech.rs", &[]),
     ("src/wire/classify.rs", &[]),
     ("src/wire/media.rs", &[]),
     ("src/wire/opus.rs", &[]),

@@ -49,6 +49,15 @@ impl Source {
     }
 }
 
+/// What supervisors are to be told of a salesperson; the greater one says the other, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// Nothing but that they begin or stop to speak, which is for supervisors alone.
+    Speech,
+    /// Anything.
+    All,
+}
+
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Change {

@@ -40,6 +40,7 @@ fn of_commercial(message: &OfCommercial<'_>) {
                 state: Presence::OnAir,
                 interrupted_by: None,
                 is_streaming: true,
+                speaking: true,
                 source: None,
                 listeners_count: 0,
                 listeners: vec![],

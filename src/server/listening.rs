@@ -12,7 +12,7 @@ use log::debug;
 use super::registration::Seat;
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
-use crate::broadcast::{Broadcast, Change, Listener, Wish};
+use crate::broadcast::{Broadcast, Change, Listener, News, Wish};
 use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey, Sink};
 use crate::outbox::{NotWritten, Outbox};
 use crate::peer::Gone;
@@ -66,8 +66,14 @@ impl Server {
             }
         }
         if let Some(broadcast) = self.broadcasts.get_mut(key) {
-            broadcast.want_update(now, self.settings.limits.listening.update_interval);
+            broadcast.want_update(now, News::All, self.settings.limits.listening.update_interval);
         }
+        self.arm_broadcast(key);
+    }
+
+    /// A salesperson began to speak: supervisors are to be told.
+    pub(super) fn on_speech(&mut self, now: Instant, key: BroadcastKey) {
+        self.broadcasts[key].want_update(now, News::Speech, self.settings.limits.listening.update_interval);
         self.arm_broadcast(key);
     }
 
@@ -356,19 +362,21 @@ impl Server {
         if broadcast.is_over(now, limits) {
             self.end_broadcast(now, key, out);
         } else {
-            let before = broadcast.presence();
+            let (before, was_speaking) = (broadcast.presence(), broadcast.is_speaking());
             let changes = broadcast.handle_timeout(now, unix_ms, limits);
             let is_interrupted = broadcast.presence() != before;
+            let has_turned = broadcast.is_speaking() != was_speaking;
             for change in changes {
                 self.carry_out_one(now, key, change, out);
             }
-            if is_interrupted {
-                self.broadcasts[key].want_update(now, self.settings.limits.listening.update_interval);
+            if is_interrupted || has_turned {
+                let news = if is_interrupted { News::All } else { News::Speech };
+                self.broadcasts[key].want_update(now, news, self.settings.limits.listening.update_interval);
             }
             self.tell_quality(now, key);
         }
-        if self.broadcasts[key].take_update(now) {
-            self.tell_update(key);
+        if let Some(news) = self.broadcasts[key].take_update(now) {
+            self.tell_update(key, news);
         }
         let broadcast = &self.broadcasts[key];
         let is_wanted = broadcast.is_known() && self.clients.registrations_len() > 0;
@@ -436,48 +444,24 @@ impl Server {
         self.deadlines.cancel(Timer::Broadcast(key));
     }
 
-    /// Tells supervisors how loud everybody on air is, and comes back as long as somebody is and somebody looks; the
-    /// last time it names nobody.
-    pub(super) fn on_levels_deadline(&mut self, now: Instant) {
-        let silence = self.settings.limits.listening.level_silence;
-        let mut levels = Vec::new();
-        for key in self.broadcasts.keys_of(Broadcast::is_on_air) {
-            levels.push((key, self.broadcasts[key].take_level(now, silence)));
-        }
-        if !levels.is_empty() && self.clients.admins().next().is_some() {
-            self.deadlines.arm(Timer::Levels, now + self.settings.limits.listening.level_interval);
-        }
-        let mut texts = Vec::new();
-        for (conn, registration) in self.clients.admins() {
-            let rows = levels.iter().map(|&(key, level)| (self.broadcasts[key].id(), level));
-            let visible = rows.filter(|(id, _)| registration.claims.may_hear(id)).collect();
-            texts.push((conn, ServerMessage::Levels(visible).to_json()));
-        }
-        for (conn, text) in texts {
-            self.send_text(conn, &text);
-        }
-    }
-
-    /// Begins to tell supervisors how loud everybody is, unless that is under way.
-    pub(super) fn arm_levels(&mut self, now: Instant) {
-        if !self.deadlines.is_armed(Timer::Levels) {
-            self.deadlines.arm(Timer::Levels, now + self.settings.limits.listening.level_interval);
-        }
-    }
-
-    /// Sends `commercial_updated` to every supervisor who may see it, and to the salesperson's page what it does not do
-    /// itself.
-    fn tell_update(&mut self, key: BroadcastKey) {
-        let concerns_page = self.broadcasts[key].take_is_encoders();
+    /// Sends `commercial_updated` to every supervisor who may see it, and to the salesperson's pages what they do not do
+    /// themselves. Whether they speak alone is for supervisors.
+    fn tell_update(&mut self, key: BroadcastKey, news: News) {
+        let conns = match news {
+            News::Speech => self.supervisors_of(key),
+            News::All => {
+                let concerns_page = self.broadcasts[key].take_is_encoders();
+                let broadcast = &self.broadcasts[key];
+                let page = broadcast.page().filter(|_| concerns_page);
+                let own = page.into_iter().chain(broadcast.witnesses().iter().copied());
+                self.supervisors_of(key).into_iter().chain(own).collect()
+            }
+        };
         let broadcast = &self.broadcasts[key];
-        if !broadcast.is_known() {
+        if !broadcast.is_known() || conns.is_empty() {
             return;
         }
         let text = ServerMessage::CommercialUpdated(self.commercial(broadcast)).to_json();
-        let mut conns = self.supervisors_of(key);
-        conns.extend(
-            broadcast.page().filter(|_| concerns_page).into_iter().chain(broadcast.witnesses().iter().copied()),
-        );
         for conn in conns {
             self.send_text(conn, &text);
         }

@@ -241,8 +241,10 @@ impl Server {
         self.peers.follow(publisher, source.1);
         let arrival = Arrival { kind: packet.kind, source, sequence, timestamp, bytes: packet.payload.len() };
         let changes = broadcast.hear(now, unix_ms, arrival);
-        if let Some(level) = packet.level {
-            broadcast.hear_level(now, level, self.settings.limits.listening.level_interval);
+        let limits = &self.settings.limits.broadcast;
+        let begins_to_speak = packet.level.is_some_and(|level| broadcast.hear_level(now, level, limits));
+        if begins_to_speak {
+            self.on_speech(now, key);
         }
         if !changes.is_empty() {
             self.carry_out(now, key, changes, out);

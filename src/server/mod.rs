@@ -139,8 +139,6 @@ enum Timer {
     Registration(ConnKey),
     /// The token's expiry, and then the end of the memory of it.
     Resource(ResourceKey),
-    /// Supervisors are told how loud everybody is.
-    Levels,
     /// What was refused is written down as a number.
     Refusals,
 }
@@ -153,7 +151,6 @@ impl Timer {
             Timer::Broadcast(_) => "broadcast",
             Timer::Registration(_) => "registration",
             Timer::Resource(_) => "resource",
-            Timer::Levels => "levels",
             Timer::Refusals => "refusals",
         }
     }
@@ -432,7 +429,6 @@ impl Server {
                 Timer::Broadcast(broadcast) => self.on_broadcast_deadline(now, broadcast, out),
                 Timer::Registration(conn) => self.on_registration_deadline(now, conn, out),
                 Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
-                Timer::Levels => self.on_levels_deadline(now),
                 Timer::Refusals => self.end_refusals(now, out),
             }
         }

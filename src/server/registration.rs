@@ -157,7 +157,6 @@ impl Server {
         if let Some(older) = replaced {
             self.close_conn(now, older, CloseCode::TakenOver, out);
         }
-        self.arm_levels(now);
         self.tell_visible(conn);
     }
 

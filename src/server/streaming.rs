@@ -81,7 +81,6 @@ impl Server {
         }
         self.carry_out(now, key, changes, out);
         self.watch_page(now, conn);
-        self.arm_levels(now);
         info!(target: "audio", "on air peer={peer:?}");
     }
 

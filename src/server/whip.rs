@@ -123,7 +123,6 @@ impl Server {
         if let Some(page) = self.broadcasts[key].page() {
             self.watch_page(now, page);
         }
-        self.arm_levels(now);
         info!(target: "audio", "on air peer={:?}", created.peer);
         Ok(created)
     }

@@ -3,8 +3,6 @@
 //! Knows shapes and lengths, and which role each message is of; whose it is and what follows is the server's. Unknown
 //! fields are ignored, unknown events are an error.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
@@ -405,8 +403,6 @@ pub enum ServerMessage<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         media_packets: Option<u64>,
     },
-    /// How loud each salesperson on air is, in dBov.
-    Levels(BTreeMap<&'a str, i8>),
     /// Another page took over: this one sees what goes on, and may pause and stop it.
     TakenOver {
         /// As in [`ServerMessage::UserRegistered`].
@@ -526,6 +522,8 @@ pub struct Commercial<'a> {
     /// By what, while `state` is [`Presence::Interrupted`].
     pub interrupted_by: Option<InterruptedBy>,
     pub is_streaming: bool,
+    /// Whether the salesperson speaks, as far as their client declares levels; only ever while on air.
+    pub speaking: bool,
     /// What streams, where it is no page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<StreamSource>,

@@ -103,7 +103,9 @@ fn the_meter_follows_what_is_heard_whatever_the_volume() {
     );
     let is_loud = "parseFloat(bar().style.transform.slice(7)) > 0.3";
     let is_empty = "bar().style.transform === 'scaleX(0)'";
+    let speech = "document.querySelector('[data-commercial=lea] .speech').ariaLabel";
     paul.wait_for(is_loud);
+    paul.wait_for(&format!("{speech} === 'Parle'"));
     paul.click("ecoute-panel >>> #mute");
     set_volume(&paul, 0);
     paul.wait_for("loudness() < 0.001");
@@ -116,8 +118,9 @@ fn the_meter_follows_what_is_heard_whatever_the_volume() {
     };
     speak(false);
     paul.wait_for(is_empty);
+    paul.wait_for(&format!("{speech} === 'Ne parle pas'"));
     speak(true);
-    paul.wait_for(is_loud);
+    paul.wait_for(&format!("{is_loud} && {speech} === 'Parle'"));
 
     // Nobody looks: nothing is measured.
     paul.evaluate("setHidden(true)");

@@ -295,9 +295,18 @@ fn the_list_is_searched_filtered_and_sorted() {
     ] {
         let since = (minutes > 0.0).then_some(begin - minutes * 60_000.0);
         let commercial = json!({ "commercial_id": id, "name": format!("Personne {id}"), "state": state, "since": since,
-            "is_streaming": since.is_some(), "listeners": [], "listeners_count": 0, "last_seen": begin });
+            "is_streaming": since.is_some(), "speaking": false, "listeners": [], "listeners_count": 0, "last_seen": begin });
         say(&paul, "commercial_updated", commercial);
     }
+    let speaks = |id: &str, minutes: f64, speaking: bool| {
+        say(
+            &paul,
+            "commercial_updated",
+            json!({ "commercial_id": id, "name": format!("Personne {id}"), "state": "on_air",
+            "since": begin - minutes * 60_000.0, "is_streaming": true, "speaking": speaking, "listeners": [],
+            "listeners_count": 0, "last_seen": begin }),
+        );
+    };
     let shown = "[...document.querySelectorAll('.person')].filter((row) => !row.hidden)
         .map((row) => row.dataset.commercial).join('')";
     let sort_by = |sort: &str| {
@@ -309,8 +318,11 @@ fn the_list_is_searched_filtered_and_sorted() {
     assert_eq!(sort_by("state"), "bdeac");
     assert_eq!(sort_by("duration"), "debac");
     assert_eq!(sort_by("speech"), "bdeac");
-    say(&paul, "levels", json!({ "d": -20 }));
+    speaks("d", 50.0, true);
     paul.wait_for(&format!("{shown} === 'dbeac'"));
+    speaks("d", 50.0, false);
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(paul.evaluate(shown), "dbeac", "who has just spoken stays in front");
     let counts = "[...document.querySelectorAll('.count')].map((count) => count.innerText).join()";
     assert_eq!(paul.evaluate(counts), "5,3,4");
     for (filter, left) in [("air", "dbe"), ("there", "dbea"), ("all", "dbeac")] {
@@ -326,7 +338,7 @@ fn the_list_is_searched_filtered_and_sorted() {
     };
     onto(".person[data-commercial=e]");
     paul.evaluate("document.activeElement.blur()");
-    say(&paul, "levels", json!({ "b": -20 }));
+    speaks("b", 5.0, true);
     thread::sleep(Duration::from_millis(1500));
     assert_eq!(paul.evaluate(shown), "dbeac");
     onto("header");

@@ -404,7 +404,7 @@ fn the_hook_streams_and_listens_in_a_real_react() {
     paul.wait_for("ecoute.audioVolume === 0 && loudness() < 0.001");
     let renders = paul.evaluate("renders");
     thread::sleep(Duration::from_secs(1));
-    assert_eq!(paul.evaluate("renders"), renders, "levels render nothing");
+    assert_eq!(paul.evaluate("renders"), renders, "who goes on to speak renders nothing");
     paul.evaluate("ecoute.stopListening()");
     paul.wait_for("!ecoute.isListening && ecoute.currentListeningTo === null");
     paul.evaluate("ecoute.disconnect()");

@@ -122,8 +122,7 @@ fn a_tone_goes_in_and_comes_out() {
     lea.screenshot(&screenshots().join("commercial-heard.png"));
     paul.screenshot(&screenshots().join("admin-listening.png"));
     assert_tone(&paul, 440.0);
-    let bar = "document.querySelector('[data-commercial=\"lea\"] .level i').style.transform";
-    paul.wait_for(&format!("parseFloat({bar}.slice(7)) > 0.2"));
+    paul.wait_for("document.querySelector('[data-commercial=\"lea\"] .speech').ariaLabel === 'Parle'");
     paul.wait_for("parseFloat(deep('ecoute-panel >>> .level i').style.transform.slice(7)) > 0.2");
 
     // A pause is silent at once, and what was heard goes on by itself.
@@ -133,6 +132,10 @@ fn a_tone_goes_in_and_comes_out() {
     assert_eq!(paul.evaluate("loudness() < 0.001"), true);
     paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'pending'");
     paul.wait_for("document.querySelector('[data-commercial=\"lea\"]').dataset.state === 'paused'");
+    assert_eq!(
+        paul.evaluate("document.querySelector('[data-commercial=\"lea\"] .speech').checkVisibility()"),
+        false
+    );
     lea.wait_for("!document.title.includes('vous écoute')");
     lea.screenshot(&screenshots().join("commercial-paused.png"));
     paul.screenshot(&screenshots().join("admin-paused.png"));

@@ -48,8 +48,7 @@ fn a_row_that_is_seen_is_acknowledged_with_what_was_sent() {
     let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let (lea, paul) = open_pages(&ecoute, [&phone, &desk]);
     // A microphone may take a moment to bring its first packet.
-    let level = "document.querySelector('[data-commercial=lea] .level i').style.transform.slice(7)";
-    paul.wait_for(&format!("parseFloat({level}) > 0.2"));
+    paul.wait_for("document.querySelector('[data-commercial=lea] .speech')?.dataset.speaks === 'true'");
     start_listening(&paul, "lea");
     let ack = lea.evaluate("said('listener_ack')[0]");
     assert_eq!(ack["told"], "seen");

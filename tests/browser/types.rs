@@ -99,7 +99,7 @@ const SESSION: &str = "Promise.all([import('/ecoute.js'), import('/useEcoute.js'
     for (const name of EVENTS) {
         client.addEventListener(name, ({ detail }) => {
             keep(`EcouteEvents[\"${name}\"]`, detail);
-            if (name !== 'levels') look();
+            look();
         });
     }
     for (const [element, type, names] of [
@@ -132,7 +132,7 @@ fn session(ecoute: &Ecoute, phone: &Page<'_>, desk: &Page<'_>) -> BTreeSet<(Stri
     let seen = |page: &Page<'_>, event: &str| {
         page.wait_for(&format!("seen.some(([type]) => type.includes('\"{event}\"'))"));
     };
-    for event in ["position", "quality", "levels", "token_expiring"] {
+    for event in ["position", "quality", "token_expiring"] {
         seen(desk, event);
     }
     phone.evaluate("client.microphone.getAudioTracks()[0].dispatchEvent(new Event('mute'))");

@@ -44,13 +44,13 @@ export async function salesperson(client: EcouteClient): Promise<void> {
 
 export async function supervisor(client: EcouteClient): Promise<boolean> {
   for (const name of EVENTS) client.addEventListener(name, ({ detail }) => console.log(detail));
-  client.addEventListener("levels", ({ detail }) => console.log(detail.levels["lea"]?.toFixed()));
   const onQuality = ({ detail }: CustomEvent<Quality>): void => console.log(detail.rtt_ms?.toFixed());
   client.addEventListener("quality", onQuality, { once: true });
   client.removeEventListener("quality", onQuality);
   const reason: Reason = "autre: bilan";
   const mayPlay: boolean = await client.listen("lea", { reason });
   const lea: Commercial | undefined = client.commercial("lea");
+  const speaks: boolean | undefined = lea?.speaking;
   const heard: AudioNode | null = client.heardNode;
   const wishes: Wish[] = client.wishes;
   const audio: AudioState = client.audio;
@@ -60,7 +60,7 @@ export async function supervisor(client: EcouteClient): Promise<boolean> {
   client.setMuted(!client.isMuted);
   const gain: number | undefined = client.audioNode?.gain.value;
   const answer: string | null = await client.testConnection("v=0");
-  console.log(heard?.context.state, lea?.since && client.now - lea.since, lea?.listeners[0]?.name, wishes[0]?.cause, audio.output, user?.role, gain, answer, client.commercials.length);
+  console.log(speaks, heard?.context.state, lea?.since && client.now - lea.since, lea?.listeners[0]?.name, wishes[0]?.cause, audio.output, user?.role, gain, answer, client.commercials.length);
   console.log(client.connection.retry_at, client.connectionState === "registered");
   client.stop("lea");
   client.stop();

@@ -23,7 +23,7 @@ import { Told } from "./ecoute-told.js";
 
 /** Names of all events of {@link EcouteClient}, for logs and diagnostics. */
 export const EVENTS = Object.freeze([
-  "connection", "registered", "token_expiring", "commercials", "commercial", "levels", "streaming", "microphone",
+  "connection", "registered", "token_expiring", "commercials", "commercial", "streaming", "microphone",
   "listener_joined", "listener_told", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "quality",
   "position", "error",
 ]);
@@ -37,6 +37,7 @@ export const EVENTS = Object.freeze([
  * @property {"offline"|"online"|"on_air"|"paused"|"interrupted"} state later servers know more states
  * @property {"call"|"muted"|"locked"|"network"|null} interrupted_by why, where the state is `interrupted`; later servers know more
  * @property {boolean} is_streaming
+ * @property {boolean} speaking whether they speak, as far as their microphone tells
  * @property {"encoder"|"device"} [source] what streams, where it is no page
  * @property {number} listeners_count
  * @property {{id: string, name: string}[]} listeners
@@ -69,7 +70,6 @@ export const EVENTS = Object.freeze([
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |
- * | `levels` | `levels`: how loud everyone on air is, by id, in dBov from -127 (silence) to 0; five times a second |
  * | `streaming` | `state`: `off`, `asking` (for the microphone), `starting`, `live`, `reconnecting`; `since`: unix ms of the first `live`, or null; `paused`: whether its user wants nothing transmitted; `interrupted`: `muted` (by the system: a key, its settings, maybe a call), `locked`, `network` or null, of another page also `call` or what later pages know; `source`: `encoder`, `device`, or for a witness `page`, where that is on air under this id and not this page, otherwise null |
  * | `microphone` | `muted`: the system silenced or gave back the microphone, for example for a call |
  * | `listener_joined` | a {@link Hearer} and `listeners_count`. Show it, then call {@link EcouteClient#acknowledge}: until then they hear nothing |
@@ -358,7 +358,6 @@ export class EcouteClient extends EventTarget {
       case "available_streams": return this.#onCommercials(data);
       case "commercial_updated": return this.#onCommercial(data);
       case "pong": return this.#restartable.handlePong(data);
-      case "levels": return this.#dispatch("levels", { levels: data });
       case "streaming_started": return this.#publisher.handleStarted(data);
       case "streaming_stopped": return this.#publisher.handleStopped(data);
       case "streaming_paused": return this.#publisher.handlePaused(data);

@@ -184,7 +184,7 @@ export class Shared {
   #onEvent(name, detail) {
     this.#note(name, detail);
     this.#panel?.handle(name, detail);
-    if (name === "levels" || name === "position") return;
+    if (name === "position") return;
     if (name === "commercial") {
       this.#freshIds.add(detail.commercial.commercial_id);
       return this.#drawFreshSoon();

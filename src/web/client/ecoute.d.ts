@@ -15,6 +15,8 @@ export interface Commercial {
   state: "offline" | "online" | "on_air" | "paused" | "interrupted";
   interrupted_by: InterruptedBy | null;
   is_streaming: boolean;
+  /** Whether they speak, as far as their microphone tells. */
+  speaking: boolean;
   /** What streams, where it is no page: an encoder of the person's, or a device that is nobody's microphone. */
   source?: StreamSource;
   listeners_count: number;
@@ -158,8 +160,6 @@ export interface EcouteEvents {
   token_expiring: { in_s: number };
   commercials: { commercials: Commercial[] };
   commercial: { commercial: Commercial };
-  /** dBov from -127 (silence) to 0, by id; five times a second. */
-  levels: { levels: Record<string, number> };
   streaming: Streaming;
   microphone: { muted: boolean };
   listener_joined: Hearer & { listeners_count: number };

@@ -23,7 +23,10 @@ const SPEECH_AGES_MS = [10_000, 60_000, 600_000];
 
 /** Each gives numbers to compare, smallest first; the name decides what they leave open. */
 const SORTS = {
-  speech: ({ commercial, spokeAt }, now) => [SPEECH_AGES_MS.filter((age) => now - spokeAt > age).length, rank(commercial)],
+  speech: ({ commercial, spokeAt }, now) => {
+    const silentMs = commercial.speaking ? 0 : now - spokeAt;
+    return [SPEECH_AGES_MS.filter((age) => silentMs > age).length, rank(commercial)];
+  },
   name: () => [],
   duration: ({ commercial }) => [isBroadcasting(commercial) ? commercial.since ?? 0 : Infinity, rank(commercial)],
   state: ({ commercial }) => [rank(commercial)],

@@ -13,12 +13,6 @@ import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
 const STATE_ICONS = { on_air: "dot", paused: "pause", interrupted: "warn" };
-const BARS = 7;
-const BAR_MIN = 0.08;
-/** Quieter than this is an empty bar, in dBov. */
-const FLOOR_DB = -60;
-/** Louder than this is somebody who speaks, in dBov. */
-const SPEECH_DB = -45;
 
 /** States with a broadcast, whether or not it can be heard right now. */
 export const isBroadcasting = ({ state }) => ["on_air", "paused", "interrupted"].includes(state);
@@ -28,8 +22,7 @@ export const isBroadcasting = ({ state }) => ["on_air", "paused", "interrupted"]
  * @property {import("./ecoute.js").Commercial} commercial
  * @property {HTMLElement} row
  * @property {object} parts
- * @property {number} spokeAt unix ms at which they were last loud enough for speech; 0 for never
- * @property {number} silences for how many levels they have been silent
+ * @property {number} spokeAt unix ms until which they were last seen to speak, unless they go on; 0 for never
  * @property {boolean} isInView
  * @property {{lat: number, lon: number, accuracy_m: number, at: number}|null} position
  */
@@ -54,7 +47,6 @@ export class CommercialList {
       const entry = this.#entries.get(target.dataset.commercial);
       entry.isInView = isIntersecting;
       if (!isIntersecting) continue;
-      drawBars(entry);
       this.#note(entry);
     }
   }, { rootMargin: "50%" });
@@ -106,7 +98,7 @@ export class CommercialList {
       this.#note(entry);
       if (named.has(id)) continue;
       const wasThere = entry.commercial.state !== "offline";
-      entry.commercial = { ...entry.commercial, state: "offline", is_streaming: false, listeners: [], since: null };
+      entry.commercial = { ...entry.commercial, state: "offline", is_streaming: false, speaking: false, listeners: [], since: null };
       if (wasThere) entry.commercial.last_seen = this.#client.now;
     }
     for (const commercial of commercials) this.update(commercial);
@@ -116,8 +108,7 @@ export class CommercialList {
   update(commercial) {
     const entry = this.#entries.get(commercial.commercial_id);
     if (!entry) return this.#append(commercial);
-    entry.commercial = commercial;
-    this.#note(entry);
+    this.#take(entry, commercial);
     // The server forgets it at a pause and off air, and so do we.
     if (!isBroadcasting(commercial) || commercial.state === "paused") entry.position = null;
   }
@@ -130,22 +121,12 @@ export class CommercialList {
     this.#note(entry);
   }
 
-  /** Shows how loud everyone on air is; who is not named is silent. @param {Record<string, number>} levels dBov by id */
-  drawLevels(levels) {
-    for (const [id, entry] of this.#entries) {
-      const level = levels[id] ?? -Infinity;
-      // What nobody sees is not drawn, so it is not over either.
-      entry.silences = level > FLOOR_DB || document.hidden ? 0 : entry.silences + 1;
-      if (entry.silences > BARS) continue;
-      if (level > SPEECH_DB) entry.spokeAt = Date.now();
-      entry.levels.push(Math.min(1, Math.max(BAR_MIN, 1 - level / FLOOR_DB)));
-      entry.levels.shift();
-      if (entry.isInView && !document.hidden) drawBars(entry);
+  /** Takes it that nobody is known to speak. */
+  forgetSpeech() {
+    for (const entry of this.#entries.values()) {
+      if (entry.commercial.speaking) this.#take(entry, { ...entry.commercial, speaking: false });
     }
   }
-
-  /** Forgets how loud everyone was. */
-  forgetLevels() { for (let bar = 0; bar < BARS; bar += 1) this.drawLevels({}); }
 
   /**
    * Brings rows up to date.
@@ -198,6 +179,15 @@ export class CommercialList {
     return [...this.#place.children].filter((row) => !row.hidden).map((row) => row.dataset.commercial);
   }
 
+  #take(entry, commercial) {
+    const before = entry.commercial;
+    entry.commercial = commercial;
+    if (before.speaking) entry.spokeAt = Date.now();
+    // Of many who speak by turns each turn is shown, and the order follows by and by.
+    if (isSpeechAlone(before, commercial)) drawSpeech(entry);
+    else this.#note(entry);
+  }
+
   #note(entry) {
     this.#fresh.add(entry);
     this.#drawSoon();
@@ -223,7 +213,7 @@ export class CommercialList {
       state: element("span"),
       person: element("span", { className: "whom" }),
       device: element("span", { className: "tag", hidden: true }),
-      bars: Array.from({ length: BARS }, () => element("i")),
+      speech: cell("span", "speech"),
       time: cell("time", "elapsed"),
       listeners: element("span"),
       age: element("span"),
@@ -233,13 +223,11 @@ export class CommercialList {
     const casque = element("ecoute-casque", { className: "listen", client: this.#client, commercial: id, tabIndex: -1 });
     const place = element("button", { type: "button", className: "link", tabIndex: -1 }, icon("pin"), parts.age);
     place.setAttribute("aria-haspopup", "dialog");
-    const level = element("span", { className: "level" }, ...parts.bars);
-    level.setAttribute("aria-hidden", "true");
     const audience = cell("p", "audience", icon("headphones"), parts.listeners);
     const row = element("div", { className: "person", tabIndex: -1 },
       cell("p", "mark", parts.mark, parts.state),
+      parts.speech,
       shownName,
-      level,
       parts.time,
       audience,
       cell("div", "place", place),
@@ -247,8 +235,7 @@ export class CommercialList {
     row.setAttribute("role", "row");
     row.dataset.commercial = id;
     const entry = {
-      commercial, row, parts: { ...parts, place, audience }, position: null,
-      levels: new Array(BARS).fill(BAR_MIN), silences: BARS, spokeAt: 0, isInView: false,
+      commercial, row, parts: { ...parts, place, audience }, position: null, spokeAt: 0, isInView: false,
     };
     place.addEventListener("click", () => this.#onPosition(entry));
     this.#place.append(row);
@@ -284,12 +271,26 @@ function longestRise(numbers) {
   return run;
 }
 
-function drawBars({ parts, levels }) {
-  parts.bars.forEach((bar, index) => { bar.style.transform = `scaleY(${levels[index]})`; });
+/** Whether somebody began or stopped to speak, and nothing else changed. */
+function isSpeechAlone(before, after) {
+  const rest = (commercial) => JSON.stringify({ ...commercial, speaking: null });
+  return before.speaking !== after.speaking && rest(before) === rest(after);
+}
+
+/** @param {Entry} entry */
+function drawSpeech({ commercial: { state, source, speaking }, parts: { speech } }) {
+  // Most encoders do not tell whether anybody speaks.
+  speech.hidden = state !== "on_air" || (Boolean(source) && !speaking);
+  setIcon(speech, speaking ? "speech" : "ring");
+  const words = t(speaking ? "speaks" : "silent");
+  setAttribute(speech, "aria-label", words);
+  setAttribute(speech, "title", words);
+  speech.dataset.speaks = String(Boolean(speaking));
 }
 
 /** @param {Entry} entry @param {"pending"|"started"|undefined} listening */
-function drawRow({ commercial, row, parts, position }, listening, now) {
+function drawRow(entry, listening, now) {
+  const { commercial, row, parts, position } = entry;
   const { state, name, commercial_id, since, interrupted_by, source } = commercial;
   row.dataset.state = state;
   if (listening) row.dataset.listening = listening;
@@ -298,6 +299,7 @@ function drawRow({ commercial, row, parts, position }, listening, now) {
   setIcon(parts.mark, STATE_ICONS[state] ?? "ring");
   const words = [`state_${state}_${interrupted_by}`, `state_${state}`].find(hasWords);
   setText(parts.state, words ? t(words) : state);
+  drawSpeech(entry);
   const person = { id: commercial_id, name };
   showPerson(parts.person, person);
   parts.device.hidden = source !== "device";

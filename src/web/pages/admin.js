@@ -48,7 +48,7 @@ client.addEventListener("connection", ({ detail }) => {
   if (detail.state === "waiting") view.failedTries += 1;
   if (detail.state === "registered") view.failedTries = 0;
   view.lostAt = detail.state === "registered" ? null : view.lostAt ?? client.now;
-  if (detail.state !== "registered") list.forgetLevels();
+  if (detail.state !== "registered") list.forgetSpeech();
   // A supervisor may open many pages; only a salesperson is asked which one to use.
   if (detail.state === "already_open") return refuseRole("commercial");
   draw();
@@ -70,7 +70,6 @@ client.addEventListener("commercial", ({ detail: { commercial } }) => {
   list.update(commercial);
 });
 client.addEventListener("position", ({ detail }) => list.locate(detail));
-client.addEventListener("levels", ({ detail }) => list.drawLevels(detail.levels));
 client.addEventListener("audio", () => draw());
 client.addEventListener("listening_pending", () => draw());
 client.addEventListener("listening_started", () => {

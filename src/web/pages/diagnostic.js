@@ -19,7 +19,7 @@ export class Diagnostic {
   constructor(client) {
     this.#client = client;
     // What comes all the time would leave room for nothing else.
-    const kept = EVENTS.filter((name) => !["commercial", "levels", "position", "quality"].includes(name));
+    const kept = EVENTS.filter((name) => !["commercial", "position", "quality"].includes(name));
     for (const name of kept) client.addEventListener(name, ({ detail }) => this.note(name, detail));
     addEventListener("online", () => this.note("online"));
     addEventListener("offline", () => this.note("offline"));

@@ -1,8 +1,9 @@
-//! A salesperson on air: pauses, levels, another page that takes over, and ends.
+//! A salesperson on air: pauses, who speaks, another page that takes over, and ends.
 
 use ecoute::token::Scope;
 use ecoute::words::Role;
 use stage::scenario::{assert_hears, count, heard, hears_nothing, last, scenario};
+use stage::world::{Who, World};
 
 #[test]
 fn a_pause_silences_at_once_whatever_the_page_sends() {
@@ -35,33 +36,105 @@ fn a_pause_silences_at_once_whatever_the_page_sends() {
     });
 }
 
+/// Tells whether somebody speaks, as a supervisor was told last; `None` where they were told nothing.
+fn speaks(world: &World, who: Who, id: &str) -> Option<bool> {
+    let lists = world.browsers[who].messages_of("available_streams").flat_map(|list| list.as_array().unwrap());
+    let all = lists.chain(world.browsers[who].messages_of("commercial_updated"));
+    all.filter(|row| row["commercial_id"] == id).last().map(|row| row["speaking"].as_bool().unwrap())
+}
+
 #[test]
-fn levels_come_without_audio_and_only_to_who_may_hear() {
+fn who_speaks_is_told_without_audio_and_only_to_who_may_hear() {
     scenario(|world| {
-        let lea = world.publisher("lea");
+        world.publisher("lea");
         let tom = world.publisher("tom");
-        world.browsers[tom].level = -50;
+        let zoe = world.publisher("zoe");
+        world.browsers[tom].level = Some(-50);
+        world.browsers[zoe].level = None;
         let paul = world.open(Role::Admin, "paul");
         let token = world.token(Role::Admin, "ana", |claims| claims.listen = Some(Scope::new(["tom"])));
         let ana = world.open_with("ana", &token);
         world.settle();
-        assert_eq!(*last(world, paul, "levels"), serde_json::json!({ "lea": -30, "tom": -50 }));
-        assert_eq!(*last(world, ana, "levels"), serde_json::json!({ "tom": -50 }), "law 3");
-        let before = count(world, paul, "levels");
+        world.run_ms(3000);
+        let told = ["lea", "tom", "zoe"].map(|id| speaks(world, paul, id));
+        assert_eq!(told, [Some(true), Some(false), Some(false)]);
+        world.browsers[tom].level = Some(-20);
         world.run_ms(2000);
-        let told = count(world, paul, "levels") - before;
-        assert!((9..=11).contains(&told), "{told}");
+        assert_eq!(speaks(world, paul, "tom"), Some(true));
+        assert_eq!((speaks(world, ana, "tom"), speaks(world, ana, "lea")), (Some(true), None), "law 3");
+        let late = world.open(Role::Admin, "late");
+        world.run_ms(1000);
+        let told = ["lea", "tom", "zoe"].map(|id| speaks(world, late, id));
+        assert_eq!(told, [Some(true), Some(true), Some(false)]);
         assert_eq!(world.server.stats().packets_forwarded, 0);
+    });
+}
+
+#[test]
+fn who_speaks_is_told_when_it_changes_and_once_a_second_at_most() {
+    scenario(|world| {
+        let older = world.publisher("lea");
+        world.settle();
+        let lea = world.open(Role::Commercial, "lea");
+        let token = world.token(Role::Commercial, "lea", |_| {});
+        let takeover = serde_json::json!({ "token": token, "page": "other", "takeover": true });
+        world.browsers[lea].say("register_user", takeover);
+        world.run_ms(2000);
+        let now = world.now;
+        world.browsers[lea].start_streaming(now);
+        let paul = world.open(Role::Admin, "paul");
+        world.settle();
+        world.run_ms(3000);
+        assert!(world.browsers[older].has("taken_over"));
+        assert_eq!(speaks(world, paul, "lea"), Some(true));
+        let told = |world: &World, whom: [Who; 3]| whom.map(|who| count(world, who, "commercial_updated"));
+        let all = [paul, lea, older];
+        let before = told(world, all);
+        world.run_ms(10_000);
+        assert_eq!(told(world, all), before, "they go on to speak");
+        for n in 0..20 {
+            world.browsers[lea].level = Some(if n % 2 == 0 { -90 } else { -20 });
+            world.run_ms(500);
+        }
+        assert_eq!(told(world, all), before, "they pause between words");
+
+        // As often as it can change, for half a minute.
+        for _ in 0..20 {
+            for (level, ms) in [(-90, 1300), (-20, 200)] {
+                world.browsers[lea].level = Some(level);
+                world.run_ms(ms);
+            }
+        }
+        world.browsers[lea].level = Some(-90);
+        world.run_ms(4000);
+        let [turns, lea_told, older_told] = told(world, all);
+        let turns = turns - before[0];
+        assert!((1..=34).contains(&turns) && turns % 2 == 1, "{turns} turns in 34 s");
+        assert_eq!([lea_told, older_told], before[1..], "who speaks knows it");
+        assert_eq!(speaks(world, paul, "lea"), Some(false));
+        world.run_ms(5000);
+        assert_eq!(told(world, all)[0], before[0] + turns, "they go on to be silent");
+    });
+}
+
+#[test]
+fn nobody_speaks_who_is_not_heard() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        world.run_ms(2000);
+        assert_eq!(speaks(world, paul, "lea"), Some(true));
         world.browsers[lea].say("pause_streaming", serde_json::json!({}));
-        world.unplug(tom);
         world.run_ms(1000);
-        assert_eq!(*last(world, paul, "levels"), serde_json::json!({ "lea": -127, "tom": -127 }));
+        let before = count(world, paul, "commercial_updated");
+        world.run_ms(5000);
+        assert_eq!(speaks(world, paul, "lea"), Some(false));
+        assert_eq!(count(world, paul, "commercial_updated"), before, "law 2: what comes in a pause says nothing");
+        world.browsers[lea].say("resume_streaming", serde_json::json!({}));
+        world.run_ms(3000);
+        assert_eq!(speaks(world, paul, "lea"), Some(true));
         world.browsers[lea].say("stop_streaming", serde_json::json!({}));
-        world.run_ms(60_000);
-        assert_eq!(*last(world, paul, "levels"), serde_json::json!({}));
-        let before = count(world, paul, "levels");
         world.run_ms(1000);
-        assert_eq!(count(world, paul, "levels"), before, "nobody is on air");
+        assert_eq!(speaks(world, paul, "lea"), Some(false));
     });
 }
 

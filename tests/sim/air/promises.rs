@@ -79,15 +79,17 @@ fn everybody_in_a_drain_comes_back_at_another_moment() {
 }
 
 #[test]
-fn a_level_falls_to_silence_400_ms_after_the_last_packet() {
+fn who_speaks_has_stopped_1500_ms_after_the_last_packet() {
     scenario(|world| {
         let (lea, paul) = heard(world);
-        let is_silent = |world: &World| last(world, paul, "levels")["lea"] == -127;
+        world.run_ms(2000);
+        let is_silent = |world: &World| last(world, paul, "commercial_updated")["speaking"] == false;
         assert!(!is_silent(world));
         world.browsers[lea].vanish();
-        let ms = ms_until(world, 2000, is_silent);
-        // The next telling after 400 ms, and the way of both.
-        assert!((380..=900).contains(&ms), "{ms} ms");
+        let ms = ms_until(world, 4000, is_silent);
+        // The packets that are on the way still come, and the message has its own way.
+        assert!((1480..=2000).contains(&ms), "{ms} ms");
+        assert_eq!(last(world, paul, "commercial_updated")["state"], "on_air", "they may say more");
     });
 }
 

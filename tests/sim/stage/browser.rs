@@ -76,8 +76,8 @@ pub struct Browser {
     pub held_back: Duration,
     /// How often the microphone makes a packet.
     pub packet_interval: Duration,
-    /// How loud the microphone is, in dBov.
-    pub level: i8,
+    /// How loud the microphone is, in dBov, if the packets say so.
+    pub level: Option<i8>,
     /// The close code, once the server closed the WebSocket.
     pub closed: Option<u16>,
     pub connected: bool,
@@ -175,7 +175,7 @@ impl Browser {
             last_check: Vec::new(),
             held_back: Duration::ZERO,
             packet_interval: PACKET_INTERVAL,
-            level: -30,
+            level: Some(-30),
             closed: None,
             connected: false,
             connection: 0,
@@ -524,11 +524,8 @@ impl Browser {
         let pt = session.rtc.media(session.mid).unwrap().remote_pts()[0];
         let payload = payload(self.index, self.made);
         let sequence = self.sequence.into();
-        let level = ExtensionValues {
-            audio_level: Some(self.level),
-            voice_activity: Some(true),
-            ..ExtensionValues::default()
-        };
+        let level =
+            ExtensionValues { audio_level: self.level, voice_activity: Some(true), ..ExtensionValues::default() };
         let write = RtpWrite::new(pt, sequence, self.timestamp, now, payload);
         let write = write.marker(self.made == 0).ext_vals(level);
         session.rtc.direct_api().stream_tx_by_mid(session.mid, None).unwrap().write_rtp(write);

@@ -303,6 +303,9 @@ impl World {
     pub fn plug(&mut self, who: Who) {
         self.cut.remove(&who);
         self.read_tunnel(who, 0);
+        if let Some(&conn) = self.conns.get(&who).filter(|_| self.backlog.is_none()) {
+            self.flush_stream(conn);
+        }
     }
 
     /// The process ends without a word and another one begins.
@@ -716,22 +719,26 @@ impl World {
                 }
                 continue;
             };
-            let who = self.conns.iter().find(|(_, other)| **other == conn).map(|(&who, _)| who);
             self.flush_tunnel(conn);
-            let bytes = self.server.pending_write(conn).to_vec();
-            if let Some(who) = who.filter(|who| !self.cut.contains(who)) {
-                if !bytes.is_empty() {
-                    let Browser { connection, quality, .. } = self.browsers[who];
-                    let delivery = Delivery::StreamToClient { who, connection, bytes: bytes.clone() };
-                    self.link.stream(now, quality, delivery);
-                }
-                self.wrote(conn, bytes.len());
-            }
+            self.flush_stream(conn);
             if self.server.should_close(conn) {
                 self.conns.retain(|_, other| *other != conn);
                 self.hang_up(conn);
             }
         }
+    }
+
+    /// Sends what waits for a client that is on the network.
+    fn flush_stream(&mut self, conn: ConnKey) {
+        let bytes = self.server.pending_write(conn).to_vec();
+        let who = self.conns.iter().find(|(_, other)| **other == conn).map(|(&who, _)| who);
+        let Some(who) = who.filter(|who| !self.cut.contains(who)) else { return };
+        if !bytes.is_empty() {
+            let Browser { connection, quality, .. } = self.browsers[who];
+            let delivery = Delivery::StreamToClient { who, connection, bytes: bytes.clone() };
+            self.link.stream(self.now, quality, delivery);
+        }
+        self.wrote(conn, bytes.len());
     }
 
     fn read_tokens(&mut self, who: Who) {
@@ -847,6 +854,8 @@ impl World {
             for message in &self.browsers[who].messages {
                 let stranger = told_of(message).into_iter().find(|id| !may_know(id));
                 assert_eq!(stranger, None, "law 3: {} is told {message}", self.browsers[who].id);
+                let is_heard = |row: &&Value| row["speaking"] != true || row["state"] == "on_air";
+                assert!(rows_of(message).iter().all(is_heard), "law 2: somebody speaks unheard: {message}");
             }
         }
     }
@@ -877,15 +886,15 @@ impl World {
 
 /// Returns of whom a message tells.
 fn told_of(message: &Value) -> Vec<&str> {
+    rows_of(message).into_iter().filter_map(id_of).collect()
+}
+
+/// Returns what a message tells of each person.
+fn rows_of(message: &Value) -> Vec<&Value> {
     let data = &message["data"];
     match message["event"].as_str() {
-        Some("available_streams") => data.as_array().into_iter().flatten().filter_map(id_of).collect(),
-        Some("levels") => {
-            data.as_object().into_iter().flat_map(|levels| levels.keys()).map(String::as_str).collect()
-        }
-        Some("commercial_updated" | "commercial_position" | "stream_quality" | "listening_started") => {
-            id_of(data).into_iter().collect()
-        }
+        Some("available_streams") => data.as_array().into_iter().flatten().collect(),
+        Some("commercial_updated" | "commercial_position" | "stream_quality" | "listening_started") => vec![data],
         _ => Vec::new(),
     }
 }
