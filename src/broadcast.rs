@@ -59,6 +59,7 @@ pub struct Broadcast {
     pause_kept: Option<Instant>,
     next_update: Option<(Instant, News)>,
     last_update: Option<Instant>,
+    last_speech_update: Option<Instant>,
 }
 
 impl Broadcast {
@@ -79,6 +80,7 @@ impl Broadcast {
             pause_kept: None,
             next_update: None,
             last_update: None,
+            last_speech_update: None,
         }
     }
 
@@ -542,7 +544,15 @@ impl Broadcast {
     pub fn take_update(&mut self, now: Instant) -> Option<News> {
         let (_, news) = self.next_update.take_if(|(at, _)| *at <= now)?;
         self.last_update = Some(now);
+        if news == News::Speech {
+            self.last_speech_update = Some(now);
+        }
         Some(news)
+    }
+
+    /// Tells whether who looks again since then may have missed that the salesperson began or stopped to speak.
+    pub fn has_turned_since(&self, hidden_since: Instant) -> bool {
+        self.last_speech_update.is_some_and(|at| at >= hidden_since)
     }
 
     /// Returns what keeps the microphone from being heard, apart from a pause.
@@ -1205,6 +1215,8 @@ mod tests {
         assert_eq!(scene.broadcast.take_update(soon), None);
         let later = scene.now + interval;
         assert_eq!(scene.broadcast.take_update(later), Some(News::Speech));
+        assert!(scene.broadcast.has_turned_since(later));
+        assert!(!scene.broadcast.has_turned_since(later + Duration::from_millis(1)));
         for (n, wanted) in (1..).zip([[News::Speech, News::All], [News::All, News::Speech]]) {
             for news in wanted {
                 scene.broadcast.want_update(later, news, interval);

@@ -52,7 +52,7 @@ impl Source {
 /// What supervisors are to be told of a salesperson; the greater one says the other, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum News {
-    /// Nothing but that they begin or stop to speak, which is for supervisors alone.
+    /// Nothing but that they begin or stop to speak, which is for who looks.
     Speech,
     /// Anything.
     All,

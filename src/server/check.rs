@@ -52,7 +52,7 @@ impl Server {
     fn check_listeners(&self) {
         let mut wished: Vec<(BroadcastKey, ConnKey)> = Vec::new();
         for (conn, registration) in self.clients.registrations() {
-            let Seat::Admin { audio, wishes, current } = &registration.seat else { continue };
+            let Seat::Admin { audio, wishes, current, .. } = &registration.seat else { continue };
             wished.extend(wishes.iter().map(|&wish| (wish, conn)));
             assert!(current.is_none_or(|current| wishes.contains(&current)), "current ↔ wishes");
             assert!(wishes.is_empty() || audio.is_some(), "wishes ↔ audio");

@@ -445,10 +445,10 @@ impl Server {
     }
 
     /// Sends `commercial_updated` to every supervisor who may see it, and to the salesperson's pages what they do not do
-    /// themselves. Whether they speak alone is for supervisors.
+    /// themselves. Whether they speak alone is for supervisors who look.
     fn tell_update(&mut self, key: BroadcastKey, news: News) {
         let conns = match news {
-            News::Speech => self.supervisors_of(key),
+            News::Speech => self.looking_at(key),
             News::All => {
                 let concerns_page = self.broadcasts[key].take_is_encoders();
                 let broadcast = &self.broadcasts[key];
@@ -467,11 +467,39 @@ impl Server {
         }
     }
 
+    /// A supervisor's page is hidden or looked at. Whoever looks again is told of all who began or stopped to speak
+    /// meanwhile.
+    pub(super) fn on_page_visible(&mut self, now: Instant, conn: ConnKey, is_visible: bool) {
+        let Some(Seat::Admin { hidden_since, .. }) = self.seat_mut(conn) else { return };
+        if !is_visible {
+            hidden_since.get_or_insert(now);
+            return;
+        }
+        let Some(since) = hidden_since.take() else { return };
+        let Some(registration) = self.clients.registration(conn) else { return };
+        let missed = self.broadcasts.iter().map(|(_, broadcast)| broadcast).filter(|broadcast| {
+            broadcast.is_known()
+                && broadcast.has_turned_since(since)
+                && registration.claims.may_hear(broadcast.id())
+        });
+        let texts = missed.map(|b| ServerMessage::CommercialUpdated(self.commercial(b)).to_json());
+        for text in texts.collect::<Vec<_>>() {
+            self.send_text(conn, &text);
+        }
+    }
+
     /// Returns the conns of supervisors who may see and hear a salesperson.
     pub(super) fn supervisors_of(&self, key: BroadcastKey) -> Vec<ConnKey> {
         let id = self.broadcasts[key].id();
         let may_see = self.clients.admins().filter(|(_, registration)| registration.claims.may_hear(id));
         may_see.map(|(conn, _)| conn).collect()
+    }
+
+    /// Returns those of them whose pages are not hidden.
+    fn looking_at(&self, key: BroadcastKey) -> Vec<ConnKey> {
+        let mut conns = self.supervisors_of(key);
+        conns.retain(|&conn| self.clients.registration(conn).is_some_and(|registration| !registration.is_hidden()));
+        conns
     }
 
     /// Returns a salesperson as supervisors see them.

@@ -44,12 +44,22 @@ pub(super) enum Seat {
         wishes: Vec<BroadcastKey>,
         /// Who is heard, or was last and is still wished for: when another one starts, this one is left.
         current: Option<BroadcastKey>,
+        /// Since when nobody looks at the page, as it says.
+        hidden_since: Option<Instant>,
     },
 }
 
 impl Registration {
     fn new(claims: Claims, page: String, seat: Seat) -> Registration {
         Registration { claims, is_warned: false, has_left: false, page, seat, test: None }
+    }
+
+    /// Tells whether nobody looks at the page, as it says; of a salesperson's page this is not known.
+    pub(super) fn is_hidden(&self) -> bool {
+        match self.seat {
+            Seat::Admin { hidden_since, .. } => hidden_since.is_some(),
+            Seat::Commercial { .. } | Seat::Witness { .. } => false,
+        }
     }
 }
 
@@ -151,7 +161,7 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TooMany, out);
             return;
         }
-        let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None };
+        let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None, hidden_since: None };
         self.begin_registration(now, conn, Registration::new(claims, page, seat));
         // Only now: once nobody is left, who is away is forgotten.
         if let Some(older) = replaced {

@@ -114,6 +114,7 @@ impl Server {
             OfAdmin::OpenAudio { sdp } => self.on_open_audio(now, conn, &sdp, out),
             OfAdmin::Join { commercial_id, reason } => self.on_join(now, conn, (&commercial_id, &reason), out),
             OfAdmin::Leave { commercial_id } => self.on_leave(now, conn, &commercial_id, out),
+            OfAdmin::PageVisible { visible } => self.on_page_visible(now, conn, visible),
         }
     }
 

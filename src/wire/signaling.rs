@@ -59,9 +59,20 @@ pub enum OfCommercial<'a> {
 /// What only a supervisor's page says.
 #[derive(Debug)]
 pub enum OfAdmin {
-    OpenAudio { sdp: String },
-    Join { commercial_id: String, reason: String },
-    Leave { commercial_id: String },
+    OpenAudio {
+        sdp: String,
+    },
+    Join {
+        commercial_id: String,
+        reason: String,
+    },
+    Leave {
+        commercial_id: String,
+    },
+    /// Whether the page can be looked at.
+    PageVisible {
+        visible: bool,
+    },
 }
 
 /// What any page says of its own connections, once its user is known.
@@ -184,6 +195,7 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         "leave_commercial_stream" => {
             read(data).map(|Join { commercial_id, .. }| OfAdmin::Leave { commercial_id })?.into()
         }
+        "page_visible" => read(data).map(|Visible { visible }| OfAdmin::PageVisible { visible })?.into(),
         "restart_ice" => read(data).map(|Open { sdp }| OfBoth::RestartIce { sdp })?.into(),
         "test_connection" => read(data).map(|Open { sdp }| OfBoth::TestConnection { sdp })?.into(),
         _ => return Err(MessageError::UnknownEvent),
@@ -277,6 +289,11 @@ struct Join {
     commercial_id: String,
     #[serde(default)]
     reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Visible {
+    visible: bool,
 }
 
 #[derive(Deserialize)]
@@ -589,6 +606,7 @@ mod tests {
             ("admin", r#"{"event":"open_audio","data":{"sdp":"v=0"}}"#),
             ("admin", r#"{"event":"join_commercial_stream","data":{"commercial_id":"lea"}}"#),
             ("admin", r#"{"event":"leave_commercial_stream","data":{"commercial_id":"lea"}}"#),
+            ("admin", r#"{"event":"page_visible","data":{"visible":false}}"#),
             ("both", r#"{"event":"restart_ice","data":{"sdp":"v=0"}}"#),
             ("both", r#"{"event":"test_connection","data":{"sdp":"v=0"}}"#),
         ];

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::drive::{Browser, Page};
 use crate::elements::COUNTED;
@@ -122,13 +122,18 @@ fn the_meter_follows_what_is_heard_whatever_the_volume() {
     speak(true);
     paul.wait_for(&format!("{is_loud} && {speech} === 'Parle'"));
 
-    // Nobody looks: nothing is measured.
+    // Nobody looks: nothing is measured, and who speaks is not told.
     paul.evaluate("setHidden(true)");
     paul.wait_for(is_empty);
     let moves = paul.evaluate("moves");
-    thread::sleep(Duration::from_secs(2));
+    speak(false);
+    thread::sleep(Duration::from_secs(4));
     assert_eq!(paul.evaluate("moves"), moves);
+    assert_eq!(paul.evaluate(speech), "Parle");
     paul.evaluate("setHidden(false)");
+    paul.wait_for(&format!("{speech} === 'Ne parle pas'"));
+    assert_eq!(paul.evaluate("said('page_visible').map(({ visible }) => visible)"), json!([false, true]));
+    speak(true);
     paul.wait_for(is_loud);
 
     lea.click("ecoute-micro >>> #pause");

@@ -37,7 +37,7 @@ export const EVENTS = Object.freeze([
  * @property {"offline"|"online"|"on_air"|"paused"|"interrupted"} state later servers know more states
  * @property {"call"|"muted"|"locked"|"network"|null} interrupted_by why, where the state is `interrupted`; later servers know more
  * @property {boolean} is_streaming
- * @property {boolean} speaking whether they speak, as far as their microphone tells
+ * @property {boolean} speaking whether they speak, as far as their microphone tells; of a hidden page this may be out of date
  * @property {"encoder"|"device"} [source] what streams, where it is no page
  * @property {number} listeners_count
  * @property {{id: string, name: string}[]} listeners

@@ -30,6 +30,8 @@ export class Listener {
   /** Why there is no audio connection, since the last one; null where that is not known, or there is one. */
   #linkProblem = null;
   #watch;
+  /** Whether the server takes it that the page is hidden; null while it does not know us. @type {boolean|null} */
+  #isHiddenTold = null;
 
   constructor({ send, canSend, ask, iceServers, dispatch }) {
     this.#send = send;
@@ -59,7 +61,10 @@ export class Listener {
   }
 
   /** The page lives. @param {AbortSignal} signal until when */
-  begin(signal) { this.#link.begin(signal); }
+  begin(signal) {
+    this.#link.begin(signal);
+    document.addEventListener("visibilitychange", () => this.#tellHidden(), { signal });
+  }
 
   get audio() {
     const connection = { closed: "none", connected: "ready" }[this.#link.state] ?? "opening";
@@ -115,11 +120,16 @@ export class Listener {
     this.#output.close();
   }
 
-  handleRegistered() { this.#link.open(); }
+  handleRegistered() {
+    this.#isHiddenTold = false;
+    this.#tellHidden();
+    this.#link.open();
+  }
 
   handleDisconnected() {
     this.#joined.clear();
     this.#leavesOwed.clear();
+    this.#isHiddenTold = null;
     // The server ends a supervisor's session with the connection, so there is nothing to heal.
     this.#link.close();
     this.#link.handleDisconnected();
@@ -171,6 +181,13 @@ export class Listener {
 
   /** Why nobody can be heard; a connection does not help where nothing can be played. */
   get #problem() { return this.#output.isRefused ? "audio_unsupported" : this.#linkProblem; }
+
+  /** Who speaks is not told to a page that nobody sees. */
+  #tellHidden() {
+    const isHidden = document.hidden;
+    if (this.#isHiddenTold === null || this.#isHiddenTold === isHidden) return;
+    if (this.#send("page_visible", { visible: !isHidden })) this.#isHiddenTold = isHidden;
+  }
 
   #onLinkState(linkState) {
     if (linkState === "offering" || linkState === "closed") this.#mayJoin = false;

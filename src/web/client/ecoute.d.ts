@@ -15,7 +15,7 @@ export interface Commercial {
   state: "offline" | "online" | "on_air" | "paused" | "interrupted";
   interrupted_by: InterruptedBy | null;
   is_streaming: boolean;
-  /** Whether they speak, as far as their microphone tells. */
+  /** Whether they speak, as far as their microphone tells; of a hidden page this may be out of date. */
   speaking: boolean;
   /** What streams, where it is no page: an encoder of the person's, or a device that is nobody's microphone. */
   source?: StreamSource;

@@ -139,6 +139,37 @@ fn nobody_speaks_who_is_not_heard() {
 }
 
 #[test]
+fn who_does_not_look_is_told_who_speaks_once_they_look_again() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        let tom = world.publisher("tom");
+        let paul = world.open(Role::Admin, "paul");
+        world.settle();
+        world.run_ms(3000);
+        world.browsers[paul].say("page_visible", serde_json::json!({ "visible": false }));
+        world.run_ms(1000);
+        let before = count(world, paul, "commercial_updated");
+        for level in [-90, -20, -90] {
+            world.browsers[lea].level = Some(level);
+            world.run_ms(4000);
+        }
+        assert_eq!(count(world, paul, "commercial_updated"), before);
+        world.browsers[tom].say("pause_streaming", serde_json::json!({}));
+        world.run_ms(1000);
+        assert_eq!(count(world, paul, "commercial_updated"), before + 1, "anything else is told");
+        world.browsers[paul].say("page_visible", serde_json::json!({ "visible": true }));
+        world.run_ms(1000);
+        assert_eq!(count(world, paul, "commercial_updated"), before + 2, "of whom nothing changed nothing is told");
+        assert_eq!(speaks(world, paul, "lea"), Some(false));
+        world.browsers[paul].say("page_visible", serde_json::json!({ "visible": true }));
+        world.browsers[lea].level = Some(-20);
+        world.run_ms(3000);
+        assert_eq!(count(world, paul, "commercial_updated"), before + 3);
+        assert_eq!(speaks(world, paul, "lea"), Some(true));
+    });
+}
+
+#[test]
 fn a_publisher_that_vanishes_goes_off_air_and_wishes_stay() {
     scenario(|world| {
         let (lea, paul) = heard(world);
