@@ -16,7 +16,7 @@ use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::{ReceiveTimestampns, RxqOvfl};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
 use serde_json::json;
 
@@ -324,12 +324,15 @@ impl Fleet {
             let member = &mut self.members[who];
             let mut slices = [IoSliceMut::new(&mut self.buffer[..DATAGRAM_BYTES])];
             let control = Some(self.control.as_mut_slice());
-            let received = recvmsg::<()>(member.socket.as_raw_fd(), &mut slices, control, MsgFlags::empty());
+            let received =
+                recvmsg::<SockaddrIn>(member.socket.as_raw_fd(), &mut slices, control, MsgFlags::empty());
             let message = match received {
                 Ok(message) => message,
                 Err(Errno::EAGAIN) => return Ok(()),
                 Err(error) => return Err(failed("receive")(error)),
             };
+            // It has more than one address, and answers at each by itself.
+            let from = message.address.map_or(self.server, |from| SocketAddr::V4(from.into()));
             let mut stamp_ns = None;
             for control in message.cmsgs().map_err(failed("receive"))? {
                 match control {
@@ -347,7 +350,7 @@ impl Fleet {
                 member.media += 1;
                 self.media_bytes = bytes;
             }
-            member.page.handle_datagram(now, self.server, datagram);
+            member.page.handle_datagram(now, from, datagram);
             self.advance(now, who, stamp_ns)?;
         }
     }

@@ -1,16 +1,18 @@
-//! What sending costs without a server: `sendmmsg` and nothing else, at the same rhythm, to the same ports.
+//! What sending costs without a server: `sendmmsg` and nothing else, at the same rhythm, from the same kind of socket (one of
+//! IPv6 that takes IPv4 too) to the same ports.
 
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn, sendmmsg};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrIn6, sendmmsg};
 use nix::time::{ClockId, clock_gettime};
 
+use socket2::{Domain, Socket, Type};
 use stage::browser::PACKET_INTERVAL;
 
 /// How many datagrams one system call sends, as the server does.
@@ -45,7 +47,7 @@ pub fn measure(
 /// Sends to a share of the ports for each publisher in turn, each once in a packet's time.
 fn send_for(duration: Duration, ports: &[SocketAddr], publishers: usize, bytes: usize) -> Result<f64, String> {
     let failed = |error: &dyn std::fmt::Display| format!("bare sending failed: {error}");
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").map_err(|error| failed(&error))?;
+    let socket = dual_stack().map_err(|error| failed(&error))?;
     let contents = vec![0xff; bytes];
     let bursts = bursts(ports, publishers);
     let pause = PACKET_INTERVAL / bursts.len() as u32;
@@ -70,13 +72,23 @@ fn send_for(duration: Duration, ports: &[SocketAddr], publishers: usize, bytes: 
     Ok(busy.as_secs_f64() * 1e6 / sent as f64)
 }
 
+fn dual_stack() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)?;
+    socket.set_only_v6(false)?;
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+    Ok(socket)
+}
+
 /// The listeners of each publisher, without publishers that have none.
-fn bursts(ports: &[SocketAddr], publishers: usize) -> Vec<Vec<Option<SockaddrIn>>> {
-    let v4 = |address: &SocketAddr| match address {
-        SocketAddr::V4(v4) => Some(SockaddrIn::from(*v4)),
-        SocketAddr::V6(_) => None,
+fn bursts(ports: &[SocketAddr], publishers: usize) -> Vec<Vec<Option<SockaddrIn6>>> {
+    let v6 = |address: &SocketAddr| {
+        let ip = match address.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Some(SockaddrIn6::from(SocketAddrV6::new(ip, address.port(), 0, 0)))
     };
-    let of = |publisher: usize| ports.iter().skip(publisher).step_by(publishers).map(v4).collect();
+    let of = |publisher: usize| ports.iter().skip(publisher).step_by(publishers).map(v6).collect();
     (0..publishers.min(ports.len())).map(of).collect()
 }
 
