@@ -6,7 +6,7 @@
 const WRITTEN_BYTES_KEPT: usize = 64 * 1024;
 
 /// How much room a conn keeps, in bytes.
-const BYTES_KEPT: usize = 4096;
+const BYTES_KEPT: usize = 512;
 
 /// A queue of bytes.
 #[derive(Debug, Default)]

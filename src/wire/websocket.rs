@@ -13,7 +13,7 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, Utf8Bytes};
 
 /// How much the library reads at once, in bytes.
-const READ_BUFFER_BYTES: usize = 4096;
+const READ_BUFFER_BYTES: usize = 1024;
 
 /// The longest payload of a ping, pong or close (RFC 6455 §5.5).
 const CONTROL_PAYLOAD_BYTES_MAX: u64 = 125;
