@@ -88,7 +88,9 @@ fn the_core_reads_no_clock_and_opens_nothing() {
 #[test]
 fn unsafe_stays_where_the_system_needs_it() {
     let may = |path: &Path| {
-        ["shell/memory.rs", "shell/udp.rs", "shell/unsent.rs"].iter().any(|file| path.ends_with(file))
+        ["peer/dtls/buffers.rs", "shell/memory.rs", "shell/udp.rs", "shell/unsent.rs"]
+            .iter()
+            .any(|file| path.ends_with(file))
     };
     for (path, text) in sources().filter(|(path, _)| !may(path)) {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));

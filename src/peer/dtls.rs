@@ -8,6 +8,7 @@
 //!
 //! Invariant: OpenSSL's queue of errors, which the whole thread shares, is empty between two calls.
 
+mod buffers;
 mod rehearsal;
 
 use std::collections::VecDeque;
@@ -259,7 +260,9 @@ impl DtlsInstance for Session {
 
     fn close(&mut self) -> Result<(), DtlsImplError> {
         match std::mem::replace(&mut self.state, State::Closed) {
-            State::Connected => drop(without_errors(|| self.stream.shutdown())),
+            State::Connected => {
+                drop(without_errors(|| buffers::with(&mut self.stream, SslStream::shutdown)));
+            }
             State::Handshaking(_) | State::Closed => {}
             State::Failed => self.state = State::Failed,
         }
@@ -363,14 +366,17 @@ impl Session {
                 }
             }
             // Nobody waits for what a client says here.
-            State::Connected => self.stream.ssl_read(&mut [0; 2048]).map(drop),
+            State::Connected => buffers::with(&mut self.stream, |stream| stream.ssl_read(&mut [0; 2048]).map(drop))
+                .unwrap_or(Ok(())),
             State::Closed | State::Failed => Ok(()),
         });
         self.stream.get_mut().incoming = None;
         match (result, &mut self.state) {
             (Ok(()), State::Handshaking(_)) => {
                 self.state = State::Connected;
-                if without_errors(|| self.announce()).is_none() {
+                let announced = without_errors(|| self.announce());
+                buffers::release(&mut self.stream);
+                if announced.is_none() {
                     debug!(target: "webrtc", "DTLS connected without keys");
                     self.state = State::Failed;
                 }
