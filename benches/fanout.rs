@@ -50,7 +50,7 @@ impl Fanout {
     /// Lets time pass up to the next packet of the microphone and returns it.
     fn next_packet(&mut self) -> Vec<u8> {
         loop {
-            self.out.drain().for_each(drop);
+            self.out.drain().0.for_each(drop);
             let now = self.world.browsers[self.lea].next_deadline().expect("it is on air");
             self.world.now = now;
             self.world.server.handle_timeout(now, &mut self.out);

@@ -3,15 +3,15 @@
 //! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
 //!
 //! # Memory
-//! At all bounds at once the server takes 511 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
+//! At all bounds at once the server takes 479 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
 //! says is in use falls by so much for each when the core is dropped):
 //!
 //! | what | so many | bytes each | MB |
 //! |---|---|---|---|
-//! | sessions, connected and hearing somebody; a program's is two of them | 4096 | 73,800 | 302 |
+//! | sessions of pages that stream; a program's is two of them | 4096 | 68,500 | 281 |
 //! | their offers, kept for restarts, and what restarts add | 12 Mi + 4096 × 512 | 1 | 15 |
 //! | their addresses, beyond the first | 4096 × 15 | 820 | 50 |
-//! | conns with a user whose scope fills the token | 4096 | 10,900 | 45 |
+//! | conns with a user whose scope fills the token | 4096 | 7,900 | 32 |
 //! | their TLS | 4096 | 8,860 | 36 |
 //! | what all conns together have buffered | 24 Mi | 1 | 25 |
 //! | datagrams of the unconnected | 4096 | 2,176 | 9 |
@@ -29,9 +29,10 @@
 //! | log lines that wait for stderr | 256 Ki + 1024 × 64 | 1 | 0 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
 //!
-//! A program's session takes up to 136,000 bytes, as its DTLS is OpenSSL's. A session amid its handshake takes less than a
-//! connected one, or about as much, whatever its client sends: `tests/memory.rs` measures the dearest of each.
-//! A supervisor who listens costs about 80 KB in all, so 512 MiB hold thousands as they are. What the kernel keeps for
+//! A session that hears takes 42,300 bytes, and a program's 72,000, as its DTLS is OpenSSL's. Amid its handshake that of a
+//! program takes up to 119,000, and a page's less than later, whatever its client sends: `tests/memory.rs` measures the
+//! dearest of each.
+//! A supervisor who listens costs about 46 KB in all, so 512 MiB hold thousands as they are. What the kernel keeps for
 //! sockets comes on top.
 
 use std::net::SocketAddr;
@@ -603,10 +604,10 @@ mod tests {
         let rows = [of_stranger, of_user, of_act, of_join, of_program, of_programs_network];
         let rows = rows.iter().map(|of| of.rows_max).sum::<usize>();
         let bytes = [
-            limits.media.peers_max * 73_800,
+            limits.media.peers_max * 68_500,
             limits.media.offers_bytes_max + limits.media.peers_max * 512,
             limits.media.peers_max * (limits.peer.addresses_life_max - 1) * 820,
-            limits.admission.conns_max * 10_900,
+            limits.admission.conns_max * 7900,
             limits.admission.conns_max * 8860,
             limits.admission.buffered_bytes_max,
             limits.media.unconnected_queue_max * (DATAGRAM_BYTES_MAX + 128),
@@ -625,7 +626,7 @@ mod tests {
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
-        assert_eq!(mib, 511, "the table says something else");
+        assert_eq!(mib, 479, "the table says something else");
         assert!(mib < 512);
     }
 

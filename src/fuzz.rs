@@ -12,6 +12,7 @@ mod keys;
 mod media;
 mod offer;
 mod said;
+mod srtp;
 mod token;
 
 pub use egress::egress;
@@ -22,6 +23,7 @@ pub use keys::keys;
 pub use media::{classify, rtp, stun};
 pub use offer::sdp;
 pub use said::signaling;
+pub use srtp::{rtcp, srtp};
 pub use token::token;
 
 #[cfg(test)]
@@ -114,6 +116,16 @@ mod tests {
     }
 
     #[test]
+    fn rtcp() {
+        run("rtcp", super::rtcp);
+    }
+
+    #[test]
+    fn srtp() {
+        run("srtp", |bytes| super::srtp(Instant::now(), bytes));
+    }
+
+    #[test]
     fn egress() {
         run("egress", |bytes| super::egress(Instant::now(), bytes));
     }
@@ -130,12 +142,14 @@ mod tests {
             "frame",
             "http",
             "keys",
+            "rtcp",
             "rtp",
             "sdp",
             "sdpfrag",
             "server",
             "signaling",
             "sniff",
+            "srtp",
             "stun",
             "token",
             "websocket",

@@ -1,7 +1,8 @@
 //! Drives one WebRTC session: the only code that calls str0m's `Rtc`.
 //!
 //! Every change to the `Rtc` is followed by a complete drain. Every call is guarded: a panic inside the library on
-//! somebody's input ends that peer and no other.
+//! somebody's input ends that peer and no other. What a client is to hear passes the library by, which has nothing to do
+//! with it but the handshake: that is an [`outlet`]'s.
 //!
 //! Invariant: everything but STUN leaves on paths of authenticated checks from addresses that are this peer's own, whatever
 //! path the library has in mind, and no more than a little before it is proven that the client is there.
@@ -12,11 +13,13 @@ pub(crate) mod egress;
 mod gate;
 mod newcomer;
 mod offer;
+pub(crate) mod outlet;
 mod proofs;
 mod role;
 mod route;
 mod signs;
-mod track;
+pub(crate) mod srtp;
+pub(crate) mod track;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,12 +35,14 @@ use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
 use crate::wire::classify::{self, Classified, Kind, Meaning};
 use crate::wire::{sdp, stun};
+use crypto::KeySlot;
 pub use crypto::{can_serve_programs, rehearse};
 pub use dtls::{OpenSsl, Unfit};
 pub use egress::Position;
 pub use gate::Refusal;
 use gate::{Admitted, Arrival, Check, Gate};
 pub use offer::{OfferError, Template, Wanted, key_of_ufrag};
+pub(crate) use outlet::Outlet;
 use role::Terms;
 pub use role::{Owner, PeerRole};
 pub use route::Nomination;
@@ -63,6 +68,24 @@ pub enum PeerEvent {
     Packet(MediaPacket),
     /// The session is over.
     Gone(Gone),
+}
+
+/// What becomes of a datagram that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// The session took it.
+    Taken,
+    /// It is a report on what the session was sent, still encrypted: whoever sent that can read it.
+    Report,
+}
+
+/// Where what a session is sent leaves to at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// On this path, whatever it is.
+    Straight(Path),
+    /// By [`Peer::send_media`]: on two paths, or on one of which little is proven.
+    Winding,
 }
 
 /// Why a session is over.
@@ -98,6 +121,8 @@ pub struct Peer {
     /// Datagrams of this session that wait in the server's queue.
     queued: usize,
     track: Track,
+    /// Where its keys are left, until they are taken.
+    keys: Option<KeySlot>,
     /// When it is over at the latest.
     ends: Option<Instant>,
     timeout: Instant,
@@ -158,6 +183,7 @@ impl Peer {
             sought: None,
             queued: 0,
             track: chosen.track,
+            keys: chosen.keys,
             ends: terms.lifetime.map(|lifetime| now + lifetime),
             timeout: now,
             armed: None,
@@ -260,7 +286,7 @@ impl Peer {
         let Some(transaction_id) = self.gate.proofs.ask(path, chance) else { return };
         let Some(question) = self.question(transaction_id, chance) else { return };
         if self.gate.proofs.may_send(path, question.len()) {
-            out.send(path, question);
+            out.send(path, &question);
         }
     }
 
@@ -298,7 +324,7 @@ impl Peer {
             self.question(transaction_id, chance).filter(|question| proofs::is_covered(question.len(), bytes));
         let Some(question) = question else { return false };
         self.sought = Some(Sought { path, transaction_id, asked: now });
-        out.send(path, question);
+        out.send(path, &question);
         true
     }
 
@@ -381,9 +407,10 @@ impl Peer {
         candidate: SocketAddr,
         datagram: &Classified<'_>,
         turn: &mut Turn<'_>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Received, Refusal> {
         if let Meaning::Answer { transaction_id } = datagram.meaning {
-            return self.receive_answer(now, path, (transaction_id, datagram.bytes), turn);
+            self.receive_answer(now, path, (transaction_id, datagram.bytes), turn)?;
+            return Ok(Received::Taken);
         }
         let (is_settled, is_connected) = (self.route.settled() == Some(path), self.is_connected());
         let is_silent = now.saturating_duration_since(self.brought) >= turn.limits.stream_silence;
@@ -394,35 +421,46 @@ impl Peer {
         {
             return Err(self.refuse_role(check, datagram.bytes, turn));
         }
-        let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
-        let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let check = match admitted {
             Admitted::Check(check) => Some(check),
-            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Other => {
+            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Report | Admitted::Dtls => {
                 self.gate.proofs.on_received(path, datagram.bytes.len());
                 self.route.send_held(&mut self.gate.proofs, turn.out);
                 None
             }
         };
+        if matches!(admitted, Admitted::Report) && self.track.sending().is_some() {
+            self.on_heard(now, is_settled);
+            return Ok(Received::Report);
+        }
+        let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
+        let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
         let events = turn.events.len();
         match admitted {
             Admitted::Newcomer(ssrc) => self.receive_newcomer(now, ssrc, input, turn)?,
-            Admitted::Check(_) | Admitted::Packet | Admitted::Other => self.drive(now, check, turn, |rtc| {
-                // What the library can't use it reports; the session lives on, or is reported over by the drain.
-                let _ = rtc.handle_input(Input::Receive(now, input));
-            }),
+            Admitted::Check(_) | Admitted::Packet | Admitted::Report | Admitted::Dtls => {
+                self.drive(now, check, turn, |rtc| {
+                    // What the library can't use it reports; the session lives on, or is reported over by the drain.
+                    let _ = rtc.handle_input(Input::Receive(now, input));
+                });
+            }
         }
         match admitted {
-            Admitted::Check(_) if turn.events.len() == events => Err(Refusal::UnsignedCheck),
-            Admitted::Packet if turn.events.len() == events => Err(Refusal::UnsignedPacket),
-            Admitted::Check(_) => Ok(()),
-            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Other => {
-                if is_settled {
-                    self.signs.on_heard(now);
-                    self.route.on_heard(now);
-                }
-                Ok(())
+            Admitted::Check(_) if turn.events.len() == events => return Err(Refusal::UnsignedCheck),
+            Admitted::Packet if turn.events.len() == events => return Err(Refusal::UnsignedPacket),
+            Admitted::Check(_) => {}
+            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Report | Admitted::Dtls => {
+                self.on_heard(now, is_settled);
             }
+        }
+        Ok(Received::Taken)
+    }
+
+    /// Something else than a check came, the way that the client is reached or another one.
+    fn on_heard(&mut self, now: Instant, is_settled: bool) {
+        if is_settled {
+            self.signs.on_heard(now);
+            self.route.on_heard(now);
         }
     }
 
@@ -431,7 +469,7 @@ impl Peer {
     fn refuse_role(&mut self, check: Check, bytes: &[u8], turn: &mut Turn<'_>) -> Refusal {
         let pwd = self.rtc.as_mut().map(|rtc| rtc.direct_api().local_ice_credentials().pass);
         let Some(pwd) = pwd.filter(|pwd| stun::is_signed(bytes, pwd)) else { return Refusal::UnsignedCheck };
-        turn.out.send(check.path, stun::role_conflict(check.transaction_id, &pwd));
+        turn.out.send(check.path, &stun::role_conflict(check.transaction_id, &pwd));
         Refusal::RoleConflict
     }
 
@@ -475,7 +513,9 @@ impl Peer {
         let restart =
             offer::restart(&self.offer, wanted, turn.limits, (self.owner.key, self.track.direction()), chance)?;
         let mut restarted = None;
-        self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc));
+        let sent = self.track.sending().map(|sending| (sending.ssrc, sending.cname.clone()));
+        let sent = sent.as_ref().map(|(ssrc, cname)| (*ssrc, cname.as_str()));
+        self.drive(now, None, turn, |rtc| restarted = restart.apply(rtc, sent));
         let Some((ufrag, answer)) = restarted else {
             if self.rtc.is_some() {
                 self.end(Gone::Failed, turn.events);
@@ -514,25 +554,24 @@ impl Peer {
         });
     }
 
-    /// Sends one packet of a publisher to this listener; tells whether it left.
-    pub fn forward(&mut self, now: Instant, packet: &MediaPacket, turn: &mut Turn<'_>) -> bool {
-        if !self.is_connected() {
-            return false;
-        }
-        let Some(leaving) = self.track.send(now, packet) else { return false };
-        self.drive(now, None, turn, |rtc| {
-            leaving.write(now, rtc);
-            let _ = rtc.handle_input(Input::Timeout(now));
-        });
-        true
+    /// Returns what sends to its client, once its keys are known: once and for all.
+    pub(crate) fn open_outlet(&mut self) -> Option<Outlet> {
+        let keys = self.keys.take()?.take()?;
+        Outlet::new(self.track.sending()?, &keys)
     }
 
-    /// Makes the next forwarded packet begin anew: what was heard until now is over.
-    pub fn cut(&mut self) {
-        self.track.cut();
+    /// Returns where what it is sent leaves to, until anything about the session changes; `None` where nothing may leave.
+    pub(crate) fn way(&self) -> Option<Way> {
+        let straight = self.route.straight().map_or(Way::Winding, Way::Straight);
+        self.is_connected().then_some(straight)
     }
 
-    /// Ends the session with an RTCP BYE and a DTLS close alert, as far as it can still send.
+    /// Sends what its client is to hear, or a report on it, where [`Peer::way`] winds.
+    pub(crate) fn send_media(&mut self, contents: &[u8], out: &mut Outbox) {
+        self.route.send(Some(Kind::Media), contents, &mut self.gate.proofs, out);
+    }
+
+    /// Ends the session with a DTLS close alert, as far as it can still send.
     pub fn close(&mut self, now: Instant, turn: &mut Turn<'_>) {
         self.drive(now, None, turn, |rtc| {
             let _ = rtc.close();
@@ -573,7 +612,7 @@ impl Peer {
                     return (!rtc.is_alive()).then_some(Gone::Closed);
                 }
                 Ok(Output::Transmit(transmit)) => {
-                    let contents = Vec::from(transmit.contents);
+                    let contents = &*transmit.contents;
                     match contents.first().and_then(|&first_byte| classify::kind_of(first_byte)) {
                         Some(Kind::Stun) => answer_check(&mut self.gate, check, contents, turn),
                         kind => self.route.send(kind, contents, &mut self.gate.proofs, turn.out),
@@ -634,9 +673,9 @@ pub struct Turn<'a> {
 }
 
 /// Sends the answer back the way the check came. The library, a lite agent, sends no STUN of its own.
-fn answer_check(gate: &mut Gate, check: Option<Check>, contents: Vec<u8>, turn: &mut Turn<'_>) {
+fn answer_check(gate: &mut Gate, check: Option<Check>, contents: &[u8], turn: &mut Turn<'_>) {
     let Some(check) = check else { return };
-    if stun::is_success_response(&contents, &check.transaction_id) {
+    if stun::is_success_response(contents, &check.transaction_id) {
         gate.on_answered(check);
         turn.events.push(PeerEvent::Answered { path: check.path, nomination: check.nomination });
     }

@@ -46,6 +46,8 @@ pub struct Stats {
     pub packets_over_rate: u64,
     /// RTP that came to nothing when it was decrypted: its tag was wrong, it was heard before, or it held no audio.
     pub packets_unsigned: u64,
+    /// Reports on what a client was sent that are not the client's, or came again.
+    pub reports_unsigned: u64,
     /// DTLS and RTCP of connected sessions that was too much.
     pub control_over_rate: u64,
     /// RTP packets sent to listeners.

@@ -40,9 +40,9 @@ fn allocations_per_packet(listeners: usize, over_tcp: bool) -> Vec<usize> {
             let made = allocations() - before;
             let (delivered, reports) = deliver(&mut world, &mut out, lea);
             if is_media(&bytes) {
-                assert_eq!(delivered, listeners);
-                // A report to the publisher that is due just then is not the packet's.
-                counts.extend((reports == 0).then_some(made));
+                assert!(delivered >= listeners);
+                // A report that is due just then, to the publisher or to a listener, is not the packet's.
+                counts.extend((reports == 0 && delivered == listeners).then_some(made));
             }
         }
         world.server.handle_timeout(now, &mut out);
@@ -56,7 +56,7 @@ fn deliver(world: &mut World, out: &mut Outbox, publisher: Who) -> (usize, usize
     let publisher = world.path_of(publisher);
     let (mut delivered, mut reports) = (0, 0);
     while !out.is_empty() {
-        let items: Vec<Item> = out.drain().collect();
+        let items: Vec<Item> = out.drain().0.collect();
         for item in items {
             match item {
                 Item::Datagram(datagram) if datagram.path.remote == publisher.remote => reports += 1,
@@ -72,13 +72,13 @@ fn deliver(world: &mut World, out: &mut Outbox, publisher: Who) -> (usize, usize
     (delivered, reports)
 }
 
+/// What a packet allocates is its payload, when the library decrypts it, whoever hears it and however many.
 #[test]
-fn a_delivered_packet_allocates_its_datagram_and_nothing_else() {
-    for listeners in [1, 10, 50] {
-        // One more holds the payload as it was received, for all of them.
-        for over_tcp in [false, true] {
+fn delivering_a_packet_allocates_nothing() {
+    for over_tcp in [false, true] {
+        for listeners in [0, 1, 10, 50] {
             let counts = allocations_per_packet(listeners, over_tcp);
-            assert_eq!(counts, [listeners + 1; PACKETS], "with {listeners} listeners, over TCP: {over_tcp}");
+            assert_eq!(counts, [1; PACKETS], "with {listeners} listeners, over TCP: {over_tcp}");
         }
     }
 }
@@ -123,8 +123,8 @@ fn held_with(listeners: usize) -> isize {
 
 #[test]
 fn a_listener_takes_no_more_than_the_bounds_were_computed_with() {
-    // A conn with a user takes 6600 bytes, a session that hears 73,800 (`src/config.rs`), of which the cryptography in C
+    // A conn with a user takes 3600 bytes, a session that hears 42,300 (`src/config.rs`), of which the cryptography in C
     // takes a part that is not counted here.
     let each = (held_with(15) - held_with(5)) / 10;
-    assert!((40_000..80_400).contains(&each), "{each} bytes");
+    assert!((30_000..45_900).contains(&each), "{each} bytes");
 }

@@ -79,12 +79,22 @@ impl Framed {
     }
 
     /// Takes a datagram to be sent.
-    pub(super) fn send(&mut self, now: Instant, datagram: Vec<u8>, limits: &ConnLimits) -> Dropped {
-        self.waiting.push_back((now, datagram));
+    pub(super) fn send(&mut self, now: Instant, datagram: &[u8], limits: &ConnLimits) -> Dropped {
+        self.waiting.push_back((now, datagram.to_vec()));
         let late = self.drop_late(now, limits);
         let excess = self.waiting.len().saturating_sub(limits.frames_waiting_max);
         self.waiting.drain(..excess);
         Dropped { late, excess: excess as u64 }
+    }
+
+    /// Begins to write a datagram that need not wait, where no other does; tells whether it does.
+    fn begin(&mut self, now: Instant, datagram: &[u8], out: &mut Vec<u8>) -> bool {
+        if !self.waiting.is_empty() {
+            return false;
+        }
+        frame::write(datagram, out);
+        self.begun = Some(now);
+        true
     }
 
     /// Begins to write the next datagram: one at a time, because what has begun can't be dropped any more.
@@ -185,8 +195,11 @@ impl Conn {
     }
 
     /// Queues a datagram for a client that speaks ICE-TCP; returns what was dropped instead.
-    pub fn send_datagram(&mut self, now: Instant, datagram: Vec<u8>, limits: &ConnLimits) -> Dropped {
+    pub fn send_datagram(&mut self, now: Instant, datagram: &[u8], limits: &ConnLimits) -> Dropped {
         let State::Framed(framed) = &mut self.state else { return Dropped::default() };
+        if self.out.pending().is_empty() && framed.begin(now, datagram, self.out.end()) {
+            return Dropped::default();
+        }
         let mut dropped = framed.send(now, datagram, limits);
         if framed.is_late(now, limits) && self.out.take_back() {
             dropped.late += 1;
@@ -251,7 +264,7 @@ mod tests {
         let mut out = Vec::new();
         for number in 0..30 {
             assert_eq!(
-                framed.send(now, vec![number], &limits),
+                framed.send(now, &[number], &limits),
                 Dropped { late: number.saturating_sub(25).min(1).into(), excess: 0 }
             );
             now += Duration::from_millis(20);
@@ -269,11 +282,11 @@ mod tests {
             assert_eq!(conn.unsent(), Unsent::Any);
             conn.push(now, &[0], &limits);
             assert_eq!(conn.unsent(), Unsent::AtMost(limits.unsent));
-            conn.send_datagram(now, vec![7], &limits);
+            conn.send_datagram(now, &[7], &limits);
             conn.handle_written(now, written, &limits);
             let later = now + limits.frame_age_max + Duration::from_millis(1);
             let late = u64::from(written == 0);
-            assert_eq!(conn.send_datagram(later, vec![8], &limits), Dropped { late, excess: 0 });
+            assert_eq!(conn.send_datagram(later, &[8], &limits), Dropped { late, excess: 0 });
             let want: &[u8] = if written == 0 { &[0, 1, 8] } else { &[1, 7] };
             assert_eq!(conn.pending_write(), want);
         }
@@ -284,10 +297,10 @@ mod tests {
         let (mut framed, now, limits) = framed();
         let (audio, report) = (vec![0x80, 111, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3], vec![0x80, 200, 0, 1]);
         for datagram in [&audio, &report, &vec![21, 254, 253]] {
-            framed.send(now, datagram.clone(), &limits);
+            framed.send(now, datagram, &limits);
         }
         assert_eq!(framed.withdraw(), 1);
-        framed.send(now, audio, &limits);
+        framed.send(now, &audio, &limits);
         let mut out = Vec::new();
         framed.finish(&mut out);
         assert_eq!(out, [0, 4, 0x80, 200, 0, 1, 0, 3, 21, 254, 253]);
@@ -297,9 +310,9 @@ mod tests {
     fn what_is_too_much_is_dropped_oldest_first() {
         let (mut framed, now, limits) = framed();
         for number in 0..limits.frames_waiting_max {
-            assert_eq!(framed.send(now, vec![number as u8], &limits), Dropped::default());
+            assert_eq!(framed.send(now, &[number as u8], &limits), Dropped::default());
         }
-        assert_eq!(framed.send(now, vec![99], &limits), Dropped { late: 0, excess: 1 });
+        assert_eq!(framed.send(now, &[99], &limits), Dropped { late: 0, excess: 1 });
         let mut out = Vec::new();
         framed.fill(now, &mut out, &limits);
         assert_eq!(out, [0, 1, 1]);

@@ -59,7 +59,7 @@ fn send(mut now: Instant, bytes: &[u8]) {
             let mut datagram = vec![0; len];
             datagram[..4].copy_from_slice(&(sent.len() as u32).to_be_bytes());
             sent.push(datagram.clone());
-            conn.send_datagram(now, datagram, &limits)
+            conn.send_datagram(now, &datagram, &limits)
         };
         dropped += lost.late + lost.excess;
         let (_, held) = conn.reckon(now);

@@ -3,17 +3,22 @@
 //! Pages have dimpl's, with a configuration that is built once: building one tests the cryptography itself, which is
 //! most of a join's cost. It takes no certificates but of ECDSA, which all browsers have. Programs may have others, and
 //! get OpenSSL's. For everybody that would be too dear: a handshake takes 450 µs of the server's CPU instead of 250, and
-//! a connected session holds 70 KB for it instead of 8. Invariant: all sessions show the same certificate.
+//! a connected session holds 38 KB for it instead of 8. Invariant: all sessions show the same certificate.
 
-use std::sync::{Arc, LazyLock};
+use std::cell::RefCell;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use log::error;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::crypto::CryptoError;
-use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, ProtocolVersion};
+use str0m::crypto::dtls::{
+    DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, KeyingMaterial, ProtocolVersion,
+    SrtpProfile,
+};
 
 use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS, Unfit};
+use super::srtp::Keys;
 
 /// Datagrams of one handshake that wait for those before them, or are the missing one, 6.4 KB each in the library: with more
 /// a session would take more amid its handshake than later. A flight with a certificate of 330 bytes is in three at most
@@ -68,6 +73,60 @@ fn with_dtls(dtls_provider: &'static dyn DtlsProvider) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { dtls_provider, ..str0m::crypto::from_feature_flags() })
 }
 
+/// Where the keys of one session are left once its handshake is over, for who took this when the session was made. Where
+/// nobody did, the library has them.
+#[derive(Clone, Default)]
+pub(super) struct KeySlot(Arc<Mutex<Option<Keys>>>);
+
+thread_local! {
+    /// That of the session that was made last: the library passes nothing on from where sessions are made.
+    static NEWEST: RefCell<Weak<Mutex<Option<Keys>>>> = RefCell::default();
+}
+
+impl KeySlot {
+    /// Makes one for a session that is being made.
+    pub(super) fn of_new_session() -> KeySlot {
+        let slot = KeySlot::default();
+        NEWEST.set(Arc::downgrade(&slot.0));
+        slot
+    }
+
+    /// Takes that of the session that was made last.
+    pub(super) fn of_newest_session() -> Option<KeySlot> {
+        NEWEST.take().upgrade().map(KeySlot)
+    }
+
+    /// Leaves keys for whoever wants them; tells whether anybody does. `is_client` tells whether we began the handshake.
+    fn leave(&self, material: &KeyingMaterial, profile: SrtpProfile, is_client: bool) -> bool {
+        if Arc::strong_count(&self.0) == 1 {
+            return false;
+        }
+        let keys = Keys::new(material, profile, is_client);
+        let is_good = keys.is_some();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+        is_good
+    }
+
+    /// Leaves keys for whoever wants them; returns what the library is told, which is nothing new where somebody does.
+    pub(super) fn instead_of(
+        &self,
+        material: KeyingMaterial,
+        profile: SrtpProfile,
+        is_client: bool,
+    ) -> DtlsOutput<'static> {
+        match self.leave(&material, profile, is_client) {
+            // Who has keys is connected.
+            true => DtlsOutput::Connected,
+            false => DtlsOutput::KeyingMaterial(material, profile),
+        }
+    }
+
+    /// Takes the keys that were left.
+    pub(super) fn take(&self) -> Option<Keys> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// Makes DTLS sessions from one configuration.
 struct SharedDtls(Arc<dimpl::Config>);
 
@@ -104,12 +163,12 @@ impl DtlsProvider for SharedDtls {
         _mtu: Option<usize>,
     ) -> Result<Box<dyn DtlsInstance>, CryptoError> {
         let session = dimpl::Dtls::new_12(Arc::clone(&self.0), certificate.clone(), now);
-        Ok(Box::new(DtlsSession(session)))
+        Ok(Box::new(DtlsSession(session, KeySlot::of_new_session())))
     }
 }
 
-/// One DTLS session: passes every call on.
-struct DtlsSession(dimpl::Dtls);
+/// One DTLS session: passes every call on, and the keys to who wants them.
+struct DtlsSession(dimpl::Dtls, KeySlot);
 
 impl std::fmt::Debug for DtlsSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -127,7 +186,10 @@ impl DtlsInstance for DtlsSession {
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buffer)
+        match self.0.poll_output(buffer) {
+            DtlsOutput::KeyingMaterial(keys, profile) => self.1.instead_of(keys, profile, self.0.is_active()),
+            output => output,
+        }
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {

@@ -31,6 +31,7 @@ use str0m::crypto::dtls::{
     SrtpProfile,
 };
 
+use super::crypto::KeySlot;
 pub use rehearsal::Unfit;
 
 /// The first retransmission of a lost flight, pages' sessions included; the libraries' default of a second is felt by
@@ -105,8 +106,8 @@ impl OpenSsl {
         ssl.set_mtu(u32::try_from(mtu).unwrap_or(u32::MAX))?;
         let stream = SslStream::new(ssl, Memory::default())?;
         let state = State::Handshaking(Handshake::default());
-        let names = self.names;
-        Ok(Session { stream, names, is_active: false, state, events: VecDeque::new(), now })
+        let (names, keys) = (self.names, KeySlot::of_new_session());
+        Ok(Session { stream, names, is_active: false, state, events: VecDeque::new(), keys, now })
     }
 }
 
@@ -142,6 +143,7 @@ struct Session {
     state: State,
     /// What the library was not told yet.
     events: VecDeque<Event>,
+    keys: KeySlot,
     /// When time was last told.
     now: Instant,
 }
@@ -214,7 +216,7 @@ impl DtlsInstance for Session {
         }
         match self.events.pop_front() {
             Some(Event::Certificate(der)) => copied(&der, buffer, DtlsOutput::PeerCert),
-            Some(Event::Keys(keys, profile)) => DtlsOutput::KeyingMaterial(keys, profile),
+            Some(Event::Keys(keys, profile)) => self.keys.instead_of(keys, profile, self.is_active),
             Some(Event::Connected) => DtlsOutput::Connected,
             Some(Event::Goodbye) => DtlsOutput::CloseNotify,
             None => DtlsOutput::Timeout(self.next_deadline()),

@@ -78,6 +78,22 @@ impl Egress {
         }
     }
 
+    /// Returns what it numbers.
+    pub fn kind(&self) -> MediaKind {
+        self.kind
+    }
+
+    /// Returns where on the listener's stream a moment is, in ticks; `None` where nothing has left.
+    pub fn timestamp_at(&self, now: Instant) -> Option<u32> {
+        let (sent, _) = self.last_sent?;
+        Some(self.last_timestamp.wrapping_add(self.ticks_since(sent, now)))
+    }
+
+    fn ticks_since(&self, then: Instant, now: Instant) -> u32 {
+        let micros = now.saturating_duration_since(then).as_micros() as u64;
+        (micros * u64::from(self.kind.clock_hz()) / 1_000_000) as u32
+    }
+
     /// Ends the current source: whatever comes next starts anew, even from the same source.
     pub fn cut(&mut self) {
         let Some(Following { source, newest, .. }) = self.following.take() else { return };
@@ -117,11 +133,7 @@ impl Egress {
         self.cut();
         let sequence = self.last_sequence + 1;
         let timestamp = match self.last_sent {
-            Some((sent, ticks)) => {
-                let micros = now.saturating_duration_since(sent).as_micros() as u64;
-                let elapsed_ticks = (micros * u64::from(self.kind.clock_hz()) / 1_000_000) as u32;
-                self.last_timestamp.wrapping_add(elapsed_ticks.max(ticks))
-            }
+            Some((sent, ticks)) => self.last_timestamp.wrapping_add(self.ticks_since(sent, now).max(ticks)),
             None => self.last_timestamp,
         };
         self.following = Some(Following {

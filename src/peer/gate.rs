@@ -44,6 +44,9 @@ pub enum Refusal {
     RoleConflict,
     /// RTP that the library made nothing of: its tag is wrong, it was heard before, or it holds no audio.
     UnsignedPacket,
+    /// RTCP that is not the client's, or not newer than what came of it before, or that came before there was anything to
+    /// report on.
+    UnsignedReport,
 }
 
 /// What was let through for one session, and what that says about the rest.
@@ -67,8 +70,9 @@ pub(super) enum Admitted {
     Packet,
     /// RTP of another one, of this synchronization source.
     Newcomer(u32),
-    /// DTLS and RTCP.
-    Other,
+    /// RTCP.
+    Report,
+    Dtls,
 }
 
 /// A datagram, and how it came.
@@ -122,8 +126,8 @@ impl Gate {
             // It was asked for by nobody that the library knows of.
             Meaning::Answer { .. } => Err(Refusal::Unasked),
             Meaning::Media => self.admit_media(now, arrival, track, limits),
-            Meaning::Dtls if !arrival.is_connected => Ok(Admitted::Other),
-            Meaning::Dtls => self.admit_control(now),
+            Meaning::Dtls if !arrival.is_connected => Ok(Admitted::Dtls),
+            Meaning::Dtls => self.admit_control(now).map(|()| Admitted::Dtls),
         }
     }
 
@@ -214,7 +218,9 @@ impl Gate {
         limits: &PeerLimits,
     ) -> Result<Admitted, Refusal> {
         let media = rtp::parse_media(arrival.datagram.bytes).map_err(|_| Refusal::Unreadable)?;
-        let Media::Rtp { ssrc, payload_type } = media else { return self.admit_control(now) };
+        let Media::Rtp { ssrc, payload_type } = media else {
+            return self.admit_control(now).map(|()| Admitted::Report);
+        };
         let admitted = match track.claim(ssrc, payload_type, arrival.is_silent, limits) {
             Claim::Followed => Admitted::Packet,
             Claim::Newcomer => Admitted::Newcomer(ssrc),
@@ -223,8 +229,8 @@ impl Gate {
         if self.packets.has_one(now) { Ok(admitted) } else { Err(Refusal::OverRate) }
     }
 
-    fn admit_control(&mut self, now: Instant) -> Result<Admitted, Refusal> {
-        if self.control.take(now) { Ok(Admitted::Other) } else { Err(Refusal::ControlOverRate) }
+    fn admit_control(&mut self, now: Instant) -> Result<(), Refusal> {
+        if self.control.take(now) { Ok(()) } else { Err(Refusal::ControlOverRate) }
     }
 }
 
@@ -238,7 +244,7 @@ mod tests {
 
     use super::*;
     use crate::config::STREAMS_LEFT_MAX;
-    use crate::peer::track::Content;
+    use crate::peer::track::{Content, Sending};
     use crate::wire::classify;
     use crate::wire::media::MediaKind;
 
@@ -300,7 +306,9 @@ mod tests {
         fn admit_check(&mut self, check: &[u8], port: u16) -> Result<Check, Refusal> {
             match self.admit(check, port)? {
                 Admitted::Check(check) => Ok(check),
-                Admitted::Packet | Admitted::Newcomer(_) | Admitted::Other => panic!("a check is a check"),
+                Admitted::Packet | Admitted::Newcomer(_) | Admitted::Report | Admitted::Dtls => {
+                    panic!("a check is a check")
+                }
             }
         }
 
@@ -386,7 +394,9 @@ mod tests {
             session.is_silent = true;
             assert_eq!(session.packet(2), Ok(()), "there and back");
         }
-        let hears = Track::to_client(MediaKind::Audio, negotiated(), 0);
+        let (kind, cname) = (MediaKind::Audio, "x".to_owned());
+        let sending = Sending { kind, ssrc: 1, payload_type: 111, mid: None, cname, chance: 0 };
+        let hears = Track::to_client(negotiated().0, sending);
         assert_eq!(Session::of(hears).packet(1), Err(Refusal::ForeignStream));
     }
 

@@ -16,7 +16,8 @@ use str0m::net::TcpType;
 use str0m::rtp::Extension;
 use str0m::{Candidate, IceCreds, Rtc, RtcConfig};
 
-use super::track::Track;
+use super::crypto::KeySlot;
+use super::track::{Sending, Track};
 use super::{Terms, crypto, guarded};
 use crate::config::PeerLimits;
 use crate::keys::PeerKey;
@@ -84,6 +85,8 @@ pub(super) struct Answered {
     /// The session's user fragment.
     pub(super) ufrag: String,
     pub(super) track: Track,
+    /// Where its keys will be left, where it sends: the library has them where it receives.
+    pub(super) keys: Option<KeySlot>,
 }
 
 /// Makes a session for an offer.
@@ -101,23 +104,48 @@ pub(super) fn accept(
     let ufrag = credentials.ufrag.clone();
     let accepted = guarded(|| {
         let mut rtc = Box::new(rtc_config(terms, template, credentials).build(now));
+        let keys = KeySlot::of_newest_session();
         for candidate in &template.candidates {
             rtc.add_local_candidate(candidate.clone());
         }
         let refused = |error: &dyn std::fmt::Display| debug!(target: "webrtc", "offer refused error={error}");
-        let parsed = SdpOffer::from_sdp_string(&offer).inspect_err(|error| refused(error)).ok()?;
+        let given = if terms.publishes() { &offer } else { &sdp::without_stream(&offer) };
+        let parsed = SdpOffer::from_sdp_string(given).inspect_err(|error| refused(error)).ok()?;
         let answer = rtc.sdp_api().accept_offer(parsed).inspect_err(|error| refused(error)).ok()?;
         let answer = answer.to_sdp_string();
         let negotiated = negotiated(&rtc, &answer)?;
-        Some((rtc, answer, negotiated))
+        Some(match terms.direction {
+            Direction::SendOnly => {
+                let track = Track::from_client(MediaKind::Audio, negotiated, sdp::only_source(whole));
+                (rtc, answer, track, None)
+            }
+            Direction::RecvOnly => {
+                let sending = sending(&rtc, negotiated, chance)?;
+                let answer = sdp::with_stream(&answer, sending.ssrc, &sending.cname);
+                (rtc, answer, Track::to_client(negotiated.0, sending), keys)
+            }
+        })
     });
-    let (rtc, answer, negotiated) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
+    let (rtc, answer, track, keys) = accepted.flatten().ok_or(OfferError::NotAcceptable)?;
     let answer = sdp::with_rejected(whole, &answer);
-    let track = match terms.direction {
-        Direction::SendOnly => Track::from_client(MediaKind::Audio, negotiated, sdp::only_source(whole)),
-        Direction::RecvOnly => Track::to_client(MediaKind::Audio, negotiated, chance.next_u64()),
-    };
-    Ok(Answered { rtc, offer, answer, ufrag, track })
+    Ok(Answered { rtc, offer, answer, ufrag, track, keys })
+}
+
+/// Returns what is agreed upon the stream of a session that sends. The library knows of none: for it nothing flows in that
+/// session, so that it neither keeps anything for a stream nor reports on one.
+fn sending(rtc: &Rtc, (mid, payload_type): (Mid, Pt), chance: &mut impl Rng) -> Option<Sending> {
+    let media = rtc.media(mid)?;
+    // Others take two bytes (RFC 8285 §4.2).
+    let id = media.remote_extmap().id_of(Extension::RtpMid).filter(|id| (1..=14).contains(id));
+    Some(Sending {
+        kind: MediaKind::Audio,
+        // Zero stands for none with some.
+        ssrc: chance.next_u32().max(1),
+        payload_type: *payload_type,
+        mid: id.map(|id| (id, mid)),
+        cname: media.cname().to_owned(),
+        chance: chance.next_u64(),
+    })
 }
 
 /// A restart of ICE that was found good.
@@ -170,10 +198,13 @@ fn narrow(offer: &str, limits: &PeerLimits, direction: Direction) -> Result<Stri
 }
 
 impl Restart {
-    /// Restarts ICE; returns our new user fragment and the answer's SDP, or `None` where the library refused.
-    pub(super) fn apply(&self, rtc: &mut Rtc) -> Option<(String, String)> {
-        let offer = SdpOffer::from_sdp_string(&self.offer).ok()?;
+    /// Restarts ICE; returns our new user fragment and the answer's SDP, or `None` where the library refused. Where the
+    /// session sends, `sent` is the synchronization source of its stream and its sender's name, which stay.
+    pub(super) fn apply(&self, rtc: &mut Rtc, sent: Option<(u32, &str)>) -> Option<(String, String)> {
+        let given = if sent.is_none() { &self.offer } else { &sdp::without_stream(&self.offer) };
+        let offer = SdpOffer::from_sdp_string(given).ok()?;
         let answer = rtc.sdp_api().accept_offer(offer).ok()?.to_sdp_string();
+        let answer = sent.map_or_else(|| answer.clone(), |(ssrc, cname)| sdp::with_stream(&answer, ssrc, cname));
         // The library has chosen credentials by itself, which anybody might guess.
         let IceCreds { ufrag, pass } = self.credentials.clone();
         rtc.direct_api().set_local_ice_credentials(self.credentials.clone());

@@ -167,13 +167,18 @@ impl Route {
         self.settled.map(|used| used.path)
     }
 
+    /// Returns the only path on which everything leaves, whatever it is, until a check or an answer comes.
+    pub(super) fn straight(&self) -> Option<Path> {
+        self.settled.filter(|settled| settled.is_proven && self.newcomer.is_none()).map(|settled| settled.path)
+    }
+
     /// Sends on all paths. Where there is none, or none that so much may leave to, DTLS waits, and other things are lost: what
     /// is heard later may be no more to be heard.
-    pub(super) fn send(&mut self, kind: Option<Kind>, contents: Vec<u8>, proofs: &mut Proofs, out: &mut Outbox) {
+    pub(super) fn send(&mut self, kind: Option<Kind>, contents: &[u8], proofs: &mut Proofs, out: &mut Outbox) {
         let Some(settled) = self.settled else { return self.hold(kind, contents, out) };
         if let Some(newcomer) = self.newcomer {
             self.flights = Flights::Scattered;
-            out.send(newcomer.path, contents.clone());
+            out.send(newcomer.path, contents);
         }
         if !settled.is_proven {
             if !proofs.may_send(settled.path, contents.len()) {
@@ -186,9 +191,9 @@ impl Route {
         out.send(settled.path, contents);
     }
 
-    fn hold(&mut self, kind: Option<Kind>, contents: Vec<u8>, out: &mut Outbox) {
+    fn hold(&mut self, kind: Option<Kind>, contents: &[u8], out: &mut Outbox) {
         if kind == Some(Kind::Dtls) && self.held.len() < HELD_MAX {
-            self.held.push(contents);
+            self.held.push(contents.to_vec());
         } else {
             out.withhold();
         }
@@ -197,7 +202,7 @@ impl Route {
     /// Sends the DTLS that waited for a path, or for more that comes from there, if it may leave now.
     pub(super) fn send_held(&mut self, proofs: &mut Proofs, out: &mut Outbox) {
         for contents in std::mem::take(&mut self.held) {
-            self.send(Some(Kind::Dtls), contents, proofs, out);
+            self.send(Some(Kind::Dtls), &contents, proofs, out);
         }
     }
 }
@@ -243,12 +248,12 @@ mod tests {
         /// Sends so many bytes; returns where to.
         fn send(&mut self, kind: Kind, bytes: usize) -> Vec<u16> {
             let mut out = Outbox::new();
-            self.route.send(Some(kind), vec![0; bytes], &mut self.proofs, &mut out);
+            self.route.send(Some(kind), &vec![0; bytes], &mut self.proofs, &mut out);
             let to = |item| match item {
                 Item::Datagram(datagram) => datagram.path.remote.port(),
                 Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
             };
-            out.drain().map(to).collect()
+            out.drain().0.map(to).collect()
         }
     }
 
@@ -266,18 +271,19 @@ mod tests {
         for (kind, contents) in
             [(Kind::Media, vec![0x80, 111]), (Kind::Dtls, vec![22]), (Kind::Media, vec![0x80, 200])]
         {
-            route.send(Some(kind), contents, &mut proofs, &mut out);
+            route.send(Some(kind), &contents, &mut proofs, &mut out);
         }
         for _ in 0..100 {
-            route.send(Some(Kind::Dtls), vec![23], &mut proofs, &mut out);
+            route.send(Some(Kind::Dtls), &[23], &mut proofs, &mut out);
         }
         route.send_held(&mut proofs, &mut out);
         assert!(out.is_empty());
         route.on_check(Instant::now(), path(1), Nomination::New, true);
         route.send_held(&mut proofs, &mut out);
         route.send_held(&mut proofs, &mut out);
-        let sent = out.drain().map(|item| match item {
-            Item::Datagram(datagram) => datagram.contents[0],
+        let (items, bytes) = out.drain();
+        let sent = items.map(|item| match item {
+            Item::Datagram(datagram) => datagram.contents(bytes)[0],
             Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams are sent"),
         });
         assert_eq!(sent.collect::<Vec<_>>(), [22, 23, 23, 23], "{HELD_MAX} of them");

@@ -4,13 +4,11 @@
 //! stream at a time, each of which was authenticated.
 
 use std::sync::Arc;
-use std::time::Instant;
 
-use str0m::Rtc;
 use str0m::media::{Mid, Pt};
-use str0m::rtp::{RtpPacket, RtpWrite};
+use str0m::rtp::RtpPacket;
 
-use super::egress::{Egress, Position, Rewritten};
+use super::egress::Position;
 use super::newcomer::Following;
 use crate::config::{PeerLimits, STREAMS_LEFT_MAX};
 use crate::keys::PeerKey;
@@ -39,10 +37,24 @@ pub(super) struct Track {
 
 /// Which way a stream goes.
 enum Way {
-    /// To the client, numbered for it.
-    Sends(Egress),
+    /// To the client.
+    Sends(Sending),
     /// From the client.
     Brings(Brought),
+}
+
+/// What was agreed upon a stream to a client.
+#[derive(Debug)]
+pub(crate) struct Sending {
+    pub(crate) kind: MediaKind,
+    pub(crate) ssrc: u32,
+    pub(crate) payload_type: u8,
+    /// Its section, where packets may name it, under its identifier there (RFC 9143 §15).
+    pub(crate) mid: Option<(u8, Mid)>,
+    /// The name of who sends it.
+    pub(crate) cname: String,
+    /// Decides where its numbers start.
+    pub(crate) chance: u64,
 }
 
 /// The streams of a client that sends, one at a time: it may go on under another synchronization source (RFC 3550 §8.2).
@@ -86,9 +98,9 @@ pub(super) enum Claim {
 }
 
 impl Track {
-    /// Returns a track to a client, whose numbers start at a place chosen by `chance`.
-    pub(super) fn to_client(kind: MediaKind, (mid, payload_type): (Mid, Pt), chance: u64) -> Track {
-        Track { kind, mid, payload_type, way: Way::Sends(Egress::new(kind, chance)) }
+    /// Returns a track to a client.
+    pub(super) fn to_client(mid: Mid, sending: Sending) -> Track {
+        Track { kind: sending.kind, mid, payload_type: Pt::from(sending.payload_type), way: Way::Sends(sending) }
     }
 
     /// Returns a track from a client that named this source in its offer, or none.
@@ -183,39 +195,11 @@ impl Track {
         packet.header.ext_vals.mid.is_none_or(|mid| mid == self.mid)
     }
 
-    /// Returns a publisher's packet as it is to leave; `None` where it does not.
-    #[inline]
-    pub(super) fn send(&mut self, now: Instant, packet: &MediaPacket) -> Option<Leaving> {
-        let Way::Sends(egress) = &mut self.way else { return None };
-        let numbers = egress.rewrite(now, packet.position, &packet.payload)?;
-        let payload = Arc::clone(&packet.payload);
-        Some(Leaving { mid: self.mid, payload_type: self.payload_type, numbers, payload })
-    }
-
-    /// Makes the next packet that is sent begin anew: what was heard until now is over.
-    pub(super) fn cut(&mut self) {
-        if let Way::Sends(egress) = &mut self.way {
-            egress.cut();
-        }
-    }
-}
-
-/// One packet on its way to one client.
-pub(super) struct Leaving {
-    mid: Mid,
-    payload_type: Pt,
-    numbers: Rewritten,
-    payload: Arc<[u8]>,
-}
-
-impl Leaving {
-    /// Hands the packet to the library, which encrypts it.
-    #[inline]
-    pub(super) fn write(self, now: Instant, rtc: &mut Rtc) {
-        let Leaving { mid, payload_type, numbers, payload } = self;
-        let write = RtpWrite::new(payload_type, numbers.sequence.into(), numbers.timestamp, now, payload);
-        if let Some(stream) = rtc.direct_api().stream_tx_by_mid(mid, None) {
-            stream.write_rtp(write.marker(numbers.marker));
+    /// Returns what was agreed upon it, where it goes to the client.
+    pub(super) fn sending(&self) -> Option<&Sending> {
+        match &self.way {
+            Way::Sends(sending) => Some(sending),
+            Way::Brings(_) => None,
         }
     }
 }

@@ -111,7 +111,7 @@ impl Server {
     /// Queues datagrams that leave over TCP at their conns.
     pub(super) fn deliver_framed(&mut self, now: Instant, out: &mut Outbox) {
         let mut leaving = std::mem::take(&mut self.leaving);
-        out.take_framed(&mut leaving);
+        let bytes = out.take_framed(&mut leaving);
         for datagram in leaving.drain(..) {
             let conn = self.clients.framed(datagram.path.client());
             let client = conn.and_then(|conn| self.clients.get_mut(conn));
@@ -119,7 +119,7 @@ impl Server {
                 self.stats.frames_undeliverable += 1;
                 continue;
             };
-            let dropped = client.send_datagram(now, datagram.contents, &self.settings.limits.conn);
+            let dropped = client.send_datagram(now, datagram.contents(bytes), &self.settings.limits.conn);
             self.count_dropped(dropped);
         }
         self.leaving = leaving;

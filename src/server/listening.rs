@@ -220,9 +220,7 @@ impl Server {
             let (listening, is_device) = (Arc::clone(&listener.listening), listener.hears_device);
             self.note(now, Event::ListenStarted { listening, is_device, told: listener.told() }, out);
             let Sink::Peer(peer) = listener.sink;
-            if let Some(peer) = self.peers.get_mut(peer) {
-                peer.cut();
-            }
+            self.peers.cut(peer);
         }
         let commercial_id = self.broadcasts[key].id();
         let listeners_count = self.broadcasts[key].listeners_count();

@@ -16,7 +16,7 @@ use crate::keys::{Client, PeerKey, Sink};
 use crate::outbox::Outbox;
 use crate::path::Path;
 use crate::peer::{
-    Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Position, Refusal, Turn, Wanted,
+    Gone, MediaPacket, Nomination, OfferError, PeerEvent, PeerRole, Position, Received, Refusal, Turn, Wanted,
 };
 use crate::stats::Stats;
 use crate::wire::classify::{Classified, DatagramError, Meaning};
@@ -129,6 +129,7 @@ impl Server {
 
     /// Ends a session from our side.
     pub(super) fn close_peer(&mut self, now: Instant, key: PeerKey, out: &mut Outbox) {
+        self.peers.say_goodbye((now, self.clock.unix(now)), key, out);
         let mut events = Vec::new();
         if let Some(peer) = self.peers.get_mut(key) {
             peer.close(now, &mut Turn { limits: &self.settings.limits.peer, out, events: &mut events });
@@ -150,12 +151,18 @@ impl Server {
         let mut events = std::mem::take(&mut self.events);
         if let Some(peer) = self.peers.get_mut(key) {
             let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
-            match peer.receive(now, path, candidate, datagram, &mut turn) {
+            let received = peer.receive(now, path, candidate, datagram, &mut turn);
+            let is_checked_by_all = path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected();
+            let received = received.and_then(|received| match received {
+                Received::Taken => Ok(()),
+                Received::Report if self.peers.hear_report(self.clock.unix(now), key, datagram.bytes) => Ok(()),
+                Received::Report => Err(Refusal::UnsignedReport),
+            });
+            match received {
                 // What else would close the conn of a client that checks no more.
-                Ok(()) if path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected() => {
-                    self.on_framed_checked(now, path);
-                }
+                Ok(()) if is_checked_by_all => drop(self.on_framed_checked(now, path)),
                 Ok(()) => {}
+                Err(Refusal::UnsignedReport) => self.stats.reports_unsigned += 1,
                 Err(Refusal::TooManyAddresses) => self.stats.addresses_refused += 1,
                 Err(Refusal::Replayed) => self.stats.stun_replayed += 1,
                 Err(Refusal::ForeignStream) => self.stats.packets_foreign += 1,
@@ -189,7 +196,10 @@ impl Server {
         for event in events.drain(..) {
             match event {
                 PeerEvent::Answered { path, nomination } => self.on_answered(now, key, path, nomination, out),
-                PeerEvent::Connected => info!(target: "webrtc", "connected peer={key:?}"),
+                PeerEvent::Connected => {
+                    self.peers.connect(key);
+                    info!(target: "webrtc", "connected peer={key:?}");
+                }
                 PeerEvent::Follows { before, ssrc } => self.on_followed(now, key, (before, ssrc), out),
                 PeerEvent::Packet(packet) => self.forward(now, key, &packet, out),
                 PeerEvent::Gone(gone) => self.on_peer_gone(now, key, gone, out),
@@ -251,28 +261,13 @@ impl Server {
         }
         let Some(broadcast) = self.broadcasts.get(key) else { return };
         trace!(target: "audio", "packet bytes={}", packet.payload.len());
-        let mut lost = Vec::new();
-        let mut events = Vec::new();
+        let time = (now, self.clock.unix(now));
         for Sink::Peer(key) in broadcast.forwarding() {
-            let Some(listener) = self.peers.get_mut(key) else { continue };
-            let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
-            if listener.forward(now, packet, &mut turn) {
+            if self.peers.forward(time, key, packet, out) {
                 self.stats.packets_forwarded += 1;
             } else {
                 self.stats.packets_withheld += 1;
             }
-            if let Some(at) = listener.take_deadline() {
-                self.deadlines.arm(Timer::Peer(key), at);
-            }
-            // A listener's drain brings nothing but its end.
-            for event in events.drain(..) {
-                if let PeerEvent::Gone(gone) = event {
-                    lost.push((key, gone));
-                }
-            }
-        }
-        for (key, gone) in lost {
-            self.on_peer_gone(now, key, gone, out);
         }
     }
 

@@ -1,11 +1,12 @@
 //! All WebRTC sessions: by key, by user fragment and by address, and what they take together.
 //!
-//! Arms no deadline and sends nothing by itself. Invariant: the sums are those of the sessions that are there, each address
-//! is owned by one of them, and each knows how many of its datagrams wait.
+//! Arms no deadline, and sends nothing by itself but what one session is to hear. Where that leaves to is remembered as long
+//! as nobody may have changed the session. Invariant: the sums are those of the sessions that are there, each address is
+//! owned by one of them, and each knows how many of its datagrams wait.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand_core::Rng;
 use slotmap::{SecondaryMap, SlotMap};
@@ -16,13 +17,17 @@ use crate::demux::Demux;
 use crate::keys::{Client, PeerKey};
 use crate::outbox::Outbox;
 use crate::path::{Path, Remote};
-use crate::peer::{OfferError, Owner, Peer, PeerRole, Template, Turn, Wanted, key_of_ufrag};
+use crate::peer::{
+    MediaPacket, OfferError, Outlet, Owner, Peer, PeerRole, Template, Turn, Wanted, Way, key_of_ufrag,
+};
 use crate::wire::classify::{Classified, Meaning};
 
 /// The table of sessions.
 pub(super) struct Peers {
     template: Template,
     peers: SlotMap<PeerKey, Box<Peer>>,
+    /// What sends to those that hear, once they are connected: side by side, because a packet is for many.
+    outlets: SecondaryMap<PeerKey, Leaving>,
     demux: Demux,
     sources: Sources,
     /// What their offers take, in bytes.
@@ -31,6 +36,13 @@ pub(super) struct Peers {
     places_taken: usize,
     /// Datagrams of sessions that are not connected, or from addresses that are new to them; some outlive their session.
     unconnected: VecDeque<Unconnected>,
+}
+
+/// What sends to one client, and where to.
+struct Leaving {
+    outlet: Outlet,
+    /// Forgotten whenever the session may have changed.
+    way: Option<Way>,
 }
 
 /// A datagram that waits for its turn.
@@ -47,6 +59,7 @@ impl Peers {
         Peers {
             template: Template::new(advertised),
             peers: SlotMap::with_key(),
+            outlets: SecondaryMap::new(),
             demux: Demux::new(limits.addresses_per_peer_max),
             sources: Sources::default(),
             offers_bytes: 0,
@@ -85,16 +98,18 @@ impl Peers {
         chance: &mut impl Rng,
         turn: &mut Turn<'_>,
     ) -> Option<Result<String, OfferError>> {
-        let peer = self.peers.get_mut(key)?;
+        let peer = self.get_mut(key)?;
         let bytes_before = peer.offer_bytes();
         let restarted = peer.restart_ice(now, wanted, chance, turn);
-        self.offers_bytes = self.offers_bytes - bytes_before + peer.offer_bytes();
+        let bytes = peer.offer_bytes();
+        self.offers_bytes = self.offers_bytes - bytes_before + bytes;
         Some(restarted)
     }
 
     /// Removes a session; returns it and the addresses that were its own.
     pub(super) fn remove(&mut self, key: PeerKey) -> Option<(Box<Peer>, Vec<Remote>)> {
         let peer = self.peers.remove(key)?;
+        self.outlets.remove(key);
         self.offers_bytes -= peer.offer_bytes();
         self.places_taken -= peer.places();
         self.sources.remove(key);
@@ -114,7 +129,73 @@ impl Peers {
 
     /// Returns a session to change; its offer changes by [`Peers::restart_ice`] alone.
     pub(super) fn get_mut(&mut self, key: PeerKey) -> Option<&mut Peer> {
+        if let Some(leaving) = self.outlets.get_mut(key) {
+            leaving.way = None;
+        }
         self.peers.get_mut(key).map(|peer| &mut **peer)
+    }
+
+    /// A session is connected: it is sent from now on what it is to hear.
+    pub(super) fn connect(&mut self, key: PeerKey) {
+        if let Some(outlet) = self.get_mut(key).and_then(Peer::open_outlet) {
+            self.outlets.insert(key, Leaving { outlet, way: None });
+        }
+    }
+
+    /// Makes the next packet to a session begin anew: what was heard until now is over.
+    pub(super) fn cut(&mut self, key: PeerKey) {
+        if let Some(leaving) = self.outlets.get_mut(key) {
+            leaving.outlet.cut();
+        }
+    }
+
+    /// Sends a publisher's packet to a session that hears, and a report where one is due; `unix` is the time since the epoch.
+    /// Tells whether the packet left.
+    #[inline]
+    pub(super) fn forward(
+        &mut self,
+        (now, unix): (Instant, Duration),
+        key: PeerKey,
+        packet: &MediaPacket,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(Leaving { outlet, way }) = self.outlets.get_mut(key) else { return false };
+        let way = match way {
+            Some(way) => *way,
+            None => {
+                let Some(found) = self.peers.get(key).and_then(|peer| peer.way()) else { return false };
+                *way.insert(found)
+            }
+        };
+        let has_left = match way {
+            Way::Straight(path) => outlet.send(now, packet, |length, write| out.fill(path, length, |to| write(to))),
+            Way::Winding => outlet.send(now, packet, |length, write| {
+                let mut contents = vec![0; length];
+                write(&mut contents)?;
+                self.peers.get_mut(key).map(|peer| peer.send_media(&contents, out))
+            }),
+        };
+        if has_left && let Some(report) = outlet.report_due(now, unix) {
+            match way {
+                Way::Straight(path) => out.send(path, &report),
+                Way::Winding => drop(self.peers.get_mut(key).map(|peer| peer.send_media(&report, out))),
+            }
+        }
+        has_left
+    }
+
+    /// Takes a client's report on what it was sent; tells whether it is the client's.
+    pub(super) fn hear_report(&mut self, unix: Duration, key: PeerKey, report: &[u8]) -> bool {
+        self.outlets.get_mut(key).is_some_and(|leaving| leaving.outlet.hear(key, unix, report).is_some())
+    }
+
+    /// Tells a client that nothing more will come, before its session ends.
+    pub(super) fn say_goodbye(&mut self, (now, unix): (Instant, Duration), key: PeerKey, out: &mut Outbox) {
+        let goodbye = self.outlets.get_mut(key).and_then(|leaving| leaving.outlet.goodbye(now, unix));
+        let peer = self.get_mut(key).filter(|peer| peer.way().is_some());
+        if let Some((goodbye, peer)) = goodbye.zip(peer) {
+            peer.send_media(&goodbye, out);
+        }
     }
 
     /// Returns the session that a check names, by a whole user fragment: half of one can be guessed.
@@ -149,7 +230,7 @@ impl Peers {
         out: &mut Outbox,
     ) -> bool {
         let Some(key) = self.sources.sender(source) else { return false };
-        let Some(peer) = self.peers.get_mut(key) else { return false };
+        let Some(peer) = self.get_mut(key) else { return false };
         let has_asked = peer.seek(now, (path, bytes), of_peer, chance, out);
         if has_asked {
             self.sources.ask(path.client(), key, of_media.asked_max);
@@ -244,6 +325,14 @@ impl Peers {
             owned += addresses.len();
         }
         assert_eq!(self.demux.len(), owned, "an address is owned by nobody");
+        assert!(
+            self.outlets.keys().all(|key| self.peers.contains_key(key)),
+            "somebody who is gone is sent something"
+        );
+        let remembered = self.outlets.iter().filter_map(|(key, leaving)| Some((key, leaving.way?)));
+        for (key, way) in remembered {
+            assert_eq!(Some(way), self.peers[key].way(), "where what {key:?} hears leaves to");
+        }
         self.sources.check(|key| self.peers.contains_key(key));
         let mut waiting: SecondaryMap<PeerKey, usize> = SecondaryMap::new();
         for datagram in self.unconnected.iter().filter(|datagram| self.peers.contains_key(datagram.peer)) {

@@ -64,19 +64,19 @@ impl Media {
         self.sockets[ready].udp.fetched()
     }
 
-    /// Queues a datagram, and sends what waits once it is enough for one call.
-    pub(super) fn send(&mut self, now: Instant, datagram: Datagram) {
+    /// Queues a datagram that is in these bytes, and sends what waits once it is enough for one call.
+    pub(super) fn send(&mut self, now: Instant, datagram: Datagram, bytes: &[u8]) {
         let index = leaving_by(self.sockets.iter().map(|socket| socket.bound), datagram.path.local);
         let Some(socket) = self.sockets.get_mut(index) else { return };
         socket.batch.push(datagram);
         if socket.batch.len() == SEND_BATCH {
-            socket.flush(now);
+            socket.flush(now, bytes);
         }
     }
 
-    /// Sends all that waits.
-    pub(super) fn flush(&mut self, now: Instant) {
-        self.sockets.iter_mut().for_each(|socket| socket.flush(now));
+    /// Sends all that waits, which is in these bytes.
+    pub(super) fn flush(&mut self, now: Instant, bytes: &[u8]) {
+        self.sockets.iter_mut().for_each(|socket| socket.flush(now, bytes));
     }
 
     /// Returns what was counted since the start, over all sockets.
@@ -86,9 +86,9 @@ impl Media {
 }
 
 impl Socket {
-    fn flush(&mut self, now: Instant) {
+    fn flush(&mut self, now: Instant, bytes: &[u8]) {
         if !self.batch.is_empty() {
-            self.udp.send(now, &self.batch);
+            self.udp.send(now, &self.batch, bytes);
             self.batch.clear();
         }
     }

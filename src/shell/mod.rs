@@ -311,7 +311,8 @@ impl Shell {
         let mut time = TCP_TIME_PER_TURN;
         for _ in 0..FLUSHES_PER_TURN {
             mem::swap(&mut self.outbox, &mut self.flushing);
-            for item in self.flushing.drain() {
+            let (items, bytes) = self.flushing.drain();
+            for item in items {
                 match item {
                     Item::Job(key, job) => {
                         if let Some(reply) = self.late.begin(key, job) {
@@ -319,10 +320,10 @@ impl Shell {
                         }
                     }
                     Item::Conn(conn) => self.tcp.want_flush(conn),
-                    Item::Datagram(datagram) => self.media.send(now, datagram),
+                    Item::Datagram(datagram) => self.media.send(now, datagram, bytes),
                 }
             }
-            self.media.flush(now);
+            self.media.flush(now, bytes);
             let mut turn = Turn { now, server: &mut self.server, out: &mut self.outbox };
             time = self.tcp.flush(&mut turn, time);
             self.tcp.hang_up_ended(&mut turn);

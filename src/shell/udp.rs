@@ -159,11 +159,11 @@ impl Udp {
         self.fetched.map(|(path, length)| (path, &self.received[..length]))
     }
 
-    /// Sends datagrams in order; what the kernel does not take at once is dropped and counted, as a network would.
-    pub(super) fn send(&mut self, now: Instant, datagrams: &[Datagram]) {
+    /// Sends datagrams that are in these bytes, in order; what the kernel does not take at once is dropped and counted, as a network would.
+    pub(super) fn send(&mut self, now: Instant, datagrams: &[Datagram], bytes: &[u8]) {
         for chunk in datagrams.chunks(SEND_BATCH) {
-            let Udp { batch, socket, counters, .. } = self;
-            send_chunk(counters, chunk, |rest| batch.send(socket, self.bound.is_ipv6(), rest));
+            let Udp { batch, socket, counters, bound, .. } = self;
+            send_chunk(counters, chunk, |rest| batch.send(socket, *bound, rest, bytes));
         }
         self.warn_of_drops(now);
     }
@@ -298,17 +298,25 @@ impl Batch {
     }
 
     /// Sends the first of `datagrams` and as many after it as the kernel takes; returns how many, at least one.
-    fn send(&mut self, socket: &UdpSocket, is_ipv6: bool, datagrams: &[Datagram]) -> Result<usize, Errno> {
-        self.fill(is_ipv6, datagrams);
+    fn send(
+        &mut self,
+        socket: &UdpSocket,
+        bound: SocketAddr,
+        datagrams: &[Datagram],
+        bytes: &[u8],
+    ) -> Result<usize, Errno> {
+        self.fill(bound, datagrams, bytes);
         let count = self.headers.len() as libc::c_uint;
         // SAFETY: `headers` holds `count` headers, and all that they point to was set by `fill` just before: names,
-        // controls and slices, which nothing moved since, and the contents of `datagrams`, which are borrowed. The
+        // controls and slices, which nothing moved since, and parts of `bytes`, which are borrowed. The
         // kernel writes nothing but each header's `msg_len`.
         let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), count, 0) };
         Errno::result(sent).map(|sent| (sent as usize).max(1))
     }
 
-    fn fill(&mut self, is_ipv6: bool, datagrams: &[Datagram]) {
+    fn fill(&mut self, bound: SocketAddr, datagrams: &[Datagram], bytes: &[u8]) {
+        // What is bound to one address has no other to send from.
+        let (is_ipv6, names_source) = (bound.is_ipv6(), bound.ip().is_unspecified());
         self.names.clear();
         self.controls.clear();
         self.slices.clear();
@@ -317,9 +325,10 @@ impl Batch {
             let Path { proto, remote, local: _ } = datagram.path;
             debug_assert_eq!(proto, Protocol::Udp, "what goes over TCP waits in its conn's queue");
             self.names.push(SockAddr::from(if is_ipv6 { mapped(remote) } else { remote }));
-            self.controls.push(Control::new(&datagram.path, is_ipv6));
-            let base = datagram.contents.as_ptr().cast_mut().cast();
-            self.slices.push(libc::iovec { iov_base: base, iov_len: datagram.contents.len() });
+            self.controls.push(if names_source { Control::new(&datagram.path, is_ipv6) } else { None });
+            let contents = datagram.contents(bytes);
+            let base = contents.as_ptr().cast_mut().cast();
+            self.slices.push(libc::iovec { iov_base: base, iov_len: contents.len() });
         }
         // Only now, when no vector grows any more, may pointers into them be taken.
         for ((name, control), slice) in self.names.iter().zip(&mut self.controls).zip(&mut self.slices) {
@@ -353,6 +362,7 @@ mod tests {
     use mio::{Events, Interest, Poll, Token};
 
     use super::*;
+    use crate::outbox::{Item, Outbox};
 
     const WAIT: Duration = Duration::from_secs(5);
 
@@ -376,7 +386,7 @@ mod tests {
             assert_eq!(contents, b"question", "{name}");
             assert_eq!(path, udp_path(client.local_addr().unwrap(), asked), "{name}");
 
-            server.send(vec![Datagram { path, contents: b"answer".to_vec() }]);
+            server.send([(path, b"answer".to_vec())]);
             let mut buffer = [0; 100];
             let (length, from) = client.recv_from(&mut buffer).unwrap();
             assert_eq!((&buffer[..length], from), (&b"answer"[..], asked), "{name}");
@@ -394,11 +404,8 @@ mod tests {
         let bad = Path { local: not_ours, ..good };
         let count = SEND_BATCH * 2 + 3;
         let is_bad = |index: usize| index == 0 || index == 70;
-        let datagrams = (0..count).map(|index| Datagram {
-            path: if is_bad(index) { bad } else { good },
-            contents: vec![index as u8; index],
-        });
-        server.send(datagrams.collect());
+        let path = |index: usize| if is_bad(index) { bad } else { good };
+        server.send((0..count).map(|index| (path(index), vec![index as u8; index])));
 
         for index in (0..count).filter(|index| !is_bad(*index)) {
             let mut buffer = [0; 1000];
@@ -413,7 +420,7 @@ mod tests {
     #[test]
     fn what_the_kernel_does_not_take_is_dropped_and_counted() {
         let path = udp_path("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        let chunk: Vec<Datagram> = (0..5).map(|byte| Datagram { path, contents: vec![byte] }).collect();
+        let (chunk, bytes) = datagrams((0..5).map(|byte| (path, vec![byte])));
         let none = UdpCounters::default();
         let (all, full, no_buffers, refused) =
             (Ok(5), Err(Errno::EAGAIN), Err(Errno::ENOBUFS), Err(Errno::ECONNREFUSED));
@@ -456,7 +463,7 @@ mod tests {
             let (mut counters, mut seen) = (none, Vec::new());
             let mut answers = answers.iter();
             send_chunk(&mut counters, &chunk, |rest| {
-                assert_eq!(rest[0].contents, [(5 - rest.len()) as u8], "{name}: in order");
+                assert_eq!(rest[0].contents(&bytes), [(5 - rest.len()) as u8], "{name}: in order");
                 seen.push(rest.len());
                 *answers.next().expect("it gives up in time")
             });
@@ -473,9 +480,9 @@ mod tests {
         let closed = Client::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let local = SocketAddr::new("127.0.0.1".parse().unwrap(), server.udp.bound.port());
         for index in 0..20 {
-            let gone = Datagram { path: udp_path(closed, local), contents: vec![0] };
-            let alive = Datagram { path: udp_path(client.local_addr().unwrap(), local), contents: vec![index] };
-            server.send(vec![gone, alive]);
+            let gone = (udp_path(closed, local), vec![0]);
+            let alive = (udp_path(client.local_addr().unwrap(), local), vec![index]);
+            server.send([gone, alive]);
         }
         for index in 0..20 {
             let mut buffer = [0; 10];
@@ -511,6 +518,18 @@ mod tests {
         Path { proto: Protocol::Udp, remote, local }
     }
 
+    /// Returns datagrams and the bytes that they are in, as the shell gets them.
+    fn datagrams(contents: impl IntoIterator<Item = (Path, Vec<u8>)>) -> (Vec<Datagram>, Vec<u8>) {
+        let mut out = Outbox::new();
+        contents.into_iter().for_each(|(path, contents)| out.send(path, &contents));
+        let (items, bytes) = out.drain();
+        let datagram = |item| match item {
+            Item::Datagram(datagram) => datagram,
+            Item::Job(..) | Item::Conn(_) => unreachable!("only datagrams were sent"),
+        };
+        (items.map(datagram).collect(), bytes.to_vec())
+    }
+
     struct Server {
         poll: Poll,
         udp: Udp,
@@ -536,8 +555,9 @@ mod tests {
         }
 
         #[expect(clippy::disallowed_methods, reason = "a test of the shell reads the clock")]
-        fn send(&mut self, datagrams: Vec<Datagram>) {
-            self.udp.send(Instant::now(), &datagrams);
+        fn send(&mut self, contents: impl IntoIterator<Item = (Path, Vec<u8>)>) {
+            let (datagrams, bytes) = datagrams(contents);
+            self.udp.send(Instant::now(), &datagrams, &bytes);
         }
     }
 }

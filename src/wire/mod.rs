@@ -10,6 +10,7 @@ pub mod ice_server;
 pub mod media;
 pub mod opus;
 pub mod origin;
+pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub(crate) mod sdpfrag;

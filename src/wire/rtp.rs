@@ -1,4 +1,4 @@
-//! Reads as much of an RTP packet (RFC 3550) as telling streams apart takes.
+//! Reads as much of an RTP packet (RFC 3550) as telling streams apart takes, and writes headers.
 
 /// What a packet of media is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +28,86 @@ pub fn parse_media(datagram: &[u8]) -> Result<Media, RtpError> {
     }
 }
 
+/// The length of a header without extension, in bytes (RFC 3550 §5.1).
+pub const HEADER_BYTES: usize = 12;
+
+/// The length of the longest name of a section that a one-byte extension holds (RFC 8285 §4.2).
+pub const MID_BYTES_MAX: usize = 16;
+
+/// The longest header that [`Header::write`] makes, in bytes.
+pub const HEADER_BYTES_MAX: usize = HEADER_BYTES + 4 + 1 + MID_BYTES_MAX + 3;
+
+/// A header as it is written: no padding, and nobody contributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    pub marker: bool,
+    pub payload_type: u8,
+    pub sequence: u16,
+    pub timestamp: u32,
+    pub ssrc: u32,
+    /// The section that the packet belongs to (RFC 9143 §15), under its identifier in this session, from 1 to 14; of 1 to
+    /// [`MID_BYTES_MAX`] bytes.
+    pub mid: Option<(u8, &'a [u8])>,
+}
+
+impl Header<'_> {
+    /// Returns how many bytes it has.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        HEADER_BYTES + self.mid.map_or(0, |(_, mid)| 4 + (1 + mid.len()).next_multiple_of(4))
+    }
+
+    /// Writes it to the beginning of `packet`, which has room for it and is zero there.
+    #[inline]
+    pub fn write(&self, packet: &mut [u8]) {
+        let &Header { marker, payload_type, sequence, timestamp, ssrc, mid } = self;
+        packet[0] = 2 << 6 | u8::from(mid.is_some()) << 4;
+        packet[1] = u8::from(marker) << 7 | payload_type;
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        if let Some((id, mid)) = mid {
+            let words = (1 + mid.len()).div_ceil(4) as u16;
+            packet[12..14].copy_from_slice(&0xbede_u16.to_be_bytes());
+            packet[14..16].copy_from_slice(&words.to_be_bytes());
+            packet[16] = id << 4 | (mid.len() as u8 - 1);
+            packet[17..17 + mid.len()].copy_from_slice(mid);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writes_headers_with_and_without_a_section() {
+        let header =
+            Header { marker: true, payload_type: 111, sequence: 0x102, timestamp: 0x304_0506, ssrc: 7, mid: None };
+        let plain = [0x80, 0xef, 1, 2, 3, 4, 5, 6, 0, 0, 0, 7];
+        for (name, header, want) in [
+            ("plain", header, plain.to_vec()),
+            ("unmarked", Header { marker: false, ..header }, [&[0x80, 111], &plain[2..]].concat()),
+            (
+                "in a section",
+                Header { mid: Some((3, b"0")), ..header },
+                [&[0x90], &plain[1..], &[0xbe, 0xde, 0, 1, 0x30, b'0', 0, 0]].concat(),
+            ),
+            (
+                "in one with a longer name",
+                Header { mid: Some((14, b"audio")), ..header },
+                [&[0x90], &plain[1..], &[0xbe, 0xde, 0, 2, 0xe4], b"audio", &[0, 0]].concat(),
+            ),
+        ] {
+            let mut packet = [0; HEADER_BYTES_MAX];
+            header.write(&mut packet);
+            assert_eq!(header.bytes(), want.len(), "{name}");
+            assert_eq!(packet[..want.len()], want, "{name}");
+        }
+        let longest = Header { mid: Some((1, &[b'm'; MID_BYTES_MAX])), ..header };
+        assert_eq!(longest.bytes(), HEADER_BYTES_MAX);
+        longest.write(&mut [0; HEADER_BYTES_MAX]);
+    }
 
     #[test]
     fn tells_rtp_from_rtcp() {

@@ -193,6 +193,30 @@ pub(crate) fn with_rejected(offer: &str, answer: &str) -> String {
     whole
 }
 
+/// Returns a narrowed offer as one of somebody who neither sends nor receives.
+pub(crate) fn without_stream(offer: &str) -> String {
+    let direction = |line| if matches!(line, "a=sendonly" | "a=recvonly") { "a=inactive" } else { line };
+    lines_with(offer, direction)
+}
+
+/// Returns `answer`, which is one to [`without_stream`], as one of somebody who sends this stream (RFC 5576 §4.1, §6.1).
+pub(crate) fn with_stream(answer: &str, ssrc: u32, cname: &str) -> String {
+    let direction = |line| if line == "a=inactive" { "a=sendonly" } else { line };
+    let mut whole = lines_with(answer, direction);
+    let source = format!("a=ssrc:{ssrc} ");
+    push_line(&mut whole, &[&source, "cname:", cname]);
+    if let Some(msid) = attribute(answer, "a=msid:") {
+        push_line(&mut whole, &[&source, "msid:", msid]);
+    }
+    whole
+}
+
+fn lines_with<'a>(description: &'a str, replace: impl Fn(&'a str) -> &'a str) -> String {
+    let mut replaced = String::with_capacity(description.len());
+    description.lines().for_each(|line| push_line(&mut replaced, &[replace(line)]));
+    replaced
+}
+
 /// Returns the ICE user fragment and password of a description, the first of each (RFC 8839 §5.4).
 pub fn credentials(description: &str) -> Option<(&str, &str)> {
     let ufrag = attribute(description, UFRAG).filter(|ufrag| is_credential(ufrag, UFRAG_BYTES_MIN))?;
@@ -547,6 +571,15 @@ mod tests {
         a=fingerprint:sha-256 AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99\r\n\
         a=sendrecv\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n\
         a=end-of-candidates\r\na=rtpmap:111 opus/48000/2\r\n";
+
+    #[test]
+    fn a_stream_is_taken_away_and_said_again() {
+        let offer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\na=recvonly\r\n";
+        assert_eq!(without_stream(offer), offer.replace("recvonly", "inactive"));
+        let answer = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=inactive\r\na=msid:s t\r\n";
+        let want = answer.replace("inactive", "sendonly") + "a=ssrc:7 cname:x\r\na=ssrc:7 msid:s t\r\n";
+        assert_eq!(with_stream(answer, 7, "x"), want);
+    }
 
     #[test]
     fn drops_candidates_and_sets_the_direction() {

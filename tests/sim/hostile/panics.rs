@@ -133,24 +133,6 @@ fn a_panic_over_a_stream_that_is_new_ends_its_session() {
     }
 }
 
-/// The first of two listeners ends, and the packet that it happened at still reaches the second.
-#[test]
-fn a_panic_in_forwarding_ends_one_listener() {
-    let (mut scene, lea, listeners) = Scene::with_lea();
-    let made = scene.world.browsers[lea].made;
-    let packet = scene.withhold(lea, 30).into_iter().rfind(|bytes| is_rtp(bytes)).unwrap();
-    let last = scene.world.browsers[lea].made - 1;
-    assert!(last >= made);
-    panicking(&mut scene.world, "Poll RTP: ", |world| world.inject(lea, &packet));
-    scene.world.run_ms(10);
-    let heard = |&who: &Who| scene.world.browsers[who].heard.iter().any(|heard| heard.counter == last);
-    let [victim, other] = listeners;
-    let (victim, other) = if heard(&victim) { (other, victim) } else { (victim, other) };
-    assert!(heard(&other) && !heard(&victim));
-    scene.hears(other, lea);
-    assert_alone(scene, victim);
-}
-
 #[test]
 fn a_panic_over_a_restart_ends_its_session() {
     let (mut scene, lea, [paul, _]) = Scene::with_lea();

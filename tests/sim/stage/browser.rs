@@ -12,6 +12,7 @@ use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::config::CryptoProvider;
 use str0m::media::{Direction, MediaKind, Mid};
 use str0m::net::{Protocol, Receive};
+use str0m::rtp::rtcp::SenderInfo;
 use str0m::rtp::{ExtensionValues, RtpWrite};
 use str0m::{Candidate, Event, IceConnectionState, Input, Output, Rtc};
 use tungstenite::protocol::{CloseFrame, Role as Side};
@@ -74,6 +75,8 @@ pub struct Browser {
     pub last_check: Vec<u8>,
     /// For how long somebody on the way holds back each packet of its media.
     pub held_back: Duration,
+    /// What the server reported last of what it sends.
+    pub reported: Option<SenderInfo>,
     /// How often the microphone makes a packet.
     pub packet_interval: Duration,
     /// How loud the microphone is, in dBov, if the packets say so.
@@ -174,6 +177,7 @@ impl Browser {
             acknowledged: 0,
             last_check: Vec::new(),
             held_back: Duration::ZERO,
+            reported: None,
             packet_interval: PACKET_INTERVAL,
             level: Some(-30),
             closed: None,
@@ -575,6 +579,7 @@ impl Browser {
                         self.made += 1;
                         continue;
                     }
+                    self.reported = packet.last_sender_info;
                     let (source, counter) = parse_payload(&packet.payload);
                     self.heard.push(Heard {
                         at: now,

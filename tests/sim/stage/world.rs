@@ -664,7 +664,8 @@ impl World {
         let mut touched = BTreeSet::new();
         loop {
             let (mut out, mut named) = (std::mem::take(&mut self.out), Vec::new());
-            for item in out.drain() {
+            let (items, bytes) = out.drain();
+            for item in items {
                 match item {
                     Item::Job(job, Job::Write(entry)) => {
                         self.witness.on_entry(now, &entry);
@@ -673,29 +674,30 @@ impl World {
                     }
                     Item::Job(job, Job::ReadChallenge(name)) => self.reads.push((job, name)),
                     Item::Datagram(datagram) => {
+                        let contents = datagram.contents(bytes);
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
                         let to = |browser: &Browser| browser.external == datagram.path.remote;
                         let who = self.browsers.iter().position(to);
                         if who.is_none() {
                             self.sent_to_nobody += 1;
-                            *self.bytes_to.entry(datagram.path.remote).or_default() += datagram.contents.len();
-                            if datagram.contents.starts_with(&[0, 1]) {
-                                self.questions.push(datagram.contents.clone());
+                            *self.bytes_to.entry(datagram.path.remote).or_default() += contents.len();
+                            if contents.starts_with(&[0, 1]) {
+                                self.questions.push(contents.to_vec());
                             }
                         }
-                        if let Some(who) = who.filter(|_| is_media(&datagram.contents)) {
+                        if let Some(who) = who.filter(|_| is_media(contents)) {
                             *self.media_sent.entry(who).or_default() += 1;
-                            self.witness.on_media(who, &datagram.contents);
+                            self.witness.on_media(who, contents);
                         }
                         if let Some(kept) = who.and_then(|who| self.deaf.get_mut(&who)) {
-                            kept.push(datagram.contents.clone());
-                            if !is_stun(&datagram.contents) {
+                            kept.push(contents.to_vec());
+                            if !is_stun(contents) {
                                 continue;
                             }
                         }
                         let is_through = |who: &Who| !self.cut.contains(who) && !self.udp_blocked.contains(who);
                         if let Some(who) = who.filter(is_through) {
-                            let delivery = Delivery::ToClient { who, bytes: datagram.contents };
+                            let delivery = Delivery::ToClient { who, bytes: contents.to_vec() };
                             self.link.send(now, self.browsers[who].quality, delivery);
                         }
                     }

@@ -62,8 +62,10 @@ pub(super) struct Witness {
     pauses_kept: BTreeMap<String, Instant>,
     /// What is so now.
     facts: Rc<Facts>,
-    /// What was so when a packet left: by its listener, stream and number.
-    left: HashMap<(Who, u32, u16), Rc<Facts>>,
+    /// What was so when a packet left: by its listener, stream and number, which does not begin again.
+    left: HashMap<(Who, u32, u64), Rc<Facts>>,
+    /// The newest number of a listener's stream.
+    newest: HashMap<(Who, u32), u64>,
     /// How many listeners of one supervisor got one packet, and how many might have.
     shares: HashMap<(String, u16, u32), (usize, usize)>,
 }
@@ -172,6 +174,10 @@ impl Witness {
     pub(super) fn on_media(&mut self, who: Who, datagram: &[u8]) {
         let sequence = u16::from_be_bytes([datagram[2], datagram[3]]);
         let ssrc = u32::from_be_bytes([datagram[8], datagram[9], datagram[10], datagram[11]]);
+        let newest = self.newest.entry((who, ssrc)).or_insert(sequence.into());
+        let step = i64::from(sequence.wrapping_sub(*newest as u16).cast_signed());
+        let sequence = newest.saturating_add_signed(step);
+        *newest = sequence.max(*newest);
         self.left.entry((who, ssrc, sequence)).or_insert_with(|| Rc::clone(&self.facts));
     }
 
@@ -253,7 +259,7 @@ impl Witness {
     /// A listener of this supervisor got the how-manieth packet of a microphone: laws 1, 2 and 8.
     pub(super) fn check(&mut self, heard: &Packet<'_>) {
         let &Packet { who, ssrc, sequence, admin_id, commercial_id, source, counter, needs_page } = heard;
-        let facts = self.left.get(&(who, ssrc, sequence as u16)).expect("what is heard has left before");
+        let facts = self.left.get(&(who, ssrc, sequence)).expect("what is heard has left before");
         assert!(!facts.paused.contains(commercial_id), "law 2: {admin_id} hears {commercial_id} in a pause");
         let packet = Next { source, counter };
         let is_resumed = facts.resumed.get(commercial_id).is_none_or(|next| next.is_before(packet));
@@ -279,8 +285,8 @@ impl Witness {
 
     /// The server is another one.
     pub(super) fn on_restart(&mut self) {
-        let left = std::mem::take(&mut self.left);
-        *self = Witness { left, ..Witness::default() };
+        let (left, newest) = (std::mem::take(&mut self.left), std::mem::take(&mut self.newest));
+        *self = Witness { left, newest, ..Witness::default() };
     }
 
     fn on_said(&mut self, conn: ConnKey, message: &Value) {
