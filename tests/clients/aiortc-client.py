@@ -1,6 +1,7 @@
 """A WHIP publisher or WHEP listener over aiortc: makes a 440 Hz tone, or writes down what it hears.
 
-Says on stdout what happens, one JSON object a line; does on stdin what it is told, one word a line: `stop`.
+Says on stdout what happens, one JSON object a line; does on stdin what it is told, one word a line: `race` through the
+numbers of packets as if most were lost, `walk` again, `stop`.
 """
 
 import argparse
@@ -15,12 +16,15 @@ from array import array
 from fractions import Fraction
 from urllib.parse import urljoin
 
+from aiortc import rtcrtpsender
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame, AudioResampler
 
 RATE = 48_000
 FRAME = 960
+# The step from one packet's number to the next one's.
+STEPS = {"walk": 1, "race": 100}
 
 
 def say(event, **more):
@@ -125,8 +129,11 @@ async def main():
         say("trickled", status=status, body=body)
 
     while line := await asyncio.to_thread(sys.stdin.readline):
-        if line.strip() == "stop":
+        word = line.strip()
+        if word == "stop":
             break
+        if step := STEPS.get(word):
+            rtcrtpsender.uint16_add = lambda number, _, step=step: (number + step) & 0xFFFF
     status, _, body = await endpoint.request("DELETE", resource)
     say("deleted", status=status, body=body)
     await connection.close()

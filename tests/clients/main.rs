@@ -101,6 +101,36 @@ fn what_werift_publishes_all_hear() {
     publish_to_all(Kind::Werift);
 }
 
+/// How long a publisher races until the numbers of its packets have begun again: the listeners' as well, which begin below a
+/// quarter of all.
+const RACE: Duration = Duration::from_secs(13);
+
+/// Each decrypts by a number of which packets have the lower half alone, and has to guess right when that begins again
+/// (RFC 3711 §3.3.1).
+#[test]
+fn all_hear_on_when_numbers_begin_again() {
+    let ecoute = Ecoute::start();
+    let mut publisher = publish(Kind::Aiortc, &ecoute, "cam", &[]);
+    let mut listeners = BOTH_WAYS.map(|kind| listen(kind, &ecoute, "cam", &[]));
+    publisher.tell("race");
+    thread::sleep(RACE);
+    publisher.tell("walk");
+    // Decoders and what plays them find their way again.
+    thread::sleep(Duration::from_secs(3));
+    let before = listeners.each_ref().map(Program::heard_seconds);
+    thread::sleep(Duration::from_secs(3));
+    for (listener, before) in listeners.iter_mut().zip(before) {
+        let heard = listener.heard_seconds() - before;
+        assert!(heard > 2.5, "{:?} heard {heard} s of 3", listener.kind());
+    }
+    for listener in listeners {
+        let samples = listener.stop_and_hear();
+        let sound = sound::measure(&samples[samples.len() - 2 * 48_000..]);
+        assert!((sound.hz - 440.0).abs() < 3.0 && sound.sounding > 0.95, "{sound:?}");
+    }
+    publisher.stop();
+}
+
 /// Where a client insists on one DTLS role, the server takes the other.
 #[test]
 fn either_dtls_role_is_fine() {

@@ -13,7 +13,7 @@ use crate::installed::node_modules;
 use crate::program::{Endpoint, Kind};
 use crate::sound::{self, Sound, microphone};
 use crate::support::Ecoute;
-use crate::{listen, publish, whep, whip};
+use crate::{RACE, listen, publish, whep, whip};
 
 const PUBLISHING: Kind = Kind::Aiortc;
 
@@ -143,6 +143,27 @@ fn a_supervisor_s_page_hears_a_device() {
     assert_page_hears(&paul);
     publisher.stop();
     paul.wait_for("document.querySelector('[data-commercial=\"cam\"]').dataset.state !== 'on_air'");
+}
+
+#[test]
+fn browsers_hear_on_when_numbers_begin_again() {
+    let ecoute = Ecoute::start();
+    let mut publisher = publish(PUBLISHING, &ecoute, "cam", &[]);
+    let tone = microphone(440.0);
+    let desks = [Browser::chromium(&tone, "fr-FR", &[]), Browser::firefox(&tone, "fr-FR", &[])];
+    let pages = desks.each_ref().map(|desk| {
+        let page = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+        start_listening(&page, "cam");
+        page.wait_for("loudness() > 0.01");
+        page
+    });
+    publisher.tell("race");
+    thread::sleep(RACE);
+    publisher.tell("walk");
+    for page in &pages {
+        assert_page_hears(page);
+    }
+    publisher.stop();
 }
 
 #[test]

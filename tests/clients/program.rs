@@ -169,6 +169,16 @@ impl Program {
         bytes.chunks_exact(2).map(|two| f64::from(i16::from_le_bytes([two[0], two[1]])) / 32_767.0).collect()
     }
 
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Returns how many seconds it has heard until now.
+    pub fn heard_seconds(&self) -> f64 {
+        let path = self.heard.as_ref().expect("it listens").path().join("heard.pcm");
+        fs::metadata(path).map_or(0.0, |file| file.len() as f64 / 2.0 / 48_000.0)
+    }
+
     /// Ends a listener that has heard a tone of 440 Hz for so many seconds or more, and nothing but that.
     pub fn stop_after_tone(self, seconds: f64) {
         let kind = self.kind;
