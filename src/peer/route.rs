@@ -151,7 +151,7 @@ impl Route {
     /// Tells whether a client's address is that of a path in use.
     pub(super) fn uses(&self, now: Instant, client: Remote) -> bool {
         let mut used = self.settled.iter().chain(&self.newcomer);
-        used.any(|used| used.path.client() == client && used.is_fresh(now))
+        used.any(|used| used.path.client() == client && used.is_alive(now))
     }
 
     /// A path is no more: its TCP connection closed.

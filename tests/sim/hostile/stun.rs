@@ -7,7 +7,7 @@ use ecoute::wire::stun;
 use ecoute::words::Role;
 use stage::check::{self, ICE_CONTROLLING, MESSAGE_INTEGRITY, PRIORITY, USE_CANDIDATE, USERNAME};
 use stage::link::Quality;
-use stage::scenario::last;
+use stage::scenario::{assert_hears, last};
 use stage::scene::{Scene, is_rtp, is_stun, stranger};
 use stage::world::{Who, World};
 
@@ -380,6 +380,28 @@ fn a_listener_who_begins_as_somebody_else_sends_them_little() {
     world.inject_from(victim, &answer);
     world.run_ms(10);
     assert!(world.bytes_to[&victim] > sent + 100, "a flight");
+    world.end();
+}
+
+/// Who checks no more is known by its reports, and its address is not given to the first who sends a check from there.
+#[test]
+fn who_checks_no_more_keeps_its_address() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let door = world.device("door");
+    let paul = world.listener("paul");
+    world.settle();
+    let player = world.player("ana", "door");
+    world.settle();
+    world.browsers[player].checks_no_more = true;
+    world.run_ms(20_000);
+    let (session, victim) = (session_of(&world, paul), world.browsers[player].external);
+    for _ in 0..20 {
+        world.inject_from(victim, &check(&session.username, &session.password));
+        world.run_ms(1000);
+    }
+    assert!(world.server.stats().address_conflicts >= 20);
+    assert_eq!(world.server.stats().reports_unsigned, 0, "its reports are read as its own");
+    assert_hears(&world, player, door, 1000, 95);
     world.end();
 }
 
