@@ -29,9 +29,8 @@
 //! | log lines that wait for stderr | 256 Ki + 1024 × 64 | 1 | 0 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
 //!
-//! A session that hears takes 42,300 bytes, and a program's 72,000, as its DTLS is OpenSSL's. Amid its handshake that of a
-//! program takes up to 119,000, and a page's less than later, whatever its client sends: `tests/memory.rs` measures the
-//! dearest of each.
+//! A session that hears takes 42,300 bytes, and a program's 72,000, as its DTLS is OpenSSL's. Amid its handshake a page's takes
+//! up to 56,400 and a program's up to 119,000, whatever its client sends: `tests/memory.rs` measures the dearest of each.
 //! A supervisor who listens costs about 46 KB in all, so 512 MiB hold thousands as they are. What the kernel keeps for
 //! sockets comes on top.
 

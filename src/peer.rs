@@ -2,7 +2,7 @@
 //!
 //! Every change to the `Rtc` is followed by a complete drain. Every call is guarded: a panic inside the library on
 //! somebody's input ends that peer and no other. What a client is to hear passes the library by, which has nothing to do
-//! with it but the handshake: that is an [`outlet`]'s.
+//! with it but the handshake: that is an outlet's.
 //!
 //! Invariant: everything but STUN leaves on paths of authenticated checks from addresses that are this peer's own, whatever
 //! path the library has in mind, and no more than a little before it is proven that the client is there.
@@ -75,8 +75,9 @@ pub enum PeerEvent {
 pub enum Received {
     /// The session took it.
     Taken,
-    /// It is a report on what the session was sent, still encrypted: whoever sent that can read it.
-    Report,
+    /// It is a report on what the session was sent, still encrypted: whoever sent that can read it, and tells
+    /// [`Peer::on_heard`] so where it came on the settled path.
+    Report { is_settled: bool },
 }
 
 /// Where what a session is sent leaves to at this moment.
@@ -121,8 +122,9 @@ pub struct Peer {
     /// Datagrams of this session that wait in the server's queue.
     queued: usize,
     track: Track,
-    /// Where its keys are left, until they are taken.
+    /// Where its keys are left, until it is connected, and what sends with them, until that is taken.
     keys: Option<KeySlot>,
+    outlet: Option<Box<Outlet>>,
     /// When it is over at the latest.
     ends: Option<Instant>,
     timeout: Instant,
@@ -184,6 +186,7 @@ impl Peer {
             queued: 0,
             track: chosen.track,
             keys: chosen.keys,
+            outlet: None,
             ends: terms.lifetime.map(|lifetime| now + lifetime),
             timeout: now,
             armed: None,
@@ -430,8 +433,7 @@ impl Peer {
             }
         };
         if matches!(admitted, Admitted::Report) && self.track.sending().is_some() {
-            self.on_heard(now, is_settled);
-            return Ok(Received::Report);
+            return Ok(Received::Report { is_settled });
         }
         let parsed = guarded(|| Receive::new(path.proto, path.remote, candidate, datagram.bytes).ok());
         let input = parsed.flatten().ok_or(Refusal::Unreadable)?;
@@ -449,19 +451,18 @@ impl Peer {
             Admitted::Check(_) if turn.events.len() == events => return Err(Refusal::UnsignedCheck),
             Admitted::Packet if turn.events.len() == events => return Err(Refusal::UnsignedPacket),
             Admitted::Check(_) => {}
-            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Report | Admitted::Dtls => {
-                self.on_heard(now, is_settled);
+            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Report | Admitted::Dtls if is_settled => {
+                self.on_heard(now);
             }
+            Admitted::Packet | Admitted::Newcomer(_) | Admitted::Report | Admitted::Dtls => {}
         }
         Ok(Received::Taken)
     }
 
-    /// Something else than a check came, the way that the client is reached or another one.
-    fn on_heard(&mut self, now: Instant, is_settled: bool) {
-        if is_settled {
-            self.signs.on_heard(now);
-            self.route.on_heard(now);
-        }
+    /// Something else than a check came, the way that the client is reached.
+    pub fn on_heard(&mut self, now: Instant) {
+        self.signs.on_heard(now);
+        self.route.on_heard(now);
     }
 
     /// Tells a client that takes itself for controlled that it is not. The library might take the other role instead, in
@@ -554,10 +555,9 @@ impl Peer {
         });
     }
 
-    /// Returns what sends to its client, once its keys are known: once and for all.
-    pub(crate) fn open_outlet(&mut self) -> Option<Outlet> {
-        let keys = self.keys.take()?.take()?;
-        Outlet::new(self.track.sending()?, &keys)
+    /// Takes what sends to its client, once it is connected: once and for all.
+    pub(crate) fn take_outlet(&mut self) -> Option<Outlet> {
+        self.outlet.take().map(|outlet| *outlet)
     }
 
     /// Returns where what it is sent leaves to, until anything about the session changes; `None` where nothing may leave.
@@ -566,9 +566,9 @@ impl Peer {
         self.is_connected().then_some(straight)
     }
 
-    /// Sends what its client is to hear, or a report on it, where [`Peer::way`] winds.
-    pub(crate) fn send_media(&mut self, contents: &[u8], out: &mut Outbox) {
-        self.route.send(Some(Kind::Media), contents, &mut self.gate.proofs, out);
+    /// Sends what its client is to hear, or a report on it, where [`Peer::way`] winds; tells whether it leaves.
+    pub(crate) fn send_media(&mut self, contents: &[u8], out: &mut Outbox) -> bool {
+        self.route.send(Some(Kind::Media), contents, &mut self.gate.proofs, out)
     }
 
     /// Ends the session with a DTLS close alert, as far as it can still send.
@@ -615,7 +615,7 @@ impl Peer {
                     let contents = &*transmit.contents;
                     match contents.first().and_then(|&first_byte| classify::kind_of(first_byte)) {
                         Some(Kind::Stun) => answer_check(&mut self.gate, check, contents, turn),
-                        kind => self.route.send(kind, contents, &mut self.gate.proofs, turn.out),
+                        kind => drop(self.route.send(kind, contents, &mut self.gate.proofs, turn.out)),
                     }
                 }
                 Ok(Output::Event(event)) => match event {
@@ -623,6 +623,10 @@ impl Peer {
                         self.state = State::Connected;
                         if let Some(path) = self.route.on_connected() {
                             self.gate.proofs.prove(path);
+                        }
+                        self.outlet = outlet_with(&self.track, self.keys.take());
+                        if self.track.sending().is_some() && self.outlet.is_none() {
+                            return Some(Gone::Failed);
                         }
                         turn.events.push(PeerEvent::Connected);
                     }
@@ -670,6 +674,13 @@ pub struct Turn<'a> {
     pub limits: &'a PeerLimits,
     pub out: &'a mut Outbox,
     pub events: &'a mut Vec<PeerEvent>,
+}
+
+/// Returns what sends to a client, with the keys that were left for it; `None` where nobody sends, or no keys were agreed
+/// upon that can be used.
+fn outlet_with(track: &Track, keys: Option<KeySlot>) -> Option<Box<Outlet>> {
+    let keys = keys?.take()?;
+    Outlet::new(track.sending()?, &keys).map(Box::new)
 }
 
 /// Sends the answer back the way the check came. The library, a lite agent, sends no STUN of its own.

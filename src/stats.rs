@@ -46,13 +46,13 @@ pub struct Stats {
     pub packets_over_rate: u64,
     /// RTP that came to nothing when it was decrypted: its tag was wrong, it was heard before, or it held no audio.
     pub packets_unsigned: u64,
-    /// Reports on what a client was sent that are not the client's, or came again.
+    /// Reports on what a client was sent that are not the client's, or came again, or before anything could be sent.
     pub reports_unsigned: u64,
     /// DTLS and RTCP of connected sessions that was too much.
     pub control_over_rate: u64,
     /// RTP packets sent to listeners.
     pub packets_forwarded: u64,
-    /// RTP packets not sent to a listener: from before its last switch, or its session was not connected.
+    /// RTP packets not sent to a listener: far too late, from before its last switch, or with no way to it.
     pub packets_withheld: u64,
     /// Sessions ended because the WebRTC library panicked or failed on their input.
     pub peers_failed: u64,

@@ -40,7 +40,7 @@ const HOT: &[(&str, &[&str])] = &[
     ("src/wire/rtcp.rs", &[]),
     ("src/wire/rtp.rs", &[]),
     ("src/wire/stun.rs", &[]),
-    ("src/peer.rs", &["accept", "restart_ice"]),
+    ("src/peer.rs", &["accept", "restart_ice", "outlet_with"]),
     ("src/peer/egress.rs", &[]),
     ("src/peer/gate.rs", &[]),
     ("src/peer/outlet.rs", &["new", "hear"]),

@@ -75,6 +75,17 @@ fn check_answer(now: Instant, offer: &str, direction: Direction) {
     assert!(peer.has_ufrag(ufrag));
     let wanted = if direction == Direction::SendOnly { "a=recvonly" } else { "a=sendonly" };
     assert_eq!(starting(wanted), 1, "{answer}");
+    assert_eq!(starting("a=inactive"), sections(offer) - 1, "those that are rejected: {answer}");
+    if direction == Direction::RecvOnly {
+        // One stream, whose name and source stand in one place each.
+        let sources: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("a=ssrc:")).collect();
+        let [Some((one, name)), Some((other, msid))] = [0, 1].map(|index| sources.get(index)?.split_once(' '))
+        else {
+            panic!("not two lines of one source: {answer}");
+        };
+        assert!(one == other && sources.len() == 2 && name.starts_with("cname:"), "{answer}");
+        assert_eq!(starting(&format!("a={msid}")), 1, "{answer}");
+    }
 }
 
 #[cfg(test)]

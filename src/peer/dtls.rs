@@ -30,6 +30,7 @@ use str0m::crypto::dtls::{
     DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, DtlsVersion, KeyingMaterial, ProtocolVersion,
     SrtpProfile,
 };
+use zeroize::Zeroizing;
 
 use super::crypto::KeySlot;
 pub use rehearsal::Unfit;
@@ -414,7 +415,7 @@ impl Session {
             _ => return None,
         };
         let certificate = ssl.peer_certificate()?.to_der().ok()?;
-        let mut keys = vec![0; profile.keying_material_len()];
+        let mut keys = Zeroizing::new(vec![0; profile.keying_material_len()]);
         // RFC 5764 §4.2.
         ssl.export_keying_material(&mut keys, "EXTRACTOR-dtls_srtp", None).ok()?;
         let keys = Event::Keys(KeyingMaterial::new(&keys), profile);

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use log::debug;
+use log::trace;
 use str0m::media::Mid;
 
 use super::MediaPacket;
@@ -18,8 +18,8 @@ use crate::keys::PeerKey;
 use crate::wire::rtcp::{self, REPORT_BYTES_MAX, Sender, Sent};
 use crate::wire::rtp::Header;
 
-/// The shortest time between two reports, and what is added to it, differently for each client: they began together where
-/// somebody came on air whom many waited for (RFC 3550 §6.2).
+/// The shortest time between two reports, and what is added to it, differently for each client. Those who waited for the
+/// same salesperson hear the first packet together, and not the first report (RFC 3550 §6.2).
 const REPORT_INTERVAL: Duration = Duration::from_secs(4);
 const REPORT_SPREAD_MS: u32 = 2000;
 
@@ -35,7 +35,7 @@ pub(crate) struct Outlet {
     /// What left, modulo 2^32; bytes are payloads'.
     packets: u32,
     bytes: u32,
-    /// When the next report is due, once anything left.
+    /// When the next report is due, while packets leave.
     reports_at: Option<Instant>,
     reports: Box<Reports>,
 }
@@ -112,6 +112,11 @@ impl Outlet {
             return None;
         }
         let spread = Duration::from_millis(u64::from(self.ssrc % REPORT_SPREAD_MS));
+        let is_under_way = self.reports_at.is_some_and(|at| now < at + REPORT_INTERVAL);
+        if !is_under_way {
+            self.reports_at = Some(now + spread);
+            return None;
+        }
         self.reports_at = Some(now + REPORT_INTERVAL + spread);
         self.report(now, unix, false)
     }
@@ -137,12 +142,12 @@ impl Outlet {
     pub(crate) fn hear(&mut self, key: PeerKey, unix: Duration, report: &[u8]) -> Option<()> {
         let mut report = report.to_vec();
         let report = self.reports.control.open(&mut report)?;
-        for reception in rtcp::receptions(report).filter(|reception| reception.ssrc == self.ssrc) {
+        if let Some(reception) = rtcp::receptions(report).find(|reception| reception.ssrc == self.ssrc) {
             self.mid = None;
             let round_trip_ms = reception.round_trip(rtcp::ntp(unix)).map(|round_trip| round_trip.as_millis());
-            debug!(
+            trace!(
                 target: "webrtc",
-                "reception peer={key:?} lost={} of_100={} jitter_ms={} round_trip_ms={round_trip_ms:?}",
+                "reception peer={key:?} lost={} lost_percent={} jitter_ms={} round_trip_ms={round_trip_ms:?}",
                 reception.lost,
                 u32::from(reception.fraction_lost) * 100 / 256,
                 reception.jitter / (self.egress.kind().clock_hz() / 1000),

@@ -172,23 +172,34 @@ impl Route {
         self.settled.filter(|settled| settled.is_proven && self.newcomer.is_none()).map(|settled| settled.path)
     }
 
-    /// Sends on all paths. Where there is none, or none that so much may leave to, DTLS waits, and other things are lost: what
-    /// is heard later may be no more to be heard.
-    pub(super) fn send(&mut self, kind: Option<Kind>, contents: &[u8], proofs: &mut Proofs, out: &mut Outbox) {
-        let Some(settled) = self.settled else { return self.hold(kind, contents, out) };
+    /// Sends on all paths; tells whether it leaves on any. Where there is none, or none that so much may leave to, DTLS waits,
+    /// and other things are lost: what is heard later may be no more to be heard.
+    pub(super) fn send(
+        &mut self,
+        kind: Option<Kind>,
+        contents: &[u8],
+        proofs: &mut Proofs,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(settled) = self.settled else {
+            self.hold(kind, contents, out);
+            return false;
+        };
         if let Some(newcomer) = self.newcomer {
             self.flights = Flights::Scattered;
             out.send(newcomer.path, contents);
         }
         if !settled.is_proven {
             if !proofs.may_send(settled.path, contents.len()) {
-                return self.hold(kind, contents, out);
+                self.hold(kind, contents, out);
+                return self.newcomer.is_some();
             }
             if kind == Some(Kind::Dtls) {
                 self.flights.add(settled.path);
             }
         }
         out.send(settled.path, contents);
+        true
     }
 
     fn hold(&mut self, kind: Option<Kind>, contents: &[u8], out: &mut Outbox) {

@@ -5,7 +5,7 @@
 //! of 48 bits for RTP and 31 for RTCP, and [`Indexes`] and [`ControlCipher`] let no index by twice. Both are one session's,
 //! for its whole life: neither a switch, nor a restart of ICE, nor a rollover of the sequence number makes them anew.
 //!
-//! Invariant: a session's keys are here and nowhere else, and are overwritten when they are dropped.
+//! Invariant: what sends to a client has its keys alone, and what is derived here is overwritten when it is dropped.
 
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::{self, EncryptingKey, EncryptionContext, UnboundCipherKey};
@@ -269,6 +269,9 @@ impl Counter {
     }
 }
 
+/// How many packets one key is for (RFC 3711 §9.2).
+const INDEXES: u64 = 1 << 48;
+
 /// Which indexes of a stream were used, as far as packets may still be late.
 #[derive(Debug, Default)]
 pub(super) struct Indexes {
@@ -281,6 +284,9 @@ impl Indexes {
     /// Takes an index, if it was not used and is not so old that this is forgotten.
     #[inline]
     pub(super) fn take(&mut self, index: u64) -> bool {
+        if index >= INDEXES {
+            return false;
+        }
         if index >= self.next {
             let step = index + 1 - self.next;
             self.used =
@@ -519,6 +525,8 @@ mod tests {
             (1000, false),
             ((1 << 40) - 1, true),
             (1 << 40, false),
+            (INDEXES - 1, true),
+            (INDEXES, false),
         ] {
             assert_eq!(indexes.take(index), want, "{index}");
         }

@@ -1,4 +1,4 @@
-//! The one stream of media of a session: what it is, what the session calls it, and how its packets are numbered.
+//! The one stream of media of a session: what it is, and what the session calls it.
 //!
 //! Knows no path and no key. Invariant: a track sends or brings for the session's life, and what it brings is one
 //! stream at a time, each of which was authenticated.
@@ -32,11 +32,11 @@ pub(super) struct Track {
     /// Its section, and its format there, as they were negotiated.
     mid: Mid,
     payload_type: Pt,
-    way: Way,
+    flow: Flow,
 }
 
 /// Which way a stream goes.
-enum Way {
+enum Flow {
     /// To the client.
     Sends(Sending),
     /// From the client.
@@ -100,27 +100,27 @@ pub(super) enum Claim {
 impl Track {
     /// Returns a track to a client.
     pub(super) fn to_client(mid: Mid, sending: Sending) -> Track {
-        Track { kind: sending.kind, mid, payload_type: Pt::from(sending.payload_type), way: Way::Sends(sending) }
+        Track { kind: sending.kind, mid, payload_type: Pt::from(sending.payload_type), flow: Flow::Sends(sending) }
     }
 
     /// Returns a track from a client that named this source in its offer, or none.
     pub(super) fn from_client(kind: MediaKind, (mid, payload_type): (Mid, Pt), source: Option<u32>) -> Track {
-        Track { kind, mid, payload_type, way: Way::Brings(Brought { offered: source, ..Brought::default() }) }
+        Track { kind, mid, payload_type, flow: Flow::Brings(Brought { offered: source, ..Brought::default() }) }
     }
 
     /// Returns which way it goes, seen from the client.
     pub(super) fn direction(&self) -> Direction {
-        match self.way {
-            Way::Sends(_) => Direction::RecvOnly,
-            Way::Brings(_) => Direction::SendOnly,
+        match self.flow {
+            Flow::Sends(_) => Direction::RecvOnly,
+            Flow::Brings(_) => Direction::SendOnly,
         }
     }
 
     /// Returns the synchronization source that it brings, or is to bring, where that is known.
     pub(super) fn brings(&self) -> Option<u32> {
-        match &self.way {
-            Way::Sends(_) => None,
-            Way::Brings(brought) => brought.followed.or(brought.offered),
+        match &self.flow {
+            Flow::Sends(_) => None,
+            Flow::Brings(brought) => brought.followed.or(brought.offered),
         }
     }
 
@@ -134,7 +134,7 @@ impl Track {
     /// at once one is heard; and only while it is known from when what is kept of it may be.
     #[inline]
     pub(super) fn claim(&self, ssrc: u32, payload_type: u8, is_silent: bool, limits: &PeerLimits) -> Claim {
-        let Way::Brings(brought) = &self.way else { return Claim::Foreign };
+        let Flow::Brings(brought) = &self.flow else { return Claim::Foreign };
         if payload_type != *self.payload_type {
             return Claim::Foreign;
         }
@@ -152,7 +152,7 @@ impl Track {
 
     /// A packet of another stream was authenticated: that is followed from now on, if it brings audio of this section.
     pub(super) fn follow(&mut self, ssrc: u32, content: Content) -> Option<Following> {
-        let Way::Brings(brought) = &mut self.way else { return None };
+        let Flow::Brings(brought) = &mut self.flow else { return None };
         if content != Content::Audio {
             if brought.seen.iter().all(|seen| seen.ssrc != ssrc) {
                 brought.seen.push(Seen { ssrc, is_known: content == Content::OtherSection });
@@ -197,9 +197,9 @@ impl Track {
 
     /// Returns what was agreed upon it, where it goes to the client.
     pub(super) fn sending(&self) -> Option<&Sending> {
-        match &self.way {
-            Way::Sends(sending) => Some(sending),
-            Way::Brings(_) => None,
+        match &self.flow {
+            Flow::Sends(sending) => Some(sending),
+            Flow::Brings(_) => None,
         }
     }
 }

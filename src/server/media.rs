@@ -155,8 +155,7 @@ impl Server {
             let is_checked_by_all = path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected();
             let received = received.and_then(|received| match received {
                 Received::Taken => Ok(()),
-                Received::Report if self.peers.hear_report(self.clock.unix(now), key, datagram.bytes) => Ok(()),
-                Received::Report => Err(Refusal::UnsignedReport),
+                Received::Report { is_settled } => self.on_report(now, key, is_settled, datagram.bytes),
             });
             match received {
                 // What else would close the conn of a client that checks no more.
@@ -177,6 +176,17 @@ impl Server {
         }
         self.on_peer_events(now, key, &mut events, out);
         self.events = events;
+    }
+
+    /// A report came on what a session is sent, on the path that it settled on or on another one.
+    fn on_report(&mut self, now: Instant, key: PeerKey, is_settled: bool, report: &[u8]) -> Result<(), Refusal> {
+        if !self.peers.hear_report(self.clock.unix(now), key, report) {
+            return Err(Refusal::UnsignedReport);
+        }
+        if let Some(peer) = self.peers.get_mut(key).filter(|_| is_settled) {
+            peer.on_heard(now);
+        }
+        Ok(())
     }
 
     /// Returns the advertised address that stands for the one a datagram was received at: a lite agent discards

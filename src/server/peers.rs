@@ -137,7 +137,7 @@ impl Peers {
 
     /// A session is connected: it is sent from now on what it is to hear.
     pub(super) fn connect(&mut self, key: PeerKey) {
-        if let Some(outlet) = self.get_mut(key).and_then(Peer::open_outlet) {
+        if let Some(outlet) = self.get_mut(key).and_then(Peer::take_outlet) {
             self.outlets.insert(key, Leaving { outlet, way: None });
         }
     }
@@ -150,7 +150,7 @@ impl Peers {
     }
 
     /// Sends a publisher's packet to a session that hears, and a report where one is due; `unix` is the time since the epoch.
-    /// Tells whether the packet left.
+    /// Tells whether the packet left. Nothing of the library's is called, and so nothing is guarded.
     #[inline]
     pub(super) fn forward(
         &mut self,
@@ -172,13 +172,13 @@ impl Peers {
             Way::Winding => outlet.send(now, packet, |length, write| {
                 let mut contents = vec![0; length];
                 write(&mut contents)?;
-                self.peers.get_mut(key).map(|peer| peer.send_media(&contents, out))
+                self.peers.get_mut(key)?.send_media(&contents, out).then_some(())
             }),
         };
         if has_left && let Some(report) = outlet.report_due(now, unix) {
             match way {
                 Way::Straight(path) => out.send(path, &report),
-                Way::Winding => drop(self.peers.get_mut(key).map(|peer| peer.send_media(&report, out))),
+                Way::Winding => _ = self.peers.get_mut(key).map(|peer| peer.send_media(&report, out)),
             }
         }
         has_left
@@ -353,12 +353,16 @@ mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
     use str0m::Rtc;
-    use str0m::media::{Direction, MediaKind};
+    use str0m::crypto::dtls::{KeyingMaterial, SrtpProfile};
+    use str0m::media::Direction;
     use str0m::net::Protocol;
 
     use super::*;
     use crate::keys::ConnKey;
+    use crate::peer::srtp::Keys;
+    use crate::peer::track::Sending;
     use crate::wire::classify;
+    use crate::wire::media::MediaKind;
 
     /// Sessions of pages that hear, at some moment.
     struct Table {
@@ -380,7 +384,7 @@ mod tests {
         fn offer(&self) -> String {
             let mut rtc = Rtc::builder().build(self.now);
             let mut changes = rtc.sdp_api();
-            changes.add_media(MediaKind::Audio, Direction::RecvOnly, None, None, None);
+            changes.add_media(str0m::media::MediaKind::Audio, Direction::RecvOnly, None, None, None);
             changes.apply().unwrap().0.to_sdp_string()
         }
 
@@ -397,6 +401,25 @@ mod tests {
     fn path(port: u16) -> Path {
         let [remote, local] = [port, 8080].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
         Path { proto: Protocol::Udp, remote, local }
+    }
+
+    /// Returns what sends to somebody.
+    fn outlet() -> Outlet {
+        let (profile, kind, cname) = (SrtpProfile::AEAD_AES_128_GCM, MediaKind::Audio, "x".to_owned());
+        let material = KeyingMaterial::new(&vec![7; profile.keying_material_len()]);
+        let keys = Keys::new(&material, profile, true).unwrap();
+        Outlet::new(&Sending { kind, ssrc: 1, payload_type: 111, mid: None, cname, chance: 0 }, &keys).unwrap()
+    }
+
+    #[test]
+    fn where_somebody_hears_is_asked_again_once_they_may_have_moved() {
+        let mut table = Table::new();
+        let key = table.insert();
+        table.peers.outlets.insert(key, Leaving { outlet: outlet(), way: Some(Way::Winding) });
+        assert!(table.peers.get(key).is_some());
+        assert_eq!(table.peers.outlets[key].way, Some(Way::Winding));
+        assert!(table.peers.get_mut(key).is_some());
+        assert_eq!(table.peers.outlets[key].way, None);
     }
 
     #[test]
@@ -440,6 +463,16 @@ mod tests {
                 (peers.offers_bytes, peers.places_taken) = (0, 0);
             }),
             ("a datagram went uncounted", |peers, _| drop(peers.unconnected.pop_front())),
+            ("somebody who is gone is sent something", |peers, _| {
+                peers.outlets.insert(
+                    slotmap::KeyData::from_ffi(1 << 32 | 99).into(),
+                    Leaving { outlet: outlet(), way: None },
+                );
+            }),
+            ("somebody is sent something where they are not", |peers, key| {
+                let way = Some(Way::Straight(path(1)));
+                peers.outlets.insert(key, Leaving { outlet: outlet(), way });
+            }),
         ];
         for (name, break_it) in breaks {
             let mut table = Table::new();

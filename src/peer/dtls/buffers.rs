@@ -16,7 +16,8 @@ unsafe extern "C" {
     fn SSL_free_buffers(ssl: *mut SSL) -> c_int;
 }
 
-/// Calls a session that is connected, for which no record waits, half or whole (SSL_alloc_buffers(3)).
+/// Calls a session that is connected, for which no record waits, half or whole (SSL_alloc_buffers(3)); `None` where there is
+/// no memory.
 pub(super) fn with<S, T>(stream: &mut SslStream<S>, call: impl FnOnce(&mut SslStream<S>) -> T) -> Option<T> {
     // SAFETY: the session is alive and nobody else uses it, as its stream is borrowed so.
     let are_there = unsafe { SSL_alloc_buffers(stream.ssl().as_ptr()) == 1 };

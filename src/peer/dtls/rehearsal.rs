@@ -27,6 +27,8 @@ pub enum Unfit {
     UnconnectedOutOfOrder,
     #[error("the two sides of a handshake have different keys")]
     OtherKeys,
+    #[error("a goodbye does not arrive")]
+    NoGoodbye,
 }
 
 /// In what order the records of a flight arrive.
@@ -57,11 +59,17 @@ impl OpenSsl {
             let down = server.flight(now);
             client.take(&down, order);
         }
-        match (client.agreed.filter(|_| client.is_connected), server.agreed.filter(|_| server.is_connected)) {
-            (Some(client), Some(server)) if client == server => Ok(true),
-            (Some(_), Some(_)) => Err(Unfit::OtherKeys),
-            (None, _) | (_, None) => Ok(false),
+        if !client.is_connected || !server.is_connected {
+            return Ok(false);
         }
+        if client.agreed.is_none() || client.agreed != server.agreed {
+            return Err(Unfit::OtherKeys);
+        }
+        // Neither has buffers any more.
+        let _ = client.dtls.close();
+        server.take(&client.flight(now), order);
+        server.flight(now);
+        if server.is_told_goodbye { Ok(true) } else { Err(Unfit::NoGoodbye) }
     }
 }
 
@@ -70,6 +78,7 @@ struct Side {
     dtls: Session,
     agreed: Option<(Vec<u8>, SrtpProfile)>,
     is_connected: bool,
+    is_told_goodbye: bool,
 }
 
 impl Side {
@@ -80,7 +89,7 @@ impl Side {
             // So the library begins it; what fails shows in the end.
             let _ = dtls.handle_packet(&[]);
         }
-        Ok(Side { dtls, agreed: None, is_connected: false })
+        Ok(Side { dtls, agreed: None, is_connected: false, is_told_goodbye: false })
     }
 
     /// Returns what it has to say now.
@@ -92,6 +101,7 @@ impl Side {
                 DtlsOutput::Packet(datagram) => flight.push(datagram.to_vec()),
                 DtlsOutput::KeyingMaterial(keys, profile) => self.agreed = Some((keys.to_vec(), profile)),
                 DtlsOutput::Connected => self.is_connected = true,
+                DtlsOutput::CloseNotify => self.is_told_goodbye = true,
                 DtlsOutput::Timeout(at) if at > now => break,
                 DtlsOutput::Timeout(_) if self.dtls.handle_timeout(now).is_err() => break,
                 _ => {}

@@ -119,6 +119,37 @@ fn a_packet_names_its_section_until_the_listener_knows_it() {
     world.end();
 }
 
+/// Those who heard together after a pause, or from the beginning, do not report together: somebody else's packet would wait.
+#[test]
+fn listeners_of_one_salesperson_are_told_at_different_times() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let lea = world.publisher("lea");
+    let all: Vec<Who> = (0..40).map(|n| world.listener(&format!("admin{n}"))).collect();
+    world.settle();
+    for &who in &all {
+        world.deafen(who);
+        world.join(who, "lea");
+    }
+    world.run_ms(3000);
+    let reports_at_once = |world: &mut World| {
+        all.iter().for_each(|&who| drop(world.take_sent_to(who)));
+        let mut most = 0;
+        for _ in 0..150 {
+            world.run_ms(20);
+            let sent = all.iter().flat_map(|&who| world.take_sent_to(who)).collect::<Vec<_>>();
+            most = most.max(sent.iter().filter(|sent| sent[..2] == [0x80, 200]).count());
+        }
+        most
+    };
+    let most = reports_at_once(&mut world);
+    assert!((1..10).contains(&most), "{most} of 40 in 20 ms");
+    world.browsers[lea].say("pause_streaming", serde_json::json!({}));
+    world.run_ms(12_000);
+    world.browsers[lea].say("resume_streaming", serde_json::json!({}));
+    let most = reports_at_once(&mut world);
+    assert!((1..10).contains(&most), "{most} of 40 in 20 ms after a pause");
+}
+
 #[test]
 fn only_the_listeners_own_reports_count() {
     let mut world = World::new(1, Quality::PERFECT);

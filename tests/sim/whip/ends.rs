@@ -2,6 +2,7 @@
 //! nothing is left of them.
 
 use ecoute::words::Role;
+use stage::link::Quality;
 use stage::scenario::{assert_hears, hears_nothing, last, scenario};
 use stage::world::programs::{Ask, Kind};
 use stage::world::{Who, World};
@@ -59,6 +60,25 @@ fn who_checks_no_more_is_there_as_long_as_media_or_reports_come() {
         world.run_ms(20_500);
         assert_eq!(sizes(world).0, 0);
     });
+}
+
+/// Anybody can send under a client's address what looks like its reports.
+#[test]
+fn reports_of_somebody_else_keep_nobody() {
+    let mut world = World::new(1, Quality::PERFECT);
+    world.device("cam");
+    world.settle();
+    let player = world.player("ana", "cam");
+    world.settle();
+    world.browsers[player].checks_no_more = true;
+    world.run_ms(20_000);
+    world.unplug(player);
+    for _ in 0..41 {
+        world.inject(player, &[&[0x80, 201, 0, 1][..], &[7; 40]].concat());
+        world.run_ms(500);
+    }
+    assert_eq!(sizes(&world), (1, 2));
+    assert!(world.server.stats().reports_unsigned >= 20);
 }
 
 #[test]
