@@ -46,7 +46,8 @@ fn a_device_that_is_not_named_is_refused_and_all_are_told_of_those_that_are() {
         );
         assert_eq!(world.post(bar, "bar").status, 201);
         world.settle();
-        assert_hears(world, paul, hall, 400, 80);
+        world.run_ms(1000);
+        assert_hears(world, paul, hall, 1000, 80);
 
         name(world, &["bar"]);
         world.run_ms(3000);
