@@ -621,6 +621,11 @@ fn nothing_is_left_of_what_is_closed() {
             );
             page.click("ecoute-casque >>> button");
             page.wait_for("casque.listening === 'started' && micro.client.listeners[0]?.told");
+            // Its meter, which has a timer, follows what is heard.
+            page.wait_for(
+                "[...document.querySelectorAll('ecoute-panel')].some(({ shadowRoot }) =>
+                    shadowRoot.querySelector('.level i').style.transform !== 'scaleX(0)')",
+            );
             page.evaluate("window.first = counted()");
         }
         page.evaluate(
