@@ -21,7 +21,7 @@ use super::dtls::{OpenSsl, RETRANSMIT, RETRANSMITS, Unfit};
 use super::srtp::Keys;
 
 /// Datagrams of one handshake that wait for those before them, or are the missing one, 6.4 KB each in the library: with more
-/// a session would take more amid its handshake than later. A flight with a certificate of 330 bytes is in three at most
+/// a session would take more amid its handshake than one that streams. A flight with a certificate of 330 bytes is in three at most
 /// where datagrams may have 228 bytes; a longer one can't do without its first.
 const DTLS_QUEUE: usize = 3;
 

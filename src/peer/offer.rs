@@ -204,7 +204,10 @@ impl Restart {
         let given = if sent.is_none() { &self.offer } else { &sdp::without_stream(&self.offer) };
         let offer = SdpOffer::from_sdp_string(given).ok()?;
         let answer = rtc.sdp_api().accept_offer(offer).ok()?.to_sdp_string();
-        let answer = sent.map_or_else(|| answer.clone(), |(ssrc, cname)| sdp::with_stream(&answer, ssrc, cname));
+        let answer = match sent {
+            Some((ssrc, cname)) => sdp::with_stream(&answer, ssrc, cname),
+            None => answer,
+        };
         // The library has chosen credentials by itself, which anybody might guess.
         let IceCreds { ufrag, pass } = self.credentials.clone();
         rtc.direct_api().set_local_ice_credentials(self.credentials.clone());

@@ -152,14 +152,16 @@ impl Server {
         if let Some(peer) = self.peers.get_mut(key) {
             let mut turn = Turn { limits: &self.settings.limits.peer, out, events: &mut events };
             let received = peer.receive(now, path, candidate, datagram, &mut turn);
-            let is_checked_by_all = path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected();
+            // What else would close the conn of a client that checks no more.
+            let keeps_conn = path.proto == Protocol::Tcp && peer.may_stop_checking() && peer.is_connected();
             let received = received.and_then(|received| match received {
                 Received::Taken => Ok(()),
                 Received::Report { is_settled } => self.on_report(now, key, is_settled, datagram.bytes),
             });
             match received {
-                // What else would close the conn of a client that checks no more.
-                Ok(()) if is_checked_by_all => drop(self.on_framed_checked(now, path)),
+                Ok(()) if keeps_conn => {
+                    self.on_framed_checked(now, path);
+                }
                 Ok(()) => {}
                 Err(Refusal::UnsignedReport) => self.stats.reports_unsigned += 1,
                 Err(Refusal::TooManyAddresses) => self.stats.addresses_refused += 1,

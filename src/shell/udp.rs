@@ -159,7 +159,8 @@ impl Udp {
         self.fetched.map(|(path, length)| (path, &self.received[..length]))
     }
 
-    /// Sends datagrams that are in these bytes, in order; what the kernel does not take at once is dropped and counted, as a network would.
+    /// Sends datagrams that are in these bytes, in order; what the kernel does not take at once is dropped and counted, as a
+    /// network would.
     pub(super) fn send(&mut self, now: Instant, datagrams: &[Datagram], bytes: &[u8]) {
         for chunk in datagrams.chunks(SEND_BATCH) {
             let Udp { batch, socket, counters, bound, .. } = self;

@@ -26,7 +26,7 @@ impl Scope {
         Scope { ids: ids.join(" ").into() }
     }
 
-    /// Tells whether `id` is one of them. Halves the text, not the list: everybody's level is asked about for everybody.
+    /// Tells whether `id` is one of them. Halves the text, not the list: each row is asked about for everybody.
     pub fn contains(&self, id: &str) -> bool {
         let mut rest = &*self.ids;
         while !rest.is_empty() {
