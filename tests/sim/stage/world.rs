@@ -528,7 +528,9 @@ impl World {
             self.run_ms(100);
         }
         self.link.is_kind = false;
-        assert!(self.is_settled(), "a session never connects");
+        let ids: Vec<&str> =
+            self.browsers.iter().filter(|browser| !browser.is_settled()).map(|browser| &*browser.id).collect();
+        assert!(self.is_settled(), "a session never connects: {ids:?} {:?}", self.server.stats());
         self.run_ms(500);
     }
 
