@@ -9,7 +9,7 @@ use std::time::Instant;
 use openssl::error::ErrorStack;
 use str0m::crypto::dtls::{DtlsInstance, DtlsOutput, SrtpProfile};
 
-use super::{MTU, OpenSsl, Records, Session, without_errors};
+use super::{MTU, OpenSsl, RETRANSMITS, Records, Session, State, without_errors};
 
 /// A handshake has four flights, two from each side; after so many rounds nobody may have any more to say.
 const ROUNDS_MAX: usize = 4;
@@ -25,6 +25,8 @@ pub enum Unfit {
     Unconnected,
     #[error("a handshake out of order does not end")]
     UnconnectedOutOfOrder,
+    #[error("a flight can't be repeated")]
+    NoRepetition,
     #[error("the two sides of a handshake have different keys")]
     OtherKeys,
     #[error("a goodbye does not arrive")]
@@ -55,6 +57,9 @@ impl OpenSsl {
         let (mut client, mut server) = (side(true)?, side(false)?);
         for _ in 0..ROUNDS_MAX {
             let up = client.flight(now);
+            if !client.may_repeat() {
+                return Err(Unfit::NoRepetition);
+            }
             server.take(&up, order);
             let down = server.flight(now);
             client.take(&down, order);
@@ -108,6 +113,14 @@ impl Side {
             }
         }
         flight
+    }
+
+    /// Tells whether what it said last may be lost.
+    fn may_repeat(&self) -> bool {
+        match &self.dtls.state {
+            State::Handshaking(handshake) => handshake.repetitions.len() == RETRANSMITS,
+            State::Connected | State::Closed | State::Failed => true,
+        }
     }
 
     /// Takes what the other has said.
