@@ -111,12 +111,13 @@ fn a_drain_does_not_wait_for_a_page_that_is_away() {
 #[test]
 fn an_access_that_expires_ends_the_broadcast_at_once() {
     scenario(|world| {
-        let exp = 1_800_000_000 + 20;
+        // Later than anybody settles.
+        let exp = 1_800_000_000 + 40;
         let lea = publisher_with(world, "lea", |claims| claims.exp = exp);
         let paul = world.listener("paul");
         world.settle();
         world.join(paul, "lea");
-        world.run_ms(19_000 - world.elapsed_ms());
+        world.run_ms(39_000 - world.elapsed_ms());
         assert_eq!(last(world, paul, "commercial_updated")["state"], "on_air");
         world.run_ms(2000);
         assert_eq!(world.browsers[lea].closed, Some(4401));

@@ -11,13 +11,14 @@ use stage::world::World;
 fn a_token_that_expires_ends_its_media() {
     scenario(|world| {
         let lea = world.publisher("lea");
-        let exp = 1_800_000_000 + 25;
+        // Later than anybody settles.
+        let exp = 1_800_000_000 + 40;
         let paul = listener_with(world, "paul", |claims| claims.exp = exp);
         world.settle();
         world.join(paul, "lea");
         world.run_ms(3000);
         assert_hears(world, paul, lea, 1000, 80);
-        world.run_ms(24_000 - world.elapsed_ms());
+        world.run_ms(39_000 - world.elapsed_ms());
         assert_hears(world, paul, lea, 1000, 80);
         world.run_ms(3000);
         assert_eq!(world.browsers[paul].closed, Some(4401));

@@ -234,7 +234,8 @@ fn a_delete_is_answered_whatever_its_entity_tag() {
 fn a_token_that_expires_ends_what_it_began() {
     scenario(|world| {
         let (_, _, paul) = heard(world);
-        let exp = world.unix_s() + 10;
+        // Later than anybody settles.
+        let exp = world.unix_s() + 40;
         let token = world.token(Role::Admin, "ana", |claims| claims.exp = exp);
         let player = world.program(Kind::Whep, "ana", &token);
         assert_eq!(world.post(player, "lea").status, 201);
@@ -246,7 +247,7 @@ fn a_token_that_expires_ends_what_it_began() {
         world.run_ms(2000);
         assert!(world.media_sent_to(player) > 0);
         assert_hears(world, paul, device, 1000, 80);
-        world.run_ms(5000);
+        world.run_ms((exp - 1 - world.unix_s()) * 1000);
         let sent = world.media_sent_to(player);
         world.run_ms(3000);
         assert!(hears_nothing(world, paul, 1000), "law 3");
