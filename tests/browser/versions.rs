@@ -165,6 +165,8 @@ fn what_a_browser_kept_of_another_version_is_not_mixed_with_this_one() {
     });
     let is_up = "document.querySelector('#connection')?.dataset.state === 'up'";
     let page = browser.open(&between.link(&ecoute, "admin", "paul", "Paul D."));
+    // What is still on its way when a page is loaded anew is kept by nobody.
+    page.wait_for(is_up);
     // To the newer version, back to the older one, and to the newer one again: each is kept beside the other.
     for (is_older, version, times) in
         [(1, OLDER.to_owned(), 1), (0, newer(), 2), (1, OLDER.into(), 2), (0, newer(), 2)]
