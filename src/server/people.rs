@@ -3,6 +3,7 @@
 //! Invariant: each id stands in it once, whoever registered last at the end, and no more than the bound.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use crate::audit::KnownPerson;
@@ -15,6 +16,8 @@ pub(super) struct People {
 
 struct Row {
     person: Arc<KnownPerson>,
+    /// A hash of the id, beside the others': who comes is looked for among all.
+    key: u64,
     /// What the name looks like.
     look: u64,
 }
@@ -27,9 +30,12 @@ impl People {
 
     /// Somebody registered; returns whether that made the server forget who was not seen for longest.
     pub(super) fn meet(&mut self, id: &str, name: &str, people_max: usize) -> bool {
-        self.rows.retain(|row| row.person.id != id);
+        let key = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
+        if let Some(at) = self.rows.iter().position(|row| row.key == key && row.person.id == id) {
+            self.rows.remove(at);
+        }
         let person = Arc::new(KnownPerson { id: id.to_owned(), name: name.to_owned() });
-        self.rows.push_back(Row { person, look: look_of(name) });
+        self.rows.push_back(Row { person, key, look: look_of(name) });
         let is_full = self.rows.len() > people_max;
         if is_full {
             self.rows.pop_front();
