@@ -466,10 +466,11 @@ impl Write for Memory {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
         let flight = match timer::repetition() {
             0 => &mut self.outgoing,
-            repetition => {
+            repetition @ 1..=RETRANSMITS => {
                 self.repetitions.resize_with(repetition, Flight::new);
                 &mut self.repetitions[repetition - 1]
             }
+            _ => return Ok(datagram.len()),
         };
         // What OpenSSL repeats it writes a message at a time. An end that overtakes its change of ciphers is lost to
         // many clients; in one datagram it can't.

@@ -46,7 +46,31 @@ pub(super) fn writing<T>(call: impl FnOnce() -> T) -> T {
     returned
 }
 
-/// Returns which repetition of a flight is being written, from 1; 0 of what is written first.
+/// Returns which repetition of a flight is being written, from 1; 0 of what is written first. One after the last is not
+/// wanted: the system's clock was set far ahead.
 pub(super) fn repetition() -> usize {
-    REPETITION.get()
+    REPETITION.get().min(RETRANSMITS + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ptr;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_ahead_brings_one_repetition_too_many_and_no_more() {
+        writing(|| {
+            let mut us = 0;
+            for nth in 0..=RETRANSMITS {
+                us = next(ptr::null_mut(), us);
+                assert_eq!((repetition(), us == NEVER_US), (nth, nth == RETRANSMITS));
+            }
+            for _ in 0..3 {
+                us = next(ptr::null_mut(), us);
+                assert_eq!((repetition(), us), (RETRANSMITS + 1, NEVER_US));
+            }
+        });
+        assert_eq!(repetition(), 0);
+    }
 }
