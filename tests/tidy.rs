@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["shell", "doctor", "host"],
     &["server", "fuzz"],
     &["broadcast", "conn", "demux", "docs", "peer", "token", "web"],
-    &["arrivals", "speech"],
+    &["arrivals", "journal", "speech"],
     &["wire"],
     &["words"],
 ];

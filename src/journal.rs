@@ -1,0 +1,20 @@
+//! What binds the rows of the journal to each other, so that nobody changes one unseen.
+//!
+//! ```text
+//! leaf(n)  = SHA-256(salt(n) ‖ entry(n) as stored)
+//! chain(n) = SHA-256(chain(n − 1) ‖ leaf(n)),   chain(0) = 32 zeros
+//! ```
+//!
+//! A purge takes salt and entry away and leaves the leaf: the chain goes on to hold, and nobody can try what the entry may
+//! have been. `note` signs where the chain is at some size, `verify` tells what is wrong with rows that somebody shows.
+//! Invariant: what an entry is stored as is written here, once, and never read back to be written again.
+
+mod export;
+mod note;
+mod row;
+mod verify;
+
+pub use export::{LINE_BYTES_MAX, Line, LineError};
+pub use note::{Checkpoint, NOTE_BYTES_MAX, NoteError, Signer, VerifyKey};
+pub use row::{CHAIN_BEGIN, Hash, Row, SALT_BYTES, Salt, chained, leaf_of, seal, stored};
+pub use verify::{Fault, Verdict, Verifier, Wrong};

@@ -1,0 +1,160 @@
+//! One row: an entry as it is stored, and how it is bound to what stands before it.
+
+use std::time::UNIX_EPOCH;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use serde::Serialize;
+
+use crate::audit::{Entry, Event};
+
+/// SHA-256 of something.
+pub type Hash = [u8; 32];
+/// What keeps others from trying what an entry was whose leaf alone is left.
+pub type Salt = [u8; SALT_BYTES];
+
+/// How long a salt is.
+pub const SALT_BYTES: usize = 16;
+/// Where the chain begins.
+pub const CHAIN_BEGIN: Hash = [0; 32];
+
+/// One row of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// From 1, without a gap.
+    pub number: u64,
+    /// Absent where it was purged.
+    pub kept: Option<(Salt, String)>,
+    pub leaf: Hash,
+    pub chain: Hash,
+}
+
+/// Returns the row after `number − 1` rows whose chain is at `previous`.
+pub fn seal(number: u64, previous: &Hash, salt: Salt, stored: String) -> Row {
+    let leaf = leaf_of(&salt, &stored);
+    Row { number, kept: Some((salt, stored)), leaf, chain: chained(previous, &leaf) }
+}
+
+/// Returns the leaf of an entry.
+pub fn leaf_of(salt: &Salt, stored: &str) -> Hash {
+    hash(&[salt, stored.as_bytes()])
+}
+
+/// Returns where the chain is after a leaf.
+pub fn chained(previous: &Hash, leaf: &Hash) -> Hash {
+    hash(&[previous, leaf])
+}
+
+fn hash(parts: &[&[u8]]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+/// Returns an entry as it is stored: JSON, whose fields are named as in logs.
+pub fn stored(entry: &Entry) -> String {
+    let event = &entry.event;
+    let listening = event.listening();
+    let fields = Fields {
+        at_ms: entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
+        event: event.name(),
+        actor: event.actor(),
+        commercial_id: event.commercial_id(),
+        listening: listening.map(|listening| listening.id.to_string()),
+        admin_name: listening.map(|listening| &*listening.admin_name),
+        reason: listening.map(|listening| &*listening.reason),
+        looks_like: listening.and_then(|listening| listening.looks_like.as_deref()).map(|other| &*other.id),
+        detail: event.detail(),
+        why: match event {
+            Event::TokensRefused { why, .. } => Some(why),
+            _ => None,
+        },
+        told: match event {
+            Event::ListenStarted { told, .. } => told.map(|told| told.name()),
+            _ => None,
+        },
+        heard: match event {
+            Event::ListenEnded { was_heard, .. } => Some(*was_heard),
+            _ => None,
+        },
+        times: Some(event.times()).filter(|&times| times > 1),
+        device: Some(true).filter(|_| event.is_device()),
+    };
+    serde_json::to_string(&fields).unwrap_or_default()
+}
+
+/// What an entry says.
+#[derive(Serialize)]
+struct Fields<'a> {
+    at_ms: u64,
+    event: &'a str,
+    actor: &'a str,
+    commercial_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listening: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    looks_like: Option<&'a str>,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    times: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::audit::{EntryId, KnownPerson, ListenEnd, Listening, ListeningId, StartedBy, Subject};
+
+    fn at(ms: u64, event: Event) -> String {
+        stored(&Entry { id: EntryId(1), at: UNIX_EPOCH + Duration::from_millis(ms), event })
+    }
+
+    #[test]
+    fn an_entry_is_stored_with_what_it_says_and_nothing_else() {
+        let listening = Arc::new(Listening {
+            id: ListeningId(0xab),
+            admin_id: "paul".into(),
+            admin_name: "Paul \"D.\"".into(),
+            commercial_id: "lea".into(),
+            reason: "formation".into(),
+            looks_like: Some(Arc::new(KnownPerson { id: "pau1".into(), name: "Pau1 D.".into() })),
+        });
+        let ended = Event::ListenEnded { listening, is_device: false, was_heard: true, why: ListenEnd::Switched };
+        assert_eq!(
+            at(1_700_000_000_123, ended),
+            r#"{"at_ms":1700000000123,"event":"listen_ended","actor":"paul","commercial_id":"lea","listening":"00000000000000ab","admin_name":"Paul \"D.\"","reason":"formation","looks_like":"pau1","detail":"switched","heard":true}"#
+        );
+        let of = Subject { commercial_id: "door".into(), is_device: true };
+        assert_eq!(
+            at(5, Event::BroadcastStarted { of, by: StartedBy::Encoder }),
+            r#"{"at_ms":5,"event":"broadcast_started","actor":"door","commercial_id":"door","detail":"whip","device":true}"#
+        );
+    }
+
+    #[test]
+    fn a_row_is_bound_to_its_entry_its_salt_and_all_before() {
+        let row = seal(1, &CHAIN_BEGIN, [7; SALT_BYTES], "{}".into());
+        assert_eq!(row.leaf, leaf_of(&[7; SALT_BYTES], "{}"));
+        let others = [
+            seal(1, &CHAIN_BEGIN, [8; SALT_BYTES], "{}".into()),
+            seal(1, &CHAIN_BEGIN, [7; SALT_BYTES], "{ }".into()),
+            seal(1, &[1; 32], [7; SALT_BYTES], "{}".into()),
+        ];
+        assert!(others.iter().all(|other| other.chain != row.chain));
+    }
+}
