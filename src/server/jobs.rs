@@ -3,6 +3,8 @@
 //! Does nothing itself that may block: a job leaves through the outbox, its answer comes back under its name. Invariant:
 //! so many jobs of a kind are out as have their credit, and each has one row until it is answered.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,8 +12,8 @@ use log::error;
 use rand_core::Rng;
 use slotmap::SlotMap;
 
-use super::Server;
 use super::problem::come_back_later;
+use super::{Server, Timer};
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
 use crate::keys::{BroadcastKey, Client, ConnKey, JobKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
@@ -25,6 +27,8 @@ pub(super) struct Jobs {
     /// How many of them read.
     reads: usize,
     next_entry: u64,
+    /// When gates are refused that nobody answers, in order; those that were answered are taken out when they are first.
+    gates: VecDeque<(Instant, JobKey)>,
 }
 
 /// What an answer lets on.
@@ -40,7 +44,7 @@ enum Waiting {
 
 impl Jobs {
     pub(super) fn new() -> Jobs {
-        Jobs { waiting: SlotMap::with_key(), entries: 0, reads: 0, next_entry: 1 }
+        Jobs { waiting: SlotMap::with_key(), entries: 0, reads: 0, next_entry: 1, gates: VecDeque::new() }
     }
 
     /// Returns how many jobs are out.
@@ -73,6 +77,9 @@ impl Jobs {
     pub(super) fn check(&self) {
         let reads = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Challenge { .. })).count();
         assert_eq!((self.entries, self.reads), (self.waiting.len() - reads, reads), "jobs ↔ credit");
+        let is_timed = |job: JobKey| self.gates.iter().any(|(_, timed)| *timed == job);
+        let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate { .. }));
+        assert!(gates.map(|(job, _)| job).all(is_timed), "gates ↔ their time");
     }
 
     /// Returns what waits for an answer, which is no longer out.
@@ -82,7 +89,28 @@ impl Jobs {
             Waiting::Note | Waiting::Gate { .. } => self.entries -= 1,
             Waiting::Challenge { .. } => self.reads -= 1,
         }
+        self.forget_answered();
         Some(waiting)
+    }
+
+    fn forget_answered(&mut self) {
+        let is_open = |waiting: &Waiting| matches!(waiting, Waiting::Gate { .. });
+        while let Some((_, job)) = self.gates.front()
+            && !self.waiting.get(*job).is_some_and(is_open)
+        {
+            self.gates.pop_front();
+        }
+    }
+
+    /// Returns a gate that was not answered in time, after which its entry lets nothing on.
+    fn take_late(&mut self, now: Instant) -> Option<(BroadcastKey, Client, EntryId)> {
+        let &(_, job) = self.gates.front().filter(|(until, _)| *until <= now)?;
+        let late = self.waiting.get_mut(job).map(|waiting| mem::replace(waiting, Waiting::Note));
+        self.forget_answered();
+        match late {
+            Some(Waiting::Gate { broadcast, listener, entry }) => Some((broadcast, listener, entry)),
+            Some(Waiting::Note | Waiting::Challenge { .. }) | None => None,
+        }
     }
 }
 
@@ -115,6 +143,22 @@ impl Server {
         self.write(now, event, Waiting::Note, out);
     }
 
+    /// Refuses gates whose entries are not known to be durable in time, as where a disk hangs.
+    pub(super) fn on_gates_deadline(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some((broadcast, listener, entry)) = self.jobs.take_late(now) {
+            self.on_gate_answered(now, (broadcast, listener), entry, Err(NotWritten), out);
+        }
+        self.arm_gates();
+    }
+
+    fn arm_gates(&mut self) {
+        if let Some(&(until, _)) = self.jobs.gates.front()
+            && !self.deadlines.is_armed(Timer::Gates)
+        {
+            self.deadlines.arm(Timer::Gates, until);
+        }
+    }
+
     /// Has an event written down that a wish to listen waits for; refused at once where too many entries wait.
     pub(super) fn open_gate(
         &mut self,
@@ -129,7 +173,10 @@ impl Server {
             return Err(NotWritten);
         }
         let entry = EntryId(self.jobs.next_entry);
-        Ok(self.write(now, event, Waiting::Gate { broadcast, listener, entry }, out))
+        let job = self.write(now, event, Waiting::Gate { broadcast, listener, entry }, out);
+        self.jobs.gates.push_back((now + self.settings.limits.jobs.gate_timeout, job));
+        self.arm_gates();
+        Ok(entry)
     }
 
     /// Has a file read that a certificate authority asks for, whose request waits meanwhile.
@@ -166,13 +213,13 @@ impl Server {
         self.poll_conn(now, conn, out);
     }
 
-    fn write(&mut self, now: Instant, event: Event, waiting: Waiting, out: &mut Outbox) -> EntryId {
+    fn write(&mut self, now: Instant, event: Event, waiting: Waiting, out: &mut Outbox) -> JobKey {
         let id = EntryId(self.jobs.next_entry);
         self.jobs.next_entry += 1;
         self.jobs.entries += 1;
         let job = self.jobs.waiting.insert(waiting);
         out.job(job, Job::Write(Entry { id, at: self.clock.system_time(now), event }));
-        id
+        job
     }
 
     /// It is known whether the entry that a wish waits for is durable.

@@ -141,6 +141,8 @@ enum Timer {
     Resource(ResourceKey),
     /// What was refused is written down as a number.
     Refusals,
+    /// Who waits for an entry waits no more.
+    Gates,
 }
 
 impl Timer {
@@ -152,6 +154,7 @@ impl Timer {
             Timer::Registration(_) => "registration",
             Timer::Resource(_) => "resource",
             Timer::Refusals => "refusals",
+            Timer::Gates => "gates",
         }
     }
 }
@@ -430,6 +433,7 @@ impl Server {
                 Timer::Registration(conn) => self.on_registration_deadline(now, conn, out),
                 Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
                 Timer::Refusals => self.end_refusals(now, out),
+                Timer::Gates => self.on_gates_deadline(now, out),
             }
         }
         self.quotas.handle_timeout(now);

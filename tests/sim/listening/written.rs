@@ -8,7 +8,8 @@ use stage::link::Quality;
 use stage::scenario::{assert_hears, count, heard, hears_nothing, last, scenario};
 use stage::world::World;
 
-const SECOND: Duration = Duration::from_secs(1);
+/// A little less than a listening waits.
+const SLOW: Duration = Duration::from_millis(900);
 
 #[test]
 fn nobody_is_told_or_heard_before_the_entry_is_durable() {
@@ -16,13 +17,13 @@ fn nobody_is_told_or_heard_before_the_entry_is_durable() {
         let (lea, paul) = heard(world);
         let ana = world.listener("ana");
         world.settle();
-        world.disk.delay = 5 * SECOND..5 * SECOND;
+        world.disk.delay = SLOW..SLOW;
         world.join(ana, "lea");
-        world.run_ms(4500);
+        world.run_ms(800);
         assert_eq!(last(world, ana, "listening_pending")["cause"], "ack");
         assert_eq!(count(world, lea, "listener_joined"), 1, "of paul alone");
-        assert_hears(world, paul, lea, 4000, 80);
-        world.run_ms(3500);
+        assert_hears(world, paul, lea, 800, 80);
+        world.run_ms(2500);
         assert_hears(world, ana, lea, 2000, 80);
     });
 }
@@ -33,15 +34,15 @@ fn a_page_that_comes_back_waits_for_an_entry_of_its_own() {
         let lea = world.publisher("lea");
         let paul = world.listener("paul");
         world.settle();
-        world.disk.delay = 3 * SECOND..3 * SECOND;
+        world.disk.delay = SLOW..SLOW;
         world.join(paul, "lea");
-        world.run_ms(2000);
+        world.run_ms(500);
         world.drop_stream(lea);
         world.run_ms(200);
         let token = world.token(ecoute::words::Role::Commercial, "lea", |_| {});
         world.connect(lea, &token);
-        // The first entry is durable a second from now, and nobody waits for it any more.
-        world.run_ms(1800);
+        // The first entry is durable soon, and nobody waits for it any more.
+        world.run_ms(400);
         assert_eq!(count(world, lea, "listener_joined"), 0);
         world.run_ms(3000);
         assert_eq!(count(world, lea, "listener_joined"), 1);
@@ -58,10 +59,10 @@ fn a_pause_while_an_entry_is_written_is_followed_by_no_sound() {
         world.settle();
         let page = world.page_of_device("hall");
         world.settle();
-        world.disk.delay = 2 * SECOND..2 * SECOND;
+        world.disk.delay = SLOW..SLOW;
         world.join(paul, "lea");
         world.join(ana, "hall");
-        world.run_ms(1000);
+        world.run_ms(400);
         for who in [lea, page] {
             world.browsers[who].say("pause_streaming", json!({}));
         }
@@ -95,6 +96,32 @@ fn what_cannot_be_written_down_is_refused_and_may_be_asked_for_again() {
         assert_hears(world, paul, lea, 2000, 80);
         assert_eq!(world.server.stats().gates_refused, 2);
         world.disk.heal();
+        world.join(ana, "lea");
+        world.run_ms(3000);
+        assert_hears(world, ana, lea, 2000, 80);
+    });
+}
+
+/// Whether the entry is there in the end or not, nobody is told or heard for it.
+#[test]
+fn a_disk_that_hangs_refuses_within_a_second() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        let ana = world.listener("ana");
+        world.settle();
+        world.disk.is_stuck = true;
+        world.join(ana, "lea");
+        let marc = world.player("marc", "lea");
+        world.run_ms(1300);
+        assert_eq!(last(world, ana, "listening_stopped")["cause"], "not_written");
+        assert_eq!(world.server.stats().gates_refused, 2);
+        world.disk.heal();
+        world.run_ms(2000);
+        assert_eq!(count(world, lea, "listener_joined"), 1, "of paul alone");
+        for who in [ana, marc] {
+            assert!(hears_nothing(world, who, 3000), "law 8");
+        }
+        assert_hears(world, paul, lea, 2000, 80);
         world.join(ana, "lea");
         world.run_ms(3000);
         assert_hears(world, ana, lea, 2000, 80);
