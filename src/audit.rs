@@ -130,6 +130,20 @@ pub enum Event {
         /// Of a salesperson.
         of: Option<Subject>,
     },
+    /// The journal is written by a server of this version from here on.
+    ServerStarted {
+        version: &'static str,
+    },
+    /// A server found a journal that may not be all that was written.
+    JournalDoubted {
+        why: &'static str,
+    },
+    /// That server wrote all that it had.
+    ServerEnded,
+    /// So many entries were taken out of the journal because they are older than may be.
+    JournalPurged {
+        times: u64,
+    },
 }
 
 /// What began to stream.
@@ -237,7 +251,11 @@ impl Event {
             | Event::ListenInterrupted { .. }
             | Event::ListenEnded { .. }
             | Event::TokensRefused { .. }
-            | Event::AccessRevoked { .. } => Class::Note,
+            | Event::AccessRevoked { .. }
+            | Event::ServerStarted { .. }
+            | Event::JournalDoubted { .. }
+            | Event::ServerEnded
+            | Event::JournalPurged { .. } => Class::Note,
         }
     }
 
@@ -257,6 +275,10 @@ impl Event {
             Event::ListenEnded { .. } => "listen_ended",
             Event::TokensRefused { .. } => "tokens_refused",
             Event::AccessRevoked { .. } => "access_revoked",
+            Event::ServerStarted { .. } => "server_started",
+            Event::JournalDoubted { .. } => "journal_doubted",
+            Event::ServerEnded => "server_ended",
+            Event::JournalPurged { .. } => "journal_purged",
         }
     }
 
@@ -275,7 +297,11 @@ impl Event {
             | Event::BroadcastResumed { .. }
             | Event::PageTakenOver { .. }
             | Event::TokensRefused { .. }
-            | Event::AccessRevoked { .. } => None,
+            | Event::AccessRevoked { .. }
+            | Event::ServerStarted { .. }
+            | Event::JournalDoubted { .. }
+            | Event::ServerEnded
+            | Event::JournalPurged { .. } => None,
         }
     }
 
@@ -288,8 +314,12 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { user_id, .. } => user_id,
-            // Nobody knows.
-            Event::TokensRefused { .. } => "",
+            // Nobody knows, or nobody did it.
+            Event::TokensRefused { .. }
+            | Event::ServerStarted { .. }
+            | Event::JournalDoubted { .. }
+            | Event::ServerEnded
+            | Event::JournalPurged { .. } => "",
             Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
             | Event::ListenAnnounced { .. }
@@ -308,7 +338,11 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
-            Event::TokensRefused { .. } => "",
+            Event::TokensRefused { .. }
+            | Event::ServerStarted { .. }
+            | Event::JournalDoubted { .. }
+            | Event::ServerEnded
+            | Event::JournalPurged { .. } => "",
             Event::ListenAsked { .. }
             | Event::ListenRefused { .. }
             | Event::ListenAnnounced { .. }
@@ -327,7 +361,12 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => of.is_device,
             Event::AccessRevoked { of, .. } => of.as_ref().is_some_and(|of| of.is_device),
-            Event::ListenRefused { .. } | Event::TokensRefused { .. } => false,
+            Event::ListenRefused { .. }
+            | Event::TokensRefused { .. }
+            | Event::ServerStarted { .. }
+            | Event::JournalDoubted { .. }
+            | Event::ServerEnded
+            | Event::JournalPurged { .. } => false,
             Event::ListenAsked { is_device, .. }
             | Event::ListenAnnounced { is_device, .. }
             | Event::ListenStarted { is_device, .. }
@@ -341,7 +380,13 @@ impl Event {
         match self {
             Event::BroadcastStarted { by, .. } => by.words(),
             Event::BroadcastStopped { why, .. } => why.words(),
-            Event::BroadcastPaused { .. } | Event::BroadcastResumed { .. } | Event::PageTakenOver { .. } => "",
+            Event::BroadcastPaused { .. }
+            | Event::BroadcastResumed { .. }
+            | Event::PageTakenOver { .. }
+            | Event::ServerEnded
+            | Event::JournalPurged { .. } => "",
+            Event::ServerStarted { version } => version,
+            Event::JournalDoubted { why } => why,
             Event::ListenAsked { listening, .. }
             | Event::ListenAnnounced { listening, .. }
             | Event::ListenStarted { listening, .. } => &listening.reason,
@@ -356,7 +401,9 @@ impl Event {
     /// Returns how often it happened that is written down once.
     pub fn times(&self) -> u64 {
         match *self {
-            Event::ListenRefused { times, .. } | Event::TokensRefused { times, .. } => times,
+            Event::ListenRefused { times, .. }
+            | Event::TokensRefused { times, .. }
+            | Event::JournalPurged { times } => times,
             Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
             | Event::BroadcastPaused { .. }
@@ -367,7 +414,10 @@ impl Event {
             | Event::ListenStarted { .. }
             | Event::ListenInterrupted { .. }
             | Event::ListenEnded { .. }
-            | Event::AccessRevoked { .. } => 1,
+            | Event::AccessRevoked { .. }
+            | Event::ServerStarted { .. }
+            | Event::JournalDoubted { .. }
+            | Event::ServerEnded => 1,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! nobody but its owner can read it.
 
 pub mod addresses;
+pub mod journal;
 pub mod logging;
 pub mod owner;
 pub mod rewrite;
