@@ -45,7 +45,8 @@ fn the_manual_has_a_page_for_each_command_and_all_its_options() {
     let written = Command::new(env!("CARGO_BIN_EXE_ecoute")).arg("manual").arg(folder.path()).output().unwrap();
     assert!(written.status.success(), "{written:?}");
     for command in commands() {
-        let page = fs::read_to_string(folder.path().join(format!("ecoute-{command}.1"))).unwrap();
+        let page =
+            fs::read_to_string(folder.path().join(format!("ecoute-{}.1", command.replace(' ', "-")))).unwrap();
         let text = page.replace('\\', "");
         for OptionRow { option, variable, .. } in options_of(&command) {
             let name = option.split(' ').next().unwrap();
@@ -54,7 +55,8 @@ fn the_manual_has_a_page_for_each_command_and_all_its_options() {
         }
     }
     let pages = fs::read_dir(folder.path()).unwrap().count();
-    assert_eq!(pages, commands().len() + 1, "and one for the program");
+    let parents = commands_of(&[]).len() - commands().iter().filter(|command| !command.contains(' ')).count();
+    assert_eq!(pages, commands().len() + parents + 1, "and one for the program, and for what has commands");
 
     let nowhere = Command::new(env!("CARGO_BIN_EXE_ecoute")).args(["manual", "/nowhere/at/all"]).output().unwrap();
     assert_eq!(nowhere.status.code(), Some(2));
@@ -78,8 +80,7 @@ fn commands_in_examples_have_only_options_that_are_known() {
         for said in lines.flat_map(|line| line.split(" ecoute ").skip(1).map(str::to_owned).collect::<Vec<_>>()) {
             // What stands behind those is for somebody else.
             let said = said.split([';', '#', ')']).next().unwrap();
-            let command = said.split_whitespace().next().unwrap_or_default();
-            let named = known.iter().find(|(name, _)| name == command);
+            let named = known.iter().find(|(name, _)| said.starts_with(name.as_str()));
             let options = named.map_or_else(|| options_of("serve"), |(_, options)| options.clone());
             for option in said.split_whitespace().filter(|word| word.starts_with("--")) {
                 let is_known = options.iter().any(|row| row.option.split(' ').next() == Some(option));
@@ -162,10 +163,19 @@ fn the_readme_is_short_and_no_example_is_taken_for_rust() {
     }
 }
 
-/// What the program can be told to do.
+/// What the program can be told to do; what `audit` can be is `audit show`.
 fn commands() -> Vec<String> {
-    let help = help(&[]);
-    let (_, listed) = help.split_once("\nCommands:\n").unwrap();
+    let with_parents = |name: String| match commands_of(&[&name]) {
+        below if below.is_empty() => vec![name],
+        below => below.iter().map(|below| format!("{name} {below}")).collect(),
+    };
+    commands_of(&[]).into_iter().flat_map(with_parents).collect()
+}
+
+/// What stands in the help below a command, or the program.
+fn commands_of(command: &[&str]) -> Vec<String> {
+    let help = help(command);
+    let Some((_, listed)) = help.split_once("\nCommands:\n") else { return Vec::new() };
     let lines = listed.lines().take_while(|line| !line.is_empty()).filter(|line| line.starts_with("  "));
     let names = lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
@@ -173,7 +183,7 @@ fn commands() -> Vec<String> {
 
 /// The options that a command knows.
 fn options_of(command: &str) -> BTreeSet<OptionRow> {
-    let help = help(&[command]);
+    let help = help(&command.split(' ').collect::<Vec<_>>());
     let (_, options) = help.split_once("\nOptions:\n").unwrap();
     let mut told: Vec<String> = Vec::new();
     for line in options.lines().map(str::trim) {

@@ -143,9 +143,9 @@ fn secret_is_private_kept_and_never_shown() {
     let secret = fs::read_to_string(&path).unwrap();
     let bearer = format!("Authorization: Bearer {}\r\n", first.token("admin", "a", "A"));
 
+    first.end(Signal::SIGTERM);
     let second =
         Ecoute::start_with(std::mem::replace(&mut first.data, TempDir::new().unwrap()), &["--log", "trace"]);
-    drop(first);
     assert_eq!(fs::read_to_string(&path).unwrap(), secret);
     assert_eq!(get(second.address, "/api/streaming/status", &bearer).0, 200);
 

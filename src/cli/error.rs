@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use ecoute::config::ConfigError;
 use ecoute::host::addresses::AddressesError;
+use ecoute::host::journal::{JournalError, VerifyError};
 use ecoute::host::logging::LogError;
 use ecoute::host::rewrite::RewriteError;
 use ecoute::host::secret::SecretError;
@@ -28,11 +29,25 @@ pub enum ProgramError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
     Secret(#[from] SecretError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    NotVerified(#[from] VerifyError),
+    #[error(
+        "the checkpoint was signed after entry {size}, and the export has those from {first} to {last}: verify the journal itself"
+    )]
+    CheckpointElsewhere { size: u64, first: u64, last: u64 },
+    #[error("no data directory at {}: {error}; name the one of the server with --data", path.display())]
+    NoDirectory { path: PathBuf, error: io::Error },
+    #[error("can't read {}: {error}", path.display())]
+    FileUnreadable { path: PathBuf, error: io::Error },
+    #[error("{} is no export of a journal, from line {line} on", path.display())]
+    NoExport { path: PathBuf, line: usize },
     #[error("{0}; name the identity provider's key file with --token-public-key")]
     KeysUnreadable(FileError),
     #[error("the public key file {} can't be used: {error}", path.display())]
@@ -90,8 +105,19 @@ impl ProgramError {
     /// Returns what the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            ProgramError::Run(_) | ProgramError::Print(_) | ProgramError::Unwell(_) => ExitCode::from(1),
+            ProgramError::Run(_)
+            | ProgramError::Print(_)
+            | ProgramError::Unwell(_)
+            | ProgramError::NotVerified(
+                VerifyError::Fault(_) | VerifyError::BadNote(_) | VerifyError::BadCheckpoint(_),
+            ) => ExitCode::from(1),
             ProgramError::Bind(_)
+            | ProgramError::Journal(_)
+            | ProgramError::NotVerified(VerifyError::Journal(_) | VerifyError::NoKey)
+            | ProgramError::CheckpointElsewhere { .. }
+            | ProgramError::NoDirectory { .. }
+            | ProgramError::FileUnreadable { .. }
+            | ProgramError::NoExport { .. }
             | ProgramError::Manual { .. }
             | ProgramError::Config(_)
             | ProgramError::Log(_)

@@ -4,6 +4,7 @@
 //! for, 1 where the system failed a running server, 2 for what the person who starts it can put right. Invariant:
 //! tokens and links go to a terminal, or to who asked for one; never to a log.
 
+mod audit;
 mod doctor;
 mod error;
 mod link;
@@ -41,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Token(options) => token::print(options),
         Command::Link(options) => link::print(options),
         Command::Revoke(options) => revoke::revoke(&options),
+        Command::Audit { command } => audit::run(command),
         Command::Doctor(options) => doctor::examine(&options),
         Command::Manual(options) => manual::write(options),
     };

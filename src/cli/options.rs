@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, Resettable};
-use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ecoute::config::AdmissionLimits;
 use ecoute::host::addresses::PublicAddress;
 use ecoute::host::logging::{self, FilterError};
@@ -16,6 +16,8 @@ use ecoute::wire::ice_server::IceServer;
 use ecoute::wire::origin;
 use ecoute::words::Role;
 use ipnet::IpNet;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::doctor::Place;
 
@@ -45,6 +47,11 @@ pub enum Command {
     Link(LinkOptions),
     /// Refuse every token that one user has now, and end their connections.
     Revoke(RevokeOptions),
+    /// Show, export or verify the journal: what happened, and who heard whom.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Say what is wrong with a server or the way to it, and the line that mends it.
     Doctor(Box<DoctorOptions>),
     /// Write the manual pages, for man.
@@ -241,6 +248,63 @@ pub struct RevokeOptions {
     pub data: DataOptions,
 }
 
+#[derive(Subcommand)]
+pub enum AuditCommand {
+    /// Say whether the journal is as it was written, and what is wrong with it first.
+    Verify(VerifyOptions),
+    /// Print entries, one line of JSON each.
+    Show(ShowOptions),
+    /// Print entries for another program.
+    Export(ExportOptions),
+}
+
+#[derive(Args)]
+pub struct VerifyOptions {
+    /// A file that `audit export` made [default: the journal itself]
+    pub file: Option<PathBuf>,
+    /// File with a note that was kept elsewhere: the journal must contain what it was signed after
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+#[derive(Args)]
+pub struct ShowOptions {
+    /// The first day, or moment (2026-03-01, 2026-03-01T08:00:00Z)
+    #[arg(long, value_name = "DATE", value_parser = parse_moment)]
+    pub from: Option<u64>,
+    /// The day, or moment, before which they end
+    #[arg(long, value_name = "DATE", value_parser = parse_moment)]
+    pub to: Option<u64>,
+    /// The id of who acted, or whom it was about
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub person: Option<String>,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+#[derive(Args)]
+pub struct ExportOptions {
+    /// The first day, or moment (2026-03-01, 2026-03-01T08:00:00Z)
+    #[arg(long, value_name = "DATE", value_parser = parse_moment)]
+    pub from: Option<u64>,
+    /// The day, or moment, before which it ends
+    #[arg(long, value_name = "DATE", value_parser = parse_moment)]
+    pub to: Option<u64>,
+    /// jsonl can be verified elsewhere, csv opens in a table
+    #[arg(long, default_value = "jsonl")]
+    pub format: ExportFormat,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    Jsonl,
+    Csv,
+}
+
 #[derive(Args)]
 pub struct DoctorOptions {
     /// Look at the server from here, as a user does [default: at this machine, on which it runs]
@@ -348,6 +412,14 @@ fn parse_ttl(text: &str) -> Result<Duration, &'static str> {
     if ttl.is_zero() || ttl > TTL_MAX { Err(WRONG) } else { Ok(ttl) }
 }
 
+/// Returns a moment in milliseconds since 1970; a day stands for where it begins, in UTC.
+fn parse_moment(text: &str) -> Result<u64, &'static str> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339)
+        .or_else(|_| OffsetDateTime::parse(&format!("{text}T00:00:00Z"), &Rfc3339))
+        .map_err(|_| "write it as 2026-03-01 or 2026-03-01T08:00:00Z")?;
+    u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).map_err(|_| "nothing was written before 1970")
+}
+
 fn parse_url(text: &str) -> Result<String, &'static str> {
     let has_scheme = text.starts_with("https://") || text.starts_with("http://");
     if !has_scheme || text.contains(['#', '?']) || text.contains(char::is_whitespace) {
@@ -408,6 +480,23 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(parse_ttl(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn moments() {
+        let cases = [
+            ("1970-01-01", Some(0)),
+            ("2026-03-03", Some(1_772_496_000_000)),
+            ("2026-03-03T10:14:00Z", Some(1_772_532_840_000)),
+            ("2026-03-03T11:14:00.5+01:00", Some(1_772_532_840_500)),
+            ("1969-12-31", None),
+            ("2026-02-30", None),
+            ("yesterday", None),
+            ("", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(parse_moment(text).ok(), want, "{text}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ecoute::config::{Config, Encryption, Limits, RedirectTo, Settings, Trust};
 use ecoute::host::addresses::advertised_for;
+use ecoute::host::journal::Journal;
 use ecoute::host::watch::{Purpose, Watch, WatchedFile};
 use ecoute::host::{logging, secret, self_signed};
 use ecoute::peer;
@@ -82,6 +83,7 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
     };
     let config = Config { trust, settings };
     config.check()?;
+    let journal = open_journal(data)?;
     let seed = secret::random()?;
     if is_first_start {
         log::info!("made a new secret, tokens of another one do not work: path={}", secret_path.display());
@@ -92,8 +94,17 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         let base = public_url.unwrap_or_else(|| link::base(place, tls.is_some()));
         print_welcome(&config.trust.token_secret, &base, tls.as_ref().filter(|_| options.tls.tls_self_signed))?;
     }
-    shell::run(Setup { sockets, watch: Watch::new(watched), tls, redirect }, config, seed)?;
+    shell::run(Setup { sockets, watch: Watch::new(watched), journal, tls, redirect }, config, seed)?;
     Ok(())
+}
+
+/// Opens the journal; one that can't be written for now is no reason not to start.
+fn open_journal(data: &Path) -> Result<Journal, ProgramError> {
+    let (journal, problem) = Journal::open(data)?;
+    if let Some(error) = problem {
+        log::error!(target: "audit", "{error}; nobody begins to hear anybody until that is over");
+    }
+    Ok(journal)
 }
 
 /// Reads the keys of the identity provider, where one is named.

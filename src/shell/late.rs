@@ -16,6 +16,7 @@ use mio::{Registry, Token, Waker};
 use super::reader::Ask;
 use super::{reader, writer};
 use crate::audit::Entry;
+use crate::host::journal::Journal;
 use crate::host::threads;
 use crate::host::watch::{Purpose, Watch};
 use crate::keys::JobKey;
@@ -73,7 +74,7 @@ impl Answers {
 
 impl Late {
     /// Starts the threads; `token` is that of the event that tells of answers.
-    pub(super) fn new(registry: &Registry, token: Token, files: Files) -> io::Result<Late> {
+    pub(super) fn new(registry: &Registry, token: Token, files: Files, journal: Journal) -> io::Result<Late> {
         let Files { watch, webroot, reads_max } = files;
         let (sender, answers) = sync_channel(ANSWERS_WAITING_MAX);
         let to_loop = Answers { sender, waker: Arc::new(Waker::new(registry, token)?) };
@@ -82,7 +83,7 @@ impl Late {
         let of_writer = to_loop.clone();
         let thread = threads::spawn("writer", move || {
             let _alive = alive;
-            writer::run(&entries, &of_writer);
+            writer::run(&entries, journal, &of_writer);
         })?;
         // And one that asks to look at files.
         let (reader, asks) = sync_channel(reads_max + 1);
@@ -145,6 +146,7 @@ mod tests {
 
     use mio::{Events, Poll};
     use slotmap::KeyData;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::audit::{EntryId, Event};
@@ -159,16 +161,19 @@ mod tests {
         }
     }
 
-    fn start() -> (Poll, Late) {
+    fn start() -> (TempDir, Poll, Late) {
         let poll = Poll::new().unwrap();
+        let data = TempDir::new().unwrap();
+        let (journal, problem) = Journal::open(data.path()).unwrap();
+        assert!(problem.is_none(), "{problem:?}");
         let files = Files { watch: Watch::new(Vec::new()), webroot: None, reads_max: 1 };
-        let late = Late::new(poll.registry(), Token(1), files).unwrap();
-        (poll, late)
+        let late = Late::new(poll.registry(), Token(1), files, journal).unwrap();
+        (data, poll, late)
     }
 
     #[test]
     fn each_job_is_answered_once_and_in_order() {
-        let (mut poll, mut late) = start();
+        let (_data, mut poll, mut late) = start();
         begin_all(&late);
         let mut events = Events::with_capacity(8);
         let mut answered = Vec::new();
@@ -188,14 +193,14 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_what_is_to_be_written_though_nobody_takes_the_answers() {
-        let (_poll, late) = start();
+        let (_data, _poll, late) = start();
         begin_all(&late);
         late.end(Duration::from_secs(10));
     }
 
     #[test]
     fn files_are_read_and_none_is_without_a_directory() {
-        let (mut poll, mut late) = start();
+        let (_data, mut poll, mut late) = start();
         let key = KeyData::from_ffi(1).into();
         assert!(late.begin(key, Job::ReadChallenge("token".into())).is_none());
         poll.poll(&mut Events::with_capacity(8), Some(Duration::from_secs(10))).unwrap();

@@ -33,6 +33,7 @@ use mio::{Events, Poll, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::{Config, LISTENS_MAX};
+use crate::host::journal::Journal;
 use crate::host::watch::{Purpose, Watch};
 use crate::outbox::{Item, Outbox};
 use crate::path::Door;
@@ -90,6 +91,8 @@ const FILES_DEFAULT: usize = 1024;
 pub struct Setup {
     pub sockets: Sockets,
     pub watch: Watch,
+    /// Where entries become durable.
+    pub journal: Journal,
     /// What clients may come encrypted with.
     pub tls: Option<Tls>,
     /// A port that sends clients to HTTPS, and the directory in which `.well-known/acme-challenge` is.
@@ -173,7 +176,7 @@ struct Shell {
 impl Shell {
     fn new(setup: Setup, config: Config, seed: [u8; 32], files_max: usize) -> io::Result<Shell> {
         let reads_max = config.settings.limits.jobs.reads_max;
-        let Setup { sockets, watch, tls, redirect } = setup;
+        let Setup { sockets, watch, journal, tls, redirect } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let registry = poll.registry();
@@ -182,7 +185,7 @@ impl Shell {
         let listeners = listeners.chain(redirect.map(|listener| (listener, Door::Redirect))).collect();
         let tcp = Tcp::new(listeners, registry, TCP, files_max, tls)?;
         let media = Media::new(sockets.udp, registry, UDP)?;
-        let late = Late::new(registry, ANSWERS, Files { watch, webroot, reads_max })?;
+        let late = Late::new(registry, ANSWERS, Files { watch, webroot, reads_max }, journal)?;
         Ok(Shell {
             poll,
             server: Server::new(config, seed, monotonic(), wall()),

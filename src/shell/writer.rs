@@ -1,24 +1,202 @@
-//! The thread that writes down what happened, in the order in which it happened.
+//! The thread that makes entries durable, in the order in which they happened.
 //!
-//! The journal is the log. Invariant: what it says is written is on its way to where people look for it.
+//! All that wait are written with one sync. Where the journal can't be written, gates are refused at once, and the rest waits
+//! until it can. Each entry is a line of the log too, which may be lost. Invariant: an entry is answered once, and with
+//! success only when it is durable.
 
-use std::sync::mpsc::Receiver;
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::late::{Answer, Answers};
-use crate::audit::Entry;
+use super::{monotonic, wall};
+use crate::audit::{Class, Entry, EntryId, Event};
+use crate::host::journal::{Journal, JournalError};
 use crate::host::logging;
 use crate::keys::JobKey;
 use crate::outbox::{NotWritten, Reply};
 
+/// How many entries are durable with one sync, at the most.
+const GROUP_MAX: usize = 1024;
+/// How long what waits does, until it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often it is noted for good where the journal is, and looked for what is too old.
+const ROUND: Duration = Duration::from_secs(3600);
+/// How long an entry is kept: what is older says nothing that coaching needs, and much about people.
+const KEPT: Duration = Duration::from_secs(183 * 86_400);
+/// A clock that differs by more from what it would be is not believed about what is too old.
+const CLOCK_ERROR: Duration = Duration::from_secs(60);
+
 /// Writes what comes, until nothing more can.
-pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, answers: &Answers) {
-    for (job, entry) in entries {
-        // Where the loop has ended, the rest is written all the same.
-        answers.send(Answer::Reply(job, Reply::Written(write(&entry))));
+pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, answers: &Answers) {
+    let mut writer = Writer::new(journal);
+    writer.note(Event::ServerStarted { version: env!("CARGO_PKG_VERSION") });
+    writer.write(answers);
+    writer.keep_note();
+    loop {
+        match entries.recv_timeout(writer.patience(monotonic())) {
+            Ok((job, entry)) => {
+                writer.take(Some(job), entry);
+                entries.try_iter().take(GROUP_MAX).for_each(|(job, entry)| writer.take(Some(job), entry));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        writer.write(answers);
+        writer.go_round(monotonic());
+    }
+    // Where the loop has ended, the rest is written all the same.
+    writer.note(Event::ServerEnded);
+    writer.write(answers);
+    writer.keep_note();
+    if !writer.waiting.is_empty() {
+        let count = writer.waiting.len();
+        log::error!(target: "audit", "entries could not be written to the journal and are in the log alone: count={count}");
     }
 }
 
-fn write(entry: &Entry) -> Result<(), NotWritten> {
-    let (at, event) = (logging::timestamp(entry.at), &entry.event);
-    logging::write_down(format_args!("{event} at={at}")).map_err(|logging::Lost| NotWritten)
+struct Writer {
+    journal: Journal,
+    /// What is not durable yet, and who waits for it: nobody for what was noted here.
+    waiting: VecDeque<(Option<JobKey>, Entry)>,
+    /// Why the journal can't be written.
+    failing: Option<String>,
+    /// When the clocks were read first.
+    began: (Instant, SystemTime),
+    next_round: Instant,
+}
+
+impl Writer {
+    fn new(journal: Journal) -> Writer {
+        let began = (monotonic(), wall());
+        Writer { journal, waiting: VecDeque::new(), failing: None, began, next_round: began.0 + ROUND }
+    }
+
+    fn patience(&self, now: Instant) -> Duration {
+        let until_round = self.next_round.saturating_duration_since(now);
+        if self.waiting.is_empty() { until_round } else { RETRY.min(until_round) }
+    }
+
+    /// Does what is to be done once in a while.
+    fn go_round(&mut self, now: Instant) {
+        if now < self.next_round {
+            return;
+        }
+        if !self.purge(now) {
+            self.keep_note();
+            self.next_round = now + ROUND;
+        }
+    }
+
+    /// Takes out what is too old, as far as the clock can be believed; tells whether there is more.
+    fn purge(&mut self, now: Instant) -> bool {
+        let (wall, expected) = (wall(), self.began.1 + now.saturating_duration_since(self.began.0));
+        let error = wall.duration_since(expected).unwrap_or_else(|error| error.duration());
+        if error > CLOCK_ERROR {
+            return false;
+        }
+        let purged = wall.checked_sub(KEPT).map_or(Ok(0), |before| self.journal.purge(before));
+        self.tell(purged.as_ref().err());
+        let times = purged.unwrap_or_default();
+        if times > 0 {
+            self.note(Event::JournalPurged { times });
+        }
+        times > 0
+    }
+
+    /// Takes an entry about the journal itself.
+    fn note(&mut self, event: Event) {
+        self.take(None, Entry { id: EntryId(0), at: wall(), event });
+    }
+
+    fn take(&mut self, job: Option<JobKey>, entry: Entry) {
+        let (at, event) = (logging::timestamp(entry.at), &entry.event);
+        // What is lost is counted there.
+        let _ = logging::write_down(format_args!("{event} at={at}"));
+        self.waiting.push_back((job, entry));
+    }
+
+    fn write(&mut self, answers: &Answers) {
+        while !self.waiting.is_empty() {
+            let group: Vec<&Entry> = self.waiting.iter().take(GROUP_MAX).map(|(_, entry)| entry).collect();
+            let (written, count) = (self.journal.append(&group), group.len());
+            self.tell(written.as_ref().err());
+            if written.is_err() {
+                return self.refuse_gates(answers);
+            }
+            if let Some(doubt) = self.journal.take_doubt() {
+                let why = doubt.words();
+                log::error!(target: "audit", "the journal may not be all that was written, look with `ecoute audit verify`: {why}");
+                self.note(Event::JournalDoubted { why });
+            }
+            for job in self.waiting.drain(..count).filter_map(|(job, _)| job) {
+                answers.send(Answer::Reply(job, Reply::Written(Ok(()))));
+            }
+        }
+    }
+
+    /// What waits for a gate hears that it stays closed.
+    fn refuse_gates(&mut self, answers: &Answers) {
+        self.waiting.retain(|(job, entry)| {
+            let gate = job.filter(|_| entry.event.class() == Class::Gate);
+            if let Some(job) = gate {
+                answers.send(Answer::Reply(job, Reply::Written(Err(NotWritten))));
+            }
+            gate.is_none()
+        });
+    }
+
+    /// Has it stay known where the journal is now.
+    fn keep_note(&mut self) {
+        let kept = self.journal.keep_note();
+        self.tell(kept.as_ref().err());
+    }
+
+    /// Says once why the journal can't be written, and once that it can again.
+    fn tell(&mut self, error: Option<&JournalError>) {
+        let failing = error.map(ToString::to_string);
+        match (&failing, &self.failing) {
+            (Some(error), before) if Some(error) != before.as_ref() => {
+                log::error!(target: "audit", "{error}; nobody begins to hear anybody until that is over");
+            }
+            (None, Some(_)) => log::info!(target: "audit", "the journal is written again"),
+            (Some(_), _) | (None, None) => {}
+        }
+        self.failing = failing;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::host::journal::{Reading, Wanted};
+
+    #[test]
+    fn what_is_too_old_is_purged_unless_the_clock_has_jumped() {
+        let data = TempDir::new().unwrap();
+        let mut writer = Writer::new(Journal::open(data.path()).unwrap().0);
+        let old = Entry { id: EntryId(0), at: wall() - KEPT - CLOCK_ERROR, event: Event::ServerEnded };
+        let young = Entry { at: wall() - KEPT + CLOCK_ERROR, ..old.clone() };
+        writer.journal.append(&[&old, &young]).unwrap();
+        let began = writer.began.1;
+        for jump in [2 * CLOCK_ERROR, 20 * KEPT] {
+            writer.began.1 = began - jump;
+            assert!(!writer.purge(monotonic()), "it may be wrong by {jump:?}");
+        }
+        writer.began.1 = began;
+        assert!(writer.purge(monotonic()));
+        assert!(!writer.purge(monotonic()), "there is no more");
+        assert_eq!(writer.waiting.back().unwrap().1.event, Event::JournalPurged { times: 1 });
+        let mut kept = 0;
+        let reading = Reading::open(data.path()).unwrap();
+        reading
+            .entries(&Wanted::default(), |_, _| {
+                kept += 1;
+                true
+            })
+            .unwrap();
+        assert_eq!(kept, 1);
+    }
 }

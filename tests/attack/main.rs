@@ -5,6 +5,7 @@
 
 mod bystanders;
 mod datagrams;
+mod journal;
 mod shown;
 #[path = "../support/mod.rs"]
 mod support;

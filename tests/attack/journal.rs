@@ -1,0 +1,322 @@
+//! What the journal is when the disk is full, when the server is killed, and when somebody has changed it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bystanders::{Bystanders, Client};
+use crate::start;
+use crate::support::{Ecoute, program, run};
+
+/// How often somebody begins to listen until a full disk has no room left in what is there.
+const WISHES_MAX: usize = 30;
+/// How often the server is killed, each time at another moment.
+const KILLS: u64 = 25;
+
+fn audit(data: &Path, arguments: &[&str]) -> Output {
+    run(program().arg("audit").args(arguments).arg("--data").arg(data))
+}
+
+fn assert_good(data: &Path) {
+    let verified = audit(data, &["verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+}
+
+/// Returns the entries of the journal, as they are shown.
+fn entries(data: &Path) -> Vec<Value> {
+    let shown = audit(data, &["show"]);
+    assert!(shown.status.success(), "{shown:?}");
+    String::from_utf8(shown.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Asks to hear the speaker, for a reason that takes some room.
+fn wish(bystanders: &mut Bystanders) {
+    let reason = format!("autre: {}", "€".repeat(60));
+    let wish = json!({ "commercial_id": "speaker", "reason": reason });
+    bystanders.others[0].browser.say("join_commercial_stream", wish);
+}
+
+/// Starts a server whose data is on a disk of 4 MiB of its own; returns it and where that disk is seen from here.
+fn start_on_small_disk() -> (Ecoute, PathBuf) {
+    let script = r#"mount -t tmpfs -o size=4m tmpfs /mnt && exec "$0" --secret-file "$D/secret" --data /mnt "$@""#;
+    let mut command = Command::new("unshare");
+    command.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(program().get_program());
+    let data = TempDir::new().unwrap();
+    // Whoever makes tokens here finds it.
+    fs::write(data.path().join("secret"), "9f2c4e81b7d0635a9f8e12c4d7b60a35\n").unwrap();
+    command.env("D", data.path()).args(["--listen", "127.0.0.1:0"]);
+    let ecoute = Ecoute::start_command(command, data);
+    let disk = ["/proc", &ecoute.child.id().to_string(), "root", "mnt"].iter().collect();
+    (ecoute, disk)
+}
+
+#[test]
+fn nobody_begins_to_hear_somebody_while_the_disk_is_full() {
+    let (mut ecoute, disk) = start_on_small_disk();
+    let mut bystanders = Bystanders::start(&ecoute);
+    bystanders.others.push(Client::open(&ecoute, 2, "admin", "late"));
+    bystanders.run_until(|all| all.others[0].browser.connected);
+    let filler = disk.join("filler");
+    // Until not a page more fits.
+    let _ = fs::write(&filler, vec![7; 8 << 20]);
+
+    let stopped = |all: &Bystanders| all.others[0].browser.messages_of("listening_stopped").count();
+    // What the journal's own files have room for is written.
+    for _ in 0..WISHES_MAX {
+        wish(&mut bystanders);
+        bystanders.run_for(Duration::from_millis(100));
+        if stopped(&bystanders) > 0 {
+            break;
+        }
+        bystanders.others[0].browser.say("leave_commercial_stream", json!({}));
+    }
+    let told = bystanders.others[0].browser.messages_of("listening_stopped").next().expect("it is full");
+    assert_eq!(told["cause"], "not_written", "{told}");
+    bystanders.assert_undisturbed();
+    ecoute.wait_for_line("nobody begins to hear anybody until that is over");
+
+    fs::remove_file(filler).unwrap();
+    let before = bystanders.others[0].browser.heard.len();
+    wish(&mut bystanders);
+    bystanders.run_until(|all| all.others[0].browser.heard.len() > before + 10);
+    ecoute.wait_for_line("the journal is written again");
+    bystanders.run_for(Duration::from_secs(1));
+    // SQLite does not find its way to another's disk.
+    let copy = TempDir::new().unwrap();
+    for file in ["journal.db", "journal.db-wal", "journal.key"] {
+        fs::copy(disk.join(file), copy.path().join(file)).unwrap();
+    }
+    assert_good(copy.path());
+    let entries = entries(copy.path());
+    let names: Vec<_> =
+        entries.iter().filter(|entry| entry["actor"] == "late").map(|entry| &entry["event"]).collect();
+    assert_eq!(names.last().unwrap().as_str(), Some("listen_started"));
+    let refused = entries.iter().find(|entry| entry["detail"] == "could not be written down");
+    assert!(refused.is_some(), "what ended meanwhile is written once there is room: {names:?}");
+}
+
+/// Whoever heard somebody is in the journal, whenever the server is killed.
+#[test]
+fn a_kill_loses_no_entry_that_let_somebody_hear() {
+    let mut ecoute = start(&[]);
+    for kill in 0..KILLS {
+        let mut bystanders = Bystanders::start(&ecoute);
+        let names: Vec<String> = (0..3).map(|n| format!("late{kill}x{n}")).collect();
+        for (n, name) in names.iter().enumerate() {
+            bystanders.others.push(Client::open(&ecoute, 2 + n as u16, "admin", name));
+        }
+        bystanders.run_until(|all| all.others.iter().all(|other| other.browser.connected));
+        for other in &mut bystanders.others {
+            other.browser.say("join_commercial_stream", json!({ "commercial_id": "speaker" }));
+        }
+        bystanders.run_for(Duration::from_micros(kill * 1700));
+        ecoute.signal(Signal::SIGKILL);
+        ecoute.wait_for_exit(Duration::from_secs(5));
+        assert_good(ecoute.data.path());
+        let entries = entries(ecoute.data.path());
+        for (other, name) in bystanders.others.iter().zip(&names) {
+            let is_announced =
+                entries.iter().any(|entry| entry["event"] == "listen_announced" && entry["actor"] == **name);
+            assert!(other.browser.heard.is_empty() || is_announced, "{name} heard, and nothing tells so");
+        }
+        ecoute.start_again(&[]);
+    }
+}
+
+#[test]
+fn whoever_changes_the_journal_is_found_out() {
+    type Tamper = (&'static str, &'static str, i32, &'static str);
+    const CASES: [Tamper; 16] = [
+        (
+            "edited",
+            "UPDATE entries SET entry = replace(entry, 'hearer', 'nobody') WHERE number = 3",
+            1,
+            "entry 3: it was edited",
+        ),
+        ("salt alone", "UPDATE entries SET salt = NULL WHERE number = 3", 1, "entry 3: it was edited"),
+        ("text alone", "UPDATE entries SET entry = NULL WHERE number = 3", 1, "entry 3: it was edited"),
+        ("half a salt", "UPDATE entries SET salt = x'00' WHERE number = 3", 1, "entry 3: it was edited"),
+        ("removed", "DELETE FROM entries WHERE number = 3", 1, "entry 3: it was removed"),
+        (
+            "one before the first",
+            "PRAGMA ignore_check_constraints = 1; INSERT INTO entries (number, leaf, chain) VALUES (0, x'00', x'00')",
+            1,
+            "entry 1: ",
+        ),
+        (
+            "one behind the last",
+            "INSERT INTO entries (number, salt, entry, leaf, chain) SELECT max(number) + 1, salt, entry, leaf, chain FROM entries",
+            1,
+            "it was not written here",
+        ),
+        ("cut", "DELETE FROM entries WHERE number > 2", 1, "entry 3: the journal ends before it"),
+        (
+            "reordered",
+            "UPDATE entries SET (salt, entry, leaf) = (SELECT salt, entry, leaf FROM entries AS other WHERE other.number = 7 - entries.number) WHERE number IN (3, 4)",
+            1,
+            "entry 3: it was not written here",
+        ),
+        (
+            "two salts swapped",
+            "UPDATE entries SET salt = (SELECT salt FROM entries AS other WHERE other.number = 7 - entries.number) WHERE number IN (3, 4)",
+            1,
+            "entry 3: it was edited",
+        ),
+        (
+            "cut with its note",
+            "DELETE FROM entries WHERE number > 2; DELETE FROM notes WHERE size > 2",
+            1,
+            "it was rolled back",
+        ),
+        ("no notes", "DELETE FROM notes", 1, "no note is signed"),
+        (
+            "a note forged",
+            "UPDATE notes SET note = replace(note, char(10) || '1' || char(10), char(10) || '2' || char(10))",
+            1,
+            "a note of it is not good",
+        ),
+        (
+            "a trigger",
+            "CREATE TRIGGER t BEFORE INSERT ON entries BEGIN SELECT RAISE(IGNORE); END",
+            2,
+            "has other tables",
+        ),
+        (
+            "a view",
+            "DROP TABLE notes; CREATE VIEW notes AS SELECT 1 AS size, '' AS note, 1 AS stays",
+            2,
+            "has other tables",
+        ),
+        ("not ours", "PRAGMA application_id = 1", 2, "is no journal of ecoute"),
+    ];
+    let mut ecoute = start(&[]);
+    let bystanders = Bystanders::start(&ecoute);
+    drop(bystanders);
+    ecoute.signal(Signal::SIGTERM);
+    ecoute.wait_for_exit(Duration::from_secs(5));
+    let data = ecoute.data.path();
+    assert_good(data);
+    let note: String = Connection::open(data.join("journal.db"))
+        .unwrap()
+        .query_row("SELECT note FROM notes ORDER BY size DESC LIMIT 1", [], |row| row.get(0))
+        .unwrap();
+    for (name, sql, code, want) in CASES {
+        let copy = TempDir::new().unwrap();
+        for file in ["journal.db", "journal.key"] {
+            fs::copy(data.join(file), copy.path().join(file)).unwrap();
+        }
+        let kept = copy.path().join("note");
+        fs::write(&kept, &note).unwrap();
+        Connection::open(copy.path().join("journal.db")).unwrap().execute_batch(sql).unwrap();
+        // Without the note, unless it is what tells.
+        let with_note = ["verify", "--checkpoint", kept.to_str().unwrap()];
+        let arguments = if want == "it was rolled back" { &with_note[..] } else { &with_note[..1] };
+        let verified = audit(copy.path(), arguments);
+        let told = String::from_utf8_lossy(&verified.stderr).into_owned();
+        assert_eq!(verified.status.code(), Some(code), "{name}: {verified:?}");
+        assert!(told.contains(want), "{name}: {told}");
+    }
+}
+
+/// What is exported says as much as the journal itself, wherever it is looked at.
+#[test]
+fn an_export_is_verified_without_the_journal() {
+    let ecoute = start(&[]);
+    let _bystanders = Bystanders::start(&ecoute);
+    let export = audit(ecoute.data.path(), &["export"]);
+    assert!(export.status.success(), "{export:?}");
+    let elsewhere = TempDir::new().unwrap();
+    let file = elsewhere.path().join("export.jsonl");
+    fs::write(&file, &export.stdout).unwrap();
+    let verify = || audit(elsewhere.path(), &["verify", file.to_str().unwrap()]);
+    let verified = verify();
+    assert!(verified.status.success(), "{verified:?}");
+    let text = String::from_utf8(export.stdout).unwrap();
+    fs::write(&file, text.replacen("speaker", "spealer", 1)).unwrap();
+    assert_eq!(verify().status.code(), Some(1));
+    fs::write(&file, &text[..text.len() / 2]).unwrap();
+    assert_eq!(verify().status.code(), Some(2), "it is no export");
+    let table = audit(ecoute.data.path(), &["export", "--format", "csv"]);
+    assert!(String::from_utf8(table.stdout).unwrap().contains("\"listen_announced\",\"hearer\",\"speaker\""));
+}
+
+/// Who starts on what was changed meanwhile writes down that it is doubted.
+#[test]
+fn a_server_that_finds_another_end_says_so_for_good() {
+    type Spoil = fn(&Path);
+    const CASES: [(&str, Spoil, &str); 2] = [
+        (
+            "cut",
+            |data| {
+                let cut = "DELETE FROM entries WHERE number > 2; DELETE FROM notes";
+                Connection::open(data.join("journal.db")).unwrap().execute_batch(cut).unwrap();
+            },
+            "the end was not signed",
+        ),
+        ("gone", |data| fs::remove_file(data.join("journal.db")).unwrap(), "there was a key and no journal"),
+    ];
+    for (name, spoil, want) in CASES {
+        let mut ecoute = start(&[]);
+        drop(Bystanders::start(&ecoute));
+        ecoute.end(Signal::SIGTERM);
+        spoil(ecoute.data.path());
+        ecoute.start_again(&[]);
+        let is_told = ecoute.lines.iter().any(|line| line.contains("the journal may not be all that was written"));
+        assert!(is_told, "{name}: {:?}", ecoute.lines);
+        let entries = entries(ecoute.data.path());
+        let doubted = entries.iter().find(|entry| entry["event"] == "journal_doubted");
+        assert_eq!(doubted.expect(name)["detail"], want, "{name}");
+        // And no more than once.
+        ecoute.end(Signal::SIGTERM);
+        ecoute.start_again(&[]);
+        let doubts =
+            self::entries(ecoute.data.path()).iter().filter(|entry| entry["event"] == "journal_doubted").count();
+        assert_eq!(doubts, 1, "{name}");
+    }
+}
+
+/// What is removed under a server that runs is not begun anew behind its back.
+#[test]
+fn nobody_begins_to_hear_somebody_once_the_journal_was_removed() {
+    let mut ecoute = start(&[]);
+    let mut bystanders = Bystanders::start(&ecoute);
+    bystanders.others.push(Client::open(&ecoute, 2, "admin", "late"));
+    bystanders.run_until(|all| all.others[0].browser.connected);
+    fs::remove_file(ecoute.data.path().join("journal.db")).unwrap();
+    wish(&mut bystanders);
+    bystanders.run_until(|all| all.others[0].browser.messages_of("listening_stopped").next().is_some());
+    assert_eq!(bystanders.others[0].browser.heard.len(), 0);
+    ecoute.wait_for_line("does not end where it did");
+    assert!(!ecoute.data.path().join("journal.db").exists());
+    bystanders.assert_undisturbed();
+}
+
+#[test]
+fn two_servers_have_two_data_directories() {
+    let ecoute = start(&[]);
+    let second = run(program().args(["--listen", "127.0.0.1:0", "--data"]).arg(ecoute.data.path()));
+    assert_eq!(second.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&second.stderr).contains("another server has this data directory"),
+        "{second:?}"
+    );
+}
+
+#[test]
+fn a_database_that_is_not_ours_is_left_alone() {
+    let data = TempDir::new().unwrap();
+    let path = data.path().join("journal.db");
+    fs::write(&path, "not a database, but longer than a header of one is, which has a hundred bytes".repeat(3))
+        .unwrap();
+    let before = fs::read(&path).unwrap();
+    let refused = run(program().args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()));
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is no journal of ecoute"), "{refused:?}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
