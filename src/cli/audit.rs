@@ -143,7 +143,7 @@ impl Lines {
 }
 
 fn show(options: &ShowOptions) -> Result<(), ProgramError> {
-    let wanted = Wanted { from_ms: options.from, to_ms: options.to, person: options.person.clone() };
+    let wanted = Wanted { from_ms: options.span.from, to_ms: options.span.to, person: options.person.clone() };
     let journal = open(&options.data.data)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut failed = None;
@@ -157,7 +157,7 @@ fn show(options: &ShowOptions) -> Result<(), ProgramError> {
 
 fn export(options: &ExportOptions) -> Result<(), ProgramError> {
     let journal = open(&options.data.data)?;
-    let (from, to) = (options.from, options.to);
+    let (from, to) = (options.span.from, options.span.to);
     let mut out = BufWriter::new(io::stdout().lock());
     match options.format {
         ExportFormat::Jsonl => export_lines(&journal, (from, to), &mut out)?,

@@ -269,14 +269,21 @@ pub struct VerifyOptions {
     pub data: DataOptions,
 }
 
+/// From when to when.
 #[derive(Args)]
-pub struct ShowOptions {
+pub struct SpanOptions {
     /// The first day, or moment (2026-03-01, 2026-03-01T08:00:00Z)
     #[arg(long, value_name = "DATE", value_parser = parse_moment)]
     pub from: Option<u64>,
-    /// The day, or moment, before which they end
+    /// The day, or moment, before which it ends
     #[arg(long, value_name = "DATE", value_parser = parse_moment)]
     pub to: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct ShowOptions {
+    #[command(flatten)]
+    pub span: SpanOptions,
     /// The id of who acted, or whom it was about
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub person: Option<String>,
@@ -286,12 +293,8 @@ pub struct ShowOptions {
 
 #[derive(Args)]
 pub struct ExportOptions {
-    /// The first day, or moment (2026-03-01, 2026-03-01T08:00:00Z)
-    #[arg(long, value_name = "DATE", value_parser = parse_moment)]
-    pub from: Option<u64>,
-    /// The day, or moment, before which it ends
-    #[arg(long, value_name = "DATE", value_parser = parse_moment)]
-    pub to: Option<u64>,
+    #[command(flatten)]
+    pub span: SpanOptions,
     /// jsonl can be verified elsewhere, csv opens in a table
     #[arg(long, default_value = "jsonl")]
     pub format: ExportFormat,
