@@ -173,6 +173,13 @@ mod tests {
     use super::*;
     use crate::host::journal::{Reading, Wanted};
 
+    /// The sum in the header of `config` has room for twice an entry, as a queue that grows does, and for a third of the longest
+    /// listening: 1100 bytes with its strings.
+    #[test]
+    fn what_waits_takes_no_more_than_is_reckoned_with() {
+        assert!(size_of::<(Option<JobKey>, Entry)>() <= 104, "{}", size_of::<(Option<JobKey>, Entry)>());
+    }
+
     #[test]
     fn what_is_too_old_is_purged_unless_the_clock_has_jumped() {
         let data = TempDir::new().unwrap();
