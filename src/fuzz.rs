@@ -11,6 +11,7 @@ mod http;
 mod keys;
 mod media;
 mod offer;
+mod past;
 mod said;
 mod srtp;
 mod token;
@@ -22,6 +23,7 @@ pub use http::{http, sniff, websocket};
 pub use keys::keys;
 pub use media::{classify, rtp, stun};
 pub use offer::sdp;
+pub use past::{export, query};
 pub use said::signaling;
 pub use srtp::{rtcp, srtp};
 pub use token::token;
@@ -106,6 +108,16 @@ mod tests {
     }
 
     #[test]
+    fn query() {
+        run("query", super::query);
+    }
+
+    #[test]
+    fn export() {
+        run("export", super::export);
+    }
+
+    #[test]
     fn token() {
         run("token", super::token);
     }
@@ -139,9 +151,11 @@ mod tests {
         let tested = [
             "classify",
             "egress",
+            "export",
             "frame",
             "http",
             "keys",
+            "query",
             "rtcp",
             "rtp",
             "sdp",

@@ -5,9 +5,11 @@
 
 mod query;
 mod table;
+mod telling;
 
 pub use query::{Form, Kind, Place, Query, QueryError, ROWS_MAX, parse_moment};
 pub use table::{Broadcast, Listening, Row, cell, write_begin, write_end, write_row};
+pub use telling::{BroadcastRow, Change, ListeningRow, Telling};
 
 /// A salesperson who was here, and is not now.
 #[derive(Clone, Debug, PartialEq, Eq)]

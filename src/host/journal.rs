@@ -25,6 +25,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 
 use super::secret::{self, write_new};
 use crate::audit::Entry;
+use crate::history::Telling;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
 pub use compare::Differs;
 pub use past::Past;
@@ -121,6 +122,8 @@ struct Open {
     connection: Connection,
     /// Which file it is.
     inode: u64,
+    /// What is on air and heard, as far as it is in there.
+    telling: Telling,
 }
 
 impl Journal {
@@ -232,8 +235,9 @@ impl Journal {
         let Journal { open: Some(open), end: Some(before), signer: Some(signer), attempted, .. } = self else {
             return Err(rusqlite::Error::InvalidQuery);
         };
+        let Open { connection, telling, .. } = open;
         let mut end = *before;
-        let transaction = open.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO entries (number, salt, entry, leaf, chain) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -242,7 +246,7 @@ impl Journal {
                 let row = seal(end.size + 1, &end.chain, salt, stored(entry));
                 let stored = row.kept.as_ref().map(|(_, stored)| stored);
                 insert.execute(params![row.number, salt, stored, row.leaf, row.chain])?;
-                stored.map_or(Ok(()), |stored| projection::apply(&transaction, row.number, stored))?;
+                stored.map_or(Ok(()), |stored| projection::apply(&transaction, telling, row.number, stored))?;
                 end = Checkpoint { size: row.number, chain: row.chain };
             }
         }
@@ -282,9 +286,10 @@ impl Journal {
                 (end, None)
             }
         };
+        let telling = projection::resume(&connection).map_err(|error| failed(&error))?;
         let inode = fs::metadata(&self.path).map_err(|error| unavailable(&self.path, &error))?.ino();
         self.doubt = self.doubt.or(doubt);
-        (self.end, self.attempted, self.open) = (Some(end), None, Some(Open { connection, inode }));
+        (self.end, self.attempted, self.open) = (Some(end), None, Some(Open { connection, inode, telling }));
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! Compares the history with the entries that it is made from, which alone are bound to each other.
 //!
-//! Invariant: what is compared is made anew from the entries, in a database of its own that goes with it.
+//! Invariant: each row that the entries come to is there and no other, but for those whose beginning was purged.
 
-use rusqlite::types::Value;
-use rusqlite::{Connection, Rows};
+use std::collections::HashMap;
 
-use super::projection::{self, TABLES};
+use rusqlite::{CachedStatement, Connection, OptionalExtension};
+
+use super::projection::{BROADCAST, LISTENING, broadcast_of, listening_of};
+use crate::history::{BroadcastRow, Change, ListeningRow, Telling};
 
 /// How the history differs from what the entries say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,86 +22,139 @@ pub enum Differs {
     People,
 }
 
-/// How much of the other database is kept in memory, in KiB.
-const CACHE_KIB: i32 = 8192;
+/// Why a comparison ends before its end.
+enum Stop {
+    Differs(Differs),
+    Failed(rusqlite::Error),
+}
 
-/// Tells the columns of a table, which begin with the number of the entry that began the row. Which broadcast a listening
-/// was counted in last is nothing that is told.
-const COLUMNS: [&str; 2] = [
-    "number, commercial_id, device, from_ms, to_ms, ended, packets, lost, listeners FROM broadcasts",
-    "number, listening, commercial_id, admin_id, admin_name, reason, device, asked_ms, from_ms, to_ms, heard_ms, \
-     sounds_since_ms, told, ended FROM listenings",
-];
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Stop {
+        Stop::Failed(error)
+    }
+}
 
 /// The history as the entries have it, while they are read.
-pub(super) struct Anew {
-    connection: Connection,
+pub(super) struct Comparison<'a> {
+    kept: Kept<'a>,
+    telling: Telling,
+    /// By id and role, the name and when they were seen last.
+    people: HashMap<(String, String), (String, u64)>,
 }
 
-impl Anew {
-    pub(super) fn new() -> rusqlite::Result<Anew> {
-        // A file without a name.
-        let connection = Connection::open("")?;
-        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.set_prepared_statement_cache_capacity(24);
-        connection.execute_batch(TABLES)?;
-        connection.execute_batch("BEGIN")?;
-        Ok(Anew { connection })
+/// The history as it is kept, and what of it was compared.
+struct Kept<'a> {
+    connection: &'a Connection,
+    broadcast: CachedStatement<'a>,
+    listening: CachedStatement<'a>,
+    broadcasts: Vec<u64>,
+    listenings: Vec<u64>,
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Comparison<'a>> {
+        let kept = Kept {
+            connection,
+            broadcast: connection
+                .prepare_cached(&format!("SELECT {BROADCAST} FROM broadcasts WHERE number = ?1"))?,
+            listening: connection
+                .prepare_cached(&format!("SELECT {LISTENING} FROM listenings WHERE number = ?1"))?,
+            broadcasts: Vec::new(),
+            listenings: Vec::new(),
+        };
+        Ok(Comparison { kept, telling: Telling::default(), people: HashMap::new() })
     }
 
-    /// Takes the next entry, as it is stored.
-    pub(super) fn take(&self, number: u64, stored: &str) -> rusqlite::Result<()> {
-        projection::apply(&self.connection, number, stored)
-    }
-
-    /// Returns how the history of a database differs first, if it does.
-    pub(super) fn compare(&self, kept: &Connection) -> rusqlite::Result<Option<Differs>> {
-        for columns in COLUMNS {
-            let differs = self.compare_rows(kept, columns)?;
-            if differs.is_some() {
-                return Ok(differs);
+    /// Takes the next entry, as it is stored; returns how the history differs in what it ends.
+    pub(super) fn take(&mut self, number: u64, stored: &str) -> rusqlite::Result<Option<Differs>> {
+        let (kept, people) = (&mut self.kept, &mut self.people);
+        told(self.telling.take(number, stored, |change| match change {
+            // What is open is compared at the end.
+            Change::Broadcast(row) if row.to_ms.is_some() => kept.compare_broadcast(row),
+            Change::Listening(row) if row.to_ms.is_some() => kept.compare_listening(row),
+            Change::Broadcast(_) | Change::Listening(_) => Ok(()),
+            Change::Came { id, role, name, at_ms } => {
+                let person = people.entry((id.to_owned(), role.to_owned())).or_default();
+                *person = (name.to_owned(), person.1.max(at_ms));
+                Ok(())
             }
-        }
-        let mut people = self.connection.prepare("SELECT id, role, name, seen_ms FROM people")?;
-        let mut people = people.query([])?;
-        let mut known =
-            kept.prepare("SELECT 1 FROM people WHERE id = ?1 AND role = ?2 AND name = ?3 AND seen_ms = ?4")?;
-        while let Some(person) = people.next()? {
-            let person: [Value; 4] = [person.get(0)?, person.get(1)?, person.get(2)?, person.get(3)?];
-            if !known.exists(person)? {
-                return Ok(Some(Differs::People));
-            }
-        }
-        Ok(None)
-    }
-
-    fn compare_rows(&self, kept: &Connection, columns: &str) -> rusqlite::Result<Option<Differs>> {
-        let query = format!("SELECT {columns} ORDER BY number");
-        let (mut anew, mut kept_rows) = (self.connection.prepare(&query)?, kept.prepare(&query)?);
-        let count = anew.column_count();
-        let (mut anew, mut kept_rows) = (anew.query([])?, kept_rows.query([])?);
-        let mut is_purged = kept.prepare("SELECT 1 FROM entries WHERE number = ?1 AND entry IS NULL")?;
-        let mut want = next(&mut anew, count)?;
-        while let Some((number, row)) = next(&mut kept_rows, count)? {
-            match &want {
-                Some((wanted, _)) if *wanted < number => return Ok(Some(Differs::Missing(*wanted))),
-                Some((wanted, other)) if *wanted == number => {
-                    if *other != row {
-                        return Ok(Some(Differs::Otherwise(number)));
-                    }
-                    want = next(&mut anew, count)?;
+            Change::WasHere { id, at_ms } => {
+                if let Some(person) = people.get_mut(&(id.to_owned(), "commercial".to_owned())) {
+                    person.1 = person.1.max(at_ms);
                 }
-                // What began before the purge and went on stays.
-                Some(_) | None if is_purged.exists([number])? => {}
-                Some(_) | None => return Ok(Some(Differs::Invented(number))),
+                Ok(())
+            }
+        }))
+    }
+
+    /// Returns how the history differs in what is open, or has more than it should.
+    pub(super) fn end(mut self) -> rusqlite::Result<Option<Differs>> {
+        let compared = self.compare_rest();
+        told(compared)
+    }
+
+    fn compare_rest(&mut self) -> Result<(), Stop> {
+        self.telling.broadcasts().try_for_each(|row| self.kept.compare_broadcast(row))?;
+        self.telling.listenings().try_for_each(|row| self.kept.compare_listening(row))?;
+        for (table, compared) in
+            [("broadcasts", &mut self.kept.broadcasts), ("listenings", &mut self.kept.listenings)]
+        {
+            compared.sort_unstable();
+            find_invented(self.kept.connection, table, compared)?;
+        }
+        let known = "SELECT 1 FROM people WHERE id = ?1 AND role = ?2 AND name = ?3 AND seen_ms = ?4";
+        let mut known = self.kept.connection.prepare(known)?;
+        for ((id, role), (name, seen_ms)) in &self.people {
+            if !known.exists(rusqlite::params![id, role, name, seen_ms])? {
+                return Err(Stop::Differs(Differs::People));
             }
         }
-        Ok(want.map(|(wanted, _)| Differs::Missing(wanted)))
+        Ok(())
     }
 }
 
-fn next(rows: &mut Rows<'_>, count: usize) -> rusqlite::Result<Option<(u64, Vec<Value>)>> {
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let values = (0..count).map(|index| row.get(index)).collect::<Result<Vec<Value>, _>>()?;
-    Ok(Some((row.get(0)?, values)))
+impl Kept<'_> {
+    fn compare_broadcast(&mut self, row: &BroadcastRow) -> Result<(), Stop> {
+        self.broadcasts.push(row.number);
+        let kept = self.broadcast.query_row([row.number], broadcast_of).optional()?;
+        compare(row.number, kept.map(|kept| kept == *row))
+    }
+
+    fn compare_listening(&mut self, row: &ListeningRow) -> Result<(), Stop> {
+        self.listenings.push(row.number);
+        let kept = self.listening.query_row([row.number], listening_of).optional()?;
+        // Which broadcast counted it last is told to nobody.
+        compare(row.number, kept.map(|kept| ListeningRow { broadcast: row.broadcast, ..kept } == *row))
+    }
+}
+
+fn compare(number: u64, is_same: Option<bool>) -> Result<(), Stop> {
+    match is_same {
+        Some(true) => Ok(()),
+        Some(false) => Err(Stop::Differs(Differs::Otherwise(number))),
+        None => Err(Stop::Differs(Differs::Missing(number))),
+    }
+}
+
+/// Looks for a row that no entry comes to, among those whose entry was not purged.
+fn find_invented(connection: &Connection, table: &str, compared: &[u64]) -> Result<(), Stop> {
+    let mut numbers = connection.prepare(&format!("SELECT number FROM {table} ORDER BY number"))?;
+    let mut is_purged = connection.prepare("SELECT 1 FROM entries WHERE number = ?1 AND entry IS NULL")?;
+    let mut numbers = numbers.query([])?;
+    while let Some(row) = numbers.next()? {
+        let number: u64 = row.get(0)?;
+        // What began before the purge and went on stays.
+        if compared.binary_search(&number).is_err() && !is_purged.exists([number])? {
+            return Err(Stop::Differs(Differs::Invented(number)));
+        }
+    }
+    Ok(())
+}
+
+fn told(compared: Result<(), Stop>) -> rusqlite::Result<Option<Differs>> {
+    match compared {
+        Ok(()) => Ok(None),
+        Err(Stop::Differs(differs)) => Ok(Some(differs)),
+        Err(Stop::Failed(error)) => Err(error),
+    }
 }

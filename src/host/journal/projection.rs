@@ -1,10 +1,13 @@
-//! What entries come to: who was on air, who heard whom, who was here. Written in the transaction of each entry.
+//! Keeps what the entries come to: who was on air, who heard whom, who was here. Written in the transaction of each entry.
 //!
-//! Made from what is stored alone, so that all of it can be made anew from the entries. Invariant: a row is open from the
-//! entry that begins it to the one that ends it, and what is open when a server ends without a word is closed by the next.
+//! Invariant: what is kept is what [`Telling`] tells of the entries, and what is open when a server ends without a word is
+//! closed by the next.
 
-use rusqlite::{Connection, named_params, params};
-use serde::Deserialize;
+use std::collections::HashSet;
+
+use rusqlite::{Connection, Row, params};
+
+use crate::history::{BroadcastRow, Change, ListeningRow, Telling};
 
 /// What is derived from the entries; `number` is that of the entry that began a row.
 pub(super) const TABLES: &str = "
@@ -58,46 +61,118 @@ pub(super) const INDEXES: &str = "
     CREATE INDEX people_by_time ON people (role, seen_ms);
 ";
 
-/// What an entry says, as far as something comes of it.
-#[derive(Deserialize)]
-struct Said {
-    at_ms: u64,
-    event: String,
-    #[serde(default)]
-    actor: String,
-    #[serde(default)]
-    commercial_id: String,
-    #[serde(default)]
-    listening: String,
-    #[serde(default)]
-    admin_name: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    detail: String,
-    told: Option<String>,
-    #[serde(default)]
-    name: String,
-    packets: Option<u64>,
-    lost: Option<u64>,
-    #[serde(default)]
-    device: bool,
-}
+/// The columns of a row, in the order of [`broadcast_of`] and [`listening_of`].
+pub(super) const BROADCAST: &str = "number, commercial_id, device, from_ms, to_ms, ended, packets, lost, listeners";
+pub(super) const LISTENING: &str = "number, listening, commercial_id, admin_id, admin_name, reason, device, asked_ms, \
+                                    from_ms, to_ms, heard_ms, sounds_since_ms, told, ended, broadcast";
 
 /// Does what follows from an entry, as it is stored.
-pub(super) fn apply(connection: &Connection, number: u64, stored: &str) -> rusqlite::Result<()> {
-    // What is none of ours is not made any better here: `verify` names it.
-    let Ok(said) = serde_json::from_str::<Said>(stored) else { return Ok(()) };
-    match said.event.as_str() {
-        "registered" => meet(connection, &said),
-        "broadcast_started" => begin_broadcast(connection, number, &said),
-        "broadcast_stopped" => end_broadcast(connection, &said),
-        "listen_asked" => begin_listening(connection, number, &said),
-        "listen_started" => sound(connection, &said),
-        "listen_interrupted" => fall_silent(connection, &said),
-        "listen_ended" => end_listening(connection, &said),
-        _ => Ok(()),
+pub(super) fn apply(
+    connection: &Connection,
+    telling: &mut Telling,
+    number: u64,
+    stored: &str,
+) -> rusqlite::Result<()> {
+    telling.take(number, stored, |change| match change {
+        Change::Broadcast(row) => keep_broadcast(connection, row),
+        Change::Listening(row) => keep_listening(connection, row),
+        Change::Came { id, role, name, at_ms } => {
+            let meet = "INSERT INTO people (id, role, name, seen_ms) VALUES (?1, ?2, ?3, ?4) \
+                        ON CONFLICT DO UPDATE SET name = excluded.name, seen_ms = max(seen_ms, excluded.seen_ms)";
+            connection.prepare_cached(meet)?.execute(params![id, role, name, at_ms]).map(drop)
+        }
+        Change::WasHere { id, at_ms } => {
+            let seen = "UPDATE people SET seen_ms = max(seen_ms, ?2) WHERE id = ?1 AND role = 'commercial'";
+            connection.prepare_cached(seen)?.execute(params![id, at_ms]).map(drop)
+        }
+    })
+}
+
+fn keep_broadcast(connection: &Connection, row: &BroadcastRow) -> rusqlite::Result<()> {
+    let keep = "INSERT INTO broadcasts (number, commercial_id, device, from_ms, to_ms, ended, packets, lost, listeners) \
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO UPDATE SET to_ms = excluded.to_ms, \
+                ended = excluded.ended, packets = excluded.packets, lost = excluded.lost, listeners = excluded.listeners";
+    let BroadcastRow { number, commercial_id, device, from_ms, to_ms, ended, packets, lost, listeners } = row;
+    let row = params![number, commercial_id, device, from_ms, to_ms, ended, packets, lost, listeners];
+    connection.prepare_cached(keep)?.execute(row).map(drop)
+}
+
+fn keep_listening(connection: &Connection, row: &ListeningRow) -> rusqlite::Result<()> {
+    let keep = "INSERT INTO listenings (number, listening, commercial_id, admin_id, admin_name, reason, device, asked_ms, \
+                from_ms, to_ms, heard_ms, sounds_since_ms, told, ended, broadcast) \
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+                ON CONFLICT DO UPDATE SET from_ms = excluded.from_ms, to_ms = excluded.to_ms, heard_ms = excluded.heard_ms, \
+                sounds_since_ms = excluded.sounds_since_ms, told = excluded.told, ended = excluded.ended, \
+                broadcast = excluded.broadcast";
+    let row = params![
+        row.number,
+        row.listening,
+        row.commercial_id,
+        row.admin_id,
+        row.admin_name,
+        row.reason,
+        row.device,
+        row.asked_ms,
+        row.from_ms,
+        row.to_ms,
+        row.heard_ms,
+        row.sounds_since_ms,
+        row.told,
+        row.ended,
+        row.broadcast,
+    ];
+    connection.prepare_cached(keep)?.execute(row).map(drop)
+}
+
+pub(super) fn broadcast_of(row: &Row<'_>) -> rusqlite::Result<BroadcastRow> {
+    Ok(BroadcastRow {
+        number: row.get(0)?,
+        commercial_id: row.get(1)?,
+        device: row.get(2)?,
+        from_ms: row.get(3)?,
+        to_ms: row.get(4)?,
+        ended: row.get(5)?,
+        packets: row.get(6)?,
+        lost: row.get(7)?,
+        listeners: row.get(8)?,
+    })
+}
+
+pub(super) fn listening_of(row: &Row<'_>) -> rusqlite::Result<ListeningRow> {
+    Ok(ListeningRow {
+        number: row.get(0)?,
+        listening: row.get(1)?,
+        commercial_id: row.get(2)?,
+        admin_id: row.get(3)?,
+        admin_name: row.get(4)?,
+        reason: row.get(5)?,
+        device: row.get(6)?,
+        asked_ms: row.get(7)?,
+        from_ms: row.get(8)?,
+        to_ms: row.get(9)?,
+        heard_ms: row.get(10)?,
+        sounds_since_ms: row.get(11)?,
+        told: row.get(12)?,
+        ended: row.get(13)?,
+        broadcast: row.get(14)?,
+    })
+}
+
+/// Returns what is open.
+pub(super) fn resume(connection: &Connection) -> rusqlite::Result<Telling> {
+    let mut broadcasts = connection.prepare(&format!("SELECT {BROADCAST} FROM broadcasts WHERE to_ms IS NULL"))?;
+    let broadcasts: Vec<BroadcastRow> = broadcasts.query_map([], broadcast_of)?.collect::<Result<_, _>>()?;
+    let mut counted =
+        connection.prepare("SELECT listening FROM listenings WHERE commercial_id = ?1 AND broadcast = ?2")?;
+    let mut open = Vec::new();
+    for row in broadcasts {
+        let of_row = counted.query_map(params![row.commercial_id, row.number], |row| row.get(0))?;
+        let of_row: HashSet<String> = of_row.collect::<Result<_, _>>()?;
+        open.push((row, of_row));
     }
+    let mut listenings = connection.prepare(&format!("SELECT {LISTENING} FROM listenings WHERE to_ms IS NULL"))?;
+    let listenings: Vec<ListeningRow> = listenings.query_map([], listening_of)?.collect::<Result<_, _>>()?;
+    Ok(Telling::resume(open, listenings))
 }
 
 /// Makes all of it anew from the entries that are kept.
@@ -105,9 +180,9 @@ pub(super) fn make_anew(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("DELETE FROM broadcasts; DELETE FROM listenings; DELETE FROM people")?;
     let mut entries =
         connection.prepare("SELECT number, entry FROM entries WHERE entry IS NOT NULL ORDER BY number")?;
-    let mut entries = entries.query([])?;
+    let (mut entries, mut telling) = (entries.query([])?, Telling::default());
     while let Some(entry) = entries.next()? {
-        apply(connection, entry.get(0)?, &entry.get::<_, String>(1)?)?;
+        apply(connection, &mut telling, entry.get(0)?, &entry.get::<_, String>(1)?)?;
     }
     Ok(())
 }
@@ -122,78 +197,4 @@ pub(super) fn purge(connection: &Connection, before_ms: u64) -> rusqlite::Result
         "DELETE FROM people WHERE seen_ms < ?1",
     ];
     purges.iter().try_for_each(|purge| connection.execute(purge, [before_ms]).map(drop))
-}
-
-fn meet(connection: &Connection, said: &Said) -> rusqlite::Result<()> {
-    let meet = "INSERT INTO people (id, role, name, seen_ms) VALUES (?1, ?2, ?3, ?4) \
-                ON CONFLICT DO UPDATE SET name = excluded.name, seen_ms = max(seen_ms, excluded.seen_ms)";
-    let person = params![said.actor, said.detail, said.name, said.at_ms];
-    connection.prepare_cached(meet)?.execute(person).map(drop)
-}
-
-fn begin_broadcast(connection: &Connection, number: u64, said: &Said) -> rusqlite::Result<()> {
-    // Its end was lost, where more waited to be written than may.
-    let close =
-        "UPDATE broadcasts SET to_ms = ?2, ended = 'not_written' WHERE commercial_id = ?1 AND to_ms IS NULL";
-    connection.prepare_cached(close)?.execute(params![said.commercial_id, said.at_ms])?;
-    let begin = "INSERT INTO broadcasts (number, commercial_id, device, from_ms) VALUES (?1, ?2, ?3, ?4)";
-    let row = params![number, said.commercial_id, said.device, said.at_ms];
-    connection.prepare_cached(begin)?.execute(row).map(drop)
-}
-
-fn end_broadcast(connection: &Connection, said: &Said) -> rusqlite::Result<()> {
-    let end = "UPDATE broadcasts SET to_ms = ?2, ended = ?3, packets = ?4, lost = ?5 \
-               WHERE commercial_id = ?1 AND to_ms IS NULL";
-    let row = params![said.commercial_id, said.at_ms, ended(&said.detail), said.packets, said.lost];
-    connection.prepare_cached(end)?.execute(row)?;
-    let seen = "UPDATE people SET seen_ms = max(seen_ms, ?2) WHERE id = ?1 AND role = 'commercial'";
-    connection.prepare_cached(seen)?.execute(params![said.commercial_id, said.at_ms]).map(drop)
-}
-
-fn begin_listening(connection: &Connection, number: u64, said: &Said) -> rusqlite::Result<()> {
-    let begin = "INSERT INTO listenings (number, listening, commercial_id, admin_id, admin_name, reason, device, asked_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    let Said { listening, commercial_id, actor, admin_name, reason, device, at_ms, .. } = said;
-    let row = params![number, listening, commercial_id, actor, admin_name, reason, device, at_ms];
-    connection.prepare_cached(begin)?.execute(row).map(drop)
-}
-
-/// A listening sounds from now on; a broadcast counts it once, however often it falls silent.
-fn sound(connection: &Connection, said: &Said) -> rusqlite::Result<()> {
-    let count = "UPDATE broadcasts SET listeners = listeners + 1 WHERE commercial_id = :commercial AND to_ms IS NULL \
-                 AND number IS NOT (SELECT broadcast FROM listenings WHERE listening = :listening AND to_ms IS NULL)";
-    let who = named_params! { ":commercial": said.commercial_id, ":listening": said.listening };
-    connection.prepare_cached(count)?.execute(who)?;
-    let sound = "UPDATE listenings SET from_ms = coalesce(from_ms, :at), sounds_since_ms = coalesce(sounds_since_ms, :at), \
-                 told = coalesce(:told, told), \
-                 broadcast = (SELECT number FROM broadcasts WHERE commercial_id = :commercial AND to_ms IS NULL) \
-                 WHERE listening = :listening AND to_ms IS NULL";
-    let row = named_params! {
-        ":at": said.at_ms, ":told": said.told, ":commercial": said.commercial_id, ":listening": said.listening,
-    };
-    connection.prepare_cached(sound)?.execute(row).map(drop)
-}
-
-fn fall_silent(connection: &Connection, said: &Said) -> rusqlite::Result<()> {
-    let fall_silent = "UPDATE listenings SET heard_ms = heard_ms + max(0, ?2 - sounds_since_ms), sounds_since_ms = NULL \
-                       WHERE listening = ?1 AND to_ms IS NULL AND sounds_since_ms IS NOT NULL";
-    connection.prepare_cached(fall_silent)?.execute(params![said.listening, said.at_ms]).map(drop)
-}
-
-fn end_listening(connection: &Connection, said: &Said) -> rusqlite::Result<()> {
-    fall_silent(connection, said)?;
-    let end = "UPDATE listenings SET to_ms = ?2, ended = ?3 WHERE listening = ?1 AND to_ms IS NULL";
-    connection.prepare_cached(end)?.execute(params![said.listening, said.at_ms, ended(&said.detail)]).map(drop)
-}
-
-/// Returns the word that programs read for why something ended, by those that people read in the log.
-fn ended(detail: &str) -> String {
-    match detail {
-        "not allowed any more" => "not_allowed".to_owned(),
-        "could not be written down" => "not_written".to_owned(),
-        "replaced" => "replaced_by_encoder".to_owned(),
-        "replaced by the page" => "replaced_by_page".to_owned(),
-        "closed by the encoder" => "closed_by_encoder".to_owned(),
-        other => other.replace(' ', "_"),
-    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, Row as Record, named_params, params};
 
-use super::compare::{Anew, Differs};
+use super::compare::{Comparison, Differs};
 use super::schema::check_ours;
 use super::{BUSY, DATABASE, JournalError, KEY, load_key, told};
 
@@ -101,13 +101,16 @@ impl Reading {
             verifier.expect_shown(key.open(note).map_err(VerifyError::BadCheckpoint)?)?;
         }
         let failed = |error: rusqlite::Error| told(&self.path, &error);
-        let anew = Anew::new().map_err(failed)?;
-        let mut fault = None;
+        // One of an older version has no history.
+        let comparison = self.has_history.then(|| Comparison::new(&self.connection)).transpose().map_err(failed)?;
+        let (mut comparison, mut fault, mut differs) = (comparison, None, None);
         self.each("SELECT number, salt, entry, leaf, chain FROM entries ORDER BY number", params![], |record| {
             let row = row_of(record);
             fault = verifier.take(&row).err();
-            if let (None, Some((_, stored))) = (&fault, &row.kept) {
-                anew.take(row.number, stored)?;
+            if let (None, Some((_, stored)), Some(comparison)) = (&fault, &row.kept, &mut comparison)
+                && differs.is_none()
+            {
+                differs = comparison.take(row.number, stored)?;
             }
             Ok(fault.is_none())
         })?;
@@ -115,8 +118,9 @@ impl Reading {
             return Err(fault.into());
         }
         let verdict = verifier.end()?;
-        // One of an older version has none.
-        let differs = if self.has_history { anew.compare(&self.connection).map_err(failed)? } else { None };
+        if let (None, Some(comparison)) = (differs, comparison) {
+            differs = comparison.end().map_err(failed)?;
+        }
         differs.map_or(Ok(verdict), |differs| Err(differs.into()))
     }
 
