@@ -12,6 +12,7 @@ use str0m::net::Protocol;
 use crate::audit::Entry;
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
+use crate::words::JournalFault;
 
 /// How much room for what datagrams contain is kept from turn to turn, in bytes: a packet's to thousands.
 const BYTES_KEPT: usize = 1 << 20;
@@ -46,6 +47,19 @@ pub enum Reply {
     Written(Result<(), NotWritten>),
     /// The contents of the file, where there is one.
     Challenge(Option<Vec<u8>>),
+}
+
+/// What the journal's writer says of it, through [`Server::handle_journal`](crate::server::Server::handle_journal).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalState {
+    /// How many entries were ever written to it.
+    pub entries: u64,
+    /// What its files take.
+    pub bytes: u64,
+    /// What its disk has room for; absent where nobody can tell.
+    pub free_bytes: Option<u64>,
+    /// Why it can't be written.
+    pub fault: Option<JournalFault>,
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

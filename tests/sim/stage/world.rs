@@ -713,10 +713,7 @@ impl World {
                 }
                 touched.insert(conn);
             }
-            while let Some((job, entry, written)) = self.disk.pop(now) {
-                self.witness.on_answered(entry, written.is_ok());
-                self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
-            }
+            self.answer_jobs(now);
             let Some(conn) = touched.pop_first() else {
                 if self.out.is_empty() {
                     break;
@@ -729,6 +726,24 @@ impl World {
                 self.conns.retain(|_, other| *other != conn);
                 self.hang_up(conn);
             }
+        }
+    }
+
+    /// Does what the writer does: whoever is refused is told why, and that it is over is said once all is written.
+    fn answer_jobs(&mut self, now: Instant) {
+        if self.disk.fault.is_some() {
+            self.tell_journal(now);
+        }
+        while let Some((job, entry, written)) = self.disk.pop(now) {
+            self.witness.on_answered(entry, written.is_ok());
+            self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
+        }
+        self.tell_journal(now);
+    }
+
+    fn tell_journal(&mut self, now: Instant) {
+        if let Some(state) = self.disk.take_news() {
+            self.server.handle_journal(now, state, &mut self.out);
         }
     }
 
