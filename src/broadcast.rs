@@ -755,6 +755,7 @@ mod tests {
             Change::Pend { cause, .. } => format!("pend {cause:?}"),
             Change::Start { is_new, .. } => if *is_new { "start" } else { "started" }.to_owned(),
             Change::Stop { was_heard, cause, .. } => format!("stop {was_heard} {cause:?}"),
+            Change::Refuse { .. } => "refuse".to_owned(),
             Change::Interrupt { why, .. } => format!("interrupt {why:?}"),
         };
         changes.iter().map(name).collect()
@@ -835,7 +836,7 @@ mod tests {
         scene.await_entry(1);
         let key = Client::Page(scene.admin);
         assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(7))), [] as [&str; 0], "another one");
-        assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(1))), ["stop false Some(NotWritten)"]);
+        assert_eq!(names(&scene.broadcast.entry_refused(key, EntryId(1))), ["refuse"]);
         assert_eq!(scene.entry_written(1, 1), [] as [&str; 0]);
         assert_eq!(scene.broadcast.wishes_count(), 0);
     }

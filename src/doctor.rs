@@ -9,6 +9,7 @@ mod certificate;
 mod firewall;
 mod host;
 mod http;
+mod journal;
 mod process;
 mod reach;
 mod report;
@@ -104,6 +105,7 @@ pub fn examine_server(server: &Server, report: &mut Report<'_>) {
         let at_port = host::examine_port(server, listen, limit, report);
         found = found.or(at_port.map(|found| (listen, found)));
     }
+    journal::examine(server, found.is_some(), report);
     let (process, shown) =
         found.as_ref().map_or((None, None), |(_, found)| (found.process.as_ref(), found.shown.as_ref()));
     host::examine_certificate(server, shown, report);

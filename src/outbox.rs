@@ -13,6 +13,7 @@ use crate::audit::Entry;
 use crate::history::{Piece, Query, Seen};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
+use crate::words::JournalFault;
 
 /// How much room for what datagrams contain is kept from turn to turn, in bytes: a packet's to thousands.
 const BYTES_KEPT: usize = 1 << 20;
@@ -55,6 +56,19 @@ pub enum Reply {
     History(Option<Piece>),
     /// Nobody where it can't be read.
     Seen(Vec<Seen>),
+}
+
+/// What the journal's writer says of it, through [`Server::handle_journal`](crate::server::Server::handle_journal).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalState {
+    /// How many entries were ever written to it.
+    pub entries: u64,
+    /// What its files take.
+    pub bytes: u64,
+    /// What its disk has room for; absent where nobody can tell.
+    pub free_bytes: Option<u64>,
+    /// Why it can't be written.
+    pub fault: Option<JournalFault>,
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

@@ -1,4 +1,5 @@
-//! Plain counters: one for each thing that is dropped, refused or cut, and a few for what goes well.
+//! Plain counters: one for each thing that is dropped, refused or cut, and a few for what goes well; and how the journal
+//! is, as it was measured last.
 //!
 //! Never reset, never read by the server itself.
 
@@ -114,8 +115,22 @@ pub struct Stats {
     pub gates_refused: u64,
     /// Requests refused because too many files were being read.
     pub reads_refused: u64,
+    /// Entries that are durable.
+    pub entries_written: u64,
     /// Entries of other effects that could not be written down.
     pub entries_lost: u64,
+    /// How many entries wait to be durable.
+    pub entries_waiting: u64,
+    /// How long the one among them has waited that waits for longest.
+    pub journal_lag_ms: u64,
+    /// How long an entry has waited at the most.
+    pub journal_lag_worst_ms: u64,
+    /// What the journal's files take.
+    pub journal_bytes: u64,
+    /// What its disk has room for, where that is known.
+    pub journal_free_bytes: u64,
+    /// How often the journal could not be written any more.
+    pub journal_faults: u64,
     /// Tokens that did not verify.
     pub tokens_refused: u64,
     /// Of those, the ones of an address that sent too many.

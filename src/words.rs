@@ -153,8 +153,38 @@ pub enum StopCause {
     ConnectionLost,
     /// The supervisor's new token does not allow it.
     NotAllowed,
-    /// It could not be written down, and what is not written down is not heard.
-    NotWritten,
+}
+
+/// Why the journal can't be written, as far as that can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalFault {
+    /// Its disk has no room.
+    DiskFull,
+    /// The disk is read-only, or its files may not be written.
+    NotPermitted,
+    /// The disk does not answer.
+    Hangs,
+    /// What is in it can't be read.
+    Damaged,
+    /// It was changed, removed or replaced while it was open.
+    Replaced,
+    /// Something else, which the log says.
+    Other,
+}
+
+impl JournalFault {
+    /// Returns what is wrong, for programs and whoever looks after the server.
+    pub fn words(self) -> &'static str {
+        match self {
+            JournalFault::DiskFull => "its disk is full",
+            JournalFault::NotPermitted => "its disk is read-only, or its files may not be written",
+            JournalFault::Hangs => "its disk does not answer",
+            JournalFault::Damaged => "it is damaged",
+            JournalFault::Replaced => "it was changed or replaced while it was open",
+            JournalFault::Other => "the server's log says why",
+        }
+    }
 }
 
 /// How well a salesperson's audio arrives.

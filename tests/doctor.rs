@@ -240,6 +240,7 @@ fn all_is_well() {
         assert!(said.has("the WebSocket opens") && said.has(&format!("the token is good: {id} ({role})")));
         assert!(said.has(&format!("audio by UDP to {}: answered in ", ecoute.address)));
         assert!(said.has("the same time"));
+        assert_eq!(said.has("the journal is written, "), role == "admin");
         assert!(!said.has(&token), "a token is never printed");
     }
     let said = in_namespace("serve; $E doctor --listen 0.0.0.0:8080 --data $D");
@@ -248,6 +249,87 @@ fn all_is_well() {
     assert!(said.has("audio by UDP to 203.0.113.7:8080: answered in "));
     assert!(said.has("ufw allow 8080/tcp && ufw allow 8080/udp"));
     assert!(said.has("is good for WHIP and WHEP clients"));
+    assert!(
+        said.has("MiB are free for the journal")
+            && said.has(" can be read")
+            && said.has(" ms behind; entries so far: ")
+    );
+}
+
+#[test]
+fn the_journal_can_not_be_used() {
+    let mut ecoute = Ecoute::start();
+    let (address, data) = (ecoute.address, ecoute.data.path().to_owned());
+    let (path, key, away) = (data.join("journal.db"), data.join("journal.key"), data.join("away"));
+    fs::rename(&path, &away).unwrap();
+    let said = doctor_on(address, &data);
+    said.says("wrong", "no journal at ", "systemctl restart ecoute begins a new one");
+    fs::rename(&away, &path).unwrap();
+    ecoute.end(nix::sys::signal::Signal::SIGTERM);
+    assert!(doctor_on(address, &data).has(" can be read"));
+
+    fs::rename(&key, &away).unwrap();
+    doctor_on(address, &data).says("wrong", "journal.key is gone", "cp BACKUP/journal.key");
+    fs::rename(&away, &key).unwrap();
+    let before = fs::read(&path).unwrap();
+    let journal = rusqlite::Connection::open(&path).unwrap();
+    journal.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(journal);
+    doctor_on(address, &data).says(
+        "wrong",
+        "was written by a newer ecoute (its version is 99",
+        "the newer one again",
+    );
+    fs::write(&path, [&b"x"[..], &before].concat()).unwrap();
+    doctor_on(address, &data).says("wrong", "is no journal of ecoute", ".bad && systemctl restart ecoute");
+    let mut damaged = before.clone();
+    damaged[100..4096].fill(0xa5);
+    fs::write(&path, damaged).unwrap();
+    doctor_on(address, &data).says("wrong", "is damaged", "or put a backup there first");
+    fs::write(&path, &before).unwrap();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let had = names();
+    doctor_on(address, &data);
+    assert_eq!(names(), had, "it makes no file");
+}
+
+#[test]
+fn whoever_runs_the_server_may_not_write_the_journal() {
+    let ecoute = Ecoute::start();
+    let data = ecoute.data.path();
+    // Of a server that root has started once, by mistake.
+    let by_root = "chown 1234 $D2 $D2/journal.key; chown 0 $D2/journal.db; chmod 600 $D2/journal.db";
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let done = Command::new("sh").args(["-c", by_root]).env("D2", data).status().unwrap();
+    assert!(done.success());
+    let said = doctor_on(ecoute.address, data);
+    let text = format!("{} may not be written by the user of ", data.join("journal.db").display());
+    said.says("wrong", &text, &format!("chown --reference={}", data.display()));
+    assert!(!said.has("journal.key may not be written"));
+}
+
+#[test]
+fn the_disk_of_the_journal_is_full_or_read_only() {
+    let on_disk = |script: &str| {
+        let set_up = "set -e; mkdir $D/d; mount -t tmpfs -o size=20m tmpfs $D/d; timeout 20 $E --listen 127.0.0.1:0 \
+                      --data $D/d 2>$D/log & sleep 1; kill $!; wait $! || true; ";
+        let data = TempDir::new().unwrap();
+        let mut command = Command::new("unshare");
+        command.args(["--map-root-user", "--mount", "bash", "-c", &format!("{set_up}{script}")]);
+        command.env("E", PROGRAM).env("D", data.path());
+        Said::new(run(&mut command))
+    };
+    let doctor = "$E doctor --listen 127.0.0.1:1 --data $D/d";
+    let said = on_disk(&format!("head -c 10m /dev/zero >$D/d/filler; {doctor}"));
+    said.says("wrong", "MiB are free for the journal, which takes 0 MiB: there is room for about", "df -h");
+    let said = on_disk(&format!("mount -o remount,ro $D/d; {doctor}"));
+    said.says("wrong", "/d is read-only: nothing is written down", "mount -o remount,rw");
 }
 
 #[test]

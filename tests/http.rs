@@ -94,7 +94,10 @@ fn each_request_has_its_answer() {
     let monitor = token(Role::Monitor, |_| {});
     let commercial = token(Role::Commercial, |_| {});
     let expired = token(Role::Admin, |claims| claims.exp = claims.iat - 1);
-    let empty = r#"{"active_commercials":0,"total_listeners":0,"commercial_details":{}}"#;
+    let empty = concat!(
+        r#"{"active_commercials":0,"total_listeners":0,"commercial_details":{},"#,
+        r#""journal":{"ok":true,"entries":0,"lag_ms":0,"free_bytes":null}}"#
+    );
     let long = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(17_000));
     let cases: &[(&str, String, &str, &str)] = &[
         ("health", "GET /health HTTP/1.1\r\nHost: a\r\n\r\n".into(), "200", r#"{"status":"ok"}"#),

@@ -74,6 +74,8 @@ pub enum Change {
     Start { listener: Listener, is_new: bool },
     /// The supervisor does not hear any more and does not wish to.
     Stop { listener: Listener, was_heard: bool, cause: Option<StopCause> },
+    /// This wish is over: it can't be written down, and what is not written down is not heard.
+    Refuse { listener: Listener },
     /// The supervisor does not hear any more but still wishes to.
     Interrupt { listener: Listener, why: ListenBreak },
 }

@@ -183,9 +183,17 @@ impl Broadcast {
     /// An entry can't be written: what it would have let on is over.
     pub fn entry_refused(&mut self, key: Client, entry: EntryId) -> Vec<Change> {
         match self.awaiting_entry(key, entry) {
-            Some(_) => self.leave(key, Some(StopCause::NotWritten)),
+            Some(_) => self.refuse(key),
             None => Vec::new(),
         }
+    }
+
+    /// What would announce a listener can't be written down.
+    pub fn refuse(&mut self, key: Client) -> Vec<Change> {
+        let Some(index) = self.listeners.iter().position(|listener| listener.key == key) else {
+            return Vec::new();
+        };
+        vec![Change::Refuse { listener: self.listeners.remove(index) }]
     }
 
     /// The page has told its person of a listener, who hears what is sent from now on, while there is something to hear.

@@ -15,7 +15,7 @@ use super::reach::{self, Session};
 use super::report::{Finding, Report};
 use super::stream::{self, Stream};
 use super::visit::{Credential, Visit};
-use super::{http, instant, since, unix_s, words};
+use super::{http, instant, journal, since, unix_s, words};
 
 /// How long an answer over the WebSocket may take.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -40,6 +40,7 @@ pub fn examine(visit: &Visit<'_>, address: SocketAddr, credential: Credential<'_
         report.add(Finding::ok(format!("the token is good: {} ({}){}", text("id"), text("role"), life(token))));
     }
     examine_audio(visit, &mut websocket, report);
+    journal::examine_status(visit, address, token, report);
     // The server ends what it holds for us with the connection.
     let _ = websocket.close(None);
 }

@@ -7,6 +7,7 @@
 
 mod compare;
 mod history;
+mod inspect;
 mod left;
 mod past;
 mod projection;
@@ -20,20 +21,27 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use nix::errno::Errno;
 use nix::libc::O_NONBLOCK;
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::secret::{self, write_new};
 use crate::audit::Entry;
 use crate::history::Telling;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
+use crate::outbox::JournalState;
+use crate::words::JournalFault;
 pub use compare::Differs;
+pub use inspect::{Place, inspect};
 pub use past::Past;
 pub use reading::{Reading, VerifyError, Wanted};
 use schema::VERSION;
 
 /// The names of its files in the data directory.
 const DATABASE: &str = "journal.db";
+const LOG: &str = "journal.db-wal";
 const KEY: &str = "journal.key";
 const LOCK: &str = "journal.lock";
 
@@ -41,6 +49,8 @@ const LOCK: &str = "journal.lock";
 const BUSY: Duration = Duration::from_millis(500);
 /// How many entries are purged while others may wait to be written.
 const PURGED_AT_ONCE: u64 = 2000;
+/// With less on it a disk is full: SQLite grows its files by as much.
+const ROOM_MIN_BYTES: u64 = 64 * 1024;
 /// A longer file is no key.
 const KEY_BYTES_MAX: u64 = 4096;
 
@@ -48,7 +58,7 @@ const KEY_BYTES_MAX: u64 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("can't use the journal {}: {error}", path.display())]
-    Unavailable { path: PathBuf, error: String },
+    Unavailable { path: PathBuf, error: String, fault: JournalFault },
     #[error("{} is no journal of ecoute: move it away, and a new one is begun", path.display())]
     NotOurs { path: PathBuf },
     #[error("the journal {} has other tables than ecoute made: restore a backup, or move it away", path.display())]
@@ -76,6 +86,21 @@ impl JournalError {
     /// Tells whether it may be over by itself, as where a disk is full.
     pub fn may_pass(&self) -> bool {
         matches!(self, JournalError::Unavailable { .. })
+    }
+
+    /// Returns what users are told of it.
+    pub fn fault(&self) -> JournalFault {
+        match self {
+            JournalError::Unavailable { fault, .. } => *fault,
+            JournalError::OtherTables { .. } | JournalError::Damaged { .. } => JournalFault::Damaged,
+            JournalError::NotOurs { .. }
+            | JournalError::Newer { .. }
+            | JournalError::NoKey { .. }
+            | JournalError::BadKey { .. }
+            | JournalError::OtherEnd { .. }
+            | JournalError::Missing { .. } => JournalFault::Replaced,
+            JournalError::Taken { .. } => JournalFault::Other,
+        }
     }
 }
 
@@ -161,6 +186,16 @@ impl Journal {
         self.doubt.take()
     }
 
+    /// Returns how it is, whatever can be said of it now.
+    pub fn state(&self, fault: Option<JournalFault>) -> JournalState {
+        JournalState {
+            entries: self.end.map_or(0, |end| end.size),
+            bytes: bytes(&self.data),
+            free_bytes: free_bytes(&self.data),
+            fault,
+        }
+    }
+
     /// Makes entries durable, in order, all or none, with a note of where they end.
     ///
     /// # Errors
@@ -181,7 +216,7 @@ impl Journal {
             .iter()
             .map(|_| secret::random())
             .collect::<Result<_, _>>()
-            .map_err(|error| JournalError::Unavailable { path: self.path.clone(), error: error.to_string() })?;
+            .map_err(|error| unavailable(&self.path, &io::Error::other(error)))?;
         self.with_open(|journal| journal.try_append(entries, &salts))
     }
 
@@ -351,12 +386,21 @@ impl Journal {
         let is_empty = may_make && schema::is_empty(&connection).map_err(|error| failed(&error))?;
         let version = if is_empty { VERSION } else { schema::check_ours(&self.path, &connection)? };
         if let Some(pragma) = schema::set_up(&mut connection, is_empty).map_err(|error| failed(&error))? {
-            let error = format!("SQLite does not take {pragma}");
-            return Err(JournalError::Unavailable { path: self.path.clone(), error });
+            return Err(JournalError::Unavailable {
+                path: self.path.clone(),
+                error: format!("SQLite does not take {pragma}"),
+                fault: JournalFault::Other,
+            });
         }
         schema::migrate(&self.path, &mut connection, version)?;
         Ok(connection)
     }
+}
+
+/// Returns what the files of the journal in a data directory take.
+fn bytes(data: &Path) -> u64 {
+    let files = [DATABASE, LOG].map(|name| fs::metadata(data.join(name)).map_or(0, |file| file.len()));
+    files.into_iter().sum()
 }
 
 /// Signs an end; the note before that is not to stay goes.
@@ -441,7 +485,31 @@ fn load_key(path: &Path) -> Result<Option<Signer>, JournalError> {
 }
 
 fn unavailable(path: &Path, error: &io::Error) -> JournalError {
-    JournalError::Unavailable { path: path.to_owned(), error: error.to_string() }
+    let fault = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => JournalFault::DiskFull,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => JournalFault::NotPermitted,
+        _ => of_disk(path),
+    };
+    JournalError::Unavailable { path: path.to_owned(), error: error.to_string(), fault }
+}
+
+/// Returns what a file and its disk themselves say of why it can't be written, where the error does not: SQLite has one for
+/// all that can't be opened. Nothing is opened here, as closing it would take the locks of who has it open.
+fn of_disk(path: &Path) -> JournalFault {
+    let directory = path.parent().unwrap_or(path);
+    let is_refused =
+        |path: &Path, mode| matches!(access(path, mode), Err(Errno::EACCES | Errno::EPERM | Errno::EROFS));
+    let (of_file, of_directory) = (AccessFlags::R_OK | AccessFlags::W_OK, AccessFlags::W_OK | AccessFlags::X_OK);
+    match free_bytes(directory) {
+        _ if is_refused(path, of_file) || is_refused(directory, of_directory) => JournalFault::NotPermitted,
+        Some(free_bytes) if free_bytes < ROOM_MIN_BYTES => JournalFault::DiskFull,
+        Some(_) | None => JournalFault::Other,
+    }
+}
+
+/// Returns what a disk has room for that a directory is on, for who is not root.
+pub fn free_bytes(directory: &Path) -> Option<u64> {
+    statvfs(directory).ok().map(|disk| disk.blocks_available() * disk.fragment_size())
 }
 
 /// Returns what SQLite says, for people.
@@ -450,7 +518,13 @@ fn told(path: &Path, error: &rusqlite::Error) -> JournalError {
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => JournalError::NotOurs { path: path.to_owned() },
         Some(ErrorCode::DatabaseCorrupt) => JournalError::Damaged { path: path.to_owned(), error: text },
-        _ => JournalError::Unavailable { path: path.to_owned(), error: text },
+        Some(ErrorCode::DiskFull) => {
+            JournalError::Unavailable { path: path.to_owned(), error: text, fault: JournalFault::DiskFull }
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            JournalError::Unavailable { path: path.to_owned(), error: text, fault: JournalFault::NotPermitted }
+        }
+        _ => JournalError::Unavailable { path: path.to_owned(), error: text, fault: of_disk(path) },
     }
 }
 

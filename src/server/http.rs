@@ -23,7 +23,7 @@ use crate::token::Claims;
 use crate::web::{self, Page};
 use crate::wire::http::{Request, Response, Status};
 use crate::wire::origin;
-use crate::words::{Presence, Role};
+use crate::words::{JournalFault, Presence, Role};
 
 /// For 30 days, which is short enough to find back from a mistake.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=2592000";
@@ -194,20 +194,30 @@ impl Server {
         if claims.role == Role::Commercial {
             return Err(Problem::new(Status::Forbidden, "only for admins and monitors"));
         }
-        let body = self.streaming_status(&claims);
+        let body = self.streaming_status(now, &claims);
         let response = Response::new(Status::Ok).header("Cache-Control", "no-store").body(JSON, &body);
         self.respond(now, conn, Some(request), response);
         Ok(())
     }
 
-    /// Returns who is on air or listened to, as far as a token allows to see, as JSON.
-    fn streaming_status(&self, claims: &Claims) -> Vec<u8> {
+    /// Returns who is on air or listened to, as far as a token allows to see, and how the journal is, as JSON.
+    fn streaming_status(&self, now: Instant, claims: &Claims) -> Vec<u8> {
         #[derive(Serialize)]
         struct StreamingStatus<'a> {
             active_commercials: usize,
             total_listeners: usize,
             #[serde(serialize_with = "as_map")]
             commercial_details: Vec<(&'a str, Details)>,
+            journal: OfJournal,
+        }
+        #[derive(Serialize)]
+        struct OfJournal {
+            ok: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            cause: Option<JournalFault>,
+            entries: u64,
+            lag_ms: u64,
+            free_bytes: Option<u64>,
         }
         #[derive(Serialize)]
         struct Details {
@@ -233,10 +243,18 @@ impl Server {
                 )
             })
             .collect();
+        let journal = self.journal_status(now);
         let status = StreamingStatus {
             active_commercials: rows.iter().filter(|(_, details)| details.is_streaming).count(),
             total_listeners: rows.iter().map(|(_, details)| details.listeners_count).sum(),
             commercial_details: rows,
+            journal: OfJournal {
+                ok: journal.fault.is_none(),
+                cause: journal.fault,
+                entries: journal.entries,
+                lag_ms: journal.lag.as_millis() as u64,
+                free_bytes: journal.free_bytes,
+            },
         };
         serde_json::to_vec(&status).expect("our own status is JSON")
     }

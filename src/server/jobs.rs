@@ -20,6 +20,9 @@ use crate::keys::{BroadcastKey, Client, ConnKey, JobKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
 use crate::wire::http::Request;
 
+/// How many entries that were answered may stand among those that wait, besides a quarter.
+const SINCE_SPARE: usize = 64;
+
 /// The jobs whose answers are to come.
 pub(super) struct Jobs {
     waiting: SlotMap<JobKey, Waiting>,
@@ -34,6 +37,8 @@ pub(super) struct Jobs {
     /// Whose answer goes on once one of those is answered.
     starved: VecDeque<ConnKey>,
     next_entry: u64,
+    /// Since when entries wait, in order; those that were answered are taken out when they are first, or too many.
+    since: VecDeque<(Instant, JobKey)>,
     /// When gates are refused that nobody answers, in order; those that were answered are taken out when they are first.
     gates: VecDeque<(Instant, JobKey)>,
 }
@@ -65,6 +70,7 @@ impl Jobs {
             asks_seen: false,
             starved: VecDeque::new(),
             next_entry: 1,
+            since: VecDeque::new(),
             gates: VecDeque::new(),
         }
     }
@@ -77,6 +83,11 @@ impl Jobs {
     /// Returns how many of them write.
     pub(super) fn entries(&self) -> usize {
         self.entries
+    }
+
+    /// Returns since when the entry waits that waits for longest.
+    pub(super) fn oldest(&self) -> Option<Instant> {
+        self.since.front().map(|(since, _)| *since)
     }
 
     /// Tells whether the answer about an entry goes to this listener.
@@ -119,6 +130,15 @@ impl Jobs {
         let is_timed = |job: JobKey| self.gates.iter().any(|(_, timed)| *timed == job);
         let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate { .. }));
         assert!(gates.map(|(job, _)| job).all(is_timed), "gates ↔ their time");
+        let is_out = |first: &&(Instant, JobKey)| self.waiting.contains_key(first.1);
+        assert_eq!(self.since.iter().filter(is_out).count(), self.entries, "entries ↔ their time");
+        assert!(self.since.front().is_none_or(|first| is_out(&first)), "the first is out");
+        assert!(
+            self.since.len() <= since_max(self.entries),
+            "{} times of {} entries",
+            self.since.len(),
+            self.entries
+        );
     }
 
     /// Returns what waits for an answer, which is no longer out.
@@ -131,7 +151,18 @@ impl Jobs {
             Waiting::Challenge { .. } => self.reads -= 1,
         }
         self.forget_answered();
+        self.forget_times();
         Some(waiting)
+    }
+
+    /// Forgets since when answered entries have waited. Gates may be answered while what was before them waits on.
+    fn forget_times(&mut self) {
+        while self.since.front().is_some_and(|(_, job)| !self.waiting.contains_key(*job)) {
+            self.since.pop_front();
+        }
+        if self.since.len() > since_max(self.entries) {
+            self.since.retain(|(_, job)| self.waiting.contains_key(*job));
+        }
     }
 
     fn forget_answered(&mut self) {
@@ -162,9 +193,18 @@ impl Jobs {
     }
 }
 
+/// Returns how many times of entries are kept, where so many wait.
+fn since_max(entries: usize) -> usize {
+    entries + entries / 4 + SINCE_SPARE
+}
+
 impl Server {
     pub(super) fn on_reply(&mut self, now: Instant, job: JobKey, reply: Reply, out: &mut Outbox) {
+        let oldest = self.jobs.oldest();
         let Some(waiting) = self.jobs.take(job) else { return };
+        if let Reply::Written(written) = &reply {
+            self.on_entry_answered(now, oldest, written.is_ok());
+        }
         match (waiting, reply) {
             (Waiting::Note, Reply::Written(written)) => self.stats.entries_lost += u64::from(written.is_err()),
             (Waiting::Gate { broadcast, listener, entry }, Reply::Written(written)) => {
@@ -325,6 +365,8 @@ impl Server {
         self.jobs.next_entry += 1;
         self.jobs.entries += 1;
         let job = self.jobs.waiting.insert(waiting);
+        self.jobs.since.push_back((now, job));
+        self.measure_journal(now);
         out.job(job, Job::Write(Entry { id, at: self.clock.system_time(now), event }));
         job
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 use log::debug;
 
 use super::people;
+use super::problem::RETRY_AFTER_S;
 use super::registration::Seat;
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
@@ -112,6 +113,7 @@ impl Server {
                 self.note(now, Event::ListenInterrupted { listening: listener.listening, is_device, why }, out);
             }
             Change::Stop { listener, was_heard, cause } => self.stop(now, key, &listener, was_heard, cause, out),
+            Change::Refuse { listener } => self.refuse_unwritten(now, key, &listener, out),
         }
         Vec::new()
     }
@@ -155,7 +157,7 @@ impl Server {
                 broadcast.await_entry(listener, entry);
                 Vec::new()
             }
-            Err(NotWritten) => broadcast.leave(listener, Some(StopCause::NotWritten)),
+            Err(NotWritten) => broadcast.refuse(listener),
         }
     }
 
@@ -178,7 +180,6 @@ impl Server {
             Some(StopCause::Switched) => ListenEnd::Switched,
             Some(StopCause::ConnectionLost) => ListenEnd::ConnectionLost,
             Some(StopCause::NotAllowed) => ListenEnd::NotAllowed,
-            Some(StopCause::NotWritten) => ListenEnd::NotWritten,
         };
         let broadcast = &self.broadcasts[key];
         let is_device = if was_heard { listener.hears_device } else { broadcast.is_device() };
@@ -186,22 +187,36 @@ impl Server {
         let (commercial_id, listeners_count) = (broadcast.id(), broadcast.listeners_count());
         let text = ServerMessage::ListeningStopped { commercial_id, listeners_count, cause }.to_json();
         self.note(now, Event::ListenEnded { listening, is_device, was_heard, why }, out);
-        let conn = match listener.key {
-            Client::Page(conn) => conn,
-            // A WHEP client that nobody may hear has no use for its session.
-            Client::Program(_) if cause == Some(StopCause::NotWritten) => {
-                let Sink::Peer(peer) = listener.sink;
-                return self.close_peer(now, peer, out);
-            }
-            Client::Program(_) => return,
-        };
-        if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(conn) {
-            wishes.retain(|&wish| wish != key);
-            current.take_if(|current| *current == key);
-        }
+        let Some(conn) = listener.key.page() else { return };
+        self.forget_wish(conn, key);
         // Who is gone did not stop listening: the page comes back and wishes for the same again.
         if why_gone.is_none() {
             self.send_text(conn, &text);
+        }
+    }
+
+    /// A wish to listen can't be written down.
+    fn refuse_unwritten(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, out: &mut Outbox) {
+        let broadcast = &self.broadcasts[key];
+        let (is_device, commercial_id) = (broadcast.is_device(), broadcast.id().to_owned());
+        let (listening, why) = (Arc::clone(&listener.listening), ListenEnd::NotWritten);
+        self.note(now, Event::ListenEnded { listening, is_device, was_heard: false, why }, out);
+        match (listener.key, listener.sink) {
+            (Client::Page(conn), _) => {
+                self.forget_wish(conn, key);
+                let message = self.unwritten_words(now);
+                let complaint = Complaint::new(ErrorCode::JournalUnavailable, &message).about(&commercial_id);
+                self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+            }
+            // A WHEP client that nobody may hear has no use for its session.
+            (Client::Program(_), Sink::Peer(peer)) => self.close_peer(now, peer, out),
+        }
+    }
+
+    fn forget_wish(&mut self, conn: ConnKey, key: BroadcastKey) {
+        if let Some(Seat::Admin { wishes, current, .. }) = self.seat_mut(conn) {
+            wishes.retain(|&wish| wish != key);
+            current.take_if(|current| *current == key);
         }
     }
 

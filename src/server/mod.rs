@@ -8,8 +8,8 @@
 //! out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem` how they are
 //! refused, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP, `whip` those
 //! of WHIP and WHEP clients, `tokens` takes new keys and revocations, `devices` knows what is nobody's microphone,
-//! `sizes` counts rows, `close` ends conns, `clock` tells the wall's time; this file is the surface, and the way of a
-//! call.
+//! `sizes` counts rows, `journal` knows whether entries can be written, `close` ends conns, `clock` tells the wall's
+//! time; this file is the surface, and the way of a call.
 //!
 //! Invariant: after every call each peer, conn, registration, resource and broadcast that waits for time has a deadline armed.
 
@@ -25,6 +25,7 @@ mod framed;
 mod history;
 mod http;
 mod jobs;
+mod journal;
 mod listening;
 mod media;
 mod peers;
@@ -57,7 +58,7 @@ use crate::config::{Config, Settings};
 use crate::conn::{Conn, ConnEvent, ConnTimeout, Unsent};
 use crate::deadlines::Deadlines;
 use crate::keys::{BroadcastKey, ConnKey, JobKey, PeerKey, ResourceKey};
-use crate::outbox::{Datagram, Outbox, Reply};
+use crate::outbox::{Datagram, JournalState, Outbox, Reply};
 use crate::path::{Ends, Path};
 use crate::peer::PeerEvent;
 use crate::stats::Stats;
@@ -73,6 +74,7 @@ use clock::Clock;
 use close::CloseCode;
 use devices::Persons;
 use jobs::Jobs;
+use journal::JournalWatch;
 use peers::Peers;
 use people::People;
 use problem::{Problem, come_back_later};
@@ -112,6 +114,7 @@ pub struct Server {
     events: Vec<PeerEvent>,
     /// What is done elsewhere.
     jobs: Jobs,
+    journal: JournalWatch,
     /// Unknown until the first WHIP or WHEP client comes.
     serves_programs: Option<bool>,
     next_notice_id: u64,
@@ -146,6 +149,8 @@ enum Timer {
     Refusals,
     /// Who waits for an entry waits no more.
     Gates,
+    /// Entries wait for too long, or it may be over that the journal fails.
+    Journal,
 }
 
 impl Timer {
@@ -158,6 +163,7 @@ impl Timer {
             Timer::Resource(_) => "resource",
             Timer::Refusals => "refusals",
             Timer::Gates => "gates",
+            Timer::Journal => "journal",
         }
     }
 }
@@ -194,6 +200,7 @@ impl Server {
             too_slow: Vec::new(),
             events: Vec::new(),
             jobs: Jobs::new(),
+            journal: JournalWatch::default(),
             serves_programs: None,
             next_notice_id: 1,
             is_draining: false,
@@ -272,6 +279,11 @@ impl Server {
         self.call(now, out, |server, out| server.on_reply(now, job, reply, out));
     }
 
+    /// Takes how the journal is, as its writer sees it.
+    pub fn handle_journal(&mut self, now: Instant, state: JournalState, out: &mut Outbox) {
+        self.call(now, out, |server, _| server.on_journal_state(now, state));
+    }
+
     /// Takes the new contents of the list of revoked users, and ends the conns and the media of those whose token it
     /// refuses; a list that can't be used leaves the old one.
     pub fn handle_revoked(&mut self, now: Instant, contents: &[u8], out: &mut Outbox) {
@@ -328,6 +340,11 @@ impl Server {
         let sweep = self.quotas.next_deadline().map(|at| (at, "sweep"));
         let timer = self.deadlines.first().map(|(at, timer)| (at, timer.name()));
         timer.into_iter().chain(sweep).min_by_key(|(at, _)| *at)
+    }
+
+    /// Returns how many entries are not known to be durable.
+    pub fn entries_waiting(&self) -> usize {
+        self.jobs.entries()
     }
 
     /// Returns the counters.
@@ -445,6 +462,7 @@ impl Server {
                 Timer::Resource(resource) => self.on_resource_deadline(now, resource, out),
                 Timer::Refusals => self.end_refusals(now, out),
                 Timer::Gates => self.on_gates_deadline(now, out),
+                Timer::Journal => self.on_journal_deadline(now),
             }
         }
         self.quotas.handle_timeout(now);

@@ -122,6 +122,9 @@ impl Problem {
                 let mut body = serde_json::json!({
                     "type": "about:blank", "title": title, "status": number, "detail": self.detail,
                 });
+                if let Some(code) = self.code {
+                    body["code"] = code.into();
+                }
                 if let Some(why) = self.token {
                     body["reason"] = why.code().into();
                 }
@@ -293,6 +296,7 @@ mod tests {
             let body: serde_json::Value = serde_json::from_str(body).unwrap();
             assert_eq!(format!("{} {}", body["status"], body["title"].as_str().unwrap()), problem.status.line());
             assert_eq!(body["detail"], *problem.detail, "{name}");
+            assert_eq!(body["code"].as_str(), problem.code, "{name}");
             for answer in [error, document] {
                 let head = answer.split("\r\n\r\n").next().unwrap();
                 assert!(head.starts_with(&format!("HTTP/1.1 {}\r\n", problem.status.line())), "{name}: {answer}");

@@ -375,6 +375,7 @@ impl Server {
         self.clients.register(conn, registration);
         self.arm_registration(now, conn);
         self.greet(now, conn);
+        self.greet_with_journal(conn);
     }
 
     /// Remembers somebody by name.

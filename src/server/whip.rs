@@ -65,6 +65,9 @@ impl Server {
             let detail = "the server's OpenSSL can't serve programs: `ecoute doctor` there says what mends it";
             return Err(Problem::new(Status::Unavailable, detail));
         }
+        if kind == Kind::Whep {
+            self.check_journal(now)?;
+        }
         let created = match kind {
             Kind::Whip => self.begin_streaming(now, &claims, offer, out)?,
             Kind::Whep => self.begin_listening(now, &claims, id, offer, out)?,

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mio::{Registry, Token, Waker};
@@ -20,7 +20,8 @@ use crate::host::journal::{Journal, Past};
 use crate::host::threads;
 use crate::host::watch::{Purpose, Watch};
 use crate::keys::JobKey;
-use crate::outbox::{Job, NotWritten, Reply};
+use crate::outbox::{Job, JournalState, NotWritten, Reply};
+use crate::words::JournalFault;
 
 /// How many answers wait for the loop; a thread that has another one waits.
 const ANSWERS_WAITING_MAX: usize = 256;
@@ -31,6 +32,8 @@ pub(super) enum Answer {
     Reply(JobKey, Reply),
     /// What files have become that are watched.
     Changed(Vec<(Purpose, Vec<u8>)>),
+    /// How the journal is.
+    Journal(JournalState),
 }
 
 /// What the reader reads.
@@ -55,6 +58,18 @@ struct Ending {
     thread: JoinHandle<()>,
     /// Nothing comes of it: its other end goes with the thread.
     over: Receiver<()>,
+}
+
+/// Tells of a writer that a panic ends: whatever waits is not written any more.
+struct Lost(Answers);
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let fault = Some(JournalFault::Other);
+            self.0.send(Answer::Journal(JournalState { fault, ..JournalState::default() }));
+        }
+    }
 }
 
 /// The way back, as a thread sees it.
@@ -88,7 +103,7 @@ impl Late {
         let (alive, over) = channel::<()>();
         let of_writer = to_loop.clone();
         let thread = threads::spawn("writer", move || {
-            let _alive = alive;
+            let (_alive, _lost) = (alive, Lost(of_writer.clone()));
             writer::run(&entries, journal, options, &of_writer);
         })?;
         // And one that asks to look at files.
@@ -143,13 +158,20 @@ impl Late {
         answer
     }
 
-    /// Waits until all is written that was to be, and no longer than that; the reader is left to itself.
-    pub(super) fn end(self, within: Duration) {
+    /// Waits until all is written that was to be, and no longer than that; the reader is left to itself. `waiting` is how
+    /// many entries are not known to be durable.
+    pub(super) fn end(self, waiting: usize, within: Duration) {
         let Late { writer, answers, ending, .. } = self;
         // Nobody waits for answers any more, nor may the writer wait for somebody to take them.
         drop((writer, answers));
         match ending.over.recv_timeout(within) {
-            Err(RecvTimeoutError::Timeout) => log::error!(target: "audit", "not all was written down in time"),
+            Err(RecvTimeoutError::Timeout) if waiting == 0 => {
+                log::warn!(target: "audit", "the disk is slow, and the end may not be written down; all before it is");
+            }
+            Err(RecvTimeoutError::Timeout) => log::error!(
+                target: "audit",
+                "the disk does not answer, and the last entries may not be written down: count={waiting}"
+            ),
             // It told of a panic itself.
             Ok(()) | Err(RecvTimeoutError::Disconnected) => drop(ending.thread.join()),
         }
@@ -158,6 +180,7 @@ impl Late {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::SystemTime;
 
     use mio::{Events, Poll};
@@ -165,7 +188,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::audit::{EntryId, Event};
+    use crate::audit::{EntryId, Event, Listening, ListeningId};
+    use crate::shell::monotonic;
 
     const JOBS: u64 = 3 * ANSWERS_WAITING_MAX as u64;
 
@@ -198,8 +222,11 @@ mod tests {
             assert!(!events.is_empty(), "answers come without a word: {}", answered.len());
             late.on_event();
             while let Some(answer) = late.next() {
-                let Answer::Reply(key, Reply::Written(Ok(()))) = answer else { panic!("{answer:?}") };
-                answered.push(key);
+                match answer {
+                    Answer::Reply(key, Reply::Written(Ok(()))) => answered.push(key),
+                    Answer::Journal(state) => assert_eq!(state.fault, None),
+                    answer => panic!("{answer:?}"),
+                }
             }
             assert!(!late.is_ready());
         }
@@ -211,7 +238,60 @@ mod tests {
     fn the_end_waits_for_what_is_to_be_written_though_nobody_takes_the_answers() {
         let (_data, _poll, late) = start();
         begin_all(&late);
-        late.end(Duration::from_secs(10));
+        late.end(JOBS as usize, Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_end_is_prompt_where_nothing_waits() {
+        let (_data, _poll, late) = start();
+        let begin = monotonic();
+        late.end(0, Duration::from_secs(10));
+        assert!(monotonic() - begin < Duration::from_secs(5));
+    }
+
+    /// Nothing waits that would show that it is over, once the gate is refused.
+    #[test]
+    fn a_journal_that_fails_is_told_before_who_is_refused_and_when_it_is_over() {
+        let (data, mut poll, mut late) = start();
+        let writer = late.writer.clone();
+        let mut next = || loop {
+            if let Some(answer) = late.next() {
+                return answer;
+            }
+            let mut events = Events::with_capacity(8);
+            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+            assert!(!events.is_empty(), "nothing is told");
+            late.on_event();
+        };
+        let first = next();
+        assert!(
+            matches!(
+                first,
+                Answer::Journal(JournalState { entries: 1, fault: None, free_bytes: Some(_), bytes: 1.. })
+            ),
+            "{first:?}"
+        );
+        let [path, away] = ["journal.db", "away"].map(|name| data.path().join(name));
+        fs::rename(&path, &away).unwrap();
+        let listening = Listening {
+            id: ListeningId(1),
+            admin_id: "ana".into(),
+            admin_name: "Ana".into(),
+            looks_like: None,
+            commercial_id: "lea".into(),
+            reason: "formation".into(),
+        };
+        let event = Event::ListenAnnounced { listening: Arc::new(listening), is_device: false };
+        let entry = Entry { id: EntryId(1), at: SystemTime::UNIX_EPOCH, event };
+        let key: JobKey = KeyData::from_ffi(1).into();
+        assert!(writer.send((key, entry)).is_ok());
+        let [told, refused] = [next(), next()];
+        let fault = Some(JournalFault::Replaced);
+        assert!(matches!(told, Answer::Journal(state) if state.fault == fault), "{told:?}");
+        assert!(matches!(refused, Answer::Reply(of, Reply::Written(Err(NotWritten))) if of == key), "{refused:?}");
+        fs::rename(&away, &path).unwrap();
+        let over = next();
+        assert!(matches!(over, Answer::Journal(JournalState { fault: None, .. })), "{over:?}");
     }
 
     #[test]
@@ -219,9 +299,16 @@ mod tests {
         let (_data, mut poll, mut late) = start();
         let key = KeyData::from_ffi(1).into();
         assert!(late.begin(key, Job::ReadChallenge("token".into())).is_none());
-        poll.poll(&mut Events::with_capacity(8), Some(Duration::from_secs(10))).unwrap();
-        late.on_event();
-        let answer = late.next();
-        assert!(matches!(answer, Some(Answer::Reply(_, Reply::Challenge(None)))), "{answer:?}");
+        let answer = loop {
+            match late.next() {
+                Some(Answer::Journal(_)) => {}
+                Some(answer) => break answer,
+                None => {
+                    poll.poll(&mut Events::with_capacity(8), Some(Duration::from_secs(10))).unwrap();
+                    late.on_event();
+                }
+            }
+        };
+        assert!(matches!(answer, Answer::Reply(_, Reply::Challenge(None))), "{answer:?}");
     }
 }

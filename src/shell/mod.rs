@@ -79,8 +79,10 @@ const FLUSHES_PER_TURN: usize = 8;
 /// How long clients have to take their leave after the first signal.
 const DRAIN: Duration = Duration::from_millis(2500);
 
-/// How long the end waits for what is still to be written down; a drain has waited for it already.
-const LAST_WRITES: Duration = Duration::from_millis(200);
+/// How long the end waits for what is still to be written down, where a disk is slow.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// The same where somebody wants it to end at once.
+const LAST_WRITES_AT_ONCE: Duration = Duration::from_millis(200);
 
 /// After so many turns in a row with a deadline that was already due, something is wrong with it.
 const DUE_TURNS_MAX: u32 = 100_000;
@@ -107,7 +109,7 @@ pub struct Setup {
 #[error("the server stopped: {0}")]
 pub struct RunError(#[from] io::Error);
 
-/// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s. Changes of the files that are watched take
+/// Serves until SIGTERM or SIGINT, then tells clients and returns within 3 s; on a slow disk that takes up to 5 s more. Changes of the files that are watched take
 /// effect while it runs.
 ///
 /// # Errors
@@ -132,7 +134,8 @@ pub fn run(setup: Setup, mut config: Config, seed: [u8; 32]) -> Result<(), RunEr
         }
         shell.turn(monotonic(), wall(), &events);
     }
-    shell.late.end(LAST_WRITES);
+    let within = if shell.is_hurried { LAST_WRITES_AT_ONCE } else { LAST_WRITES };
+    shell.late.end(shell.server.entries_waiting(), within);
     let UdpCounters { sent, dropped_full, dropped_no_buffers, dropped_refused } = shell.media.counters();
     log::info!(
         "stopped datagrams_sent={sent} dropped_full={dropped_full} dropped_no_buffers={dropped_no_buffers} \
@@ -170,6 +173,8 @@ struct Shell {
     late: Late,
     memory: Memory,
     phase: Phase,
+    /// Whether a second signal came.
+    is_hurried: bool,
     outbox: Outbox,
     /// The outbox that is being emptied while `outbox` takes what that brings about.
     flushing: Outbox,
@@ -200,6 +205,7 @@ impl Shell {
             late,
             memory: Memory::default(),
             phase: Phase::Serving,
+            is_hurried: false,
             outbox: Outbox::new(),
             flushing: Outbox::new(),
             due_turns: 0,
@@ -268,6 +274,7 @@ impl Shell {
             match self.late.next() {
                 Some(Answer::Reply(job, reply)) => self.server.handle_reply(now, job, reply, &mut self.outbox),
                 Some(Answer::Changed(files)) => self.on_changed_files(now, files),
+                Some(Answer::Journal(state)) => self.server.handle_journal(now, state, &mut self.outbox),
                 None => break,
             }
         }
@@ -292,6 +299,7 @@ impl Shell {
         }
         if signals > 0 {
             self.phase = Phase::Ended;
+            self.is_hurried = true;
         }
     }
 

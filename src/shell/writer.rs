@@ -15,12 +15,17 @@ use crate::audit::{Class, Entry, EntryId, Event};
 use crate::host::journal::{Journal, JournalError};
 use crate::host::logging;
 use crate::keys::JobKey;
-use crate::outbox::{NotWritten, Reply};
+use crate::outbox::{JournalState, NotWritten, Reply};
+use crate::words::JournalFault;
 
 /// How many entries are durable with one sync, at the most.
 const GROUP_MAX: usize = 1024;
 /// How long what waits does, until it is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// The shortest time between two times that the loop hears of what the journal takes.
+const TOLD: Duration = Duration::from_secs(5);
+/// How often the loop hears what the disk has room for, though nothing was written.
+const TOLD_IDLE: Duration = Duration::from_secs(60);
 /// How often it is noted for good where the journal is, and looked for what is too old.
 const ROUND: Duration = Duration::from_secs(3600);
 /// How often a sign of life is kept, while somebody is on air or heard.
@@ -36,6 +41,7 @@ pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, options
     writer.note(Event::ServerStarted { version: env!("CARGO_PKG_VERSION"), options });
     writer.write(answers);
     writer.keep_note();
+    writer.report(answers, monotonic());
     loop {
         match entries.recv_timeout(writer.patience(monotonic())) {
             Ok((job, entry)) => {
@@ -47,6 +53,7 @@ pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, options
         }
         writer.write(answers);
         writer.go_round(monotonic());
+        writer.report(answers, monotonic());
     }
     // Where the loop has ended, the rest is written all the same.
     writer.note(Event::ServerEnded);
@@ -62,8 +69,12 @@ struct Writer {
     journal: Journal,
     /// What is not durable yet, and who waits for it: nobody for what was noted here.
     waiting: VecDeque<(Option<JobKey>, Entry)>,
-    /// Why the journal can't be written.
-    failing: Option<String>,
+    /// Why the journal can't be written, for the log and for users.
+    failing: Option<(String, JournalFault)>,
+    /// What the loop was told, and when.
+    told: Option<(JournalState, Instant)>,
+    /// Whether something was written since.
+    has_written: bool,
     /// When the clocks were read first.
     began: (Instant, SystemTime),
     next_round: Instant,
@@ -74,12 +85,34 @@ impl Writer {
     fn new(journal: Journal) -> Writer {
         let began = (monotonic(), wall());
         let (next_round, next_sign) = (began.0 + ROUND, began.0 + SIGN);
-        Writer { journal, waiting: VecDeque::new(), failing: None, began, next_round, next_sign }
+        let waiting = VecDeque::new();
+        Writer { journal, waiting, failing: None, told: None, has_written: false, began, next_round, next_sign }
     }
 
     fn patience(&self, now: Instant) -> Duration {
-        let until_next = self.next_round.min(self.next_sign).saturating_duration_since(now);
-        if self.waiting.is_empty() { until_next } else { RETRY.min(until_next) }
+        let next = self.next_round.min(self.next_sign).min(self.next_report(now));
+        let until_other = next.saturating_duration_since(now);
+        if self.waiting.is_empty() && self.failing.is_none() { until_other } else { RETRY.min(until_other) }
+    }
+
+    /// Returns when the loop is to be told again, where nothing changes at once.
+    fn next_report(&self, now: Instant) -> Instant {
+        let pause = if self.has_written { TOLD } else { TOLD_IDLE };
+        self.told.map_or(now, |(_, at)| at + pause)
+    }
+
+    /// Tells the loop how the journal is: at once where it fails or does no more.
+    fn report(&mut self, answers: &Answers, now: Instant) {
+        let fault = self.failing.as_ref().map(|(_, fault)| *fault);
+        let is_new = self.told.is_none_or(|(told, _)| told.fault != fault);
+        if !is_new && now < self.next_report(now) {
+            return;
+        }
+        let state = self.journal.state(fault);
+        if self.told.is_none_or(|(told, _)| told != state) {
+            answers.send(Answer::Journal(state));
+        }
+        (self.told, self.has_written) = (Some((state, now)), false);
     }
 
     /// Does what is to be done once in a while.
@@ -127,13 +160,20 @@ impl Writer {
     }
 
     fn write(&mut self, answers: &Answers) {
+        // Nothing that waits would show that it is over.
+        if self.waiting.is_empty() && self.failing.is_some() {
+            self.keep_note();
+        }
         while !self.waiting.is_empty() {
             let group: Vec<&Entry> = self.waiting.iter().take(GROUP_MAX).map(|(_, entry)| entry).collect();
             let (written, count) = (self.journal.append(&group), group.len());
             self.tell(written.as_ref().err());
             if written.is_err() {
+                // Whoever is refused is told why.
+                self.report(answers, monotonic());
                 return self.refuse_gates(answers);
             }
+            self.has_written = true;
             if let Some(doubt) = self.journal.take_doubt() {
                 let why = doubt.words();
                 log::error!(target: "audit", "the journal may not be all that was written, look with `ecoute audit verify`: {why}");
@@ -164,9 +204,9 @@ impl Writer {
 
     /// Says once why the journal can't be written, and once that it can again.
     fn tell(&mut self, error: Option<&JournalError>) {
-        let failing = error.map(ToString::to_string);
+        let failing = error.map(|error| (error.to_string(), error.fault()));
         match (&failing, &self.failing) {
-            (Some(error), before) if Some(error) != before.as_ref() => {
+            (Some((error, _)), before) if failing != *before => {
                 log::error!(target: "audit", "{error}; nobody begins to hear anybody until that is over");
             }
             (None, Some(_)) => log::info!(target: "audit", "the journal is written again"),

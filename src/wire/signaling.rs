@@ -9,8 +9,8 @@ use serde_json::{Number, Value};
 
 use super::ice_server::IceServer;
 use crate::words::{
-    Device, InterruptedBy, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Sent, StopCause, StreamSource,
-    Told,
+    Device, InterruptedBy, JournalFault, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Sent, StopCause,
+    StreamSource, Told,
 };
 
 /// The longest `page`, in bytes.
@@ -431,6 +431,12 @@ pub enum ServerMessage<'a> {
     TokenExpiring {
         in_s: u64,
     },
+    /// Whether the journal can be written: while it can't, nobody begins to hear anybody.
+    JournalState {
+        ok: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<JournalFault>,
+    },
     ServerDraining {
         reconnect_in_ms: u64,
     },
@@ -592,6 +598,8 @@ pub enum ErrorCode {
     /// The session to restart is gone, or the one that brought the audio broke: build a new one.
     NoSuchPeer,
     TooMany,
+    /// The wish to listen can't be written down, and what is not written down is not heard.
+    JournalUnavailable,
     Draining,
 }
 

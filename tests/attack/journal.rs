@@ -1,6 +1,7 @@
 //! What the journal is when the disk is full, when the server is killed, and when somebody has changed it.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::bystanders::{Bystanders, Client};
 use crate::start;
+use crate::support::client::{connect, get, read_response};
 use crate::support::{Ecoute, program, run};
 
 /// How often somebody begins to listen until a full disk has no room left in what is there.
@@ -33,6 +35,35 @@ fn entries(data: &Path) -> Vec<Value> {
     let shown = audit(data, &["show"]);
     assert!(shown.status.success(), "{shown:?}");
     String::from_utf8(shown.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Returns what the status says of the journal.
+fn journal_status(ecoute: &Ecoute) -> Value {
+    let bearer = format!("Authorization: Bearer {}\r\n", ecoute.token("monitor", "watch", "Watch"));
+    let (status, body) = get(ecoute.address, "/api/streaming/status", &bearer);
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str::<Value>(&body).unwrap()["journal"].clone()
+}
+
+/// Asserts that whoever watches, whoever looks for what is wrong, and a program that would listen are told of a full disk.
+fn assert_said_to_be_full(ecoute: &Ecoute) {
+    let status = journal_status(ecoute);
+    assert_eq!((&status["ok"], &status["cause"]), (&json!(false), &json!("disk_full")), "{status}");
+    assert!(status["entries"].as_u64() > Some(0) && status["free_bytes"].as_u64() < Some(1 << 20), "{status}");
+    let token = ecoute.token("admin", "doctor", "Doctor");
+    let said = run(program().args(["doctor", "--url", &ecoute.url()]).env("ECOUTE_TOKEN", &token));
+    let lines = String::from_utf8_lossy(&said.stdout);
+    let wrong = "wrong    nobody can begin to listen: the journal can't be written: its disk is full";
+    assert!(lines.contains(wrong) && lines.contains("→ df -h"), "{lines}");
+    let mut player = connect(ecoute.address);
+    let post = format!(
+        "POST /whep/speaker HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+    );
+    player.get_mut().write_all(post.as_bytes()).unwrap();
+    let (status, body) = read_response(&mut player);
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &problem["code"]), (503, &json!("journal_unavailable")), "{problem}");
 }
 
 /// Asks to hear the speaker, for a reason that takes some room.
@@ -66,18 +97,28 @@ fn nobody_begins_to_hear_somebody_while_the_disk_is_full() {
     // Until not a page more fits.
     let _ = fs::write(&filler, vec![7; 8 << 20]);
 
-    let stopped = |all: &Bystanders| all.others[0].browser.messages_of("listening_stopped").count();
+    let refused = |all: &Bystanders| all.others[0].browser.messages_of("error").count();
     // What the journal's own files have room for is written.
     for _ in 0..WISHES_MAX {
         wish(&mut bystanders);
         bystanders.run_for(Duration::from_millis(100));
-        if stopped(&bystanders) > 0 {
+        if refused(&bystanders) > 0 {
             break;
         }
-        bystanders.others[0].browser.say("leave_commercial_stream", json!({}));
+        bystanders.others[0].browser.say("leave_commercial_stream", json!({ "commercial_id": "speaker" }));
     }
-    let told = bystanders.others[0].browser.messages_of("listening_stopped").next().expect("it is full");
-    assert_eq!(told["cause"], "not_written", "{told}");
+    let told = bystanders.others[0].browser.messages_of("error").next().expect("it is full");
+    assert_eq!(
+        (&told["code"], &told["commercial_id"]),
+        (&json!("journal_unavailable"), &json!("speaker")),
+        "{told}"
+    );
+    bystanders.run_for(Duration::from_secs(1));
+    let full = json!({ "ok": false, "cause": "disk_full" });
+    for client in [&bystanders.speaker, &bystanders.hearer, &bystanders.others[0]] {
+        assert_eq!(client.browser.messages_of("journal_state").last(), Some(&full));
+    }
+    assert_said_to_be_full(&ecoute);
     bystanders.assert_undisturbed();
     ecoute.wait_for_line("nobody begins to hear anybody until that is over");
 
@@ -86,6 +127,8 @@ fn nobody_begins_to_hear_somebody_while_the_disk_is_full() {
     wish(&mut bystanders);
     bystanders.run_until(|all| all.others[0].browser.heard.len() > before + 10);
     ecoute.wait_for_line("the journal is written again");
+    bystanders.run_until(|all| all.speaker.browser.messages_of("journal_state").any(|said| said["ok"] == true));
+    assert_eq!(journal_status(&ecoute)["ok"], true);
     bystanders.run_for(Duration::from_secs(1));
     // SQLite does not find its way to another's disk.
     let copy = TempDir::new().unwrap();
@@ -312,8 +355,9 @@ fn nobody_begins_to_hear_somebody_once_the_journal_was_removed() {
     bystanders.run_until(|all| all.others[0].browser.connected);
     fs::remove_file(ecoute.data.path().join("journal.db")).unwrap();
     wish(&mut bystanders);
-    bystanders.run_until(|all| all.others[0].browser.messages_of("listening_stopped").next().is_some());
+    bystanders.run_until(|all| all.others[0].browser.messages_of("error").next().is_some());
     assert_eq!(bystanders.others[0].browser.heard.len(), 0);
+    assert_eq!(journal_status(&ecoute)["cause"], "replaced");
     ecoute.wait_for_line("does not end where it did");
     assert!(!ecoute.data.path().join("journal.db").exists());
     bystanders.assert_undisturbed();

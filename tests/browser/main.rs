@@ -14,6 +14,7 @@ mod floor;
 mod hands;
 mod ice_servers;
 mod incomplete;
+mod journal;
 mod microphone;
 mod names;
 mod npm;

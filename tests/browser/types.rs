@@ -88,7 +88,7 @@ const SESSION: &str = "Promise.all([import('/ecoute.js'), import('/useEcoute.js'
     document.body.append(...elements);
     window.client = casque.client;
     const look = () => {
-        for (const name of ['commercials', 'listeners', 'wishes', 'connection', 'streaming', 'audio', 'user']) {
+        for (const name of ['commercials', 'listeners', 'wishes', 'connection', 'streaming', 'audio', 'user', 'journal']) {
             keep(`EcouteClient[\"${name}\"]`, client[name]);
         }
         keep('EcouteMicro[\"state\"]', elements[0].state);
@@ -147,8 +147,13 @@ fn session(ecoute: &Ecoute, phone: &Page<'_>, desk: &Page<'_>) -> BTreeSet<(Stri
     desk.wait_for("elements[1].listening === 'started'");
     desk.click("ecoute-casque >>> button");
     seen(phone, "ecoute-listener-left");
+    // Whatever is to be written down next can't be.
+    let [journal, away] = ["journal.db", "away"].map(|name| ecoute.data.path().join(name));
+    std::fs::rename(&journal, &away).unwrap();
     phone.evaluate("client.stopStreaming()");
     desk.wait_for("client.commercial('lea').state === 'online'");
+    seen(desk, "journal");
+    std::fs::rename(&away, &journal).unwrap();
     ecoute.revoke("lea");
     phone.wait_for("client.connectionState === 'expired'");
 

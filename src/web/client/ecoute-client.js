@@ -25,7 +25,7 @@ import { Told } from "./ecoute-told.js";
 export const EVENTS = Object.freeze([
   "connection", "registered", "token_expiring", "commercials", "commercial", "streaming", "microphone",
   "listener_joined", "listener_told", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "quality",
-  "position", "error",
+  "position", "journal", "error",
 ]);
 
 /**
@@ -81,6 +81,7 @@ export const EVENTS = Object.freeze([
  * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |
  * | `quality` | `commercial_id`, `loss` (0 to 1), `jitter_ms`, `rtt_ms` or null, `bitrate_bps`, over the last 2 s: one's own, or of whom one hears |
  * | `position` | `commercial_id`, `lat`, `lon`, `accuracy_m`, `at` (unix ms): a {@link Commercial} who shares it (supervisors) |
+ * | `journal` | `ok`: whether the server can write down who listens; while it can't, nobody begins to hear anybody, and `cause` says why: `disk_full`, `not_permitted`, `hangs`, `damaged`, `replaced`, `other` |
  * | `error` | `code`, `message`, `retry_after_s?`; the server's, or one of {@link EcouteError} |
  */
 export class EcouteClient extends EventTarget {
@@ -91,6 +92,7 @@ export class EcouteClient extends EventTarget {
   #user = null;
   #connectionDetail = { state: "idle" };
   #iceServers = [];
+  #journal = { ok: true };
   /** @type {Map<string, Commercial>} */
   #commercials = new Map();
   /** @type {Map<string|number, Hearer>} */
@@ -169,6 +171,9 @@ export class EcouteClient extends EventTarget {
 
   /** Who the server says this is, `{id, role, name, server_version}`; null before the first registration. */
   get user() { return this.#user; }
+
+  /** Whether anybody can begin to listen, as in the last `journal` event. */
+  get journal() { return this.#journal; }
 
   /** Every {@link Commercial} known, in the order in which the server named them. */
   get commercials() { return [...this.#commercials.values()]; }
@@ -371,6 +376,7 @@ export class EcouteClient extends EventTarget {
       case "listening_pending": return this.#listener.handlePending(data);
       case "listening_started": return this.#listener.handleStarted(data);
       case "listening_stopped": return this.#listener.handleStopped(data);
+      case "journal_state": return this.#onJournal(data);
       case "error": return this.#onError(data);
       default: // A newer server may say more; what is unknown is left alone.
     }
@@ -386,7 +392,11 @@ export class EcouteClient extends EventTarget {
       this.#onCommercials([]);
     }
     this.#iceServers = ice_servers ?? [];
-    if (!renewed) this.#forgetHearers(this.listeners, false);
+    if (!renewed) {
+      this.#forgetHearers(this.listeners, false);
+      // Where it is not so, the server says it next.
+      this.#journal = { ok: true };
+    }
     this.#told.handleRegistered();
     this.#dispatch("registered", { ...user, renewed });
     // A handler may have closed the connection, for example because the role is not the one it expects.
@@ -429,6 +439,11 @@ export class EcouteClient extends EventTarget {
       this.#hearers.delete(hearer.notice_id);
       this.#told.handleGone(hearer, isOver);
     }
+  }
+
+  #onJournal(journal) {
+    this.#journal = journal;
+    this.#dispatch("journal", { ...journal });
   }
 
   /** Each role has one audio connection. */

@@ -137,6 +137,13 @@ export interface AudioState {
   muted: boolean;
 }
 
+/** Whether the server can write down who listens: while it can't, nobody begins to hear anybody. */
+export interface Journal {
+  ok: boolean;
+  /** Why not; later servers know more. */
+  cause?: "disk_full" | "not_permitted" | "hangs" | "damaged" | "replaced" | "other" | (string & {});
+}
+
 /** What went wrong: the server's word, or one of {@link EcouteErrorCode}. */
 export interface Failure {
   code: EcouteErrorCode | (string & {});
@@ -171,6 +178,7 @@ export interface EcouteEvents {
   listening_stopped: { commercial_id: string; listeners_count?: number; cause?: string };
   quality: Quality;
   position: Position & { commercial_id: string };
+  journal: Journal;
   error: Failure;
 }
 
@@ -195,6 +203,7 @@ export class EcouteClient extends EventTarget {
   readonly connectionState: ConnectionState;
   readonly connection: Connection & { retry_at?: number };
   readonly user: User | null;
+  readonly journal: Journal;
   readonly commercials: Commercial[];
   commercial(id: string): Commercial | undefined;
   readonly streamingState: StreamingState;

@@ -16,8 +16,8 @@ import { EcouteClient } from "./ecoute.js";
 import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, showDevices, worded } from "./help.js";
 import {
-  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, showRefused,
-  startLanguages, toast, whenWords,
+  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showJournal, showOtherRole,
+  showRefused, startLanguages, toast, whenWords,
 } from "./page.js";
 import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
@@ -71,6 +71,7 @@ client.addEventListener("commercial", ({ detail: { commercial } }) => {
 });
 client.addEventListener("position", ({ detail }) => list.locate(detail));
 client.addEventListener("audio", () => draw());
+client.addEventListener("journal", () => draw());
 client.addEventListener("listening_pending", () => draw());
 client.addEventListener("listening_started", () => {
   announce(""); // The panel says so itself.
@@ -80,7 +81,8 @@ client.addEventListener("listening_stopped", ({ detail }) => {
   const words = { who: who(list.personOf(detail.commercial_id)) };
   // A switch is seen in the panel; any other end that nobody here asked for is said.
   if (!detail.cause) announce(t("stopped_here", words));
-  else if (detail.cause !== "switched") toast(t("stopped_by_server", words));
+  // And a refusal has words of its own.
+  else if (!["switched", "journal_unavailable"].includes(detail.cause)) toast(t("stopped_by_server", words));
   draw();
 });
 client.addEventListener("error", ({ detail }) => {
@@ -162,6 +164,7 @@ function draw(rows = "all") {
   showHelp(helpTopic());
 
   notices.draw();
+  showJournal(client, ROLE);
   drawLost();
   drawList(rows);
 }

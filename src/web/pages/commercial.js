@@ -15,7 +15,7 @@ import { EcouteClient } from "./ecoute.js";
 import { nameOf } from "./ecoute-names.js";
 import { attachHelp, showDevices } from "./help.js";
 import {
-  askToReplace, byId, setText, showConnection, showGate, showOtherRole, showRefused, startLanguages, startWorker, toast,
+  askToReplace, byId, setText, showConnection, showGate, showJournal, showOtherRole, showRefused, startLanguages, startWorker, toast,
 } from "./page.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
@@ -49,7 +49,7 @@ client.addEventListener("registered", ({ detail }) => {
   draw();
 });
 client.addEventListener("streaming", ({ detail }) => onStreaming(detail));
-for (const name of ["listener_joined", "listener_left", "error"]) client.addEventListener(name, draw);
+for (const name of ["listener_joined", "listener_left", "journal", "error"]) client.addEventListener(name, draw);
 micro.addEventListener("ecoute-error", ({ detail }) => {
   // What the microphone refused comes from the element alone; the diagnostic has heard of all else.
   if (detail.code.startsWith("microphone_")) diagnostic.note("error", detail);
@@ -123,6 +123,7 @@ function draw() {
   byId("connection").hidden = !view.hasToken;
   setText(byId("name"), (view.hasToken && nameOf(client.user ?? token.person)) || "écoute");
   showConnection(client.connection);
+  showJournal(client, ROLE);
   drawTitle();
 }
 

@@ -8,7 +8,7 @@ import { element, lines, retryWords, setText } from "./ecoute-view.js";
 import { icon } from "./icons.js";
 import { showPerson } from "./ecoute-names.js";
 import { isElsewhere, pastedLink } from "./session.js";
-import { language, LANGUAGES, setLanguage, t } from "./words.js";
+import { hasWords, language, LANGUAGES, setLanguage, t } from "./words.js";
 
 export { clock, duration, element, inFrame, isFarewell, isVisible, lines, reasonWords, retryWords, setAttribute, setText } from "./ecoute-view.js";
 
@@ -80,6 +80,19 @@ export function showConnection({ state, retry_at }) {
   const isTrying = state === "connecting" || state === "idle" || state === "waiting";
   place.dataset.state = isUp ? "up" : isTrying ? "trying" : "down";
   setText(place.lastElementChild, isUp ? t("connected") : isTrying ? retryWords(state, retry_at) : t("disconnected"));
+}
+
+/**
+ * Says in `#journal` that nobody can begin to listen, and why, for as long as that is so.
+ * @param {import("./ecoute.js").EcouteClient} client
+ * @param {"admin"|"commercial"} role
+ */
+export function showJournal({ connectionState, journal: { ok, cause } }, role) {
+  const isTold = !ok && (connectionState === "registered" || connectionState === "witness");
+  const why = hasWords(`journal_${cause}`) ? cause : "other";
+  const keys = [`of_${role}`, why, "goes_on", ...(role === "admin" ? ["tell"] : [])];
+  byId("journal").hidden = !isTold;
+  setText(byId("journal").firstElementChild, isTold ? keys.map((key) => t(`journal_${key}`)).join(" ") : "");
 }
 
 /**

@@ -3,10 +3,31 @@
 use std::time::Duration;
 
 use ecoute::config::{JobLimits, Limits};
-use serde_json::json;
+use ecoute::words::{JournalFault, Role};
+use serde_json::{Value, json};
 use stage::link::Quality;
 use stage::scenario::{assert_hears, count, heard, hears_nothing, last, scenario};
-use stage::world::World;
+use stage::world::programs::{Ask, Kind};
+use stage::world::{Who, World};
+
+/// Paul's wish to hear Léa, or Ana's, was refused, as nobody can write it down.
+fn assert_refused(world: &World, who: Who) {
+    let error = last(world, who, "error");
+    let words = error["message"].as_str().unwrap();
+    assert_eq!((&error["code"], &error["commercial_id"]), (&json!("journal_unavailable"), &json!("lea")));
+    assert!(
+        words.starts_with("the journal can't be written") && error["retry_after_s"].as_u64() > Some(0),
+        "{error}"
+    );
+}
+
+/// What the status says of the journal.
+fn journal(world: &mut World) -> Value {
+    let token = world.token(Role::Monitor, "watch", |_| {});
+    let ask = Ask { method: "GET", ..Ask::delete("/api/streaming/status", &token) };
+    let answer = world.ask_from(([127, 0, 0, 1], 999).into(), &ask.to_http());
+    serde_json::from_str::<Value>(&answer.body).unwrap()["journal"].clone()
+}
 
 /// A little less than a listening waits.
 const SLOW: Duration = Duration::from_millis(900);
@@ -39,7 +60,7 @@ fn a_page_that_comes_back_waits_for_an_entry_of_its_own() {
         world.run_ms(500);
         world.drop_stream(lea);
         world.run_ms(200);
-        let token = world.token(ecoute::words::Role::Commercial, "lea", |_| {});
+        let token = world.token(Role::Commercial, "lea", |_| {});
         world.connect(lea, &token);
         // The first entry is durable soon, and nobody waits for it any more.
         world.run_ms(400);
@@ -90,7 +111,7 @@ fn what_cannot_be_written_down_is_refused_and_may_be_asked_for_again() {
         world.join(ana, "lea");
         let marc = world.player("marc", "lea");
         world.run_ms(3000);
-        assert_eq!(last(world, ana, "listening_stopped")["cause"], "not_written");
+        assert_refused(world, ana);
         assert_eq!(count(world, lea, "listener_joined"), 1, "of paul alone");
         assert!(!world.browsers[marc].connected, "a player has nothing to wait for");
         assert_hears(world, paul, lea, 2000, 80);
@@ -113,7 +134,7 @@ fn a_disk_that_hangs_refuses_within_a_second() {
         world.join(ana, "lea");
         let marc = world.player("marc", "lea");
         world.run_ms(1300);
-        assert_eq!(last(world, ana, "listening_stopped")["cause"], "not_written");
+        assert_refused(world, ana);
         assert_eq!(world.server.stats().gates_refused, 2);
         world.disk.heal();
         world.run_ms(2000);
@@ -168,8 +189,120 @@ fn listening_is_refused_at_once_where_too_many_entries_wait() {
     );
     world.join(paul, "lea");
     world.run_ms(1000);
-    assert_eq!(last(&world, paul, "listening_stopped")["cause"], "not_written");
+    assert_refused(&world, paul);
     assert_eq!(world.server.table_sizes().jobs, 12);
     assert!(world.server.stats().entries_lost > 0, "{:?}", world.server.stats());
     assert_eq!(count(&world, lea, "listener_joined"), 0);
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_to_all_pages_until_it_has_room() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        let ana = world.listener("ana");
+        world.settle();
+        assert_eq!(journal(world)["ok"], true);
+        world.disk.fault = Some(JournalFault::DiskFull);
+        world.run_ms(100);
+        let full = json!({ "ok": false, "cause": "disk_full" });
+        for who in [lea, paul, ana] {
+            assert_eq!(*last(world, who, "journal_state"), full);
+        }
+        world.join(ana, "lea");
+        world.run_ms(500);
+        assert_refused(world, ana);
+        assert!(last(world, ana, "error")["message"].as_str().unwrap().ends_with(": its disk is full"));
+        let token = world.token(Role::Admin, "marc", |_| {});
+        let marc = world.program(Kind::Whep, "marc", &token);
+        let refused = world.post(marc, "lea");
+        assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("10")), "{refused:?}");
+        let problem: Value = serde_json::from_str(&refused.body).unwrap();
+        assert_eq!(problem["code"], "journal_unavailable");
+        let ines = world.open(Role::Admin, "ines");
+        world.run_ms(5000);
+        assert_eq!(*last(world, ines, "journal_state"), full, "who comes later is told too");
+        let status = journal(world);
+        assert_eq!(
+            (&status["ok"], &status["cause"], &status["free_bytes"]),
+            (&json!(false), &full["cause"], &json!(0))
+        );
+        assert!(status["lag_ms"].as_u64().unwrap() >= 5000, "what is no gate waits: {status}");
+        assert!(world.server.stats().entries_waiting >= 2 && world.server.stats().journal_lag_ms >= 4000);
+        assert_hears(world, paul, lea, 5000, 80);
+
+        world.disk.heal();
+        world.run_ms(1000);
+        assert_eq!(count(world, lea, "journal_state"), 1, "it may be full again in a moment");
+        world.run_ms(2500);
+        for who in [lea, paul, ana, ines] {
+            assert_eq!(*last(world, who, "journal_state"), json!({ "ok": true }));
+            assert_eq!(count(world, who, "journal_state"), 2);
+        }
+        let status = journal(world);
+        assert_eq!((&status["ok"], &status["lag_ms"], &status["cause"]), (&json!(true), &json!(0), &Value::Null));
+        let stats = world.server.stats();
+        assert!(
+            stats.journal_lag_worst_ms >= 5000 && stats.journal_faults == 1 && stats.entries_written > 0,
+            "{stats:?}"
+        );
+        assert_eq!((stats.entries_lost, stats.entries_waiting), (0, 0), "{stats:?}");
+        world.join(ana, "lea");
+        world.run_ms(3000);
+        assert_hears(world, ana, lea, 2000, 80);
+        assert_eq!(world.post(marc, "lea").status, 201);
+    });
+}
+
+/// Nobody but the core can know, as the writer says nothing.
+#[test]
+fn a_disk_that_hangs_is_told_after_a_second() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        world.disk.is_stuck = true;
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(900);
+        assert_eq!(count(world, paul, "journal_state"), 0);
+        world.run_ms(300);
+        assert_eq!(*last(world, paul, "journal_state"), json!({ "ok": false, "cause": "hangs" }));
+        world.run_ms(10_000);
+        assert_eq!(journal(world)["cause"], "hangs");
+        assert!(world.server.stats().journal_lag_ms >= 10_000);
+        world.disk.heal();
+        world.run_ms(4000);
+        assert_eq!(*last(world, lea, "journal_state"), json!({ "ok": true }));
+    });
+}
+
+/// A disk that is nearly full takes one entry and not the next.
+#[test]
+fn a_journal_that_fails_now_and_then_is_no_flood_of_news() {
+    scenario(|world| {
+        let (_, paul) = heard(world);
+        let before = count(world, paul, "journal_state");
+        for turn in 0..100 {
+            let faults = [Some(JournalFault::DiskFull), None, Some(JournalFault::Other), None];
+            world.disk.fault = faults[turn % 4];
+            world.run_ms(100);
+        }
+        let told = count(world, paul, "journal_state") - before;
+        assert!((1..=6).contains(&told), "{told} times in 10 s");
+    });
+}
+
+/// Gates are answered while notes before them wait.
+#[test]
+fn what_is_remembered_of_answered_entries_is_bounded() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let _lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.disk.fault = Some(JournalFault::DiskFull);
+    for _ in 0..200 {
+        world.join(paul, "lea");
+        world.run_ms(1000);
+    }
+    let stats = world.server.stats();
+    assert!(stats.gates_refused > 100 && stats.entries_lost == 0, "{stats:?}");
+    assert_eq!(stats.entries_waiting as usize, world.server.table_sizes().jobs);
+    world.end();
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use ecoute::token::Scope;
-use ecoute::words::Role;
+use ecoute::words::{JournalFault, Role};
 use serde_json::json;
 use stage::browser::Manners;
 use stage::link::Quality;
@@ -73,6 +73,7 @@ fn trouble_disk(disk: &mut Disk, chance: &mut fastrand::Rng) {
         3 => disk.refused_per_mille = 1000,
         4 => disk.is_stuck = true,
         5..=9 => disk.heal(),
+        10 => disk.fault = Some(JournalFault::DiskFull),
         _ => {}
     }
 }

@@ -731,17 +731,7 @@ impl World {
                 }
                 touched.insert(conn);
             }
-            while let Some((job, entry, written)) = self.disk.pop(now) {
-                self.witness.on_answered(entry, written.is_ok());
-                let is_it = |other: &&Entry| other.id == entry && written.is_ok();
-                if let Some(entry) = self.audit.iter().rev().chain(self.arrivals.iter().rev()).find(is_it) {
-                    self.past.keep(entry);
-                }
-                self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
-            }
-            while let Some((job, reply)) = self.past.pop(unix(self.now - self.start)) {
-                self.server.handle_reply(now, job, reply, &mut self.out);
-            }
+            self.answer_jobs(now);
             let Some(conn) = touched.pop_first() else {
                 if self.out.is_empty() {
                     break;
@@ -754,6 +744,31 @@ impl World {
                 self.conns.retain(|_, other| *other != conn);
                 self.hang_up(conn);
             }
+        }
+    }
+
+    /// Does what the writer does: whoever is refused is told why, and that it is over is said once all is written.
+    fn answer_jobs(&mut self, now: Instant) {
+        if self.disk.fault.is_some() {
+            self.tell_journal(now);
+        }
+        while let Some((job, entry, written)) = self.disk.pop(now) {
+            self.witness.on_answered(entry, written.is_ok());
+            let is_it = |other: &&Entry| other.id == entry && written.is_ok();
+            if let Some(entry) = self.audit.iter().rev().chain(self.arrivals.iter().rev()).find(is_it) {
+                self.past.keep(entry);
+            }
+            self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
+        }
+        while let Some((job, reply)) = self.past.pop(unix(self.now - self.start)) {
+            self.server.handle_reply(now, job, reply, &mut self.out);
+        }
+        self.tell_journal(now);
+    }
+
+    fn tell_journal(&mut self, now: Instant) {
+        if let Some(state) = self.disk.take_news() {
+            self.server.handle_journal(now, state, &mut self.out);
         }
     }
 

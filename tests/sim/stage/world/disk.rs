@@ -6,9 +6,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ecoute::audit::{Entry, EntryId};
+use ecoute::audit::{Class, Entry, EntryId};
 use ecoute::keys::JobKey;
-use ecoute::outbox::NotWritten;
+use ecoute::outbox::{JournalState, NotWritten};
+use ecoute::words::JournalFault;
 
 pub struct Disk {
     /// How long an entry takes, each by chance: answers come in any order.
@@ -17,6 +18,10 @@ pub struct Disk {
     pub refused_per_mille: u32,
     /// Answers nothing while it is.
     pub is_stuck: bool,
+    /// What the writer says that is wrong: it refuses gates at once, and all else waits.
+    pub fault: Option<JournalFault>,
+    told: Option<JournalFault>,
+    written: u64,
     waiting: Vec<Waiting>,
     chance: fastrand::Rng,
 }
@@ -26,6 +31,7 @@ struct Waiting {
     job: JobKey,
     entry: EntryId,
     is_refused: bool,
+    is_gate: bool,
 }
 
 impl Disk {
@@ -35,6 +41,9 @@ impl Disk {
             delay: Duration::ZERO..Duration::ZERO,
             refused_per_mille: 0,
             is_stuck: false,
+            fault: None,
+            told: None,
+            written: 0,
             waiting: Vec::new(),
             chance: fastrand::Rng::with_seed(seed),
         }
@@ -43,24 +52,44 @@ impl Disk {
     /// Makes it new: what waits is written.
     pub fn heal(&mut self) {
         (self.delay, self.refused_per_mille, self.is_stuck) = (Duration::ZERO..Duration::ZERO, 0, false);
+        self.fault = None;
     }
 
     pub(super) fn take(&mut self, now: Instant, job: JobKey, entry: &Entry) {
         let span = self.delay.end.saturating_sub(self.delay.start);
         let due = now + self.delay.start + span.mul_f64(self.chance.f64());
         let is_refused = self.chance.u32(..1000) < self.refused_per_mille;
-        self.waiting.push(Waiting { due, job, entry: entry.id, is_refused });
+        let is_gate = entry.event.class() == Class::Gate;
+        self.waiting.push(Waiting { due, job, entry: entry.id, is_refused, is_gate });
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
-        self.waiting.iter().filter(|_| !self.is_stuck).map(|waiting| waiting.due).min()
+        self.waiting.iter().filter(|waiting| self.answers(waiting)).map(|waiting| waiting.due).min()
     }
 
     /// Returns an answer that is due: to which job, of which entry.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(JobKey, EntryId, Result<(), NotWritten>)> {
-        let due = self.waiting.iter().position(|waiting| waiting.due <= now && !self.is_stuck)?;
+        let due = self.waiting.iter().position(|waiting| waiting.due <= now && self.answers(waiting))?;
         let Waiting { job, entry, is_refused, .. } = self.waiting.remove(due);
+        let is_refused = is_refused || self.fault.is_some();
+        self.written += u64::from(!is_refused);
         Some((job, entry, if is_refused { Err(NotWritten) } else { Ok(()) }))
+    }
+
+    /// Returns what the writer says, where that is new.
+    pub(super) fn take_news(&mut self) -> Option<JournalState> {
+        let is_new = self.fault != self.told;
+        self.told = self.fault;
+        is_new.then_some(JournalState {
+            entries: self.written,
+            bytes: self.written * 700,
+            free_bytes: Some(if self.fault == Some(JournalFault::DiskFull) { 0 } else { 1 << 30 }),
+            fault: self.fault,
+        })
+    }
+
+    fn answers(&self, waiting: &Waiting) -> bool {
+        !self.is_stuck && (self.fault.is_none() || waiting.is_gate)
     }
 
     /// The server is killed: nobody waits for an answer any more.
