@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use str0m::net::Protocol;
 
-use crate::audit::Entry;
+use crate::audit::{Entry, HistoryDoubt};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
 
@@ -38,6 +38,8 @@ pub enum Job {
     Write(Entry),
     /// Read the file with this plain name that a certificate authority asks for.
     ReadChallenge(String),
+    /// Read the newest note of the journal, and prove that the journal contains what this one says, which a page kept.
+    ProveNote(Option<String>),
 }
 
 /// The answer to a [`Job`].
@@ -46,6 +48,30 @@ pub enum Reply {
     Written(Result<(), NotWritten>),
     /// The contents of the file, where there is one.
     Challenge(Option<Vec<u8>>),
+    /// Nothing where the journal can't be read for now.
+    NoteProved(Option<Proved>),
+}
+
+/// What a page is told of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// The newest note; none where the journal has no good one.
+    pub newest: Option<String>,
+    /// Of the note that the page kept, where it brought one.
+    pub proof: Option<Proof>,
+}
+
+/// What the journal says of a note that somebody kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The rows have the chain there after so many as the note says.
+    Contained { chain: [u8; 32] },
+    /// The note was signed here, and the rows say something else.
+    Doubted(HistoryDoubt),
+    /// Another key signed it, which anybody may have.
+    OtherKey,
+    /// It is no note, or its signature does not fit it.
+    Unreadable,
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

@@ -5,6 +5,7 @@
 //! nothing is tried again on the connection that had it: the database is opened anew, and must end where it is known to.
 //! Invariant: nothing is written to a database that is not ours, is damaged, was replaced, or has another end than we know.
 
+mod proof;
 mod reading;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -20,6 +21,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use super::secret::{self, write_new};
 use crate::audit::Entry;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
+pub use proof::Prover;
 pub use reading::{Reading, VerifyError, Wanted};
 
 /// The names of its files in the data directory.
@@ -162,6 +164,11 @@ impl Journal {
         }
     }
 
+    /// Returns who proves to others what is in it.
+    pub fn prover(&self) -> Prover {
+        Prover::new(self.data.clone())
+    }
+
     /// Returns once what is to be told of how it was found.
     pub fn take_doubt(&mut self) -> Option<Doubt> {
         self.doubt.take()
@@ -206,6 +213,14 @@ impl Journal {
             let _ = checkpoint(connection);
             Ok(purged as u64)
         })
+    }
+
+    /// Lets go of it. All stands in the database then, though somebody else has it open: that file alone is a copy.
+    pub fn close(self) {
+        if let Some(Open { connection, .. }) = &self.open {
+            // Where somebody reads for too long, the log keeps what it has.
+            let _ = checkpoint(connection);
+        }
     }
 
     /// Calls with the database open; one that had an error is given up.

@@ -68,6 +68,7 @@ pub fn stored(entry: &Entry) -> String {
         detail: event.detail(),
         why: match event {
             Event::TokensRefused { why, .. } => Some(why),
+            Event::HistoryDoubted { why, .. } => Some(why.words()),
             _ => None,
         },
         told: match event {

@@ -26,6 +26,8 @@ pub(super) struct Jobs {
     entries: usize,
     /// How many of them read.
     reads: usize,
+    /// How many of them prove notes to pages.
+    proofs: usize,
     next_entry: u64,
     /// When gates are refused that nobody answers, in order; those that were answered are taken out when they are first.
     gates: VecDeque<(Instant, JobKey)>,
@@ -40,11 +42,14 @@ enum Waiting {
     Gate { broadcast: BroadcastKey, listener: Client, entry: EntryId },
     /// A certificate authority, which asked on this conn for a file.
     Challenge { conn: ConnKey },
+    /// Nothing: the page that registered on this conn is told once it is known.
+    Proof { conn: ConnKey },
 }
 
 impl Jobs {
     pub(super) fn new() -> Jobs {
-        Jobs { waiting: SlotMap::with_key(), entries: 0, reads: 0, next_entry: 1, gates: VecDeque::new() }
+        let gates = VecDeque::new();
+        Jobs { waiting: SlotMap::with_key(), entries: 0, reads: 0, proofs: 0, next_entry: 1, gates }
     }
 
     /// Returns how many jobs are out.
@@ -57,13 +62,24 @@ impl Jobs {
         self.entries
     }
 
+    /// Returns how many of them prove notes to pages.
+    pub(super) fn proofs(&self) -> usize {
+        self.proofs
+    }
+
+    /// Begins to prove a note to the page on this conn; returns the job.
+    pub(super) fn begin_proof(&mut self, conn: ConnKey) -> JobKey {
+        self.proofs += 1;
+        self.waiting.insert(Waiting::Proof { conn })
+    }
+
     /// Tells whether the answer about an entry goes to this listener.
     pub(super) fn awaits(&self, (key, listener): (BroadcastKey, Client), entry: EntryId) -> bool {
         let is_it = |waiting: &Waiting| match *waiting {
             Waiting::Gate { broadcast, listener: of, entry: awaited } => {
                 (broadcast, of, awaited) == (key, listener, entry)
             }
-            Waiting::Note | Waiting::Challenge { .. } => false,
+            Waiting::Note | Waiting::Challenge { .. } | Waiting::Proof { .. } => false,
         };
         self.waiting.values().any(is_it)
     }
@@ -76,7 +92,9 @@ impl Jobs {
     /// Asserts that each kind's count is right.
     pub(super) fn check(&self) {
         let reads = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Challenge { .. })).count();
-        assert_eq!((self.entries, self.reads), (self.waiting.len() - reads, reads), "jobs ↔ credit");
+        let proofs = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Proof { .. })).count();
+        let entries = self.waiting.len() - reads - proofs;
+        assert_eq!((self.entries, self.reads, self.proofs), (entries, reads, proofs), "jobs ↔ credit");
         let is_timed = |job: JobKey| self.gates.iter().any(|(_, timed)| *timed == job);
         let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate { .. }));
         assert!(gates.map(|(job, _)| job).all(is_timed), "gates ↔ their time");
@@ -88,6 +106,7 @@ impl Jobs {
         match waiting {
             Waiting::Note | Waiting::Gate { .. } => self.entries -= 1,
             Waiting::Challenge { .. } => self.reads -= 1,
+            Waiting::Proof { .. } => self.proofs -= 1,
         }
         self.forget_answered();
         Some(waiting)
@@ -109,7 +128,7 @@ impl Jobs {
         self.forget_answered();
         match late {
             Some(Waiting::Gate { broadcast, listener, entry }) => Some((broadcast, listener, entry)),
-            Some(Waiting::Note | Waiting::Challenge { .. }) | None => None,
+            Some(Waiting::Note | Waiting::Challenge { .. } | Waiting::Proof { .. }) | None => None,
         }
     }
 }
@@ -125,8 +144,13 @@ impl Server {
             (Waiting::Challenge { conn }, Reply::Challenge(contents)) => {
                 self.on_challenge_read(now, (conn, job), contents.as_deref(), out);
             }
-            (waiting @ (Waiting::Note | Waiting::Gate { .. }), reply @ Reply::Challenge(_))
-            | (waiting @ Waiting::Challenge { .. }, reply @ Reply::Written(_)) => {
+            (Waiting::Proof { conn }, Reply::NoteProved(proved)) => self.on_note_proved(now, conn, proved, out),
+            (
+                waiting @ (Waiting::Note | Waiting::Gate { .. }),
+                reply @ (Reply::Challenge(_) | Reply::NoteProved(_)),
+            )
+            | (waiting @ Waiting::Challenge { .. }, reply @ (Reply::Written(_) | Reply::NoteProved(_)))
+            | (waiting @ Waiting::Proof { .. }, reply @ (Reply::Written(_) | Reply::Challenge(_))) => {
                 debug_assert!(false, "{waiting:?} was answered with {reply:?}");
             }
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token, Waker};
 
-use super::reader::Ask;
+use super::reader::{Ask, Sources};
 use super::{reader, writer};
 use crate::audit::Entry;
 use crate::host::journal::Journal;
@@ -76,6 +76,7 @@ impl Late {
     /// Starts the threads; `token` is that of the event that tells of answers.
     pub(super) fn new(registry: &Registry, token: Token, files: Files, journal: Journal) -> io::Result<Late> {
         let Files { watch, webroot, reads_max } = files;
+        let prover = journal.prover();
         let (sender, answers) = sync_channel(ANSWERS_WAITING_MAX);
         let to_loop = Answers { sender, waker: Arc::new(Waker::new(registry, token)?) };
         let (writer, entries) = channel();
@@ -87,7 +88,8 @@ impl Late {
         })?;
         // And one that asks to look at files.
         let (reader, asks) = sync_channel(reads_max + 1);
-        threads::spawn("reader", move || reader::run(&asks, watch, webroot.as_deref(), &to_loop))?;
+        let sources = Sources { watch, webroot, prover };
+        threads::spawn("reader", move || reader::run(&asks, sources, &to_loop))?;
         Ok(Late { writer, reader, answers, is_ready: false, ending: Ending { thread, over } })
     }
 
@@ -97,6 +99,9 @@ impl Late {
             Job::Write(entry) => self.writer.send((key, entry)).is_err().then_some(Reply::Written(Err(NotWritten))),
             Job::ReadChallenge(name) => {
                 self.reader.try_send(Ask::Challenge(key, name)).is_err().then_some(Reply::Challenge(None))
+            }
+            Job::ProveNote(note) => {
+                self.reader.try_send(Ask::Prove(key, note)).is_err().then_some(Reply::NoteProved(None))
             }
         }
     }

@@ -175,7 +175,8 @@ struct Shell {
 
 impl Shell {
     fn new(setup: Setup, config: Config, seed: [u8; 32], files_max: usize) -> io::Result<Shell> {
-        let reads_max = config.settings.limits.jobs.reads_max;
+        let jobs = &config.settings.limits.jobs;
+        let reads_max = jobs.reads_max + jobs.proofs_max;
         let Setup { sockets, watch, journal, tls, redirect } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;

@@ -53,6 +53,7 @@ pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, answers
         let count = writer.waiting.len();
         log::error!(target: "audit", "entries could not be written to the journal and are in the log alone: count={count}");
     }
+    writer.journal.close();
 }
 
 struct Writer {

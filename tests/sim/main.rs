@@ -7,6 +7,7 @@ mod air;
 mod hostile;
 mod limits;
 mod listening;
+mod notes;
 mod random;
 mod tcp;
 mod whip;

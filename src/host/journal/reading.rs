@@ -16,8 +16,8 @@ const PAGE: usize = 1000;
 /// A journal, opened to be read.
 #[derive(Debug)]
 pub struct Reading {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
     key: Option<VerifyKey>,
 }
 

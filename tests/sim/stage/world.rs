@@ -2,6 +2,7 @@
 
 mod disk;
 mod frames;
+mod history;
 pub mod programs;
 mod tunnels;
 mod witness;
@@ -24,6 +25,7 @@ use str0m::net::Protocol;
 use crate::browser::{Browser, Heard};
 use crate::link::{Link, Quality};
 pub use disk::Disk;
+pub use history::History;
 use programs::Program;
 use tunnels::Tunnel;
 use witness::{Packet, Witness};
@@ -132,6 +134,8 @@ pub struct World {
     witness: Witness,
     /// The writer of the journal.
     pub disk: Disk,
+    /// The journal, as its reader finds it.
+    pub history: History,
     cut: BTreeSet<Who>,
     udp_blocked: BTreeSet<Who>,
     tunnels: BTreeMap<Who, Tunnel>,
@@ -191,6 +195,7 @@ impl World {
             revoked: (Revoked::default(), start),
             witness: Witness::default(),
             disk: Disk::new(seed),
+            history: History::default(),
             cut: BTreeSet::new(),
             udp_blocked: BTreeSet::new(),
             tunnels: BTreeMap::new(),
@@ -316,6 +321,7 @@ impl World {
         self.closed_tunnels.clear();
         self.witness.on_restart();
         self.disk.forget();
+        self.history.forget();
     }
 
     /// The core alone is dropped, for another one; nobody notices.
@@ -672,9 +678,11 @@ impl World {
                     Item::Job(job, Job::Write(entry)) => {
                         self.witness.on_entry(now, &entry);
                         self.disk.take(now, job, &entry);
+                        self.history.append(&entry);
                         self.audit.push(entry);
                     }
                     Item::Job(job, Job::ReadChallenge(name)) => self.reads.push((job, name)),
+                    Item::Job(job, Job::ProveNote(note)) => self.history.take(job, note),
                     Item::Datagram(datagram) => {
                         let contents = datagram.contents(bytes);
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
@@ -716,6 +724,9 @@ impl World {
             while let Some((job, entry, written)) = self.disk.pop(now) {
                 self.witness.on_answered(entry, written.is_ok());
                 self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
+            }
+            while let Some((job, proved)) = self.history.pop() {
+                self.server.handle_reply(now, job, Reply::NoteProved(proved), &mut self.out);
             }
             let Some(conn) = touched.pop_first() else {
                 if self.out.is_empty() {
@@ -869,6 +880,7 @@ impl World {
         self.check_faithful();
         self.check_told();
         self.disk.heal();
+        self.history.heal();
         for who in 0..self.browsers.len() {
             self.close(who);
         }
@@ -881,6 +893,10 @@ impl World {
         // An encoder that was paused may come back.
         if self.server.table_sizes().broadcasts > 0 {
             self.run_ms(self.limits.broadcast.pause_memory.as_millis() as u64);
+        }
+        // Who doubts the journal is remembered for an hour.
+        if self.server.stats().notes_doubted + self.server.stats().notes_of_other_key > 0 {
+            self.run_ms(3_700_000);
         }
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
