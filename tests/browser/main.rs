@@ -16,6 +16,7 @@ mod ice_servers;
 mod incomplete;
 mod microphone;
 mod names;
+mod notes;
 mod npm;
 mod people;
 mod proxy;

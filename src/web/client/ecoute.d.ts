@@ -137,6 +137,13 @@ export interface AudioState {
   muted: boolean;
 }
 
+export interface Journal {
+  /** Why the server's journal does not contain the note that was kept here; null where it does. */
+  doubt: "missing" | "different" | "other_key" | null;
+  /** That note, for `ecoute audit verify --checkpoint`. */
+  note: string | null;
+}
+
 /** What went wrong: the server's word, or one of {@link EcouteErrorCode}. */
 export interface Failure {
   code: EcouteErrorCode | (string & {});
@@ -171,6 +178,8 @@ export interface EcouteEvents {
   listening_stopped: { commercial_id: string; listeners_count?: number; cause?: string };
   quality: Quality;
   position: Position & { commercial_id: string };
+  /** The server's journal is doubted, or is not any more. */
+  journal: Journal;
   error: Failure;
 }
 
@@ -195,6 +204,7 @@ export class EcouteClient extends EventTarget {
   readonly connectionState: ConnectionState;
   readonly connection: Connection & { retry_at?: number };
   readonly user: User | null;
+  readonly journal: Journal;
   readonly commercials: Commercial[];
   commercial(id: string): Commercial | undefined;
   readonly streamingState: StreamingState;
@@ -209,6 +219,8 @@ export class EcouteClient extends EventTarget {
   readonly audioNode: GainNode | null;
   /** What is heard before the volume is applied. */
   readonly heardNode: AudioNode | null;
+  /** Takes the server's journal for what it is now; only where a person has read that it was doubted. */
+  acceptJournal(): void;
   connect(): void;
   takeOver(): void;
   /** @throws {EcouteError} */
