@@ -155,6 +155,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{EntryId, Event};
+    use crate::outbox::Proof;
 
     const JOBS: u64 = 3 * ANSWERS_WAITING_MAX as u64;
 
@@ -201,6 +202,31 @@ mod tests {
         let (_data, _poll, late) = start();
         begin_all(&late);
         late.end(Duration::from_secs(10));
+    }
+
+    #[test]
+    fn pages_are_told_the_newest_note_and_where_theirs_is() {
+        let (_data, mut poll, mut late) = start();
+        let mut events = Events::with_capacity(8);
+        let mut ask = |job: Job| {
+            assert!(late.begin(KeyData::from_ffi(1).into(), job).is_none());
+            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+            late.on_event();
+            match late.next() {
+                Some(Answer::Reply(_, reply)) => reply,
+                answer => panic!("{answer:?}"),
+            }
+        };
+        let entry = Entry { id: EntryId(1), at: SystemTime::UNIX_EPOCH, event: Event::ServerEnded };
+        assert!(matches!(ask(Job::Write(entry)), Reply::Written(Ok(()))));
+        let mut prove = |note: Option<String>| match ask(Job::ProveNote(note)) {
+            Reply::NoteProved(Some(proved)) => proved,
+            reply => panic!("{reply:?}"),
+        };
+        let note = prove(None).newest.expect("what was written is signed");
+        let proved = prove(Some(note)).proof;
+        assert!(matches!(proved, Some(Proof::Contained { .. })), "{proved:?}");
+        assert_eq!(prove(Some("none".to_owned())).proof, Some(Proof::Unreadable));
     }
 
     #[test]
