@@ -183,6 +183,12 @@ pub enum Event {
     JournalDoubted {
         why: &'static str,
     },
+    /// A user's page kept a note of the journal, signed here, that the journal does not contain.
+    HistoryDoubted {
+        by: String,
+        role: &'static str,
+        why: HistoryDoubt,
+    },
     /// That server wrote all that it had.
     ServerEnded,
     /// So many entries were taken out of the journal because they are older than may be.
@@ -275,6 +281,15 @@ pub enum ListenEnd {
     ServerDied,
 }
 
+/// Why the journal does not contain what a note says that was signed for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HistoryDoubt {
+    /// It has fewer entries.
+    Missing,
+    /// It has so many, and they are others.
+    Different,
+}
+
 /// How an event stands to its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -306,6 +321,7 @@ impl Event {
             | Event::AccessRevoked { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
+            | Event::HistoryDoubted { .. }
             | Event::ServerEnded
             | Event::JournalPurged { .. } => Class::Note,
         }
@@ -334,6 +350,7 @@ impl Event {
             Event::AccessRevoked { .. } => "access_revoked",
             Event::ServerStarted { .. } => "server_started",
             Event::JournalDoubted { .. } => "journal_doubted",
+            Event::HistoryDoubted { .. } => "history_doubted",
             Event::ServerEnded => "server_ended",
             Event::JournalPurged { .. } => "journal_purged",
         }
@@ -361,6 +378,7 @@ impl Event {
             | Event::AccessRevoked { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
+            | Event::HistoryDoubted { .. }
             | Event::ServerEnded
             | Event::JournalPurged { .. } => None,
         }
@@ -377,6 +395,7 @@ impl Event {
             Event::AccessRevoked { user_id, .. } => user_id,
             Event::Registered { who } => &who.id,
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.user_id,
+            Event::HistoryDoubted { by, .. } => by,
             // Nobody knows, or nobody did it.
             Event::TokensRefused { .. }
             | Event::ClockJumped { .. }
@@ -408,6 +427,7 @@ impl Event {
             | Event::TokensRefused { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
+            | Event::HistoryDoubted { .. }
             | Event::ServerEnded
             | Event::JournalPurged { .. } => "",
             Event::ListenAsked { .. }
@@ -436,6 +456,7 @@ impl Event {
             | Event::TokensRefused { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
+            | Event::HistoryDoubted { .. }
             | Event::ServerEnded
             | Event::JournalPurged { .. } => false,
             Event::ListenAsked { is_device, .. }
@@ -468,7 +489,7 @@ impl Event {
             Event::ListenInterrupted { why, .. } => why.words(),
             Event::ListenEnded { why, .. } => why.words(),
             Event::TokensRefused { from, .. } => from,
-            Event::AccessRevoked { role, .. } => role,
+            Event::AccessRevoked { role, .. } | Event::HistoryDoubted { role, .. } => role,
         }
     }
 
@@ -495,6 +516,7 @@ impl Event {
             | Event::AccessRevoked { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
+            | Event::HistoryDoubted { .. }
             | Event::ServerEnded => 1,
         }
     }
@@ -533,6 +555,9 @@ impl fmt::Display for Event {
         }
         if let Event::BroadcastStopped { packets: Some((packets, lost)), .. } = self {
             write!(f, " packets={packets} lost={lost}")?;
+        }
+        if let Event::HistoryDoubted { why, .. } = self {
+            write!(f, " why={:?}", why.words())?;
         }
         if self.times() > 1 {
             write!(f, " times={}", self.times())?;
@@ -613,6 +638,16 @@ impl ListenEnd {
     }
 }
 
+impl HistoryDoubt {
+    /// Returns what is wrong, for the log and the journal.
+    pub fn words(self) -> &'static str {
+        match self {
+            HistoryDoubt::Missing => "the journal ends before it",
+            HistoryDoubt::Different => "the journal says something else",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -652,6 +687,10 @@ mod tests {
             (
                 Event::AccessRevoked { user_id: "ana".into(), role: "admin", of: None },
                 r#"access_revoked actor=ana commercial_id= detail="admin""#,
+            ),
+            (
+                Event::HistoryDoubted { by: "ana".into(), role: "admin", why: HistoryDoubt::Missing },
+                r#"history_doubted actor=ana commercial_id= why="the journal ends before it" detail="admin""#,
             ),
         ];
         for (event, want) in cases {

@@ -3,7 +3,7 @@
 //! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
 //!
 //! # Memory
-//! At all bounds at once the server takes 495 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
+//! At all bounds at once the server takes 500 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
 //! says is in use falls by so much for each when the core is dropped):
 //!
 //! | what | so many | bytes each | MB |
@@ -20,12 +20,14 @@
 //! | people who have been here, with the longest ids and names | 1024 | 560 | 1 |
 //! | revoked ids of 128 characters | 65,536 | 211 | 14 |
 //! | public keys of an identity provider, of the longest | 256 | 1,300 | 0 |
-//! | rows of who holds what, and of who did what | 20,480 | 250 | 5 |
+//! | rows of who holds what, and of who did what | 21,504 | 250 | 5 |
 //! | refusals that are counted | 256 | 1,000 | 0 |
 //! | ids that are a person's | 8192 | 26 | 0 |
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
 //! | entries that wait to be written, with the longest names and reasons of one in three | 16,384 | 810 | 13 |
 //! | the journal's database: its cache, statements and a group of rows | 1 | 3 Mi | 3 |
+//! | the same, opened to be read | 1 | 1 Mi | 1 |
+//! | notes of pages that wait to be proved, of the longest | 4096 + 16 | 1,200 | 5 |
 //! | requests whose answer is made elsewhere | 16 | 20,000 | 0 |
 //! | log lines that wait for stderr | 256 Ki + 1024 × 64 | 1 | 0 |
 //! | the program, its pages, one turn's outbox | 1 | 15,000,000 | 15 |
@@ -171,6 +173,8 @@ pub struct AdmissionLimits {
     pub of_act: Allowance,
     /// How often one supervisor may begin to listen to the same salesperson, who is told each time.
     pub of_join: Allowance,
+    /// How often one user's doubt of the journal's history is written down.
+    pub of_doubt: Allowance,
     /// Offers of all users.
     pub offer_rate: Rate,
     /// What one user of WHIP and WHEP may: WHEP sessions at one time, and requests that change something.
@@ -194,6 +198,7 @@ impl Default for AdmissionLimits {
             // A restart brings 8 pages back, with up to 32 wishes each.
             of_act: Allowance { held_max: 0, rate: Rate::per_second(5, 300), rows_max: 1024 },
             of_join: Allowance { held_max: 0, rate: Rate::per_second(1, 40), rows_max: 1024 },
+            of_doubt: Allowance { held_max: 0, rate: Rate::per_hour(1, 1), rows_max: 1024 },
             offer_rate: Rate::per_second(600, 600),
             of_program: Allowance { held_max: 16, rate: Rate::per_second(20, 60), rows_max: 2048 },
             of_programs_network: Allowance { held_max: 0, rate: Rate::per_second(200, 600), rows_max: 2048 },
@@ -384,6 +389,10 @@ pub struct JobLimits {
     /// For how long the journal must have been written before users hear that it is again, and the shortest time between
     /// two causes that they are told.
     pub fault_settled: Duration,
+    /// Notes that are being proved to pages; others wait.
+    pub proofs_max: usize,
+    /// Notes that wait for that, one of each page; above, a page is told nothing of the journal.
+    pub proofs_waiting_max: usize,
 }
 
 impl Default for JobLimits {
@@ -395,6 +404,8 @@ impl Default for JobLimits {
             reads_max: 16,
             questions_max: 16,
             fault_settled: Duration::from_secs(2),
+            proofs_max: 16,
+            proofs_waiting_max: 4096,
         }
     }
 }
@@ -625,7 +636,8 @@ mod tests {
         let limits = Limits::default();
         let AdmissionLimits { of_stranger, of_user, of_act, of_join, of_program, of_programs_network, .. } =
             &limits.admission;
-        let rows = [of_stranger, of_user, of_act, of_join, of_program, of_programs_network];
+        let of_doubt = &limits.admission.of_doubt;
+        let rows = [of_stranger, of_user, of_act, of_join, of_doubt, of_program, of_programs_network];
         let rows = rows.iter().map(|of| of.rows_max).sum::<usize>();
         let bytes = [
             limits.media.peers_max * 68_500,
@@ -646,12 +658,14 @@ mod tests {
             (limits.media.peers_max + limits.program.resources_max) * 740,
             limits.jobs.entries_max * 810,
             3 << 20,
+            1 << 20,
+            (limits.jobs.proofs_waiting_max + limits.jobs.proofs_max) * 1200,
             limits.jobs.reads_max * 20_000,
             LOG_BYTES_MAX + LOG_LINES_MAX * 64,
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
-        assert_eq!(mib, 495, "the table says something else");
+        assert_eq!(mib, 500, "the table says something else");
         assert!(mib < 512);
     }
 

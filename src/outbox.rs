@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use str0m::net::Protocol;
 
-use crate::audit::Entry;
+use crate::audit::{Entry, HistoryDoubt};
 use crate::history::{Piece, Query, Seen};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
@@ -44,6 +44,8 @@ pub enum Job {
     ReadHistory(Box<Query>),
     /// Say which salespeople were here since a moment, those of the last time first, and so many at the most.
     ReadSeen { since_ms: u64, people_max: usize },
+    /// Read the newest note of the journal, and prove that the journal contains what this one says, which a page kept.
+    ProveNote(Option<String>),
 }
 
 /// The answer to a [`Job`].
@@ -56,6 +58,30 @@ pub enum Reply {
     History(Option<Piece>),
     /// Nobody where it can't be read.
     Seen(Vec<Seen>),
+    /// Nothing where the journal can't be read for now.
+    NoteProved(Option<Proved>),
+}
+
+/// What a page is told of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proved {
+    /// The newest note; none where the journal has no good one.
+    pub newest: Option<String>,
+    /// Of the note that the page kept, where it brought one.
+    pub proof: Option<Proof>,
+}
+
+/// What the journal says of a note that somebody kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The rows have the chain there after so many as the note says.
+    Contained { chain: [u8; 32] },
+    /// The note was signed here, and the rows say something else.
+    Doubted(HistoryDoubt),
+    /// Another key signed it, which anybody may have.
+    OtherKey,
+    /// It is no note, or its signature does not fit it.
+    Unreadable,
 }
 
 /// What the journal's writer says of it, through [`Server::handle_journal`](crate::server::Server::handle_journal).

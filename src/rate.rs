@@ -31,6 +31,11 @@ impl Rate {
     pub const fn per_minute(events: u32, burst: u32) -> Rate {
         Rate { interval: Duration::from_nanos(60_000_000_000 / events as u64), burst }
     }
+
+    /// Returns the rate of so many events an hour.
+    pub const fn per_hour(events: u32, burst: u32) -> Rate {
+        Rate { interval: Duration::from_nanos(3_600_000_000_000 / events as u64), burst }
+    }
 }
 
 impl Bucket {

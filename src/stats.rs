@@ -115,6 +115,18 @@ pub struct Stats {
     pub gates_refused: u64,
     /// Requests refused because too many files were being read.
     pub reads_refused: u64,
+    /// Pages that were told nothing of the journal because too many waited for that.
+    pub proofs_refused: u64,
+    /// Pages that were told nothing of the journal because it could not be read.
+    pub proofs_failed: u64,
+    /// Notes of pages, signed here, that the journal does not contain.
+    pub notes_doubted: u64,
+    /// Notes of pages that another key signed.
+    pub notes_of_other_key: u64,
+    /// Notes of pages that were none, or forged.
+    pub notes_unreadable: u64,
+    /// Doubts that were not written down, because one of the same user was within the hour.
+    pub doubts_over_rate: u64,
     /// Entries that are durable.
     pub entries_written: u64,
     /// Entries of other effects that could not be written down.

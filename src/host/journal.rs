@@ -11,6 +11,7 @@ mod inspect;
 mod left;
 mod past;
 mod projection;
+mod proof;
 mod reading;
 mod schema;
 
@@ -176,9 +177,9 @@ impl Journal {
         }
     }
 
-    /// Returns the directory that it is in.
-    pub fn data(&self) -> &Path {
-        &self.data
+    /// Returns who reads it for clients, beside the one who writes it.
+    pub fn past(&self) -> Past {
+        Past::new(self.data.clone())
     }
 
     /// Returns once what is to be told of how it was found.
@@ -249,6 +250,14 @@ impl Journal {
             let _ = checkpoint(connection);
             Ok(purged as u64)
         })
+    }
+
+    /// Lets go of it. All stands in the database then, though somebody else has it open: that file alone is a copy.
+    pub fn close(self) {
+        if let Some(Open { connection, .. }) = &self.open {
+            // Where somebody reads for too long, the log keeps what it has.
+            let _ = checkpoint(connection);
+        }
     }
 
     /// Calls with the database open; one that had an error is given up.

@@ -77,6 +77,7 @@ pub fn stored(entry: &Entry) -> String {
         why: match event {
             Event::TokensRefused { why, .. } => Some(why.as_str()),
             Event::HistoryRefused { why, .. } => Some(why),
+            Event::HistoryDoubted { why, .. } => Some(why.words()),
             _ => None,
         },
         told: match event {

@@ -119,6 +119,7 @@ impl Server {
     /// Jobs ↔ their credit; requests that are answered elsewhere ↔ jobs.
     fn check_jobs(&self) {
         self.jobs.check();
+        self.check_proofs();
         for (conn, client) in self.clients.iter() {
             let is_known = client.awaited_answer().is_none_or(|job| self.jobs.answers(job, conn));
             assert!(is_known, "conns that wait for an answer ↔ jobs");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Server;
+use super::journal::JOURNAL_UNAVAILABLE;
 use super::problem::{Problem, come_back_later};
 use crate::audit::{Event, HistoryRead};
 use crate::conn::Conn;
@@ -185,7 +186,7 @@ impl Server {
 }
 
 fn unavailable() -> Problem {
-    come_back_later("it can't be written down that this is asked, so it is not answered")
+    come_back_later("it can't be written down that this is asked, so it is not answered").code(JOURNAL_UNAVAILABLE)
 }
 
 /// Returns what a salesperson asks about herself: who was heard, and nothing of who only wished to.

@@ -36,6 +36,8 @@ pub(super) struct Jobs {
     asks_seen: bool,
     /// Whose answer goes on once one of those is answered.
     starved: VecDeque<ConnKey>,
+    /// How many of them prove notes to pages.
+    proofs: usize,
     next_entry: u64,
     /// Since when entries wait, in order; those that were answered are taken out when they are first, or too many.
     since: VecDeque<(Instant, JobKey)>,
@@ -58,6 +60,8 @@ enum Waiting {
     Seen,
     /// A certificate authority, which asked on this conn for a file.
     Challenge { conn: ConnKey },
+    /// Nothing: the page that registered on this conn is told once it is known.
+    Proof { conn: ConnKey },
 }
 
 impl Jobs {
@@ -69,6 +73,7 @@ impl Jobs {
             questions: 0,
             asks_seen: false,
             starved: VecDeque::new(),
+            proofs: 0,
             next_entry: 1,
             since: VecDeque::new(),
             gates: VecDeque::new(),
@@ -90,6 +95,17 @@ impl Jobs {
         self.since.front().map(|(since, _)| *since)
     }
 
+    /// Returns how many of them prove notes to pages.
+    pub(super) fn proofs(&self) -> usize {
+        self.proofs
+    }
+
+    /// Begins to prove a note to the page on this conn; returns the job.
+    pub(super) fn begin_proof(&mut self, conn: ConnKey) -> JobKey {
+        self.proofs += 1;
+        self.waiting.insert(Waiting::Proof { conn })
+    }
+
     /// Tells whether the answer about an entry goes to this listener.
     pub(super) fn awaits(&self, (key, listener): (BroadcastKey, Client), entry: EntryId) -> bool {
         let is_it = |waiting: &Waiting| match *waiting {
@@ -100,7 +116,8 @@ impl Jobs {
             | Waiting::Permission { .. }
             | Waiting::History { .. }
             | Waiting::Seen
-            | Waiting::Challenge { .. } => false,
+            | Waiting::Challenge { .. }
+            | Waiting::Proof { .. } => false,
         };
         self.waiting.values().any(is_it)
     }
@@ -113,7 +130,7 @@ impl Jobs {
                 | Waiting::History { conn: of }
                 | Waiting::Permission { conn: of, .. },
             ) => *of == conn,
-            Some(Waiting::Note | Waiting::Gate { .. } | Waiting::Seen) | None => false,
+            Some(Waiting::Note | Waiting::Gate { .. } | Waiting::Seen | Waiting::Proof { .. }) | None => false,
         }
     }
 
@@ -123,9 +140,11 @@ impl Jobs {
         let reads = count(|waiting| matches!(waiting, Waiting::Challenge { .. }));
         let questions = count(|waiting| matches!(waiting, Waiting::History { .. }));
         let seen = count(|waiting| matches!(waiting, Waiting::Seen));
+        let proofs = count(|waiting| matches!(waiting, Waiting::Proof { .. }));
         assert_eq!(usize::from(self.asks_seen), seen, "jobs ↔ credit");
-        let entries = self.waiting.len() - reads - questions - seen;
-        assert_eq!((self.entries, self.reads, self.questions), (entries, reads, questions), "jobs ↔ credit");
+        let entries = self.waiting.len() - reads - questions - seen - proofs;
+        assert_eq!((self.entries, self.reads), (entries, reads), "jobs ↔ credit");
+        assert_eq!((self.questions, self.proofs), (questions, proofs), "jobs ↔ credit");
         assert!(self.starved.is_empty() || questions > 0, "an answer waits for nothing");
         let is_timed = |job: JobKey| self.gates.iter().any(|(_, timed)| *timed == job);
         let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate { .. }));
@@ -149,6 +168,7 @@ impl Jobs {
             Waiting::History { .. } => self.questions -= 1,
             Waiting::Seen => self.asks_seen = false,
             Waiting::Challenge { .. } => self.reads -= 1,
+            Waiting::Proof { .. } => self.proofs -= 1,
         }
         self.forget_answered();
         self.forget_times();
@@ -186,7 +206,8 @@ impl Jobs {
                 | Waiting::Permission { .. }
                 | Waiting::History { .. }
                 | Waiting::Seen
-                | Waiting::Challenge { .. },
+                | Waiting::Challenge { .. }
+                | Waiting::Proof { .. },
             )
             | None => None,
         }
@@ -220,6 +241,7 @@ impl Server {
                 self.on_history_read(now, (conn, job), piece, out);
             }
             (Waiting::Seen, Reply::Seen(people)) => self.on_seen(&people),
+            (Waiting::Proof { conn }, Reply::NoteProved(proved)) => self.on_note_proved(now, conn, proved, out),
             (waiting, reply) => {
                 debug_assert!(false, "{waiting:?} was answered with {reply:?}");
             }

@@ -14,7 +14,7 @@ use crate::wire::signaling::ServerMessage;
 use crate::words::JournalFault;
 
 /// What readers of JSON go by.
-const UNAVAILABLE: &str = "journal_unavailable";
+pub(super) const JOURNAL_UNAVAILABLE: &str = "journal_unavailable";
 
 /// What is known of the journal.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ impl Server {
             return Ok(());
         }
         self.stats.gates_refused += 1;
-        Err(Problem::new(Status::Unavailable, self.unwritten_words(now)).code(UNAVAILABLE))
+        Err(Problem::new(Status::Unavailable, self.unwritten_words(now)).code(JOURNAL_UNAVAILABLE))
     }
 
     /// Tells a user who comes what the others were told.

@@ -6,7 +6,7 @@
 //! those over TCP, `sources` finds publishers whose address changed, `signaling` what users say, `registration` who
 //! they are, `people` whom a name would be taken for, `streaming` what they do with their audio, `listening` carries
 //! out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem` how they are
-//! refused, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP, `whip` those
+//! refused, `proof` tells pages of the journal, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP, `whip` those
 //! of WHIP and WHEP clients, `tokens` takes new keys and revocations, `devices` knows what is nobody's microphone,
 //! `sizes` counts rows, `journal` knows whether entries can be written, `close` ends conns, `clock` tells the wall's
 //! time; this file is the surface, and the way of a call.
@@ -31,6 +31,7 @@ mod media;
 mod peers;
 mod people;
 mod problem;
+mod proof;
 mod quotas;
 mod redirect;
 mod refusals;
@@ -78,6 +79,7 @@ use journal::JournalWatch;
 use peers::Peers;
 use people::People;
 use problem::{Problem, come_back_later};
+use proof::Proofs;
 use quotas::Quotas;
 use refusals::Refusals;
 use resources::{Ending, Resource};
@@ -115,6 +117,8 @@ pub struct Server {
     /// What is done elsewhere.
     jobs: Jobs,
     journal: JournalWatch,
+    /// Whom the journal is proved to.
+    proofs: Proofs,
     /// Unknown until the first WHIP or WHEP client comes.
     serves_programs: Option<bool>,
     next_notice_id: u64,
@@ -201,6 +205,7 @@ impl Server {
             events: Vec::new(),
             jobs: Jobs::new(),
             journal: JournalWatch::default(),
+            proofs: Proofs::new(),
             serves_programs: None,
             next_notice_id: 1,
             is_draining: false,

@@ -29,6 +29,8 @@ pub(super) struct Quotas {
     acts: Quota<String>,
     /// How often each supervisor begins to listen to the same salesperson.
     joins: Quota<(String, BroadcastKey)>,
+    /// How often each user doubts the journal's history.
+    doubts: Quota<String>,
     /// Requests of WHIP and WHEP and WHEP sessions of each user.
     programs: Quota<String>,
     /// Such requests of each network.
@@ -108,6 +110,7 @@ impl Quotas {
             users: Quota::new(limits.of_user),
             acts: Quota::new(limits.of_act),
             joins: Quota::new(limits.of_join),
+            doubts: Quota::new(limits.of_doubt),
             programs: Quota::new(limits.of_program),
             programs_networks: Quota::new(limits.of_programs_network),
             offers: Bucket::new(now, limits.offer_rate),
@@ -184,6 +187,12 @@ impl Quotas {
         self.judge(now, is_allowed, stats, |stats| &mut stats.acts_over_rate)
     }
 
+    /// Counts that a user's page doubts the journal's history; tells whether that is written down.
+    pub(super) fn doubt(&mut self, now: Instant, id: &str, stats: &mut Stats) -> bool {
+        let is_allowed = self.doubts.take(now, &id.to_owned());
+        self.judge(now, is_allowed, stats, |stats| &mut stats.doubts_over_rate)
+    }
+
     /// Counts an offer of a program, whose requests are counted already; tells whether all together may make it.
     pub(super) fn offer_of_program(&mut self, now: Instant, stats: &mut Stats) -> bool {
         let is_allowed = self.offers.take(now);
@@ -227,6 +236,7 @@ impl Quotas {
             self.users.sweep(now);
             self.acts.sweep(now);
             self.joins.sweep(now);
+            self.doubts.sweep(now);
             self.programs.sweep(now);
             self.programs_networks.sweep(now);
             self.settle(now);
@@ -235,7 +245,8 @@ impl Quotas {
 
     /// Returns how many rows there are.
     pub(super) fn len(&self) -> usize {
-        let of_users = self.users.len() + self.acts.len() + self.joins.len() + self.programs.len();
+        let of_users =
+            self.users.len() + self.acts.len() + self.joins.len() + self.doubts.len() + self.programs.len();
         self.strangers.len() + of_users + self.programs_networks.len()
     }
 
@@ -250,7 +261,11 @@ impl Quotas {
         assert_eq!(self.users.held(), users, "conns of users");
         assert_eq!(self.programs.held(), listenings, "WHEP sessions");
         assert_eq!(self.programs_networks.held(), 0, "networks of programs hold nothing");
-        assert_eq!(self.acts.held() + self.joins.held(), 0, "who does something holds nothing by it");
+        assert_eq!(
+            self.acts.held() + self.joins.held() + self.doubts.held(),
+            0,
+            "who does something holds nothing by it"
+        );
         assert_eq!(self.sweep_at.is_some(), self.len() > 0, "a sweep is due");
     }
 
@@ -265,7 +280,7 @@ impl Quotas {
         self.settle(now);
         let of_networks = self.strangers.forgotten() + self.programs_networks.forgotten();
         let of_users = self.users.forgotten() + self.acts.forgotten() + self.joins.forgotten();
-        stats.rows_forgotten = of_networks + of_users + self.programs.forgotten();
+        stats.rows_forgotten = of_networks + of_users + self.doubts.forgotten() + self.programs.forgotten();
         if !is_allowed {
             *refused(stats) += 1;
         }

@@ -69,7 +69,13 @@ impl Registration {
 }
 
 impl Server {
-    pub(super) fn on_register(&mut self, now: Instant, conn: ConnKey, register: RegisterUser, out: &mut Outbox) {
+    pub(super) fn on_register(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        mut register: RegisterUser,
+        out: &mut Outbox,
+    ) {
         if self.is_draining {
             self.complain(conn, Complaint::new(ErrorCode::Draining, "the server restarts: come back in a moment"));
             self.close_conn(now, conn, CloseCode::Restarting, out);
@@ -120,6 +126,7 @@ impl Server {
             self.close_conn(now, conn, CloseCode::TooMany, out);
             return;
         }
+        let journal_note = register.journal_note.take();
         match claims.role {
             Role::Admin => self.register_admin(now, conn, claims, register.page, out),
             Role::Commercial => self.register_commercial(now, conn, claims, register, out),
@@ -128,6 +135,7 @@ impl Server {
                 self.close_conn(now, conn, CloseCode::NotAllowed, out);
             }
         }
+        self.ask_proof(conn, journal_note, out);
     }
 
     /// A registered user sent a token again: the same user's later one keeps the registration alive.
@@ -412,6 +420,7 @@ impl Server {
     pub(super) fn end_registration(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         self.deadlines.cancel(Timer::Registration(conn));
         let Some(registration) = self.clients.unregister(conn) else { return };
+        self.proofs.forget(conn);
         if let Some(test) = registration.test {
             self.close_peer(now, test, out);
         }

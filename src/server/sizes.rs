@@ -27,6 +27,7 @@ impl Server {
             resources: self.resources.len(),
             people: self.people.len(),
             jobs: self.jobs.len(),
+            proofs: self.proofs.len(),
             buffered_bytes: self.clients.buffered_bytes(),
             offers_bytes: self.peers.offers_bytes(),
         }
@@ -52,6 +53,8 @@ pub struct TableSizes {
     pub people: usize,
     /// What is done elsewhere and not answered yet.
     pub jobs: usize,
+    /// Pages that were not told of the journal yet.
+    pub proofs: usize,
     /// What all conns together have buffered.
     pub buffered_bytes: usize,
     /// What the offers of all sessions take.

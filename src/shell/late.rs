@@ -16,7 +16,7 @@ use mio::{Registry, Token, Waker};
 use super::reader::{Ask, Reader};
 use super::writer;
 use crate::audit::Entry;
-use crate::host::journal::{Journal, Past};
+use crate::host::journal::Journal;
 use crate::host::threads;
 use crate::host::watch::{Purpose, Watch};
 use crate::keys::JobKey;
@@ -96,9 +96,9 @@ impl Late {
         (journal, options): (Journal, Arc<str>),
     ) -> io::Result<Late> {
         let Files { watch, webroot, reads_max } = files;
+        let past = journal.past();
         let (sender, answers) = sync_channel(ANSWERS_WAITING_MAX);
         let to_loop = Answers { sender, waker: Arc::new(Waker::new(registry, token)?) };
-        let data = journal.data().to_owned();
         let (writer, entries) = channel();
         let (alive, over) = channel::<()>();
         let of_writer = to_loop.clone();
@@ -109,7 +109,7 @@ impl Late {
         // And one that asks to look at files.
         let (reader, asks) = sync_channel(reads_max + 1);
         threads::spawn("reader", move || {
-            let mut reader = Reader { watch, webroot, past: Past::new(data) };
+            let mut reader = Reader { watch, webroot, past };
             reader.run(&asks, &to_loop);
         })?;
         Ok(Late { writer, reader, answers, is_ready: false, ending: Ending { thread, over } })
@@ -128,6 +128,9 @@ impl Late {
             }
             Job::ReadHistory(query) => {
                 self.reader.try_send(Ask::History(key, query)).is_err().then_some(Reply::History(None))
+            }
+            Job::ProveNote(note) => {
+                self.reader.try_send(Ask::Prove(key, note)).is_err().then_some(Reply::NoteProved(None))
             }
         }
     }
@@ -189,6 +192,7 @@ mod tests {
 
     use super::*;
     use crate::audit::{EntryId, Event, Listening, ListeningId};
+    use crate::outbox::Proof;
     use crate::shell::monotonic;
 
     const JOBS: u64 = 3 * ANSWERS_WAITING_MAX as u64;
@@ -292,6 +296,31 @@ mod tests {
         fs::rename(&away, &path).unwrap();
         let over = next();
         assert!(matches!(over, Answer::Journal(JournalState { fault: None, .. })), "{over:?}");
+    }
+
+    #[test]
+    fn pages_are_told_the_newest_note_and_where_theirs_is() {
+        let (_data, mut poll, mut late) = start();
+        let mut events = Events::with_capacity(8);
+        let mut ask = |job: Job| {
+            assert!(late.begin(KeyData::from_ffi(1).into(), job).is_none());
+            poll.poll(&mut events, Some(Duration::from_secs(10))).unwrap();
+            late.on_event();
+            match late.next() {
+                Some(Answer::Reply(_, reply)) => reply,
+                answer => panic!("{answer:?}"),
+            }
+        };
+        let entry = Entry { id: EntryId(1), at: SystemTime::UNIX_EPOCH, event: Event::ServerEnded };
+        assert!(matches!(ask(Job::Write(entry)), Reply::Written(Ok(()))));
+        let mut prove = |note: Option<String>| match ask(Job::ProveNote(note)) {
+            Reply::NoteProved(Some(proved)) => proved,
+            reply => panic!("{reply:?}"),
+        };
+        let note = prove(None).newest.expect("what was written is signed");
+        let proved = prove(Some(note)).proof;
+        assert!(matches!(proved, Some(Proof::Contained { .. })), "{proved:?}");
+        assert_eq!(prove(Some("none".to_owned())).proof, Some(Proof::Unreadable));
     }
 
     #[test]

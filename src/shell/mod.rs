@@ -184,7 +184,7 @@ struct Shell {
 impl Shell {
     fn new(setup: Setup, config: Config, seed: [u8; 32], files_max: usize) -> io::Result<Shell> {
         let jobs = &config.settings.limits.jobs;
-        let reads_max = jobs.reads_max + jobs.questions_max + 1;
+        let reads_max = jobs.reads_max + jobs.questions_max + 1 + jobs.proofs_max;
         let Setup { sockets, watch, journal, options, tls, redirect } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;

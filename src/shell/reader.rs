@@ -1,4 +1,4 @@
-//! The thread that reads: files that clients ask for, the journal's history, and in its own time files that are watched.
+//! The thread that reads: files, proofs and history that clients ask for, and in its own time files that are watched.
 //!
 //! A disk of another machine may let it wait for ever; then what was read before stays in force, and who asks is told to
 //! come back. Invariant: it ends with the loop, once it is not waiting for a file.
@@ -27,6 +27,8 @@ pub(super) enum Ask {
     History(JobKey, Box<Query>),
     /// Say who was here since a moment, in Unix milliseconds, and of so many at the most.
     Seen(JobKey, u64, usize),
+    /// Tell the newest note of the journal, and prove another one.
+    Prove(JobKey, Option<String>),
 }
 
 /// What it reads.
@@ -75,6 +77,7 @@ impl Reader {
                 let now_ms = wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
                 Some((job, Reply::History(self.past.history(*query, now_ms))))
             }
+            Ask::Prove(job, note) => Some((job, Reply::NoteProved(self.past.prove(note.as_deref())))),
             Ask::Seen(job, since_ms, people_max) => Some((job, Reply::Seen(self.past.seen(since_ms, people_max)))),
         }
     }

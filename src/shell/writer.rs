@@ -63,6 +63,7 @@ pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, options
         let count = writer.waiting.len();
         log::error!(target: "audit", "entries could not be written to the journal and are in the log alone: count={count}");
     }
+    writer.journal.close();
 }
 
 struct Writer {

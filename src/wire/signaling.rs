@@ -15,6 +15,8 @@ use crate::words::{
 
 /// The longest `page`, in bytes.
 pub(crate) const PAGE_BYTES_MAX: usize = 64;
+/// The longest `journal_note`, in bytes.
+pub(crate) const JOURNAL_NOTE_BYTES_MAX: usize = 1024;
 /// Up to here each whole number is one of 64 bits of floating point, too.
 const WHOLE_MAX: f64 = (1u64 << 53) as f64;
 /// How much is said of what is wrong with a message, in characters: values of the client's stand in it.
@@ -109,6 +111,9 @@ pub struct RegisterUser {
     /// Whether another open page of the same salesperson is to be closed.
     #[serde(default)]
     pub takeover: bool,
+    /// The newest note of the journal that the page was given before.
+    #[serde(default)]
+    pub journal_note: Option<String>,
 }
 
 /// A salesperson goes on air.
@@ -142,6 +147,8 @@ pub enum MessageError {
     BadData(String),
     #[error("\"page\" is empty or longer than {PAGE_BYTES_MAX} bytes")]
     BadPage,
+    #[error("\"journal_note\" is longer than {JOURNAL_NOTE_BYTES_MAX} bytes")]
+    BadNote,
     #[error("\"lat\", \"lon\" and \"accuracy_m\" are no place on earth")]
     BadPlace,
 }
@@ -161,6 +168,9 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
             let register: RegisterUser = read(data)?;
             if register.page.is_empty() || register.page.len() > PAGE_BYTES_MAX {
                 return Err(MessageError::BadPage);
+            }
+            if register.journal_note.as_ref().is_some_and(|note| note.len() > JOURNAL_NOTE_BYTES_MAX) {
+                return Err(MessageError::BadNote);
             }
             ClientMessage::Register(register)
         }
@@ -344,6 +354,14 @@ pub enum ServerMessage<'a> {
         /// The server's time in Unix milliseconds, by which clients count: their own clocks may be wrong.
         now: u64,
     },
+    JournalNote {
+        /// The newest; absent where the journal has no good one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        note: Option<&'a str>,
+        /// Of the note that the page brought; absent where it brought none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        proof: Option<NoteProof>,
+    },
     AvailableStreams(Vec<Commercial<'a>>),
     CommercialUpdated(Commercial<'a>),
     StreamingStarted {
@@ -448,6 +466,22 @@ impl ServerMessage<'_> {
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("our own messages are JSON")
     }
+}
+
+/// What the journal says of the note that a page kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum NoteProof {
+    Contained {
+        /// Where the chain is after so many rows as the note says, in base64: the page compares.
+        chain: String,
+    },
+    /// There are fewer rows.
+    Missing,
+    /// The chain is elsewhere.
+    Different,
+    OtherKey,
+    Unreadable,
 }
 
 /// Why a page's stream changes that did not ask for it.
@@ -685,6 +719,10 @@ mod tests {
         let deep = format!(r#"{{"event":"ping","data":{{"t":{}{}}}}}"#, "[".repeat(500), "]".repeat(500));
         let ack = |members: &str| format!(r#"{{"event":"listener_ack","data":{{{members}}}}}"#);
         let place = |members: &str| format!(r#"{{"event":"gps_update","data":{{{members}}}}}"#);
+        let with_note = |note: &str| {
+            format!(r#"{{"event":"register_user","data":{{"token":"t","page":"p","journal_note":{note}}}}}"#)
+        };
+        assert!(parse(&with_note(&format!("\"{}\"", "é".repeat(512)))).is_ok());
         let cases = [
             ("nothing", String::new(), "not a JSON object with a text \"event\""),
             ("array", "[]".to_owned(), "not a JSON object with a text \"event\""),
@@ -728,6 +766,12 @@ mod tests {
                 "\"page\" is empty or longer",
             ),
             ("long page", long_page, "\"page\" is empty or longer"),
+            (
+                "long note",
+                with_note(&format!("\"{}\"", "é".repeat(513))),
+                "\"journal_note\" is longer than 1024 bytes",
+            ),
+            ("a note that is no text", with_note("7"), "\"data\": invalid type: integer `7`"),
         ];
         for (name, text, want) in cases {
             let error = parse(&text).map(drop).unwrap_err().to_string();
@@ -776,5 +820,10 @@ mod tests {
         );
         assert_eq!(ServerMessage::StreamQuality { commercial_id: "lea", quality }.to_json(), want);
         assert_eq!(ServerMessage::AvailableStreams(vec![]).to_json(), r#"{"event":"available_streams","data":[]}"#);
+        let proof = NoteProof::Contained { chain: "AA==".to_owned() };
+        let want = r#"{"event":"journal_note","data":{"note":"n","proof":{"result":"contained","chain":"AA=="}}}"#;
+        assert_eq!(ServerMessage::JournalNote { note: Some("n"), proof: Some(proof) }.to_json(), want);
+        let want = r#"{"event":"journal_note","data":{"proof":{"result":"other_key"}}}"#;
+        assert_eq!(ServerMessage::JournalNote { note: None, proof: Some(NoteProof::OtherKey) }.to_json(), want);
     }
 }

@@ -17,6 +17,7 @@ mod incomplete;
 mod journal;
 mod microphone;
 mod names;
+mod notes;
 mod npm;
 mod people;
 mod proxy;

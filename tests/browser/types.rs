@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
+use ecoute::journal::{Checkpoint, Signer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -88,7 +89,7 @@ const SESSION: &str = "Promise.all([import('/ecoute.js'), import('/useEcoute.js'
     document.body.append(...elements);
     window.client = casque.client;
     const look = () => {
-        for (const name of ['commercials', 'listeners', 'wishes', 'connection', 'streaming', 'audio', 'user', 'journal']) {
+        for (const name of ['commercials', 'listeners', 'wishes', 'connection', 'streaming', 'audio', 'user', 'journal', 'journalDoubt']) {
             keep(`EcouteClient[\"${name}\"]`, client[name]);
         }
         keep('EcouteMicro[\"state\"]', elements[0].state);
@@ -116,6 +117,10 @@ fn open<'a>(browser: &'a Browser, ecoute: &Ecoute, token: &str) -> Page<'a> {
     let page = browser.open(&format!("{}/", ecoute.url()));
     page.wait_for("document.readyState === 'complete'");
     page.evaluate(&format!("{EXPORTED}.then(() => true)"));
+    // Of another server's journal, which this one's does not contain.
+    let signer = Signer::from_pkcs8(&Signer::generate().unwrap()).unwrap();
+    let note = json!(signer.sign(Checkpoint { size: 7, chain: [7; 32] }));
+    page.evaluate(&format!("localStorage.setItem(`ecoute.note.${{location.origin}}.paul`, {note})"));
     page.evaluate(&SESSION.replace("TOKEN", &json!(token).to_string()));
     page.wait_for("client.connectionState === 'registered'");
     page
@@ -132,9 +137,10 @@ fn session(ecoute: &Ecoute, phone: &Page<'_>, desk: &Page<'_>) -> BTreeSet<(Stri
     let seen = |page: &Page<'_>, event: &str| {
         page.wait_for(&format!("seen.some(([type]) => type.includes('\"{event}\"'))"));
     };
-    for event in ["position", "quality", "token_expiring"] {
+    for event in ["position", "quality", "token_expiring", "journal_doubt"] {
         seen(desk, event);
     }
+    desk.evaluate("client.acceptJournal()");
     phone.evaluate("client.microphone.getAudioTracks()[0].dispatchEvent(new Event('mute'))");
     desk.wait_for("client.commercial('lea').interrupted_by === 'muted'");
     phone.evaluate("client.microphone.getAudioTracks()[0].dispatchEvent(new Event('unmute'))");

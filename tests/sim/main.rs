@@ -8,6 +8,7 @@ mod history;
 mod hostile;
 mod limits;
 mod listening;
+mod notes;
 mod random;
 mod tcp;
 mod whip;

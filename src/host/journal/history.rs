@@ -69,13 +69,13 @@ impl Reading {
         let seen = "SELECT id, name, seen_ms FROM people INDEXED BY people_by_time \
                     WHERE role = 'commercial' AND seen_ms >= ?1 ORDER BY seen_ms DESC LIMIT ?2";
         let read = || -> rusqlite::Result<Vec<Seen>> {
-            let mut statement = self.connection().prepare_cached(seen)?;
+            let mut statement = self.connection.prepare_cached(seen)?;
             let people = statement.query_map(params![since_ms, people_max], |row| {
                 Ok(Seen { id: row.get(0)?, name: row.get(1)?, at_ms: row.get(2)? })
             })?;
             people.collect::<Result<_, _>>()
         };
-        read().map_err(|error| told(self.path(), &error))
+        read().map_err(|error| told(&self.path, &error))
     }
 
     /// Returns so many rows that come next, whoever may see them.
@@ -96,7 +96,7 @@ impl Reading {
             ":count": count,
         };
         let read = || {
-            let mut statement = self.connection().prepare_cached(&sql)?;
+            let mut statement = self.connection.prepare_cached(&sql)?;
             for (name, value) in all {
                 if let Some(index) = statement.parameter_index(name)? {
                     statement.raw_bind_parameter(index, value)?;
@@ -111,7 +111,7 @@ impl Reading {
             }
             Ok(found)
         };
-        read().map_err(|error| told(self.path(), &error))
+        read().map_err(|error| told(&self.path, &error))
     }
 }
 

@@ -19,8 +19,8 @@ const PAGE: usize = 1000;
 /// A journal, opened to be read.
 #[derive(Debug)]
 pub struct Reading {
-    path: PathBuf,
-    connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) connection: Connection,
     /// Whether its version has a history beside the entries.
     has_history: bool,
     key: Option<VerifyKey>,
@@ -70,14 +70,6 @@ impl Reading {
         let has_history = check_ours(&path, &connection)? > 1;
         let key = load_key(&data.join(KEY))?.map(|signer| signer.verify_key());
         Ok(Reading { path, connection, has_history, key })
-    }
-
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Returns the key of the server, where it is beside the journal.

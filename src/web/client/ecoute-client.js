@@ -1,7 +1,7 @@
 /**
  * The client of écoute: stream a microphone, or listen to one, with a page that draws everything itself.
  *
- * It is signaling, one audio connection and playback; it draws nothing and keeps nothing. Its one invariant: a
+ * It is signaling, one audio connection and playback; it draws nothing, and keeps nothing but a note of the server's journal. Its one invariant: a
  * listener is acknowledged only once the element that {@link EcouteClient#acknowledge} named can be read, or a notification
  * names them.
  *
@@ -17,6 +17,7 @@
 import { Clock } from "./ecoute-clock.js";
 import { Connection } from "./ecoute-connection.js";
 import { serverProblem } from "./ecoute-error.js";
+import { JournalNote } from "./ecoute-journal.js";
 import { Listener } from "./ecoute-listener.js";
 import { Publisher } from "./ecoute-publisher.js";
 import { Told } from "./ecoute-told.js";
@@ -25,7 +26,7 @@ import { Told } from "./ecoute-told.js";
 export const EVENTS = Object.freeze([
   "connection", "registered", "token_expiring", "commercials", "commercial", "streaming", "microphone",
   "listener_joined", "listener_told", "listener_left", "audio", "listening_pending", "listening_started", "listening_stopped", "quality",
-  "position", "journal", "error",
+  "position", "journal", "journal_doubt", "error",
 ]);
 
 /**
@@ -82,6 +83,7 @@ export const EVENTS = Object.freeze([
  * | `quality` | `commercial_id`, `loss` (0 to 1), `jitter_ms`, `rtt_ms` or null, `bitrate_bps`, over the last 2 s: one's own, or of whom one hears |
  * | `position` | `commercial_id`, `lat`, `lon`, `accuracy_m`, `at` (unix ms): a {@link Commercial} who shares it (supervisors) |
  * | `journal` | `ok`: whether the server can write down who listens; while it can't, nobody begins to hear anybody, and `cause` says why: `disk_full`, `not_permitted`, `hangs`, `damaged`, `replaced`, `other` |
+ * | `journal_doubt` | `doubt`: `missing`, `different` or `other_key`, where the server's journal does not contain the note that was kept here, or null once that is over; `note`: that note, for `ecoute audit verify --checkpoint` |
  * | `error` | `code`, `message`, `retry_after_s?`; the server's, or one of {@link EcouteError} |
  */
 export class EcouteClient extends EventTarget {
@@ -98,6 +100,7 @@ export class EcouteClient extends EventTarget {
   /** @type {Map<string|number, Hearer>} */
   #hearers = new Map();
   #told;
+  #note;
   /** Ends what the page is watched for, from the first call on until {@link EcouteClient#close}; null while it is not. */
   #life = null;
   /** Takes the answer to the last test that was asked for. @type {(sdp: string|null) => void} */
@@ -122,10 +125,12 @@ export class EcouteClient extends EventTarget {
     const ask = () => this.#connection.ask();
     const iceServers = () => this.#iceServers;
     const dispatch = (name, detail) => this.#dispatch(name, detail);
+    this.#note = new JournalNote(server, () => dispatch("journal_doubt", this.journalDoubt));
     this.#connection = new Connection({
       server,
       getToken,
       clock: this.#clock,
+      noteFor: (token) => this.#note.bring(token),
       onState: (detail) => this.#onConnectionState(detail),
       onMessage: (event, data) => this.#onMessage(event, data),
       onError: (detail) => dispatch("error", detail),
@@ -168,6 +173,9 @@ export class EcouteClient extends EventTarget {
 
   /** The `detail` of the last `connection` event; `retry_at` instead of `retry_in_ms`, in unix ms of `Date.now()`. */
   get connection() { return this.#connectionDetail; }
+
+  /** The `detail` of the last `journal_doubt` event. */
+  get journalDoubt() { return this.#note.detail; }
 
   /** Who the server says this is, `{id, role, name, server_version}`; null before the first registration. */
   get user() { return this.#user; }
@@ -216,6 +224,9 @@ export class EcouteClient extends EventTarget {
 
   /** The node that everything heard passes before its volume, for a level meter; null before the first click. @type {AudioNode|null} */
   get heardNode() { return this.#listener.heardNode; }
+
+  /** Takes the server's journal for what it is now, though it was doubted. Only where a person has read so. */
+  acceptJournal() { this.#note.accept(); }
 
   /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
   connect() {
@@ -360,6 +371,7 @@ export class EcouteClient extends EventTarget {
     switch (event) {
       case "user_registered": return this.#onRegistered(data);
       case "token_expiring": return this.#dispatch("token_expiring", data);
+      case "journal_note": return this.#note.handleNote(data);
       case "available_streams": return this.#onCommercials(data);
       case "commercial_updated": return this.#onCommercial(data);
       case "pong": return this.#restartable.handlePong(data);

@@ -58,6 +58,7 @@ export class Connection {
   #page = randomPage();
   #tokens;
   #clock;
+  #noteFor;
   #onState;
   #onMessage;
 
@@ -102,13 +103,14 @@ export class Connection {
   #answerDue = Infinity;
   #dueTimer = 0;
 
-  /** @param {{server: string, getToken: Function, clock: import("./ecoute-clock.js").Clock, onState: Function, onMessage: Function, onError: Function}} options */
-  constructor({ server, getToken, clock, onState, onMessage, onError }) {
+  /** @param {{server: string, getToken: Function, clock: import("./ecoute-clock.js").Clock, noteFor: (token: string) => string|null, onState: Function, onMessage: Function, onError: Function}} options */
+  constructor({ server, getToken, clock, noteFor, onState, onMessage, onError }) {
     this.#url = new URL("/ws", new URL(server, location.href));
     this.#healthUrl = new URL("/health", this.#url);
     this.#url.protocol = this.#url.protocol === "https:" ? "wss:" : "ws:";
     this.#tokens = new Tokens(getToken, onError);
     this.#clock = clock;
+    this.#noteFor = noteFor;
     this.#onState = onState;
     this.#onMessage = onMessage;
   }
@@ -218,7 +220,9 @@ export class Connection {
 
   #register() {
     const takeover = this.#takesOver ? { takeover: true } : {};
-    this.#write("register_user", { token: this.#sentToken, page: this.#page, ...takeover });
+    // Once on a socket: what follows there is another token, or another wish.
+    const journal_note = (!this.#isKnown && this.#noteFor(this.#sentToken)) || undefined;
+    this.#write("register_user", { token: this.#sentToken, page: this.#page, journal_note, ...takeover });
   }
 
   #write(event, data = {}) {

@@ -144,6 +144,13 @@ export interface Journal {
   cause?: "disk_full" | "not_permitted" | "hangs" | "damaged" | "replaced" | "other" | (string & {});
 }
 
+export interface JournalDoubt {
+  /** Why the server's journal does not contain the note that was kept here; null where it does. */
+  doubt: "missing" | "different" | "other_key" | null;
+  /** That note, for `ecoute audit verify --checkpoint`. */
+  note: string | null;
+}
+
 /** What went wrong: the server's word, or one of {@link EcouteErrorCode}. */
 export interface Failure {
   code: EcouteErrorCode | (string & {});
@@ -179,6 +186,8 @@ export interface EcouteEvents {
   quality: Quality;
   position: Position & { commercial_id: string };
   journal: Journal;
+  /** The server's journal is doubted, or is not any more. */
+  journal_doubt: JournalDoubt;
   error: Failure;
 }
 
@@ -204,6 +213,7 @@ export class EcouteClient extends EventTarget {
   readonly connection: Connection & { retry_at?: number };
   readonly user: User | null;
   readonly journal: Journal;
+  readonly journalDoubt: JournalDoubt;
   readonly commercials: Commercial[];
   commercial(id: string): Commercial | undefined;
   readonly streamingState: StreamingState;
@@ -218,6 +228,8 @@ export class EcouteClient extends EventTarget {
   readonly audioNode: GainNode | null;
   /** What is heard before the volume is applied. */
   readonly heardNode: AudioNode | null;
+  /** Takes the server's journal for what it is now; only where a person has read that it was doubted. */
+  acceptJournal(): void;
   connect(): void;
   takeOver(): void;
   /** @throws {EcouteError} */

@@ -19,6 +19,7 @@ import {
   askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showJournal, showOtherRole,
   showRefused, startLanguages, toast, whenWords,
 } from "./page.js";
+import { watchJournal } from "./page-journal.js";
 import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
 
@@ -92,6 +93,7 @@ client.addEventListener("error", ({ detail }) => {
   draw();
 });
 
+watchJournal(client, ROLE);
 byId("commercials").addEventListener("ecoute-listen", onListen);
 byId("forget").addEventListener("click", () => {
   client.close();

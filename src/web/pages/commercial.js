@@ -17,6 +17,7 @@ import { attachHelp, showDevices } from "./help.js";
 import {
   askToReplace, byId, setText, showConnection, showGate, showJournal, showOtherRole, showRefused, startLanguages, startWorker, toast,
 } from "./page.js";
+import { watchJournal } from "./page-journal.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
 
@@ -56,6 +57,7 @@ micro.addEventListener("ecoute-error", ({ detail }) => {
   draw();
 });
 micro.client = client;
+watchJournal(client, ROLE);
 
 byId("forget").addEventListener("click", () => {
   client.close();

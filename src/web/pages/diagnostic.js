@@ -28,7 +28,7 @@ export class Diagnostic {
 
   /** Adds one line; of `detail` only what is listed here, so that no name and no token can slip in. */
   note(name, detail = {}) {
-    const kept = ["state", "code", "close_code", "cause", "connection", "output", "muted", "retry_in_ms", "renewed", "rtt_ms", "s", "told"]
+    const kept = ["state", "code", "close_code", "cause", "connection", "output", "muted", "retry_in_ms", "renewed", "rtt_ms", "s", "told", "doubt"]
       .filter((field) => detail?.[field] !== undefined)
       .map((field) => `${field}=${detail[field]}`);
     this.#events.push([new Date(this.#client.now).toISOString(), name, ...kept].join(" "));

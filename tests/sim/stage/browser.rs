@@ -65,6 +65,8 @@ pub struct Browser {
     pub heard: Vec<Heard>,
     /// The notices that it acknowledged on this connection.
     told: Vec<u64>,
+    /// The note of the journal that it registers with.
+    pub journal_note: Option<String>,
     /// Whether a session has connected of which the acknowledgements have not said how much was sent.
     is_to_acknowledge: bool,
     /// How many packets of its session its statistics do not know of, since they began anew.
@@ -172,6 +174,7 @@ impl Browser {
             messages: Vec::new(),
             heard: Vec::new(),
             told: Vec::new(),
+            journal_note: None,
             is_to_acknowledge: false,
             forgets_sent: 0,
             acknowledged: 0,
@@ -218,7 +221,11 @@ impl Browser {
         let head = "GET /ws HTTP/1.1\r\nHost: ecoute\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         self.websocket.get_mut().output.extend(head.as_bytes());
-        self.say("register_user", json!({ "token": token, "page": page }));
+        let mut data = json!({ "token": token, "page": page });
+        if let Some(note) = &self.journal_note {
+            data["journal_note"] = note.as_str().into();
+        }
+        self.say("register_user", data);
     }
 
     /// Sends bytes that no page would.

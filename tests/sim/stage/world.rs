@@ -2,6 +2,7 @@
 
 mod disk;
 mod frames;
+mod notes;
 mod past;
 pub mod programs;
 mod tunnels;
@@ -25,6 +26,7 @@ use str0m::net::Protocol;
 use crate::browser::{Browser, Heard};
 use crate::link::{Link, Quality};
 pub use disk::Disk;
+pub use notes::Notes;
 pub use past::Past;
 use programs::Program;
 use tunnels::Tunnel;
@@ -139,6 +141,8 @@ pub struct World {
     pub disk: Disk,
     /// The reader of the journal.
     pub past: Past,
+    /// The journal, as its reader finds it.
+    pub notes: Notes,
     cut: BTreeSet<Who>,
     udp_blocked: BTreeSet<Who>,
     tunnels: BTreeMap<Who, Tunnel>,
@@ -200,6 +204,7 @@ impl World {
             witness: Witness::default(),
             disk: Disk::new(seed),
             past: Past::default(),
+            notes: Notes::default(),
             cut: BTreeSet::new(),
             udp_blocked: BTreeSet::new(),
             tunnels: BTreeMap::new(),
@@ -327,6 +332,7 @@ impl World {
         self.witness.on_restart();
         self.disk.forget();
         self.past.forget();
+        self.notes.forget();
     }
 
     /// The core alone is dropped, for another one; nobody notices.
@@ -683,6 +689,7 @@ impl World {
                     Item::Job(job, Job::Write(entry)) => {
                         self.witness.on_entry(now, &entry);
                         self.disk.take(now, job, &entry);
+                        self.notes.append(&entry);
                         match entry.event {
                             Event::Registered { .. } => self.arrivals.push(entry),
                             _ => self.audit.push(entry),
@@ -693,6 +700,7 @@ impl World {
                     Item::Job(job, Job::ReadSeen { since_ms, people_max }) => {
                         self.past.ask_seen(job, since_ms, people_max);
                     }
+                    Item::Job(job, Job::ProveNote(note)) => self.notes.take(job, note),
                     Item::Datagram(datagram) => {
                         let contents = datagram.contents(bytes);
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
@@ -759,6 +767,9 @@ impl World {
                 self.past.keep(entry);
             }
             self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
+        }
+        while let Some((job, proved)) = self.notes.pop() {
+            self.server.handle_reply(now, job, Reply::NoteProved(proved), &mut self.out);
         }
         while let Some((job, reply)) = self.past.pop(unix(self.now - self.start)) {
             self.server.handle_reply(now, job, reply, &mut self.out);
@@ -910,6 +921,7 @@ impl World {
         self.check_told();
         self.disk.heal();
         self.past.is_stuck = false;
+        self.notes.heal();
         for who in 0..self.browsers.len() {
             self.close(who);
         }
@@ -922,6 +934,10 @@ impl World {
         // An encoder that was paused may come back.
         if self.server.table_sizes().broadcasts > 0 {
             self.run_ms(self.limits.broadcast.pause_memory.as_millis() as u64);
+        }
+        // Who doubts the journal is remembered for an hour.
+        if self.server.stats().notes_doubted + self.server.stats().notes_of_other_key > 0 {
+            self.run_ms(3_700_000);
         }
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
