@@ -142,12 +142,16 @@ const FILES: &[(&str, &str)] = &[
     ("/commercial", built!("commercial.html")),
     ("/offline", built!("offline.html")),
     ("/admin-find.js", built!("admin-find.js")),
+    ("/admin-history.js", built!("admin-history.js")),
     ("/admin-keys.js", built!("admin-keys.js")),
     ("/admin-list.js", built!("admin-list.js")),
     ("/admin-notices.js", built!("admin-notices.js")),
     ("/admin-place.js", built!("admin-place.js")),
+    ("/admin-views.js", built!("admin-views.js")),
     ("/admin.js", built!("admin.js")),
+    ("/commercial-heard.js", built!("commercial-heard.js")),
     ("/commercial-hidden.js", built!("commercial-hidden.js")),
+    ("/commercial-history.js", built!("commercial-history.js")),
     ("/commercial-options.js", built!("commercial-options.js")),
     ("/commercial-past.js", built!("commercial-past.js")),
     ("/commercial-position.js", built!("commercial-position.js")),
@@ -181,6 +185,9 @@ const FILES: &[(&str, &str)] = &[
     ("/ecoute.d.ts", include_str!("client/ecoute.d.ts")),
     ("/ecoute.js", built!("ecoute.js")),
     ("/help.js", built!("help.js")),
+    ("/history-source.js", built!("history-source.js")),
+    ("/history-words.js", built!("history-words.js")),
+    ("/history.css", built!("history.css")),
     ("/icon.svg", built!("icon.svg")),
     ("/icons.js", built!("icons.js")),
     ("/index.js", built!("index.js")),
@@ -256,10 +263,11 @@ mod tests {
             assert_eq!(page.is_lasting, page.path.starts_with(&module("/")), "{}", page.path);
             // Modules name their neighbours alone, so that all come from where the first one did.
             if page.is_lasting {
-                for from in ["from \"", "import \"", "import("] {
+                for from in ["from \"", "import \"", "import(\""] {
                     let named = text.split(from).skip(1).find(|rest| !rest.starts_with("./"));
                     assert_eq!(named.and_then(|rest| rest.get(..40)), None, "{}", page.path);
                 }
+                assert_eq!(text.matches("import(").count(), text.matches("import(\"").count(), "{}", page.path);
             }
         }
         for name in IMPORTED {
@@ -309,11 +317,40 @@ mod tests {
         assert!(bytes < 88_000, "{bytes} bytes gzipped");
     }
 
+    /// What the pages load at once, what stands in them included. What is imported later, at somebody's wish, is not.
+    #[test]
+    fn what_a_page_begins_with_is_light() {
+        for (page, script) in [("/", "/index.js"), ("/admin", "/admin.js"), ("/commercial", "/commercial.js")] {
+            let mut files = vec![page.to_owned(), "/page.css".to_owned(), "/icon.svg".to_owned()];
+            let mut wanted = vec![module(script)];
+            while let Some(path) = wanted.pop() {
+                let text = std::str::from_utf8(&find(&path).unwrap().plain.content).unwrap();
+                let named = ["from \"./", "import \"./"].into_iter().flat_map(|from| text.split(from).skip(1));
+                let named = named.map(|rest| module(&format!("/{}", rest.split('"').next().unwrap())));
+                let fresh = named.filter(|path| !files.contains(path) && !wanted.contains(path)).collect::<Vec<_>>();
+                wanted.extend(fresh);
+                files.push(path);
+            }
+            files.sort_unstable();
+            files.dedup();
+            let bytes: usize = files.iter().map(|path| find(path).unwrap().gzip.content.len()).sum();
+            assert!(bytes < 60_000, "{page}: {bytes} bytes gzipped in {} files", files.len());
+            assert!(page == "/" || files.len() > 30, "{files:?}");
+            assert!(!files.iter().any(|path| path.contains("history")), "{files:?}");
+        }
+    }
+
+    /// The files with texts; each adds to the first one.
+    const WORDS: [&str; 2] = [include_str!("client/words.js"), include_str!("pages/history-words.js")];
+
     /// The texts of one language, by key.
-    fn texts(language: &str) -> Vec<(&str, &str)> {
+    fn texts(language: &str) -> Vec<(&'static str, &'static str)> {
         let text = |line: &'static str| line.strip_prefix("    ")?.trim_end_matches("\",").split_once(": \"");
-        let (_, texts) = include_str!("client/words.js").split_once(&format!("\n  {language}: {{\n")).unwrap();
-        texts.lines().take_while(|line| *line != "  },").filter_map(text).collect()
+        let of_file = |file: &'static str| {
+            let (_, texts) = file.split_once(&format!("\n  {language}: {{\n")).unwrap();
+            texts.lines().take_while(|line| *line != "  },").filter_map(text)
+        };
+        WORDS.into_iter().flat_map(of_file).collect()
     }
 
     #[test]

@@ -119,6 +119,7 @@ const WORDS = {
     past_one: "Écoute terminée :",
     past_times: "de {from} à {until}",
     past_read: "Lu",
+    heard_open: "Qui m'a écouté",
     use_here: "Utiliser plutôt ce micro",
     badge_alone: "DIRECT – personne n'écoute",
     heard_by: "On vous écoute ({count}) :",
@@ -175,6 +176,11 @@ const WORDS = {
     test_clock_off: "{s} s d'écart avec le serveur",
     test_clock_advice: "Réglez le téléphone sur la date et l'heure automatiques.\nVotre accès expire à l'heure du serveur.",
 
+    views: "Vues",
+    view_live: "En direct",
+    view_history: "Historique",
+    view_failed: "Cette partie de la page n'a pas pu être chargée.",
+    view_reload: "Recharger la page",
     page_admin: "écoute – mon équipe",
     page_admin_started: "● Écoute en cours : {who}",
     reason: "Motif :",
@@ -279,8 +285,8 @@ const WORDS = {
     help_sound_title: "Pas de son côté admin",
     help_sound: "Montez le volume ici et sur l'appareil.\nVérifiez que l'onglet n'est pas muet (clic droit sur l'onglet).\nVérifiez la sortie audio : casque, haut-parleur, Bluetooth.\nEssayez des écouteurs.\nEssayez Chrome ou Edge.\nLarsen ? Mettez un casque.",
     help_keys_title: "Raccourcis clavier",
-    help_keys: "↑ ↓ : changer de ligne\nEntrée : écouter, ou arrêter\nM : muet\nÉchap : arrêter l'écoute\n/ : chercher\n? : cette aide",
-    help_keys_letters: "Raccourcis d'une lettre (M, /, ?)",
+    help_keys: "↑ ↓ : changer de ligne\nEntrée : écouter, ou arrêter\nM : muet\nÉchap : arrêter l'écoute\n/ : chercher\nH : historique, ou en direct\n← → : jour précédent, ou suivant (historique)\n? : cette aide",
+    help_keys_letters: "Raccourcis d'une lettre (M, H, /, ?)",
 
     help_server_title: "Impossible de se connecter au serveur",
     help_server: "Vérifiez le Wi-Fi ou les données mobiles.\nSi d'autres sites marchent, le serveur est peut-être arrêté : prévenez votre responsable.\nCette page réessaie toute seule.",
@@ -421,6 +427,7 @@ const WORDS = {
     past_one: "Listening has ended:",
     past_times: "from {from} to {until}",
     past_read: "I have read this",
+    heard_open: "Who has listened to me",
     use_here: "Use this microphone instead",
     badge_alone: "LIVE – nobody is listening",
     heard_by: "Listening to you ({count}):",
@@ -477,6 +484,11 @@ const WORDS = {
     test_clock_off: "{s} s apart from the server",
     test_clock_advice: "Set the phone to automatic date and time.\nYour access expires by the server's time.",
 
+    views: "Views",
+    view_live: "Live",
+    view_history: "History",
+    view_failed: "This part of the page could not be loaded.",
+    view_reload: "Reload the page",
     page_admin: "écoute – my team",
     page_admin_started: "● Listening: {who}",
     reason: "Reason:",
@@ -581,8 +593,8 @@ const WORDS = {
     help_sound_title: "No sound on the supervisor's side",
     help_sound: "Turn up the volume, here and on the device.\nCheck that the tab is not muted (right click on the tab).\nCheck the audio output: headset, speakers, Bluetooth.\nTry earphones.\nTry Chrome or Edge.\nHowling? Put on a headset.",
     help_keys_title: "Keyboard shortcuts",
-    help_keys: "↑ ↓: change rows\nEnter: listen, or stop\nM: mute\nEsc: stop listening\n/: search\n?: this help",
-    help_keys_letters: "Single-letter shortcuts (M, /, ?)",
+    help_keys: "↑ ↓: change rows\nEnter: listen, or stop\nM: mute\nEsc: stop listening\n/: search\nH: history, or live\n← →: previous day, or next (history)\n?: this help",
+    help_keys_letters: "Single-letter shortcuts (M, H, /, ?)",
 
     help_server_title: "Cannot connect to the server",
     help_server: "Check the Wi-Fi or the mobile data.\nIf other sites work, the server may be down: tell your supervisor.\nThis page keeps trying by itself.",
@@ -629,6 +641,11 @@ let chosen = LANGUAGES.find((code) => code === load(KEY))
 export function language(place) {
   const said = place?.closest("[lang]")?.lang || (place && document.documentElement.lang);
   return LANGUAGES.find((code) => said?.toLowerCase().startsWith(code)) ?? chosen;
+}
+
+/** Adds texts, in every language. @param {Record<"fr"|"en", Record<string, string>>} more */
+export function addWords(more) {
+  for (const code of LANGUAGES) Object.assign(WORDS[code], more[code]);
 }
 
 /** Chooses a language and remembers it. @param {"fr"|"en"} code */

@@ -11,6 +11,7 @@ import { areLettersOn, attachKeys, setLetters } from "./admin-keys.js";
 import { CommercialList } from "./admin-list.js";
 import { Notices } from "./admin-notices.js";
 import { PlaceCard } from "./admin-place.js";
+import { Views } from "./admin-views.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteClient } from "./ecoute.js";
 import { nameOf, who } from "./ecoute-names.js";
@@ -33,6 +34,7 @@ const place = new PlaceCard();
 const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry, client.now), drawList);
 const finder = new Finder(list);
 const notices = new Notices();
+const views = new Views(client, () => token.current, () => draw());
 
 const view = {
   hasToken: token.current !== "" && token.replaces === null,
@@ -102,6 +104,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 showStoredReason();
 attachKeys({
   list,
+  views,
   mute: () => client.setMuted(client.wishes.length > 0 && !client.isMuted),
   stop: () => client.stop(shownWish()?.commercial_id),
   help: () => byId("help-open").click(),
@@ -155,7 +158,9 @@ function draw(rows = "all") {
   if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
   document.body.dataset.connection = connectionName(state);
   document.body.dataset.audio = client.audio.connection;
-  byId("team").hidden = byId("reason").hidden = !view.hasToken || isExpired;
+  const isUsable = view.hasToken && !isExpired;
+  byId("team").hidden = byId("reason").hidden = !isUsable || views.isHistory;
+  views.draw(isUsable);
   byId("connection").hidden = byId("forget").hidden = !view.hasToken;
   setText(byId("name"), view.hasToken ? nameOf(client.user ?? token.person) : "");
   showConnection(view.connection);
@@ -196,7 +201,7 @@ function shownWish() { return client.wishes.find((wish) => wish.state === "start
 /** A banner over a list that may not be true any more; it is read aloud once, not every second. */
 function drawLost() {
   const { state, retry_at } = view.connection;
-  const isLost = view.hasList && (state === "waiting" || state === "connecting");
+  const isLost = view.hasList && !views.isHistory && (state === "waiting" || state === "connecting");
   byId("lost").hidden = !isLost;
   setText(byId("lost").firstElementChild, isLost ? t("lost", { when: whenWords(view.lostAt, client.now) }) : "");
   setText(byId("lost").lastElementChild, isLost ? retryWords(state, retry_at) : "");

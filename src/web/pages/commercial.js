@@ -5,6 +5,7 @@
  * event of a listener has been handled, the title says whether anybody listens.
  */
 
+import { HeardBefore } from "./commercial-heard.js";
 import { HiddenNotices } from "./commercial-hidden.js";
 import { CommercialOptions } from "./commercial-options.js";
 import { PastListenings } from "./commercial-past.js";
@@ -30,6 +31,7 @@ const options = new CommercialOptions(client, micro);
 const hidden = new HiddenNotices(client, micro, () => micro.start());
 const position = new PositionShare(client);
 const past = new PastListenings(client);
+const heardBefore = new HeardBefore(client, () => token.current);
 const test = new ConnectionTest(client, options, (name, detail) => diagnostic.note(name, detail));
 
 const view = {
@@ -118,6 +120,7 @@ function draw() {
   position.draw();
   hidden.draw();
   past.draw();
+  heardBefore.draw(!byId("options").hidden);
   test.draw(!byId("options").hidden);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
