@@ -6,19 +6,20 @@
  * inside every event; of people, who may be many, what comes often is drawn in the next frame.
  */
 
+import "./admin-words.js";
 import { Finder } from "./admin-find.js";
 import { areLettersOn, attachKeys, setLetters } from "./admin-keys.js";
-import { CommercialList } from "./admin-list.js";
+import { CommercialList, whenWords } from "./admin-list.js";
 import { Notices } from "./admin-notices.js";
 import { PlaceCard } from "./admin-place.js";
 import { Views } from "./admin-views.js";
 import { Diagnostic } from "./diagnostic.js";
-import { EcouteClient } from "./ecoute.js";
+import { EcouteCasque } from "./ecoute-casque.js";
+import { EcouteClient } from "./ecoute-client.js";
 import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, showDevices, worded } from "./help.js";
 import {
-  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showOtherRole, showRefused,
-  startLanguages, toast, whenWords,
+  byId, element, isFarewell, openGate, retryWords, setText, showConnection, showHelp, startLanguages, toast,
 } from "./page.js";
 import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
@@ -26,6 +27,9 @@ import { hasWords, t } from "./words.js";
 const ROLE = "admin";
 const REASON_KEY = "ecoute.reason";
 const TRIES_BEFORE_HELP = 3;
+
+// Of the elements this page has one alone, and is spared the other's code.
+customElements.define("ecoute-casque", EcouteCasque);
 
 const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
@@ -114,8 +118,8 @@ diagnostic.attach();
 startLanguages(() => draw());
 setInterval(() => draw("aged"), 1000);
 if (view.hasToken) client.connect();
-else if (token.replaces) askToReplace(token, onReplaced);
-else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
+else if (token.replaces) openGate((gate) => gate.askToReplace(token, onReplaced));
+else openGate((gate) => gate.showGate(token.isDamaged ? "damaged" : "no_token", ROLE));
 draw();
 
 /** The person here is who the link is of. */
@@ -129,7 +133,7 @@ function onReplaced() {
 function refuseRole(role) {
   view.hasToken = false;
   client.close();
-  showOtherRole(role, token);
+  openGate((gate) => gate.showOtherRole(role, token));
   draw();
 }
 
@@ -155,7 +159,7 @@ function tellNews(commercials) {
 function draw(rows = "all") {
   const { state } = view.connection;
   const isExpired = state === "expired";
-  if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
+  if (isExpired && byId("gate").hidden) openGate((gate) => gate.showRefused(client, token, ROLE));
   document.body.dataset.connection = connectionName(state);
   document.body.dataset.audio = client.audio.connection;
   const isUsable = view.hasToken && !isExpired;

@@ -51,6 +51,9 @@ export class OwnHistory {
       worded("p", "me_detail", { className: "detail" }), this.#none, this.#list, this.#status.place, this.#more, this.#save);
     back.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => this.#run.abort());
+    // However it went on air, and whoever hears: nothing lies over that.
+    client.addEventListener("streaming", ({ detail }) => detail.state !== "off" && dialog.close());
+    client.addEventListener("listener_joined", () => dialog.close());
     this.#more.addEventListener("click", () => this.#load());
     this.#save.addEventListener("click", () => this.#saveAll());
   }
