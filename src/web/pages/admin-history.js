@@ -186,7 +186,8 @@ export class HistoryView {
     this.#status.draw();
     this.#drawRows();
     fillWords();
-    for (const input of [parts.find, parts.findSupervisor]) input.placeholder = t(input.dataset.label);
+    parts.find.placeholder = t("history_whom");
+    parts.findSupervisor.placeholder = t("history_who");
   }
 
   #drawRows() {

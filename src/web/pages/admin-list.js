@@ -347,7 +347,15 @@ function showAudience(place, { listeners = [], listeners_count }) {
 
 function timeWords({ state, since, last_seen }, now) {
   if (state !== "offline") return state !== "online" && since ? clock(now - since) : "";
-  return last_seen ? t("last_seen", { when: whenWords(last_seen, now) }) : t("never_seen");
+  return last_seen ? t("last_seen", { when: seenWords(last_seen, now) }) : t("never_seen");
+}
+
+/** When somebody was here: to the minute today, and of another day that day alone, which is enough. */
+function seenWords(at, now) {
+  const midnight = new Date(now).setHours(0, 0, 0, 0);
+  if (at >= midnight) return whenWords(at, now);
+  if (new Date(at).setHours(24, 0, 0, 0) >= midnight) return t("day_before");
+  return t("on_day", { date: new Date(at).toLocaleDateString(language(), { day: "numeric", month: "long" }) });
 }
 
 /** How long ago, in its largest unit: « 12 s », « 2 min », « 3 h ». @param {number} ms */
