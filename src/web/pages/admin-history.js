@@ -16,9 +16,10 @@ import { language, t } from "./words.js";
 
 /** Rows in one answer. */
 const ROWS_AT_ONCE = 200;
-/** Hours that have a name above the bands, at the most. */
-const HOURS_NAMED = 6;
 const HOUR_MS = 3_600_000;
+/** How far apart the times above the bands are, in ms, and how many there are at the most. */
+const STEPS_MS = [0.25, 0.5, 1, 2, 3, 4].map((hours) => hours * HOUR_MS);
+const TIMES_MAX = 6;
 /** The columns of the listenings; who listened is in one of its own only where that may be anybody. */
 const COLUMNS = ["when", "whom", "who", "length", "reason", "told", "end"];
 
@@ -202,7 +203,7 @@ export class HistoryView {
     parts.bands.hidden = this.#isEmpty;
     parts.scale.parentElement.hidden = broadcasts.length === 0;
     const scale = scaleOf(this.#day, [...broadcasts, ...listenings.filter(({ from }) => from !== null)], this.#now);
-    parts.scale.replaceChildren(...hoursOf(scale));
+    parts.scale.replaceChildren(...timesOf(scale));
     const focused = document.activeElement?.closest(".day-row")?.dataset.id;
     parts.rows.replaceChildren(...people.map((person) => this.#row(person, scale)));
     if (focused !== undefined) [...parts.rows.children].find((row) => row.dataset.id === focused)?.querySelector(".only").focus();
@@ -274,7 +275,7 @@ const CELLS = {
   whom: ({ commercial_id, commercial_name }) => person(commercial_id, commercial_name),
   who: ({ admin_id, admin_name }) => person(admin_id, admin_name),
   length: ({ from, heard_ms }) => (from === null ? t("history_never") : lengthWords(heard_ms)),
-  reason: ({ reason }) => reasonOf(reason),
+  reason: ({ reason }) => (reason ? reasonOf(reason) : ""),
   told: (listening) => toldWords(listening),
   end: (listening) => endWords("ended", listening),
 };
@@ -362,16 +363,16 @@ function scaleOf(day, spans, now) {
 /** The full hour of this device's clock, which is not everywhere one of UTC. */
 function fullHour(at) { return new Date(at).setMinutes(0, 0, 0); }
 
-/** The names of some of the hours, each at its place. */
-function hoursOf({ from, to }) {
-  const every = Math.max(1, Math.ceil((to - from) / HOUR_MS / HOURS_NAMED));
-  const hours = [];
-  for (let at = from; at < to; at += every * HOUR_MS) {
-    const hour = element("span", { textContent: clockWords(at).replace(/\u00a000$/, "") });
-    hour.style.left = percent((at - from) / (to - from));
-    hours.push(hour);
+/** Some times, each at its place. */
+function timesOf({ from, to }) {
+  const step = STEPS_MS.find((each) => (to - from) / each <= TIMES_MAX) ?? STEPS_MS.at(-1);
+  const times = [];
+  for (let at = from; at < to; at += step) {
+    const time = element("span", { textContent: clockWords(at).replace(/\u00a000$/, "") });
+    time.style.left = percent((at - from) / (to - from));
+    times.push(time);
   }
-  return hours;
+  return times;
 }
 
 /** One piece of a band. */

@@ -168,7 +168,7 @@ export function lengthWords(ms) {
 }
 
 /** Somebody's reason, which may be their own words, by itself. @param {string} reason */
-export function reasonOf(reason) { return element("bdi", { textContent: plain(reasonWords(reason || undefined)) }); }
+export function reasonOf(reason) { return element("bdi", { textContent: plain(reasonWords(reason)) }); }
 
 /** How the salesperson was told; empty where nobody was. @param {{told: string|null}} listening */
 export function toldWords({ told }) { return told ? wordsOr(`told_as_${told}`, told) : ""; }
