@@ -1,6 +1,6 @@
 //! How well one publisher's packets arrive: loss, jitter and bitrate between two looks.
 //!
-//! Sees numbers of packets, never audio. Invariant: what is told covers only the time since it was told last.
+//! Sees numbers of packets, never audio. Invariant: a quality covers only the time since one was told last.
 
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub struct Arrivals {
     last: Option<Last>,
     /// Over more than the window, as RFC 3550 has it.
     jitter_s: f64,
+    /// How many were missing before the window.
+    lost_before: u64,
 }
 
 /// The packet with the highest number of the current source.
@@ -46,7 +48,7 @@ struct Last {
 impl Arrivals {
     /// Returns a window that begins now.
     pub fn new(now: Instant) -> Arrivals {
-        Arrivals { since: now, received: 0, expected: 0, bytes: 0, last: None, jitter_s: 0.0 }
+        Arrivals { since: now, received: 0, expected: 0, bytes: 0, last: None, jitter_s: 0.0, lost_before: 0 }
     }
 
     /// What comes until the next [`Arrivals::hear`] is not told, and not missed either.
@@ -78,9 +80,15 @@ impl Arrivals {
         self.last = Some(Last { source, sequence, timestamp, at: now });
     }
 
+    /// Returns how many are missing since the first one.
+    pub fn lost(&self) -> u64 {
+        self.lost_before + self.expected.saturating_sub(self.received)
+    }
+
     /// Returns how well packets arrived, and begins the next window; `None` when none did.
     pub fn take(&mut self, now: Instant, rtt: Option<Duration>) -> Option<Quality> {
-        let window = Arrivals { last: self.last, jitter_s: self.jitter_s, ..Arrivals::new(now) };
+        let window =
+            Arrivals { last: self.last, jitter_s: self.jitter_s, lost_before: self.lost(), ..Arrivals::new(now) };
         let over = std::mem::replace(self, window);
         let seconds = now.saturating_duration_since(over.since).as_secs_f64();
         if over.received == 0 || seconds == 0.0 {

@@ -60,9 +60,35 @@ pub struct Subject {
     pub is_device: bool,
 }
 
+/// Somebody who is here from now on, and where from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Newcomer {
+    pub id: String,
+    pub name: String,
+    pub role: &'static str,
+    /// The address that the client has, as far as proxies are believed.
+    pub address: String,
+    /// What the browser calls itself; empty where it does not.
+    pub browser: String,
+}
+
+/// Somebody asked for the history of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRead {
+    pub user_id: String,
+    /// Whose: empty for everybody's.
+    pub commercial_id: String,
+    /// What was asked for.
+    pub query: String,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// A page registered.
+    Registered {
+        who: Arc<Newcomer>,
+    },
     BroadcastStarted {
         of: Subject,
         by: StartedBy,
@@ -70,6 +96,8 @@ pub enum Event {
     BroadcastStopped {
         of: Subject,
         why: OffAir,
+        /// How many came, and how many are missing; unknown where the server did not see the end.
+        packets: Option<(u64, u64)>,
     },
     BroadcastPaused {
         of: Subject,
@@ -130,9 +158,26 @@ pub enum Event {
         /// Of a salesperson.
         of: Option<Subject>,
     },
+    /// Somebody is about to be shown history of others, or to save it. A gate: nothing is shown before this is durable.
+    HistoryRead {
+        read: Arc<HistoryRead>,
+        /// Whether it is saved as a table.
+        is_export: bool,
+    },
+    /// Somebody asked for history that is not for them.
+    HistoryRefused {
+        read: Arc<HistoryRead>,
+        why: &'static str,
+    },
+    /// The wall clock moved by more than it runs.
+    ClockJumped {
+        by_ms: i64,
+    },
     /// The journal is written by a server of this version from here on.
     ServerStarted {
         version: &'static str,
+        /// As they were given, without secrets.
+        options: Arc<str>,
     },
     /// A server found a journal that may not be all that was written.
     JournalDoubted {
@@ -170,6 +215,8 @@ pub enum OffAir {
     TokenRevoked,
     NotAllowed,
     Restarting,
+    /// The server ended without a word; this is when it was last seen alive.
+    ServerDied,
 }
 
 /// Why a listening was refused.
@@ -224,6 +271,8 @@ pub enum ListenEnd {
     Restarting,
     /// Its announcement could not be written down.
     NotWritten,
+    /// The server ended without a word; this is when it was last seen alive.
+    ServerDied,
 }
 
 /// How an event stands to its effect.
@@ -239,8 +288,11 @@ impl Event {
     /// Returns how the event stands to its effect.
     pub fn class(&self) -> Class {
         match self {
-            Event::ListenAnnounced { .. } => Class::Gate,
-            Event::BroadcastStarted { .. }
+            Event::ListenAnnounced { .. } | Event::HistoryRead { .. } => Class::Gate,
+            Event::Registered { .. }
+            | Event::HistoryRefused { .. }
+            | Event::ClockJumped { .. }
+            | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
             | Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
@@ -262,6 +314,11 @@ impl Event {
     /// Returns the event's name in logs and in the journal.
     pub fn name(&self) -> &'static str {
         match self {
+            Event::Registered { .. } => "registered",
+            Event::HistoryRead { is_export: false, .. } => "history_read",
+            Event::HistoryRead { is_export: true, .. } => "history_exported",
+            Event::HistoryRefused { .. } => "history_refused",
+            Event::ClockJumped { .. } => "clock_jumped",
             Event::BroadcastStarted { .. } => "broadcast_started",
             Event::BroadcastStopped { .. } => "broadcast_stopped",
             Event::BroadcastPaused { .. } => "broadcast_paused",
@@ -291,7 +348,11 @@ impl Event {
             | Event::ListenStarted { listening, .. }
             | Event::ListenInterrupted { listening, .. }
             | Event::ListenEnded { listening, .. } => Some(listening),
-            Event::BroadcastStarted { .. }
+            Event::Registered { .. }
+            | Event::HistoryRead { .. }
+            | Event::HistoryRefused { .. }
+            | Event::ClockJumped { .. }
+            | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
             | Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
@@ -314,8 +375,11 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { user_id, .. } => user_id,
+            Event::Registered { who } => &who.id,
+            Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.user_id,
             // Nobody knows, or nobody did it.
             Event::TokensRefused { .. }
+            | Event::ClockJumped { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
             | Event::ServerEnded
@@ -338,7 +402,10 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
-            Event::TokensRefused { .. }
+            Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.commercial_id,
+            Event::Registered { .. }
+            | Event::ClockJumped { .. }
+            | Event::TokensRefused { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
             | Event::ServerEnded
@@ -361,7 +428,11 @@ impl Event {
             | Event::BroadcastResumed { of }
             | Event::PageTakenOver { of } => of.is_device,
             Event::AccessRevoked { of, .. } => of.as_ref().is_some_and(|of| of.is_device),
-            Event::ListenRefused { .. }
+            Event::Registered { .. }
+            | Event::HistoryRead { .. }
+            | Event::HistoryRefused { .. }
+            | Event::ClockJumped { .. }
+            | Event::ListenRefused { .. }
             | Event::TokensRefused { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
@@ -383,9 +454,12 @@ impl Event {
             Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
             | Event::PageTakenOver { .. }
+            | Event::ClockJumped { .. }
             | Event::ServerEnded
             | Event::JournalPurged { .. } => "",
-            Event::ServerStarted { version } => version,
+            Event::Registered { who } => who.role,
+            Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.query,
+            Event::ServerStarted { version, .. } => version,
             Event::JournalDoubted { why } => why,
             Event::ListenAsked { listening, .. }
             | Event::ListenAnnounced { listening, .. }
@@ -404,7 +478,11 @@ impl Event {
             Event::ListenRefused { times, .. }
             | Event::TokensRefused { times, .. }
             | Event::JournalPurged { times } => times,
-            Event::BroadcastStarted { .. }
+            Event::Registered { .. }
+            | Event::HistoryRead { .. }
+            | Event::HistoryRefused { .. }
+            | Event::ClockJumped { .. }
+            | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
             | Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
@@ -441,6 +519,21 @@ impl fmt::Display for Event {
         if let Event::TokensRefused { why, .. } = self {
             write!(f, " why={why:?}")?;
         }
+        if let Event::HistoryRefused { why, .. } = self {
+            write!(f, " why={why:?}")?;
+        }
+        if let Event::Registered { who } = self {
+            write!(f, " name={:?} address={} browser={:?}", who.name, who.address, who.browser)?;
+        }
+        if let Event::ServerStarted { options, .. } = self {
+            write!(f, " options={options:?}")?;
+        }
+        if let Event::ClockJumped { by_ms } = self {
+            write!(f, " by_ms={by_ms}")?;
+        }
+        if let Event::BroadcastStopped { packets: Some((packets, lost)), .. } = self {
+            write!(f, " packets={packets} lost={lost}")?;
+        }
         if self.times() > 1 {
             write!(f, " times={}", self.times())?;
         }
@@ -474,6 +567,7 @@ impl OffAir {
             OffAir::TokenRevoked => "token revoked",
             OffAir::NotAllowed => "not allowed",
             OffAir::Restarting => "restarting",
+            OffAir::ServerDied => "server died",
         }
     }
 }
@@ -514,6 +608,7 @@ impl ListenEnd {
             ListenEnd::NotAllowed => "not allowed any more",
             ListenEnd::Restarting => "restarting",
             ListenEnd::NotWritten => "could not be written down",
+            ListenEnd::ServerDied => "server died",
         }
     }
 }

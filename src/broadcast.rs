@@ -438,6 +438,11 @@ impl Broadcast {
         self.alter(unix_ms, |on_air| on_air.interruption = None)
     }
 
+    /// Returns how many packets are missing since it is on air; `None` off air.
+    pub fn lost(&self) -> Option<u64> {
+        self.on_air.as_ref().map(|on_air| on_air.arrivals.lost())
+    }
+
     /// Returns how many packets came since it is on air; `None` off air.
     pub fn packets(&self) -> Option<u64> {
         self.on_air.as_ref().map(|on_air| on_air.packets)

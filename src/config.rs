@@ -215,6 +215,8 @@ pub struct ConnLimits {
     pub body_timeout: Duration,
     /// From a full request to an answer that is made elsewhere (503 after).
     pub answer_timeout: Duration,
+    /// A piece of a long answer, from its being written to its having been read (closed after).
+    pub piece_timeout: Duration,
     /// Answers of one conn that were not written yet; requests behind them wait.
     pub pipelined_max: usize,
     /// An HTTP conn between two requests.
@@ -256,6 +258,7 @@ impl Default for ConnLimits {
             body_bytes_max: 64 * 1024,
             body_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(10),
+            piece_timeout: Duration::from_secs(30),
             pipelined_max: 16,
             keep_alive: Duration::from_secs(15),
             proxy_keep_alive: Duration::from_secs(75),
@@ -300,6 +303,10 @@ pub struct RegistrationLimits {
     pub conns_per_admin_max: usize,
     /// People whose names are remembered, to mark others that look like them.
     pub people_max: usize,
+    /// For how long a salesperson who is away is shown.
+    pub seen_within: Duration,
+    /// How many of them are, those that were here last.
+    pub absent_max: usize,
     /// How long before its token's end a user is told.
     pub expiry_warning: Duration,
     /// How often the page of a salesperson on air is pinged.
@@ -317,6 +324,8 @@ impl Default for RegistrationLimits {
         RegistrationLimits {
             conns_per_admin_max: 8,
             people_max: 1024,
+            seen_within: Duration::from_secs(30 * 86_400),
+            absent_max: 500,
             expiry_warning: Duration::from_secs(60),
             page_ping_interval: Duration::from_secs(3),
             page_silence: Duration::from_secs(10),
@@ -369,11 +378,20 @@ pub struct JobLimits {
     pub entries_max: usize,
     /// Files that are being read for clients; who asks for another one is told to come back.
     pub reads_max: usize,
+    /// Questions about the past that are being answered; who asks another one is told to come back, and an answer that has
+    /// begun waits.
+    pub questions_max: usize,
 }
 
 impl Default for JobLimits {
     fn default() -> JobLimits {
-        JobLimits { gates_max: 2048, gate_timeout: Duration::from_secs(1), entries_max: 16 * 1024, reads_max: 16 }
+        JobLimits {
+            gates_max: 2048,
+            gate_timeout: Duration::from_secs(1),
+            entries_max: 16 * 1024,
+            reads_max: 16,
+            questions_max: 16,
+        }
     }
 }
 

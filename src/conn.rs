@@ -9,6 +9,7 @@ mod event;
 mod framed;
 mod output;
 mod state;
+mod streaming;
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -128,7 +129,11 @@ impl Conn {
                 }
                 received.extend(bytes);
             }
-            State::Body { received, .. } | State::Answering { received, .. } => received.extend(bytes),
+            State::Body { received, .. }
+            | State::Answering { received, .. }
+            | State::Streaming { received, .. } => {
+                received.extend(bytes);
+            }
             State::Signaling { websocket, .. } => websocket.push(bytes),
             State::Closing { websocket: Some(websocket), .. } => websocket.push(bytes),
             State::Closing { websocket: None, .. } | State::Dead => {}
@@ -161,7 +166,7 @@ impl Conn {
                 }
             }
             State::Body { .. } => self.end_body(now, limits),
-            State::Answering { received, .. } => {
+            State::Answering { received, .. } | State::Streaming { received, .. } => {
                 (received.len() > 4 * limits.head_bytes_max).then_some(ConnEvent::TooSlow)
             }
             State::Signaling { websocket, messages, .. } => {
@@ -269,15 +274,31 @@ impl Conn {
     }
 
     /// Turns the conn into a WebSocket; bytes that came behind the request are its first.
-    pub fn upgrade(&mut self, now: Instant, websocket_key: &str, date: &str, limits: &ConnLimits) {
-        let State::Head { received, .. } = &mut self.state else { return };
+    pub fn upgrade(&mut self, now: Instant, request: &Request, date: &str, limits: &ConnLimits) {
+        let (State::Head { received, .. }, Some(key)) = (&mut self.state, &request.websocket_key) else { return };
         let mut websocket = Box::new(Websocket::new(limits.message_bytes_max));
         websocket.push(received);
-        http::write_upgrade(self.out.end(), websocket_key, date);
+        http::write_upgrade(self.out.end(), key, date);
         let registration = Registration::Awaited { until: now + limits.register_timeout };
         let messages = Bucket::new(now, limits.message_rate);
         let next_ping = now + limits.ping_interval;
-        self.state = State::Signaling { websocket, next_ping, registration, messages, answers: 0 };
+        let user_agent = request.user_agent.clone().unwrap_or_default();
+        self.state = State::Signaling { websocket, next_ping, registration, messages, answers: 0, user_agent };
+    }
+
+    /// Returns once what the client's program calls itself.
+    pub fn take_user_agent(&mut self) -> String {
+        match &mut self.state {
+            State::Signaling { user_agent, .. } => mem::take(user_agent),
+            State::New { .. }
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Answering { .. }
+            | State::Streaming { .. }
+            | State::Framed(_)
+            | State::Closing { .. }
+            | State::Dead => String::new(),
+        }
     }
 
     /// Takes it that the client is known: registering has no deadline any more.
@@ -351,7 +372,11 @@ impl Conn {
                 let until = now + limits.closing_timeout;
                 self.state = State::Closing { websocket: Some(websocket), until };
             }
-            State::New { .. } | State::Head { .. } | State::Body { .. } | State::Answering { .. } => {
+            State::New { .. }
+            | State::Head { .. }
+            | State::Body { .. }
+            | State::Answering { .. }
+            | State::Streaming { .. } => {
                 self.state = State::Closing { websocket: None, until: now + limits.closing_timeout }
             }
             framed @ State::Framed(_) => {
@@ -372,6 +397,7 @@ impl Conn {
             | State::Head { .. }
             | State::Body { .. }
             | State::Answering { .. }
+            | State::Streaming { .. }
             | State::Signaling { .. }
             | State::Closing { .. } => {}
         }
@@ -406,9 +432,10 @@ impl Conn {
     /// Returns how many bytes are buffered beyond what every conn keeps: as this was asked last, and now.
     pub fn reckon(&mut self, now: Instant) -> (usize, usize) {
         let input = match &self.state {
-            State::Head { received, .. } | State::Body { received, .. } | State::Answering { received, .. } => {
-                received.capacity()
-            }
+            State::Head { received, .. }
+            | State::Body { received, .. }
+            | State::Answering { received, .. }
+            | State::Streaming { received, .. } => received.capacity(),
             State::Signaling { websocket, .. } | State::Closing { websocket: Some(websocket), .. } => {
                 websocket.held_bytes()
             }
@@ -451,6 +478,7 @@ impl Conn {
             | State::Head { .. }
             | State::Body { .. }
             | State::Answering { .. }
+            | State::Streaming { .. }
             | State::Signaling { .. }
             | State::Framed(_) => false,
             State::Closing { websocket, .. } => websocket.is_none() && self.pending_write().is_empty(),
@@ -465,6 +493,7 @@ impl Conn {
             | State::Head { until, .. }
             | State::Body { until, .. }
             | State::Answering { until, .. }
+            | State::Streaming { until, .. }
             | State::Framed(Framed { until, .. })
             | State::Closing { until, .. } => Some(*until),
             State::Signaling { next_ping, registration, .. } => {
@@ -498,6 +527,10 @@ impl Conn {
             }
             State::Body { until, .. } if *until <= now => Some(ConnTimeout::Request),
             State::Answering { until, .. } if *until <= now => Some(ConnTimeout::Answer),
+            State::Streaming { until, .. } if *until <= now => {
+                self.state = State::Dead;
+                Some(ConnTimeout::Piece)
+            }
             State::Signaling { registration: Registration::Awaited { until }, .. } if *until <= now => {
                 Some(ConnTimeout::Register)
             }
@@ -523,6 +556,7 @@ impl Conn {
             | State::Head { .. }
             | State::Body { .. }
             | State::Answering { .. }
+            | State::Streaming { .. }
             | State::Closing { .. }
             | State::Dead => None,
         }
@@ -561,7 +595,7 @@ mod tests {
         fn upgraded() -> Client {
             let mut client = Client::new();
             let Some(ConnEvent::Request(request)) = client.send(UPGRADE) else { panic!("no request") };
-            client.conn.upgrade(client.now, &request.websocket_key.unwrap(), "", &client.limits);
+            client.conn.upgrade(client.now, &request, "", &client.limits);
             client.read();
             client
         }

@@ -25,7 +25,7 @@ use ecoute::host::addresses::{PublicAddress, advertised_for};
 use ecoute::host::secret;
 use ecoute::peer;
 use ecoute::shell::tls::TlsFiles;
-use ecoute::token::{self, Claims, Scope};
+use ecoute::token::{self, Claims, Rights, Scope};
 use ecoute::words::Role;
 
 use firewall::Door;
@@ -160,6 +160,7 @@ fn mint(secret: &[u8]) -> String {
         name: None,
         listen: Some(Scope::new([])),
         device: false,
+        rights: Rights::default(),
         exp: iat + TOKEN_LIFE_S,
         iat,
         nbf: None,

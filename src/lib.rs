@@ -32,6 +32,7 @@ pub mod demux;
 pub mod docs;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod history;
 pub mod host;
 pub mod journal;
 pub mod keys;

@@ -10,6 +10,7 @@ use std::ops::Range;
 use str0m::net::Protocol;
 
 use crate::audit::Entry;
+use crate::history::{Piece, Query, Seen};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
 
@@ -38,6 +39,10 @@ pub enum Job {
     Write(Entry),
     /// Read the file with this plain name that a certificate authority asks for.
     ReadChallenge(String),
+    /// Answer a question about the past.
+    ReadHistory(Box<Query>),
+    /// Say which salespeople were here since a moment, those of the last time first, and so many at the most.
+    ReadSeen { since_ms: u64, people_max: usize },
 }
 
 /// The answer to a [`Job`].
@@ -46,6 +51,10 @@ pub enum Reply {
     Written(Result<(), NotWritten>),
     /// The contents of the file, where there is one.
     Challenge(Option<Vec<u8>>),
+    /// The next piece of the answer; absent where it can't be read.
+    History(Option<Piece>),
+    /// Nobody where it can't be read.
+    Seen(Vec<Seen>),
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

@@ -10,6 +10,7 @@ mod document;
 mod issuer;
 mod keys;
 mod revoked;
+mod rights;
 mod scope;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub use devices::{DEVICES_BYTES_MAX, DEVICES_MAX, Devices, DevicesError};
 pub use issuer::{ClaimRules, Issuer, Pointer, RoleMapping};
 pub use keys::{KeyFault, KeysError, LeftOut, PUBLIC_KEYS_BYTES_MAX, PUBLIC_KEYS_MAX, PublicKeys};
 pub use revoked::{REVOKED_BYTES_MAX, REVOKED_IDS_MAX, Revoked, RevokedError};
+pub use rights::{Right, Rights, UnknownRight};
 pub use scope::Scope;
 
 /// The longest token, in bytes.
@@ -56,6 +58,9 @@ pub struct Claims {
     /// Whether a device without a page streams.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub device: bool,
+    /// What the bearer may beside what the role is for.
+    #[serde(skip_serializing_if = "Rights::is_empty")]
+    pub rights: Rights,
     /// Unix seconds.
     pub exp: u64,
     /// Unix seconds.
@@ -337,6 +342,7 @@ mod tests {
             name: Some("Paul D.".into()),
             listen: None,
             device: false,
+            rights: Rights::default(),
             exp: NOW + 60,
             iat: NOW,
             nbf: None,

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ecoute::token::{self, Claims};
+use ecoute::token::{self, Claims, Rights};
 use ecoute::words::Role;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -464,6 +464,7 @@ fn tokens_that_are_not_good() {
                 name: None,
                 listen: None,
                 device: false,
+                rights: Rights::default(),
                 exp,
                 iat,
                 nbf: None,

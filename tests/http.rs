@@ -7,7 +7,7 @@ use ecoute::config::{Config, ConnLimits, Encryption, Limits, Settings, Trust};
 use ecoute::outbox::Outbox;
 use ecoute::path::{Door, Ends};
 use ecoute::server::{NO_ROOM, Server};
-use ecoute::token::{self, Claims, Devices, Revoked};
+use ecoute::token::{self, Claims, Devices, Revoked, Rights};
 use ecoute::web;
 use ecoute::words::Role;
 
@@ -71,6 +71,7 @@ fn token(role: Role, edit: impl FnOnce(&mut Claims)) -> String {
         name,
         listen: None,
         device: false,
+        rights: Rights::default(),
         exp: iat + 60,
         iat,
         nbf: None,

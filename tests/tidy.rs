@@ -16,7 +16,8 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// What every module but `wire` and `words` may name; of the others these name `words` alone.
-const COMMON: &[&str] = &["audit", "config", "deadlines", "keys", "outbox", "path", "quota", "rate", "stats"];
+const COMMON: &[&str] =
+    &["audit", "config", "deadlines", "history", "keys", "outbox", "path", "quota", "rate", "stats"];
 
 /// What may be named besides.
 const ALSO: &[(&str, &str)] = &[
@@ -27,6 +28,8 @@ const ALSO: &[(&str, &str)] = &[
     // What a server is told at its start.
     ("config", "token"),
     ("config", "wire"),
+    // Whose past somebody may ask for.
+    ("history", "token"),
 ];
 
 /// Files whose code runs for every packet, and the functions in them that do not: they make or end a session, or carry

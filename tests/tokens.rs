@@ -17,7 +17,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use ecoute::token::{self, ClaimRules, Claims, KeyFault, KeysError, PublicKeys, Revoked, TokenError, Verifier};
+use ecoute::token::{
+    self, ClaimRules, Claims, KeyFault, KeysError, PublicKeys, Revoked, Rights, TokenError, Verifier,
+};
 use ecoute::words::Role;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -77,6 +79,7 @@ fn own(sub: &str) -> Claims {
         name: None,
         listen: None,
         device: false,
+        rights: Rights::default(),
         exp: NOW + 60,
         iat: NOW,
         nbf: None,
@@ -93,6 +96,7 @@ fn verifier(keys: &str) -> Verifier {
         issuer: ISSUER.to_owned(),
         audience: "ecoute".to_owned(),
         allows_device: false,
+        rights: None,
     };
     let issuer = token::Issuer { keys: PublicKeys::parse(keys.as_bytes()).unwrap(), rules };
     Verifier::new(SECRET, Some(issuer), Revoked::default())

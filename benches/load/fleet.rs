@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ecoute::deadlines::Deadlines;
-use ecoute::token::{self, Claims, Scope};
+use ecoute::token::{self, Claims, Rights, Scope};
 use ecoute::words::Role;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
@@ -408,8 +408,18 @@ impl Fleet {
         let iat = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let (sub, exp) = (id_of(role, who), iat + TOKEN_S);
         let listen = wish.map(|wish| Scope::new([id_of(Role::Commercial, wish.publisher).as_str()]));
-        let claims =
-            Claims { sub, role, name: None, listen, device: false, exp, iat, nbf: None, after_revocation: None };
+        let claims = Claims {
+            sub,
+            role,
+            name: None,
+            listen,
+            device: false,
+            rights: Rights::default(),
+            exp,
+            iat,
+            nbf: None,
+            after_revocation: None,
+        };
         token::mint(&self.secret, &claims)
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use ecoute::history::cell;
 use ecoute::host::journal::{JournalError, Reading, VerifyError, Wanted};
 use ecoute::host::{logging, owner};
 use ecoute::journal::{LINE_BYTES_MAX, Line, NOTE_BYTES_MAX, Verdict, Verifier, VerifyKey};
@@ -209,12 +210,6 @@ fn record(number: u64, entry: &str) -> String {
     let first = [cell(&number.to_string()), cell(&at.unwrap_or_default())];
     let rest = COLUMNS.iter().skip(1).map(text);
     first.into_iter().chain(rest).collect::<Vec<_>>().join(",")
-}
-
-/// Quotes a cell, and keeps a table's program from taking it for a formula (OWASP, CSV injection).
-fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
 #[cfg(test)]

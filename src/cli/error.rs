@@ -109,7 +109,10 @@ impl ProgramError {
             | ProgramError::Print(_)
             | ProgramError::Unwell(_)
             | ProgramError::NotVerified(
-                VerifyError::Fault(_) | VerifyError::BadNote(_) | VerifyError::BadCheckpoint(_),
+                VerifyError::Fault(_)
+                | VerifyError::Differs(_)
+                | VerifyError::BadNote(_)
+                | VerifyError::BadCheckpoint(_),
             ) => ExitCode::from(1),
             ProgramError::Bind(_)
             | ProgramError::Journal(_)

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ecoute::config::{Config, Encryption, Limits, RedirectTo, Settings, Trust};
@@ -27,6 +28,9 @@ use super::{link, revoke};
 
 /// How long the links work that a start on a terminal prints.
 const PRINTED_LINK_TTL: Duration = Duration::from_secs(12 * 3600);
+
+/// How much of what the server was told is written down, in characters.
+const GIVEN_CHARS_MAX: usize = 4000;
 
 /// The certificate of a trial and its key, in the data directory.
 const SELF_SIGNED_FILE: &str = "self-signed.pem";
@@ -94,8 +98,22 @@ pub fn serve(options: ServeOptions) -> Result<(), ProgramError> {
         let base = public_url.unwrap_or_else(|| link::base(place, tls.is_some()));
         print_welcome(&config.trust.token_secret, &base, tls.as_ref().filter(|_| options.tls.tls_self_signed))?;
     }
-    shell::run(Setup { sockets, watch: Watch::new(watched), journal, tls, redirect }, config, seed)?;
+    let setup = Setup { sockets, watch: Watch::new(watched), journal, options: given(), tls, redirect };
+    shell::run(setup, config, seed)?;
     Ok(())
+}
+
+/// Returns what the server was told, on the command line and beside it; secrets are in files.
+fn given() -> Arc<str> {
+    let beside = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    let mut beside: Vec<String> = beside
+        .filter(|(name, _)| name.starts_with("ECOUTE_"))
+        .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
+        .collect();
+    beside.sort();
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    let given: Vec<String> = beside.into_iter().chain(arguments).collect();
+    given.join(" ").chars().take(GIVEN_CHARS_MAX).collect::<String>().into()
 }
 
 /// Opens the journal; one that can't be written for now is no reason not to start.

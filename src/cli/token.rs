@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use ecoute::host::{owner, secret};
-use ecoute::token::{self, Claims, Scope};
+use ecoute::token::{self, Claims, Rights, Scope};
 use ecoute::words::Role;
 
 use super::error::ProgramError;
@@ -35,7 +35,12 @@ impl TokenOptions {
         // Who may not read the list makes tokens that work some seconds later.
         let revoked = revoke::load(&data).map(|(_, revoked)| revoked).unwrap_or_default();
         let listen = self.listen.map(|ids| Scope::new(ids.iter().map(String::as_str)));
-        let claims = Claims { listen, device: self.device, ..claims(self.role, self.id, self.name, self.ttl) };
+        let claims = Claims {
+            listen,
+            device: self.device,
+            rights: self.rights.into_iter().collect(),
+            ..claims(self.role, self.id, self.name, self.ttl)
+        };
         // A second that lies far ahead was written by hand, to keep somebody out until then.
         let is_past = |known_s: &u64| *known_s <= claims.iat + token::SKEW_S;
         let after_revocation = revoked.until_s(&claims.sub).filter(is_past);
@@ -52,6 +57,7 @@ pub fn claims(role: Role, sub: String, name: Option<String>, ttl: Duration) -> C
         name,
         listen: None,
         device: false,
+        rights: Rights::default(),
         exp: iat + ttl.as_secs(),
         iat,
         nbf: None,

@@ -6,6 +6,7 @@
 use std::mem;
 use std::time::Instant;
 
+use super::state::More;
 use super::{Conn, State};
 use crate::config::ConnLimits;
 use crate::keys::JobKey;
@@ -40,8 +41,9 @@ impl Conn {
     /// Returns the name under which an answer is made elsewhere.
     pub fn awaited_answer(&self) -> Option<JobKey> {
         match self.state {
-            State::Answering { job, .. } => Some(job),
-            State::New { .. }
+            State::Answering { job, .. } | State::Streaming { more: More::Asked(job), .. } => Some(job),
+            State::Streaming { .. }
+            | State::New { .. }
             | State::Head { .. }
             | State::Body { .. }
             | State::Signaling { .. }
@@ -51,9 +53,9 @@ impl Conn {
         }
     }
 
-    /// Tells whether an answer is made elsewhere.
+    /// Tells whether an answer is made elsewhere, or some of it is.
     pub fn is_answering(&self) -> bool {
-        self.awaited_answer().is_some()
+        matches!(self.state, State::Answering { .. } | State::Streaming { .. })
     }
 }
 

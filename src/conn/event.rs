@@ -36,6 +36,8 @@ pub enum ConnTimeout {
     Request,
     /// An answer that is made elsewhere did not come: to be told with 503.
     Answer,
+    /// A piece of a long answer was not read, or the next one did not come.
+    Piece,
     /// Nothing at all since the last answer.
     Idle,
     /// Upgraded, but nobody registered.

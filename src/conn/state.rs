@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use super::framed::Framed;
+use crate::history::Query;
 use crate::keys::JobKey;
 use crate::rate::Bucket;
 use crate::wire::http::Request;
@@ -20,6 +21,8 @@ pub(super) enum State {
     Body { request: Box<Request>, received: Vec<u8>, until: Instant },
     /// The answer to a request is made elsewhere, until the deadline; what comes behind it waits.
     Answering { job: JobKey, request: Box<Request>, received: Vec<u8>, until: Instant },
+    /// An answer leaves piece by piece as the client reads, each until the deadline; what comes behind it waits.
+    Streaming { more: More, request: Box<Request>, received: Vec<u8>, until: Instant },
     /// Upgraded; speaks the signaling protocol.
     Signaling {
         websocket: Box<Websocket>,
@@ -27,6 +30,8 @@ pub(super) enum State {
         registration: Registration,
         messages: Bucket,
         answers: u32,
+        /// What the client's program calls itself, until it has registered.
+        user_agent: String,
     },
     /// Speaks ICE-TCP.
     Framed(Framed),
@@ -34,6 +39,14 @@ pub(super) enum State {
     Closing { websocket: Option<Box<Websocket>>, until: Instant },
     /// To be closed at once.
     Dead,
+}
+
+/// What is still to come of an answer.
+pub(super) enum More {
+    /// Whatever this asks for, once the client has read what waits.
+    Rest(Box<Query>),
+    /// What is made elsewhere, under this name.
+    Asked(JobKey),
 }
 
 /// Whether a WebSocket's client has said who it is.

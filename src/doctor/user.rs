@@ -298,7 +298,7 @@ fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ecoute::token::{self, Claims};
+    use ecoute::token::{self, Claims, Rights};
     use ecoute::wire::sdp::{Direction, narrow_offer};
     use ecoute::words::Role;
 
@@ -319,6 +319,7 @@ mod tests {
             name: None,
             listen: None,
             device: false,
+            rights: Rights::default(),
             exp,
             iat,
             nbf: None,

@@ -136,6 +136,7 @@ fn verifier() -> &'static Verifier {
             issuer: "https://idp.example".to_owned(),
             audience: "ecoute".to_owned(),
             allows_device: true,
+            rights: None,
         };
         let issuer = Issuer { keys: PublicKeys::parse(set.as_bytes()).expect("a set of one key"), rules };
         Verifier::new(SECRET, Some(issuer), Revoked::parse(REVOKED.as_bytes()).expect("a list of one"))

@@ -5,60 +5,43 @@
 //! nothing is tried again on the connection that had it: the database is opened anew, and must end where it is known to.
 //! Invariant: nothing is written to a database that is not ours, is damaged, was replaced, or has another end than we know.
 
+mod compare;
+mod history;
+mod left;
+mod past;
+mod projection;
 mod reading;
+mod schema;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
+use std::mem;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use nix::libc::O_NONBLOCK;
-use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::secret::{self, write_new};
 use crate::audit::Entry;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
+pub use compare::Differs;
+pub use past::Past;
 pub use reading::{Reading, VerifyError, Wanted};
+use schema::VERSION;
 
 /// The names of its files in the data directory.
 const DATABASE: &str = "journal.db";
 const KEY: &str = "journal.key";
 const LOCK: &str = "journal.lock";
 
-/// Marks a database as ours: "eco1".
-const APPLICATION_ID: i32 = 0x6563_6f31;
-/// The version of what is in it.
-const VERSION: i32 = 1;
-
 /// For how long a command that reads may hold up what is written.
 const BUSY: Duration = Duration::from_millis(500);
-/// How much of the database is kept in memory, in KiB.
-const CACHE_KIB: i32 = 512;
 /// How many entries are purged while others may wait to be written.
 const PURGED_AT_ONCE: u64 = 2000;
 /// A longer file is no key.
 const KEY_BYTES_MAX: u64 = 4096;
-
-/// What is in it. An entry's fields can be asked for, and are never stored twice. Of notes the newest is there, and those
-/// that are to stay.
-const SCHEMA: &str = "
-    CREATE TABLE entries (
-        number INTEGER PRIMARY KEY CHECK (number > 0),
-        salt BLOB,
-        entry TEXT,
-        leaf BLOB NOT NULL,
-        chain BLOB NOT NULL,
-        at_ms INTEGER AS (entry ->> 'at_ms') VIRTUAL,
-        actor TEXT AS (entry ->> 'actor') VIRTUAL,
-        commercial_id TEXT AS (entry ->> 'commercial_id') VIRTUAL
-    ) STRICT;
-    CREATE INDEX entries_by_time ON entries (at_ms);
-    CREATE INDEX entries_by_actor ON entries (actor, number);
-    CREATE INDEX entries_by_commercial ON entries (commercial_id, number);
-    CREATE TABLE notes (size INTEGER PRIMARY KEY, note TEXT NOT NULL, stays INTEGER NOT NULL) STRICT;
-";
 
 /// Why there is no journal.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +56,9 @@ pub enum JournalError {
     Damaged { path: PathBuf, error: String },
     #[error(
         "the journal {} was written by a newer ecoute (its version is {version}, this program knows {VERSION}): install \
-         that one again", path.display()
+         that one again, or put {} in its place where that is there: it is as it was before", path.display(), copy.display()
     )]
-    Newer { path: PathBuf, version: i32 },
+    Newer { path: PathBuf, version: i32, copy: PathBuf },
     #[error("another server has this data directory ({}): give each its own with --data", path.display())]
     Taken { path: PathBuf },
     #[error("the key of the journal {} is none: restore it, or move key and journal away", path.display())]
@@ -128,6 +111,8 @@ pub struct Journal {
     /// Where it may end, as a commit failed that may have done its work.
     attempted: Option<Checkpoint>,
     doubt: Option<Doubt>,
+    /// What closes what the server before left open, until it is durable.
+    ends: Vec<Entry>,
 }
 
 /// A database that had no error yet.
@@ -154,12 +139,18 @@ impl Journal {
             end: None,
             attempted: None,
             doubt: None,
+            ends: Vec::new(),
         };
         match journal.reopen() {
             Ok(()) => Ok((journal, None)),
             Err(error) if error.may_pass() => Ok((journal, Some(error))),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns the directory that it is in.
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Returns once what is to be told of how it was found.
@@ -172,6 +163,17 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; none of them is written then: what a commit left that failed is taken back before anything else is.
     pub fn append(&mut self, entries: &[&Entry]) -> Result<(), JournalError> {
+        self.with_open(|_| Ok(()))?;
+        let ends = mem::take(&mut self.ends);
+        let all: Vec<&Entry> = ends.iter().chain(entries.iter().copied()).collect();
+        let appended = self.append_all(&all);
+        if appended.is_err() {
+            self.ends = ends;
+        }
+        appended
+    }
+
+    fn append_all(&mut self, entries: &[&Entry]) -> Result<(), JournalError> {
         let salts: Vec<Salt> = entries
             .iter()
             .map(|_| secret::random())
@@ -196,12 +198,15 @@ impl Journal {
     /// # Errors
     /// [`JournalError`], as above.
     pub fn purge(&mut self, before: SystemTime) -> Result<u64, JournalError> {
-        let before_ms = before.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        let before_ms = left::unix_ms(before);
         self.with_open(|journal| {
-            let Some(Open { connection, .. }) = &journal.open else { return Ok(0) };
+            let Some(Open { connection, .. }) = &mut journal.open else { return Ok(0) };
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let purge = "UPDATE entries SET salt = NULL, entry = NULL WHERE number IN \
                          (SELECT number FROM entries WHERE at_ms < ?1 LIMIT ?2)";
-            let purged = connection.execute(purge, params![before_ms, PURGED_AT_ONCE])?;
+            let purged = transaction.execute(purge, params![before_ms, PURGED_AT_ONCE])?;
+            projection::purge(&transaction, before_ms)?;
+            transaction.commit()?;
             // What they were is still in the log. Where somebody reads, the next purge empties it, or what is written over it.
             let _ = checkpoint(connection);
             Ok(purged as u64)
@@ -237,6 +242,7 @@ impl Journal {
                 let row = seal(end.size + 1, &end.chain, salt, stored(entry));
                 let stored = row.kept.as_ref().map(|(_, stored)| stored);
                 insert.execute(params![row.number, salt, stored, row.leaf, row.chain])?;
+                stored.map_or(Ok(()), |stored| projection::apply(&transaction, row.number, stored))?;
                 end = Checkpoint { size: row.number, chain: row.chain };
             }
         }
@@ -263,7 +269,10 @@ impl Journal {
         self.load_key(is_there, found)?;
         let failed = |error: &rusqlite::Error| told(&self.path, error);
         let (end, doubt) = match self.end {
-            None => (found, self.doubt_about(&connection, found).map_err(|error| failed(&error))?),
+            None => {
+                self.ends = left::ends(&connection).map_err(|error| failed(&error))?;
+                (found, self.doubt_about(&connection, found).map_err(|error| failed(&error))?)
+            }
             Some(end) => {
                 // What a commit left in the log whose sync failed is whole in the database after this, or an error is told.
                 checkpoint(&connection).map_err(|error| failed(&error))?;
@@ -318,6 +327,7 @@ impl Journal {
             let Some(signer) = &self.signer else { return Ok(false) };
             let transaction = connection.transaction()?;
             transaction.execute("DELETE FROM entries WHERE number > ?1", [end.size])?;
+            projection::make_anew(&transaction)?;
             write_note(&transaction, signer, end)?;
             transaction.commit()?;
         }
@@ -333,17 +343,14 @@ impl Journal {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&self.path, flags).map_err(|error| failed(&error))?;
         connection.busy_timeout(BUSY).map_err(|error| failed(&error))?;
-        let is_empty = may_make && is_empty(&connection).map_err(|error| failed(&error))?;
-        if !is_empty {
-            check_ours(&self.path, &connection)?;
+        let is_empty = may_make && schema::is_empty(&connection).map_err(|error| failed(&error))?;
+        let version = if is_empty { VERSION } else { schema::check_ours(&self.path, &connection)? };
+        if let Some(pragma) = schema::set_up(&mut connection, is_empty).map_err(|error| failed(&error))? {
+            let error = format!("SQLite does not take {pragma}");
+            return Err(JournalError::Unavailable { path: self.path.clone(), error });
         }
-        match set_up(&mut connection, is_empty).map_err(|error| failed(&error))? {
-            None => Ok(connection),
-            Some(pragma) => Err(JournalError::Unavailable {
-                path: self.path.clone(),
-                error: format!("SQLite does not take {pragma}"),
-            }),
-        }
+        schema::migrate(&self.path, &mut connection, version)?;
+        Ok(connection)
     }
 }
 
@@ -353,64 +360,6 @@ fn write_note(connection: &Connection, signer: &Signer, end: Checkpoint) -> rusq
     let mut insert =
         connection.prepare_cached("INSERT OR IGNORE INTO notes (size, note, stays) VALUES (?1, ?2, 0)")?;
     insert.execute(params![end.size, signer.sign(end)]).map(drop)
-}
-
-/// Tells whether a database has nothing in it, as where its making was interrupted.
-fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
-    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
-}
-
-/// Refuses what is somebody else's, of a later time, or has more in it than we made: a trigger would write what it likes.
-fn check_ours(path: &Path, connection: &Connection) -> Result<(), JournalError> {
-    let failed = |error: rusqlite::Error| told(path, &error);
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed);
-    let (id, version) = (number("application_id")?, number("user_version")?);
-    if id != APPLICATION_ID || version < 1 {
-        return Err(JournalError::NotOurs { path: path.to_owned() });
-    }
-    if version > VERSION {
-        return Err(JournalError::Newer { path: path.to_owned(), version });
-    }
-    let ours = Connection::open_in_memory().and_then(|ours| {
-        ours.execute_batch(SCHEMA)?;
-        tables(&ours)
-    });
-    match tables(connection).map_err(failed)? == ours.map_err(failed)? {
-        true => Ok(()),
-        false => Err(JournalError::OtherTables { path: path.to_owned() }),
-    }
-}
-
-/// Returns what made everything that is in a database.
-fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
-    let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
-    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-}
-
-/// Has a database behave as this module says; returns what it does not take.
-fn set_up(connection: &mut Connection, is_new: bool) -> rusqlite::Result<Option<&'static str>> {
-    connection.set_prepared_statement_cache_capacity(8);
-    let pragmas = [
-        ("journal_mode", "WAL", Value::Text("wal".to_owned())),
-        ("synchronous", "FULL", Value::Integer(2)),
-        ("secure_delete", "ON", Value::Integer(1)),
-    ];
-    for (pragma, value, want) in pragmas {
-        connection.pragma_update(None, pragma, value)?;
-        let has: Value = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
-        if has != want {
-            return Ok(Some(pragma));
-        }
-    }
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    if is_new {
-        let transaction = connection.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
-        transaction.commit()?;
-    }
-    Ok(None)
 }
 
 /// Moves all that is in the log to the database, durably, and empties it; an error where somebody reads for too long.
@@ -503,6 +452,8 @@ fn told(path: &Path, error: &rusqlite::Error) -> JournalError {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::UNIX_EPOCH;
+
     use tempfile::TempDir;
 
     use super::*;

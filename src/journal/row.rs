@@ -56,6 +56,14 @@ fn hash(parts: &[&[u8]]) -> Hash {
 pub fn stored(entry: &Entry) -> String {
     let event = &entry.event;
     let listening = event.listening();
+    let newcomer = match event {
+        Event::Registered { who } => Some(who),
+        _ => None,
+    };
+    let packets = match event {
+        Event::BroadcastStopped { packets, .. } => *packets,
+        _ => None,
+    };
     let fields = Fields {
         at_ms: entry.at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64,
         event: event.name(),
@@ -67,7 +75,8 @@ pub fn stored(entry: &Entry) -> String {
         looks_like: listening.and_then(|listening| listening.looks_like.as_deref()).map(|other| &*other.id),
         detail: event.detail(),
         why: match event {
-            Event::TokensRefused { why, .. } => Some(why),
+            Event::TokensRefused { why, .. } => Some(why.as_str()),
+            Event::HistoryRefused { why, .. } => Some(why),
             _ => None,
         },
         told: match event {
@@ -80,6 +89,19 @@ pub fn stored(entry: &Entry) -> String {
         },
         times: Some(event.times()).filter(|&times| times > 1),
         device: Some(true).filter(|_| event.is_device()),
+        name: newcomer.map(|who| &*who.name),
+        address: newcomer.map(|who| &*who.address),
+        browser: newcomer.map(|who| &*who.browser),
+        options: match event {
+            Event::ServerStarted { options, .. } => Some(&**options).filter(|options| !options.is_empty()),
+            _ => None,
+        },
+        by_ms: match event {
+            Event::ClockJumped { by_ms } => Some(*by_ms),
+            _ => None,
+        },
+        packets: packets.map(|(packets, _)| packets),
+        lost: packets.map(|(_, lost)| lost),
     };
     serde_json::to_string(&fields).unwrap_or_default()
 }
@@ -110,6 +132,20 @@ struct Fields<'a> {
     times: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    browser: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    options: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
 }
 
 #[cfg(test)]

@@ -30,24 +30,29 @@ const SOON_S: u32 = 1;
 pub(super) struct Visitor {
     /// The other end of the TCP connection.
     remote: IpAddr,
-    /// The client's own network: of that end, or of the one that a trusted proxy asks for.
-    network: Network,
+    /// The client itself: that end, or the one that a trusted proxy asks for.
+    client: IpAddr,
     account: Account,
 }
 
 impl Visitor {
     /// Tells whether the client itself is on this machine, and not a proxy that asks for another.
     fn is_local(&self) -> bool {
-        self.remote.is_loopback() && self.network == Network::of(self.remote)
+        self.remote.is_loopback() && self.network() == Network::of(self.remote)
     }
 
-    /// Returns the client's own network, as far as it is known.
+    /// Returns the client's own address, as far as it is known.
+    pub(super) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// Returns the network of that.
     pub(super) fn network(&self) -> Network {
-        self.network
+        Network::of(self.client)
     }
 
-    pub(super) fn set_network(&mut self, network: Network) {
-        self.network = network;
+    pub(super) fn set_client(&mut self, client: IpAddr) {
+        self.client = client;
     }
 
     /// Counts the client under another account; returns the one before.
@@ -63,7 +68,7 @@ impl Server {
             true => Account::of_nobody(),
             false => self.count_stranger(now, remote, out)?,
         };
-        Some(Visitor { remote, network: Network::of(remote), account })
+        Some(Visitor { remote, client: remote, account })
     }
 
     /// Makes room for a new TCP client: cuts one of the largest crowd of strangers, or else the one without a user that has
@@ -113,7 +118,7 @@ impl Server {
         let Some(visitor) = self.clients.visitor(conn).filter(|visitor| visitor.account.is_stranger()) else {
             return;
         };
-        let network = visitor.network;
+        let network = visitor.network();
         self.release(now, conn);
         if rests && self.is_from_proxy(conn) {
             // Whom it asks for next is not known, so nobody makes room with it for another.
@@ -163,7 +168,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<(), Problem> {
         let Some(visitor) = self.clients.visitor(conn) else { return Ok(()) };
-        let &Visitor { remote, network: before, .. } = visitor;
+        let (remote, before) = (visitor.remote, visitor.network());
         let is_stranger = visitor.account.is_stranger();
         self.clients.stir(now, conn);
         if !self.is_trusted_proxy(remote) {
@@ -180,7 +185,7 @@ impl Server {
             return Ok(());
         }
         self.release(now, conn);
-        self.clients.belongs_to_network(conn, network);
+        self.clients.comes_from(conn, client);
         if client != remote {
             let account = self
                 .count_stranger(now, client, out)
@@ -229,7 +234,7 @@ impl Server {
         why: TokenError,
         out: &mut Outbox,
     ) -> bool {
-        let Some(network) = self.clients.visitor(conn).map(|visitor| visitor.network) else { return false };
+        let Some(network) = self.clients.visitor(conn).map(Visitor::network) else { return false };
         self.note_token_refused(now, network, why, out);
         self.quotas.token_refused(now, network, &mut self.stats)
     }
@@ -260,7 +265,7 @@ impl Server {
     /// Counts a request of WHIP or WHEP; tells whether its user and its address may make it.
     pub(super) fn may_request(&mut self, now: Instant, conn: ConnKey, id: &str) -> bool {
         let visitor = self.clients.visitor(conn);
-        let network = visitor.filter(|visitor| !visitor.is_local()).map(|visitor| visitor.network);
+        let network = visitor.filter(|visitor| !visitor.is_local()).map(Visitor::network);
         self.quotas.request_of_program(now, (id, network), &mut self.stats)
     }
 

@@ -5,13 +5,14 @@
 //! the sum of what each had when it was settled.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use slotmap::{SecondaryMap, SlotMap};
 
 use super::admission::Visitor;
 use super::crowds::Crowds;
-use super::quotas::{Account, Network};
+use super::quotas::Account;
 use super::registration::{Registration, Seat};
 use crate::conn::Conn;
 use crate::deadlines::Deadlines;
@@ -144,10 +145,10 @@ impl Clients {
         self.rows.get_mut(conn).map(|row| row.visitor.replace_account(account))
     }
 
-    /// Takes it that a client is of this network; it stands in no crowd.
-    pub(super) fn belongs_to_network(&mut self, conn: ConnKey, network: Network) {
+    /// Takes it that a client has this address; it stands in no crowd.
+    pub(super) fn comes_from(&mut self, conn: ConnKey, client: IpAddr) {
         if let Some(row) = self.rows.get_mut(conn) {
-            row.visitor.set_network(network);
+            row.visitor.set_client(client);
             self.crowds.remove(conn);
         }
     }

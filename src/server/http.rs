@@ -83,6 +83,7 @@ impl Server {
             Route::Options(options) => self.respond_options(now, conn, request, options),
             Route::Websocket => self.on_upgrade(now, conn, request)?,
             Route::StreamingStatus => self.respond_streaming_status(now, conn, request, out)?,
+            Route::History(whose) => self.on_history_request(now, conn, request, whose, out)?,
             Route::Begin(kind, id) => self.on_post(now, conn, request, (kind, &id), out)?,
             Route::Mend(kind, name) => self.on_patch(now, conn, request, (kind, name), out)?,
             Route::End(kind, name) => self.on_delete(now, conn, request, (kind, name), out)?,
@@ -140,14 +141,14 @@ impl Server {
             let problem = Problem::new(Status::Forbidden, "start the server with --allow-origin for this origin");
             return Err(problem.code("origin_refused"));
         }
-        let Some(key) = request.websocket_key.as_deref().filter(|_| request.body_bytes == 0) else {
+        if request.websocket_key.is_none() || request.body_bytes > 0 {
             let why = request.no_upgrade.map_or_else(|| "a body comes with it".to_owned(), |why| why.to_string());
             let problem = Problem::new(Status::UpgradeRequired, format!("this path speaks WebSocket alone: {why}"));
             return Err(problem.right(Right::Websocket));
-        };
+        }
         let date = self.clock.http_date(now);
         if let Some(client) = self.clients.get_mut(conn) {
-            client.upgrade(now, key, &date, &self.settings.limits.conn);
+            client.upgrade(now, request, &date, &self.settings.limits.conn);
         }
         let until = now + self.settings.limits.conn.register_timeout;
         self.clients.registers(conn, until, self.settings.limits.admission.registering_kept);
@@ -325,8 +326,7 @@ impl Server {
         is_default_port && is_encrypted
     }
 
-    /// Queues a response with what every one carries: who else may read it, and its date, by which clients tell how wrong
-    /// their clock is (RFC 9110 §6.6.1). The conn closes after one to no request.
+    /// Queues a response. The conn closes after one to no request.
     pub(super) fn respond(
         &mut self,
         now: Instant,
@@ -334,6 +334,21 @@ impl Server {
         request: Option<&Request>,
         response: Response<'_>,
     ) {
+        let response = self.dressed(now, conn, request, response);
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.respond(now, request, response, &self.settings.limits.conn);
+        }
+    }
+
+    /// Returns a response with what every one carries: who else may read it, and its date, by which clients tell how wrong
+    /// their clock is (RFC 9110 §6.6.1).
+    pub(super) fn dressed<'a>(
+        &self,
+        now: Instant,
+        conn: ConnKey,
+        request: Option<&Request>,
+        response: Response<'a>,
+    ) -> Response<'a> {
         let mut response = response.header("X-Content-Type-Options", "nosniff").header("Vary", "Origin");
         if request.is_some_and(|request| self.is_lasting(conn, request)) {
             response = response.header("Strict-Transport-Security", STRICT_TRANSPORT_SECURITY);
@@ -346,9 +361,6 @@ impl Server {
                 .header("Access-Control-Allow-Credentials", "true")
                 .header("Access-Control-Expose-Headers", "Location, ETag, Link");
         }
-        let date = self.clock.http_date(now);
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.respond(now, request, response.header("Date", &date), &self.settings.limits.conn);
-        }
+        response.header("Date", &self.clock.http_date(now))
     }
 }

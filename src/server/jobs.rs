@@ -1,4 +1,4 @@
-//! What is done elsewhere: entries that are written, files that are read; and what waits for each.
+//! What is done elsewhere: entries that are written, files and history that are read; and what waits for each.
 //!
 //! Does nothing itself that may block: a job leaves through the outbox, its answer comes back under its name. Invariant:
 //! so many jobs of a kind are out as have their credit, and each has one row until it is answered.
@@ -15,6 +15,7 @@ use slotmap::SlotMap;
 use super::problem::come_back_later;
 use super::{Server, Timer};
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
+use crate::history::Query;
 use crate::keys::{BroadcastKey, Client, ConnKey, JobKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
 use crate::wire::http::Request;
@@ -24,8 +25,14 @@ pub(super) struct Jobs {
     waiting: SlotMap<JobKey, Waiting>,
     /// How many of them write.
     entries: usize,
-    /// How many of them read.
+    /// How many of them read files.
     reads: usize,
+    /// How many of them answer questions about the past.
+    questions: usize,
+    /// Whether one of them asks who was here.
+    asks_seen: bool,
+    /// Whose answer goes on once one of those is answered.
+    starved: VecDeque<ConnKey>,
     next_entry: u64,
     /// When gates are refused that nobody answers, in order; those that were answered are taken out when they are first.
     gates: VecDeque<(Instant, JobKey)>,
@@ -38,13 +45,28 @@ enum Waiting {
     Note,
     /// A wish to listen, which waits for this entry.
     Gate { broadcast: BroadcastKey, listener: Client, entry: EntryId },
+    /// Somebody who asks for others' history on this conn, which waits for this entry.
+    Permission { conn: ConnKey, query: Box<Query> },
+    /// Somebody who asked on this conn about the past.
+    History { conn: ConnKey },
+    /// Supervisors, who are shown who was here.
+    Seen,
     /// A certificate authority, which asked on this conn for a file.
     Challenge { conn: ConnKey },
 }
 
 impl Jobs {
     pub(super) fn new() -> Jobs {
-        Jobs { waiting: SlotMap::with_key(), entries: 0, reads: 0, next_entry: 1, gates: VecDeque::new() }
+        Jobs {
+            waiting: SlotMap::with_key(),
+            entries: 0,
+            reads: 0,
+            questions: 0,
+            asks_seen: false,
+            starved: VecDeque::new(),
+            next_entry: 1,
+            gates: VecDeque::new(),
+        }
     }
 
     /// Returns how many jobs are out.
@@ -63,20 +85,37 @@ impl Jobs {
             Waiting::Gate { broadcast, listener: of, entry: awaited } => {
                 (broadcast, of, awaited) == (key, listener, entry)
             }
-            Waiting::Note | Waiting::Challenge { .. } => false,
+            Waiting::Note
+            | Waiting::Permission { .. }
+            | Waiting::History { .. }
+            | Waiting::Seen
+            | Waiting::Challenge { .. } => false,
         };
         self.waiting.values().any(is_it)
     }
 
     /// Tells whether the answer to a job goes to this conn.
     pub(super) fn answers(&self, job: JobKey, conn: ConnKey) -> bool {
-        matches!(self.waiting.get(job), Some(Waiting::Challenge { conn: asked }) if *asked == conn)
+        match self.waiting.get(job) {
+            Some(
+                Waiting::Challenge { conn: of }
+                | Waiting::History { conn: of }
+                | Waiting::Permission { conn: of, .. },
+            ) => *of == conn,
+            Some(Waiting::Note | Waiting::Gate { .. } | Waiting::Seen) | None => false,
+        }
     }
 
     /// Asserts that each kind's count is right.
     pub(super) fn check(&self) {
-        let reads = self.waiting.values().filter(|waiting| matches!(waiting, Waiting::Challenge { .. })).count();
-        assert_eq!((self.entries, self.reads), (self.waiting.len() - reads, reads), "jobs ↔ credit");
+        let count = |is_it: fn(&Waiting) -> bool| self.waiting.values().filter(|waiting| is_it(waiting)).count();
+        let reads = count(|waiting| matches!(waiting, Waiting::Challenge { .. }));
+        let questions = count(|waiting| matches!(waiting, Waiting::History { .. }));
+        let seen = count(|waiting| matches!(waiting, Waiting::Seen));
+        assert_eq!(usize::from(self.asks_seen), seen, "jobs ↔ credit");
+        let entries = self.waiting.len() - reads - questions - seen;
+        assert_eq!((self.entries, self.reads, self.questions), (entries, reads, questions), "jobs ↔ credit");
+        assert!(self.starved.is_empty() || questions > 0, "an answer waits for nothing");
         let is_timed = |job: JobKey| self.gates.iter().any(|(_, timed)| *timed == job);
         let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate { .. }));
         assert!(gates.map(|(job, _)| job).all(is_timed), "gates ↔ their time");
@@ -86,7 +125,9 @@ impl Jobs {
     fn take(&mut self, job: JobKey) -> Option<Waiting> {
         let waiting = self.waiting.remove(job)?;
         match waiting {
-            Waiting::Note | Waiting::Gate { .. } => self.entries -= 1,
+            Waiting::Note | Waiting::Gate { .. } | Waiting::Permission { .. } => self.entries -= 1,
+            Waiting::History { .. } => self.questions -= 1,
+            Waiting::Seen => self.asks_seen = false,
             Waiting::Challenge { .. } => self.reads -= 1,
         }
         self.forget_answered();
@@ -109,7 +150,14 @@ impl Jobs {
         self.forget_answered();
         match late {
             Some(Waiting::Gate { broadcast, listener, entry }) => Some((broadcast, listener, entry)),
-            Some(Waiting::Note | Waiting::Challenge { .. }) | None => None,
+            Some(
+                Waiting::Note
+                | Waiting::Permission { .. }
+                | Waiting::History { .. }
+                | Waiting::Seen
+                | Waiting::Challenge { .. },
+            )
+            | None => None,
         }
     }
 }
@@ -125,8 +173,14 @@ impl Server {
             (Waiting::Challenge { conn }, Reply::Challenge(contents)) => {
                 self.on_challenge_read(now, (conn, job), contents.as_deref(), out);
             }
-            (waiting @ (Waiting::Note | Waiting::Gate { .. }), reply @ Reply::Challenge(_))
-            | (waiting @ Waiting::Challenge { .. }, reply @ Reply::Written(_)) => {
+            (Waiting::Permission { conn, query }, Reply::Written(written)) => {
+                self.on_permission_answered(now, (conn, job), query, written, out);
+            }
+            (Waiting::History { conn }, Reply::History(piece)) => {
+                self.on_history_read(now, (conn, job), piece, out);
+            }
+            (Waiting::Seen, Reply::Seen(people)) => self.on_seen(&people),
+            (waiting, reply) => {
                 debug_assert!(false, "{waiting:?} was answered with {reply:?}");
             }
         }
@@ -177,6 +231,59 @@ impl Server {
         self.jobs.gates.push_back((now + self.settings.limits.jobs.gate_timeout, job));
         self.arm_gates();
         Ok(entry)
+    }
+
+    /// Has an event written down that a question about others waits for; refused at once where too many entries wait.
+    pub(super) fn await_permission(
+        &mut self,
+        now: Instant,
+        (conn, request): (ConnKey, &Request),
+        query: Box<Query>,
+        event: Event,
+        out: &mut Outbox,
+    ) -> Result<(), NotWritten> {
+        debug_assert_eq!(event.class(), Class::Gate);
+        if self.jobs.entries >= self.settings.limits.jobs.gates_max {
+            self.stats.gates_refused += 1;
+            return Err(NotWritten);
+        }
+        let job = self.write(now, event, Waiting::Permission { conn, query }, out);
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.await_answer(now, job, request.clone(), &self.settings.limits.conn);
+        }
+        Ok(())
+    }
+
+    /// Returns the name of a question about the past that is to be asked for a client; `None` where too many are.
+    pub(super) fn question(&mut self, conn: ConnKey) -> Option<JobKey> {
+        if self.jobs.questions >= self.settings.limits.jobs.questions_max {
+            return None;
+        }
+        self.jobs.questions += 1;
+        Some(self.jobs.waiting.insert(Waiting::History { conn }))
+    }
+
+    /// An answer goes on once another question is answered.
+    pub(super) fn starve(&mut self, conn: ConnKey) {
+        if !self.jobs.starved.contains(&conn) {
+            self.jobs.starved.push_back(conn);
+        }
+    }
+
+    /// Returns whose answer is to go on.
+    pub(super) fn next_starved(&mut self) -> Option<ConnKey> {
+        self.jobs.starved.pop_front()
+    }
+
+    /// Asks which salespeople were here, unless that is being asked.
+    pub(super) fn ask_seen(&mut self, now: Instant, out: &mut Outbox) {
+        if mem::replace(&mut self.jobs.asks_seen, true) {
+            return;
+        }
+        let job = self.jobs.waiting.insert(Waiting::Seen);
+        let limits = &self.settings.limits.registration;
+        let since_ms = self.unix_ms(now).saturating_sub(limits.seen_within.as_millis() as u64);
+        out.job(job, Job::ReadSeen { since_ms, people_max: limits.absent_max });
     }
 
     /// Has a file read that a certificate authority asks for, whose request waits meanwhile.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use log::debug;
 
+use super::people;
 use super::registration::Seat;
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
@@ -307,7 +308,8 @@ impl Server {
         let Some(broadcast) = self.broadcasts.get(key).filter(|broadcast| broadcast.is_on_air()) else { return };
         let publisher = broadcast.publisher();
         let (page, of) = (broadcast.page(), self.subject(broadcast.id()));
-        self.note(now, Event::BroadcastStopped { of, why }, out);
+        let packets = broadcast.packets().zip(broadcast.lost());
+        self.note(now, Event::BroadcastStopped { of, why, packets }, out);
         if let Some(page) = page
             && let Some(client) = self.clients.get_mut(page)
         {
@@ -502,7 +504,9 @@ impl Server {
 
     /// Returns a salesperson as supervisors see them.
     pub(super) fn commercial<'a>(&self, broadcast: &'a Broadcast) -> Commercial<'a> {
-        broadcast.to_commercial(self.settings.limits.listening.named_listeners_max)
+        let commercial = broadcast.to_commercial(self.settings.limits.listening.named_listeners_max);
+        let now_ms = self.unix_ms(self.now);
+        Commercial { last_seen: commercial.last_seen.map(|seen_ms| people::coarse(seen_ms, now_ms)), ..commercial }
     }
 
     pub(super) fn seat_mut(&mut self, conn: ConnKey) -> Option<&mut Seat> {

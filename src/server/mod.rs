@@ -22,6 +22,7 @@ mod close;
 mod crowds;
 mod devices;
 mod framed;
+mod history;
 mod http;
 mod jobs;
 mod listening;
@@ -50,7 +51,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use slotmap::SlotMap;
 
-use crate::audit::OffAir;
+use crate::audit::{Event, OffAir};
 use crate::broadcast::Broadcast;
 use crate::config::{Config, Settings};
 use crate::conn::{Conn, ConnEvent, ConnTimeout, Unsent};
@@ -88,6 +89,8 @@ pub struct Server {
     clock: Clock,
     /// The latest time that was told.
     now: Instant,
+    /// By how many milliseconds the wall clock jumped since that was last written down.
+    clock_jump_ms: i64,
     clients: Clients,
     /// How much each of them may.
     quotas: Quotas,
@@ -177,6 +180,7 @@ impl Server {
             chance: ChaCha20Rng::from_seed(seed),
             clock: Clock { at: now, unix },
             now,
+            clock_jump_ms: 0,
             clients: Clients::new(),
             quotas: Quotas::new(now, &settings.limits.admission),
             persons: Persons::new(),
@@ -205,6 +209,9 @@ impl Server {
         self.clock = Clock { at: now, unix };
         let moved = unix.duration_since(expected).unwrap_or_else(|error| error.duration());
         if moved > CLOCK_JUMP {
+            let ms = i64::try_from(moved.as_millis()).unwrap_or(i64::MAX);
+            let by_ms = if unix < expected { -ms } else { ms };
+            self.clock_jump_ms = self.clock_jump_ms.saturating_add(by_ms);
             let conns: Vec<ConnKey> = self.clients.registrations().map(|(conn, _)| conn).collect();
             for conn in conns {
                 self.arm_registration(now, conn);
@@ -418,6 +425,10 @@ impl Server {
     }
 
     fn on_time(&mut self, now: Instant, out: &mut Outbox) {
+        let by_ms = mem::take(&mut self.clock_jump_ms);
+        if by_ms != 0 {
+            self.note(now, Event::ClockJumped { by_ms }, out);
+        }
         self.serve_framed(now, out);
         self.serve_unconnected(now, out);
         // What is armed anew for this very moment waits for the next turn.
@@ -487,6 +498,7 @@ impl Server {
                 }
             }
         }
+        self.pull(now, conn, out);
     }
 
     fn on_conn_deadline(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
@@ -509,7 +521,8 @@ impl Server {
             Some(ConnTimeout::Silence | ConnTimeout::Takeover) => {
                 self.close_conn(now, conn, CloseCode::Silent, out);
             }
-            Some(ConnTimeout::Idle | ConnTimeout::Unchecked | ConnTimeout::Closing) | None => {}
+            Some(ConnTimeout::Idle | ConnTimeout::Piece | ConnTimeout::Unchecked | ConnTimeout::Closing) | None => {
+            }
         }
     }
 

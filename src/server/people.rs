@@ -9,6 +9,16 @@ use std::sync::Arc;
 use crate::audit::KnownPerson;
 use crate::words::text::look_of;
 
+/// How long a day is, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
+
+/// Returns when somebody was here, as others may know it: of another day than today no more than which.
+pub(super) fn coarse(seen_ms: u64, now_ms: u64) -> u64 {
+    let day = seen_ms / DAY_MS;
+    // Noon is of that day wherever people live.
+    if day == now_ms / DAY_MS { seen_ms } else { day * DAY_MS + DAY_MS / 2 }
+}
+
 /// The table of people who registered since somebody was here last.
 pub(super) struct People {
     rows: VecDeque<Row>,
@@ -63,6 +73,14 @@ impl People {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_another_day_the_day_is_known() {
+        let noon = 10 * DAY_MS + DAY_MS / 2;
+        assert_eq!(coarse(noon + 5, noon + 70), noon + 5);
+        assert_eq!(coarse(noon + 5, noon + DAY_MS), noon);
+        assert_eq!(coarse(10 * DAY_MS, noon - DAY_MS), noon, "a clock that went back");
+    }
 
     #[test]
     fn who_is_taken_for_whom() {

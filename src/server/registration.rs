@@ -2,19 +2,22 @@
 //!
 //! Invariant: a registration ends with its token, and what it held ends with it or is the next page's.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use log::{debug, info};
 
 use super::devices::NO_DEVICE;
+use super::people::coarse;
 use super::problem::RETRY_AFTER_S;
 use super::{CloseCode, Server, Timer};
-use crate::audit::{Event, OffAir};
+use crate::audit::{Event, Newcomer, OffAir};
 use crate::broadcast::{Broadcast, Source};
+use crate::history::Seen;
 use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey};
 use crate::outbox::Outbox;
 use crate::token::{Claims, TokenError};
-use crate::wire::signaling::{Complaint, ErrorCode, RegisterUser, ServerMessage};
+use crate::wire::signaling::{Commercial, Complaint, ErrorCode, RegisterUser, ServerMessage};
 use crate::words::{Place, Presence, Role, StopCause};
 
 /// A registered user on one conn.
@@ -25,6 +28,8 @@ pub(super) struct Registration {
     /// Whether the page said goodbye: it goes by itself, and no network takes it away.
     has_left: bool,
     pub(super) page: String,
+    /// Whether the page was shown nobody yet who is away since before it came.
+    lacks_absent: bool,
     pub(super) seat: Seat,
     /// The peer that shows the user how the server is reached.
     pub(super) test: Option<PeerKey>,
@@ -51,7 +56,7 @@ pub(super) enum Seat {
 
 impl Registration {
     fn new(claims: Claims, page: String, seat: Seat) -> Registration {
-        Registration { claims, is_warned: false, has_left: false, page, seat, test: None }
+        Registration { claims, is_warned: false, has_left: false, page, lacks_absent: true, seat, test: None }
     }
 
     /// Tells whether nobody looks at the page, as it says; of a salesperson's page this is not known.
@@ -147,7 +152,11 @@ impl Server {
         }
         self.arm_registration(now, conn);
         self.greet(now, conn);
-        self.tell_visible(conn);
+        if let Some(registration) = self.clients.registration_mut(conn) {
+            registration.lacks_absent = true;
+        }
+        self.tell_visible(conn, &[]);
+        self.ask_seen(now, out);
     }
 
     fn register_admin(&mut self, now: Instant, conn: ConnKey, claims: Claims, page: String, out: &mut Outbox) {
@@ -162,22 +171,47 @@ impl Server {
             return;
         }
         let seat = Seat::Admin { audio: None, wishes: Vec::new(), current: None, hidden_since: None };
-        self.begin_registration(now, conn, Registration::new(claims, page, seat));
+        self.begin_registration(now, conn, Registration::new(claims, page, seat), out);
         // Only now: once nobody is left, who is away is forgotten.
         if let Some(older) = replaced {
             self.close_conn(now, older, CloseCode::TakenOver, out);
         }
-        self.tell_visible(conn);
+        self.tell_visible(conn, &[]);
+        self.ask_seen(now, out);
     }
 
-    /// Tells a supervisor of all whom the token lets them see.
-    fn tell_visible(&mut self, conn: ConnKey) {
+    /// It is known which salespeople were here: supervisors who came since that was known last are shown those who are away.
+    pub(super) fn on_seen(&mut self, people: &[Seen]) {
+        let lacking = self.clients.admins().filter(|(_, who)| who.lacks_absent);
+        let lacking: Vec<ConnKey> = lacking.map(|(conn, _)| conn).collect();
+        for conn in lacking {
+            let Some(registration) = self.clients.registration_mut(conn) else { continue };
+            registration.lacks_absent = false;
+            let claims = registration.claims.clone();
+            let away = |seen: &&Seen| claims.may_hear(&seen.id) && !self.is_known(&seen.id);
+            let away: Vec<&Seen> = people.iter().filter(away).collect();
+            if !away.is_empty() {
+                self.tell_visible(conn, &away);
+            }
+        }
+    }
+
+    fn is_known(&self, commercial_id: &str) -> bool {
+        let broadcast = self.broadcasts.named(commercial_id).and_then(|key| self.broadcasts.get(key));
+        broadcast.is_some_and(Broadcast::is_known)
+    }
+
+    /// Tells a supervisor of all whom the token lets them see, and of these who are away.
+    fn tell_visible(&mut self, conn: ConnKey, away: &[&Seen]) {
         let Some(Registration { claims, seat: Seat::Admin { .. }, .. }) = self.clients.registration(conn) else {
             return;
         };
         let known = self.broadcasts.iter().map(|(_, broadcast)| broadcast);
         let visible: Vec<&Broadcast> = known.filter(|b| b.is_known() && claims.may_hear(b.id())).collect();
-        let list = ServerMessage::AvailableStreams(visible.iter().map(|b| self.commercial(b)).collect());
+        let now_ms = self.unix_ms(self.now);
+        let away = away.iter().map(|seen| Commercial::away(&seen.id, &seen.name, coarse(seen.at_ms, now_ms)));
+        let list = visible.iter().map(|b| self.commercial(b)).chain(away).collect();
+        let list = ServerMessage::AvailableStreams(list);
         let places = visible.iter().filter_map(|b| Some(position(b, b.place()?).to_json()));
         let texts: Vec<String> = std::iter::once(list.to_json()).chain(places).collect();
         for text in texts {
@@ -221,7 +255,7 @@ impl Server {
         let is_elsewhere = self.broadcasts[key].is_on_air_elsewhere(&register.page);
         let lost = self.broadcasts[key].lost_page().filter(|lost| *lost != register.page).map(str::to_owned);
         let seat = Seat::Commercial { broadcast: key };
-        self.begin_registration(now, conn, Registration::new(claims, register.page, seat));
+        self.begin_registration(now, conn, Registration::new(claims, register.page, seat), out);
         // Only now: once nobody is left, who is away is forgotten, and this one has no page yet.
         match older {
             Some(older) if is_another => self.displace(now, key, older, out),
@@ -299,7 +333,7 @@ impl Server {
     ) {
         let page = registration.page.clone();
         let older = self.witness_named(key, &page);
-        self.begin_registration(now, conn, registration);
+        self.begin_registration(now, conn, registration, out);
         if let Some(older) = older {
             self.close_conn(now, older, CloseCode::TakenOver, out);
         }
@@ -323,11 +357,20 @@ impl Server {
         }
     }
 
-    fn begin_registration(&mut self, now: Instant, conn: ConnKey, registration: Registration) {
+    fn begin_registration(&mut self, now: Instant, conn: ConnKey, registration: Registration, out: &mut Outbox) {
         info!(target: "signal", "registered conn={conn:?} role={}", registration.claims.role);
-        if let Some(client) = self.clients.get_mut(conn) {
-            client.registered();
-        }
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        client.registered();
+        let browser = client.take_user_agent();
+        let address = self.clients.visitor(conn).map(|visitor| visitor.client().to_string());
+        let who = Arc::new(Newcomer {
+            id: registration.claims.sub.clone(),
+            name: registration.claims.shown_name().to_owned(),
+            role: registration.claims.role.name(),
+            address: address.unwrap_or_default(),
+            browser,
+        });
+        self.note(now, Event::Registered { who }, out);
         self.meet(&registration.claims);
         self.clients.register(conn, registration);
         self.arm_registration(now, conn);
@@ -350,6 +393,7 @@ impl Server {
             server_version: env!("CARGO_PKG_VERSION"),
             ice_servers: &self.settings.ice_servers,
             devices: self.settings.devices.list(),
+            rights: &claims.rights.names(),
             now: self.unix_ms(now),
         }
         .to_json();

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::resources::Kind;
+use super::history::Whose;
+use super::resources::Kind as Program;
+use crate::history;
 use crate::web::{self, Page};
 
 /// The pages that links lead to.
@@ -22,12 +24,14 @@ pub(super) enum Route<'a> {
     Websocket,
     Health,
     StreamingStatus,
+    /// What happened before today, or just now.
+    History(Whose),
     /// A session of a program with the salesperson of this id.
-    Begin(Kind, Cow<'a, str>),
+    Begin(Program, Cow<'a, str>),
     /// Another way for the audio of the session of this name.
-    Mend(Kind, &'a str),
+    Mend(Program, &'a str),
     /// The end of the session of this name.
-    End(Kind, &'a str),
+    End(Program, &'a str),
     /// What stands elsewhere: at this path, with what follows it.
     Moved(String),
     /// What may be asked for here; a browser asks that before a page of another origin may (a preflight).
@@ -92,6 +96,7 @@ impl<'a> Route<'a> {
             ("GET" | "HEAD", Place::Moved(to)) => Ok(Route::Moved(to)),
             ("GET" | "HEAD", Place::Health) => Ok(Route::Health),
             ("GET" | "HEAD", Place::StreamingStatus) => Ok(Route::StreamingStatus),
+            ("GET", Place::History(whose)) => Ok(Route::History(whose)),
             ("GET", Place::Websocket) => Ok(Route::Websocket),
             ("POST", Place::Endpoint(kind, id)) => Ok(Route::Begin(kind, id)),
             ("PATCH", Place::Session(kind, name)) => Ok(Route::Mend(kind, name)),
@@ -104,6 +109,7 @@ impl<'a> Route<'a> {
                 | Place::Websocket
                 | Place::Health
                 | Place::StreamingStatus
+                | Place::History(_)
                 | Place::Endpoint(..)
                 | Place::Session(..),
             ) => Err(Misrouted::NotThisMethod { allow }),
@@ -126,10 +132,11 @@ enum Place<'a> {
     Websocket,
     Health,
     StreamingStatus,
+    History(Whose),
     /// Where sessions with the salesperson of this id begin.
-    Endpoint(Kind, Cow<'a, str>),
+    Endpoint(Program, Cow<'a, str>),
     /// The session of this name.
-    Session(Kind, &'a str),
+    Session(Program, &'a str),
 }
 
 impl<'a> Place<'a> {
@@ -139,6 +146,9 @@ impl<'a> Place<'a> {
             "/ws" => Some(Place::Websocket),
             "/health" => Some(Place::Health),
             "/api/streaming/status" => Some(Place::StreamingStatus),
+            "/api/history/broadcasts" => Some(Place::History(Whose::Others(history::Kind::Broadcasts))),
+            "/api/history/listenings" => Some(Place::History(Whose::Others(history::Kind::Listenings))),
+            "/api/me/listenings" => Some(Place::History(Whose::Own)),
             _ => match split_program(path) {
                 Some((kind, rest)) => Place::of_program(kind, rest),
                 None => web::find(path).map(Place::Page).or_else(|| moved(path).map(Place::Moved)),
@@ -146,7 +156,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn of_program(kind: Kind, rest: &'a str) -> Option<Place<'a>> {
+    fn of_program(kind: Program, rest: &'a str) -> Option<Place<'a>> {
         // Whoever types an address ends it so, and not all programs follow when they are sent elsewhere.
         let rest = rest.strip_suffix('/').filter(|id| !id.contains('/')).unwrap_or(rest);
         match rest.split_once('/') {
@@ -161,6 +171,7 @@ impl<'a> Place<'a> {
             Place::Server => "OPTIONS",
             Place::Page(_) | Place::Moved(_) | Place::Health | Place::StreamingStatus => "GET, HEAD",
             Place::Websocket => "GET",
+            Place::History(_) => "GET, OPTIONS",
             Place::Endpoint(..) => "POST, OPTIONS",
             Place::Session(..) => "PATCH, DELETE, OPTIONS",
         }
@@ -175,7 +186,8 @@ impl<'a> Place<'a> {
             | Place::Moved(_)
             | Place::Websocket
             | Place::Health
-            | Place::StreamingStatus => None,
+            | Place::StreamingStatus
+            | Place::History(_) => None,
         }
     }
 }
@@ -204,9 +216,9 @@ pub(super) fn shown(path: &str) -> &str {
 }
 
 /// Returns which of the two protocols a path is of, and what follows.
-fn split_program(path: &str) -> Option<(Kind, &str)> {
+fn split_program(path: &str) -> Option<(Program, &str)> {
     let of = |prefix, kind| path.strip_prefix(prefix).map(|rest| (kind, rest));
-    of("/whip/", Kind::Whip).or_else(|| of("/whep/", Kind::Whep))
+    of("/whip/", Program::Whip).or_else(|| of("/whep/", Program::Whep))
 }
 
 #[cfg(test)]
@@ -221,6 +233,7 @@ mod tests {
             Ok(Route::Websocket) => "websocket".into(),
             Ok(Route::Health) => "health".into(),
             Ok(Route::StreamingStatus) => "status".into(),
+            Ok(Route::History(whose)) => format!("history {whose:?}"),
             Ok(Route::Begin(kind, id)) => format!("begin {kind:?} {id}"),
             Ok(Route::Mend(kind, name)) => format!("mend {kind:?} {name}"),
             Ok(Route::End(kind, name)) => format!("end {kind:?} {name}"),
@@ -270,6 +283,11 @@ mod tests {
             ("HEAD", "/health", "health"),
             ("get", "/health", "only GET, HEAD"),
             ("PUT", "/api/streaming/status", "only GET, HEAD"),
+            ("GET", "/api/history/broadcasts", "history Others(Broadcasts)"),
+            ("GET", "/api/history/listenings", "history Others(Listenings)"),
+            ("GET", "/api/me/listenings", "history Own"),
+            ("HEAD", "/api/me/listenings", "only GET, OPTIONS"),
+            ("GET", "/api/me/listenings/", "no such path"),
             ("GET", "/api/streaming/status", "status"),
             ("POST", "/whip/lea", "begin Whip lea"),
             ("POST", "/whep/%6c%65a", "begin Whep lea"),

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use mio::{Registry, Token, Waker};
 
-use super::reader::Ask;
-use super::{reader, writer};
+use super::reader::{Ask, Reader};
+use super::writer;
 use crate::audit::Entry;
-use crate::host::journal::Journal;
+use crate::host::journal::{Journal, Past};
 use crate::host::threads;
 use crate::host::watch::{Purpose, Watch};
 use crate::keys::JobKey;
@@ -74,20 +74,29 @@ impl Answers {
 
 impl Late {
     /// Starts the threads; `token` is that of the event that tells of answers.
-    pub(super) fn new(registry: &Registry, token: Token, files: Files, journal: Journal) -> io::Result<Late> {
+    pub(super) fn new(
+        registry: &Registry,
+        token: Token,
+        files: Files,
+        (journal, options): (Journal, Arc<str>),
+    ) -> io::Result<Late> {
         let Files { watch, webroot, reads_max } = files;
         let (sender, answers) = sync_channel(ANSWERS_WAITING_MAX);
         let to_loop = Answers { sender, waker: Arc::new(Waker::new(registry, token)?) };
+        let data = journal.data().to_owned();
         let (writer, entries) = channel();
         let (alive, over) = channel::<()>();
         let of_writer = to_loop.clone();
         let thread = threads::spawn("writer", move || {
             let _alive = alive;
-            writer::run(&entries, journal, &of_writer);
+            writer::run(&entries, journal, options, &of_writer);
         })?;
         // And one that asks to look at files.
         let (reader, asks) = sync_channel(reads_max + 1);
-        threads::spawn("reader", move || reader::run(&asks, watch, webroot.as_deref(), &to_loop))?;
+        threads::spawn("reader", move || {
+            let mut reader = Reader { watch, webroot, past: Past::new(data) };
+            reader.run(&asks, &to_loop);
+        })?;
         Ok(Late { writer, reader, answers, is_ready: false, ending: Ending { thread, over } })
     }
 
@@ -97,6 +106,13 @@ impl Late {
             Job::Write(entry) => self.writer.send((key, entry)).is_err().then_some(Reply::Written(Err(NotWritten))),
             Job::ReadChallenge(name) => {
                 self.reader.try_send(Ask::Challenge(key, name)).is_err().then_some(Reply::Challenge(None))
+            }
+            Job::ReadSeen { since_ms, people_max } => {
+                let ask = Ask::Seen(key, since_ms, people_max);
+                self.reader.try_send(ask).is_err().then(|| Reply::Seen(Vec::new()))
+            }
+            Job::ReadHistory(query) => {
+                self.reader.try_send(Ask::History(key, query)).is_err().then_some(Reply::History(None))
             }
         }
     }
@@ -167,7 +183,7 @@ mod tests {
         let (journal, problem) = Journal::open(data.path()).unwrap();
         assert!(problem.is_none(), "{problem:?}");
         let files = Files { watch: Watch::new(Vec::new()), webroot: None, reads_max: 1 };
-        let late = Late::new(poll.registry(), Token(1), files, journal).unwrap();
+        let late = Late::new(poll.registry(), Token(1), files, (journal, "".into())).unwrap();
         (data, poll, late)
     }
 

@@ -27,6 +27,7 @@ use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use mio::{Events, Poll, Token};
@@ -93,6 +94,8 @@ pub struct Setup {
     pub watch: Watch,
     /// Where entries become durable.
     pub journal: Journal,
+    /// What the server was told at its start, for the journal: no secrets.
+    pub options: Arc<str>,
     /// What clients may come encrypted with.
     pub tls: Option<Tls>,
     /// A port that sends clients to HTTPS, and the directory in which `.well-known/acme-challenge` is.
@@ -175,8 +178,9 @@ struct Shell {
 
 impl Shell {
     fn new(setup: Setup, config: Config, seed: [u8; 32], files_max: usize) -> io::Result<Shell> {
-        let reads_max = config.settings.limits.jobs.reads_max;
-        let Setup { sockets, watch, journal, tls, redirect } = setup;
+        let jobs = &config.settings.limits.jobs;
+        let reads_max = jobs.reads_max + jobs.questions_max + 1;
+        let Setup { sockets, watch, journal, options, tls, redirect } = setup;
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let registry = poll.registry();
@@ -185,7 +189,7 @@ impl Shell {
         let listeners = listeners.chain(redirect.map(|listener| (listener, Door::Redirect))).collect();
         let tcp = Tcp::new(listeners, registry, TCP, files_max, tls)?;
         let media = Media::new(sockets.udp, registry, UDP)?;
-        let late = Late::new(registry, ANSWERS, Files { watch, webroot, reads_max }, journal)?;
+        let late = Late::new(registry, ANSWERS, Files { watch, webroot, reads_max }, (journal, options))?;
         Ok(Shell {
             poll,
             server: Server::new(config, seed, monotonic(), wall()),

@@ -5,6 +5,7 @@
 //! success only when it is durable.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,15 +23,17 @@ const GROUP_MAX: usize = 1024;
 const RETRY: Duration = Duration::from_millis(500);
 /// How often it is noted for good where the journal is, and looked for what is too old.
 const ROUND: Duration = Duration::from_secs(3600);
+/// How often a sign of life is kept, while somebody is on air or heard.
+const SIGN: Duration = Duration::from_secs(30);
 /// How long an entry is kept: what is older says nothing that coaching needs, and much about people.
 const KEPT: Duration = Duration::from_secs(183 * 86_400);
 /// A clock that differs by more from what it would be is not believed about what is too old.
 const CLOCK_ERROR: Duration = Duration::from_secs(60);
 
 /// Writes what comes, until nothing more can.
-pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, answers: &Answers) {
+pub(super) fn run(entries: &Receiver<(JobKey, Entry)>, journal: Journal, options: Arc<str>, answers: &Answers) {
     let mut writer = Writer::new(journal);
-    writer.note(Event::ServerStarted { version: env!("CARGO_PKG_VERSION") });
+    writer.note(Event::ServerStarted { version: env!("CARGO_PKG_VERSION"), options });
     writer.write(answers);
     writer.keep_note();
     loop {
@@ -64,21 +67,28 @@ struct Writer {
     /// When the clocks were read first.
     began: (Instant, SystemTime),
     next_round: Instant,
+    next_sign: Instant,
 }
 
 impl Writer {
     fn new(journal: Journal) -> Writer {
         let began = (monotonic(), wall());
-        Writer { journal, waiting: VecDeque::new(), failing: None, began, next_round: began.0 + ROUND }
+        let (next_round, next_sign) = (began.0 + ROUND, began.0 + SIGN);
+        Writer { journal, waiting: VecDeque::new(), failing: None, began, next_round, next_sign }
     }
 
     fn patience(&self, now: Instant) -> Duration {
-        let until_round = self.next_round.saturating_duration_since(now);
-        if self.waiting.is_empty() { until_round } else { RETRY.min(until_round) }
+        let until_next = self.next_round.min(self.next_sign).saturating_duration_since(now);
+        if self.waiting.is_empty() { until_next } else { RETRY.min(until_next) }
     }
 
     /// Does what is to be done once in a while.
     fn go_round(&mut self, now: Instant) {
+        if self.next_sign <= now {
+            self.next_sign = now + SIGN;
+            let signed = self.journal.sign_of_life(wall());
+            self.tell(signed.as_ref().err());
+        }
         if now < self.next_round {
             return;
         }

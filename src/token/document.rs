@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Claims, NAME_CHARS_MAX, Scope, TokenError, is_valid_id, is_valid_name};
+use super::{Claims, NAME_CHARS_MAX, Rights, Scope, TokenError, is_valid_id, is_valid_name};
 use crate::words::Role;
 use crate::words::text::is_steering;
 
@@ -36,6 +36,7 @@ impl<'a> Document<'a> {
             name: self.name("/name"),
             listen: self.scope(true)?,
             device: self.device()?,
+            rights: self.rights("/rights")?,
             exp: self.exp()?,
             iat: self.iat()?,
             nbf: self.nbf()?,
@@ -102,6 +103,15 @@ impl<'a> Document<'a> {
     /// Returns from when on the token may be used, in Unix seconds.
     pub(super) fn nbf(&self) -> Result<Option<u64>, TokenError> {
         self.seconds("nbf", f64::ceil)
+    }
+
+    /// Returns what the bearer may beside what the role is for; a right that this version does not know is none.
+    pub(super) fn rights(&self, pointer: &str) -> Result<Rights, TokenError> {
+        let claim = "rights";
+        let bad = TokenError::BadClaim { claim, wanted: "a list of texts" };
+        let Some(rights) = self.value(pointer, claim)? else { return Ok(Rights::default()) };
+        let names: Option<Vec<&str>> = rights.as_array().ok_or(bad)?.iter().map(Value::as_str).collect();
+        Ok(names.ok_or(bad)?.into_iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     fn role(&self) -> Result<Role, TokenError> {

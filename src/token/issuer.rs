@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::document::Document;
 use super::keys::PublicKeys;
-use super::{Claims, TokenError};
+use super::{Claims, Rights, TokenError};
 use crate::words::Role;
 
 /// An identity provider.
@@ -34,6 +34,8 @@ pub struct ClaimRules {
     pub audience: String,
     /// Whether its tokens may say that what streams is nobody's microphone: then nobody is told who listens.
     pub allows_device: bool,
+    /// Where they say the user's rights; absent, they give none.
+    pub rights: Option<Pointer>,
 }
 
 /// A JSON pointer (RFC 6901) to something in a token, not to the whole.
@@ -88,6 +90,7 @@ impl ClaimRules {
             // One that is null may be an attribute that nobody has set.
             listen: document.scope(false)?,
             device: self.allows_device && document.value("/device", "device")? == Some(Value::Bool(true)),
+            rights: self.rights.as_ref().map_or(Ok(Rights::default()), |rights| document.rights(&rights.0))?,
             exp: document.exp()?,
             iat: document.iat()?,
             nbf: document.nbf()?,
@@ -137,6 +140,7 @@ mod tests {
             issuer: "https://idp.example".into(),
             audience: "ecoute".into(),
             allows_device: false,
+            rights: None,
         }
     }
 

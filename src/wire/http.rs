@@ -12,6 +12,9 @@ use super::sniff::{self, Protocol};
 /// Header lines in one request, more than any browser sends.
 const HEADERS_MAX: usize = 64;
 
+/// How much is read of what a program calls itself, in bytes.
+const USER_AGENT_BYTES_MAX: usize = 200;
+
 /// A request: its head, and its body once that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
@@ -36,12 +39,18 @@ pub struct Request {
     pub x_forwarded_proto: Option<String>,
     /// What they wrote as `Host`, where the proxy writes another one.
     pub x_forwarded_host: Option<String>,
+    /// What the client's program calls itself; what is not plain ASCII is left out, and what is too long.
+    pub user_agent: Option<String>,
+    /// Whether the client wants a table and no JSON (RFC 9110 §12.5.1).
+    pub accepts_csv: bool,
     /// Whether the client takes a body that is compressed with gzip, by name (RFC 9110 §12.5.3).
     pub accepts_gzip: bool,
     /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
     pub websocket_key: Option<String>,
     /// Why the request is none.
     pub no_upgrade: Option<NoUpgrade>,
+    /// Whether it is HTTP/1.1, and not older.
+    pub is_1_1: bool,
     /// Whether the client keeps the connection for another request.
     pub keep_alive: bool,
     /// How many bytes of a body follow.
@@ -138,6 +147,7 @@ pub fn parse_request(received: &[u8], head_bytes_max: usize) -> Result<Option<(R
         method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
+        is_1_1,
         keep_alive: is_1_1,
         ..Request::default()
     };
@@ -269,7 +279,7 @@ impl Body {
 }
 
 /// The headers that are read.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "Host",
     "Origin",
     "If-Match",
@@ -282,6 +292,7 @@ const READ: [&str; 18] = [
     "X-Forwarded-For",
     "X-Forwarded-Proto",
     "X-Forwarded-Host",
+    "Accept",
     "Accept-Encoding",
     "Authorization",
     "Connection",
@@ -296,6 +307,10 @@ fn read_header(
     body: &mut Body,
     header: &httparse::Header<'_>,
 ) -> Result<(), HttpError> {
+    if header.name.eq_ignore_ascii_case("User-Agent") {
+        request.user_agent = Some(printable(header.value));
+        return Ok(());
+    }
     let Some(&name) = READ.iter().find(|name| name.eq_ignore_ascii_case(header.name)) else { return Ok(()) };
     let value = std::str::from_utf8(header.value).map_err(|_| HttpError::Header { name, fault: Fault::NotText })?;
     // Of two that differ, others may take the other one.
@@ -342,12 +357,25 @@ fn read_header(
         "X-Forwarded-For" => append(&mut request.x_forwarded_for, value),
         "X-Forwarded-Proto" => append(&mut request.x_forwarded_proto, value),
         "X-Forwarded-Host" => append(&mut request.x_forwarded_host, value),
+        "Accept" => request.accepts_csv |= names_csv(value),
         "Accept-Encoding" => request.accepts_gzip |= accepts_gzip(value),
         "Transfer-Encoding" => body.is_coded = true,
         "Expect" => request.expects_continue = value.eq_ignore_ascii_case("100-continue"),
         _ => {}
     }
     Ok(())
+}
+
+/// Returns what can be read of a text that nobody answers for.
+fn printable(value: &[u8]) -> String {
+    let is_plain = |byte: &&u8| matches!(byte, b' '..=b'~');
+    value.iter().filter(is_plain).take(USER_AGENT_BYTES_MAX).map(|&byte| char::from(byte)).collect()
+}
+
+/// Tells whether a list of media types names a table before anything else.
+fn names_csv(list: &str) -> bool {
+    let first = list.split([',', ';']).next().unwrap_or_default();
+    first.trim().eq_ignore_ascii_case("text/csv")
 }
 
 /// Joins the lines of one list (RFC 9110 §5.3).
@@ -462,6 +490,18 @@ impl<'a> Response<'a> {
         self
     }
 
+    /// Appends the head of a response whose body follows in chunks, or for old clients until the connection closes.
+    pub(crate) fn write_head(mut self, out: &mut Vec<u8>, is_chunked: bool, keep_alive: bool) {
+        if !keep_alive {
+            self = self.header("Connection", "close");
+        }
+        if is_chunked {
+            self = self.header("Transfer-Encoding", "chunked");
+        }
+        out.extend(self.head.as_bytes());
+        out.extend(b"\r\n");
+    }
+
     /// Appends the response to `out`; with `head_only` the body stays away, its length does not (HEAD).
     pub fn write(mut self, out: &mut Vec<u8>, head_only: bool, keep_alive: bool) {
         if !keep_alive {
@@ -477,6 +517,19 @@ impl<'a> Response<'a> {
         if !head_only {
             out.extend(self.body);
         }
+    }
+}
+
+/// Appends a part of a body whose length was not told, and what tells that it is the last (RFC 9112 §7.1).
+pub(crate) fn write_chunk(out: &mut Vec<u8>, bytes: &[u8], is_last: bool) {
+    // An empty one would be the end.
+    if !bytes.is_empty() {
+        out.extend(format!("{:x}\r\n", bytes.len()).as_bytes());
+        out.extend(bytes);
+        out.extend(b"\r\n");
+    }
+    if is_last {
+        out.extend(b"0\r\n\r\n");
     }
 }
 

@@ -338,6 +338,9 @@ pub enum ServerMessage<'a> {
         server_version: &'static str,
         ice_servers: &'a [IceServer],
         devices: &'a [Device],
+        /// What the user may beside what the role is for.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        rights: &'a [&'static str],
         /// The server's time in Unix milliseconds, by which clients count: their own clocks may be wrong.
         now: u64,
     },
@@ -550,6 +553,26 @@ pub struct Commercial<'a> {
     pub since: Option<u64>,
     /// When the salesperson was last connected, in Unix milliseconds.
     pub last_seen: Option<u64>,
+}
+
+impl<'a> Commercial<'a> {
+    /// Returns what is shown of somebody who is away.
+    pub fn away(commercial_id: &'a str, name: &'a str, last_seen: u64) -> Commercial<'a> {
+        Commercial {
+            commercial_id,
+            name,
+            commercial_info: None,
+            state: Presence::Offline,
+            interrupted_by: None,
+            is_streaming: false,
+            speaking: false,
+            source: None,
+            listeners_count: 0,
+            listeners: Vec::new(),
+            since: None,
+            last_seen: Some(last_seen),
+        }
+    }
 }
 
 /// What went wrong, for programs.

@@ -135,12 +135,12 @@ fn a_kill_loses_no_entry_that_let_somebody_hear() {
 #[test]
 fn whoever_changes_the_journal_is_found_out() {
     type Tamper = (&'static str, &'static str, i32, &'static str);
-    const CASES: [Tamper; 16] = [
+    const CASES: [Tamper; 19] = [
         (
             "edited",
-            "UPDATE entries SET entry = replace(entry, 'hearer', 'nobody') WHERE number = 3",
+            "UPDATE entries SET entry = replace(entry, 'hearer', 'nobody') WHERE number = 4",
             1,
-            "entry 3: it was edited",
+            "entry 4: it was edited",
         ),
         ("salt alone", "UPDATE entries SET salt = NULL WHERE number = 3", 1, "entry 3: it was edited"),
         ("text alone", "UPDATE entries SET entry = NULL WHERE number = 3", 1, "entry 3: it was edited"),
@@ -195,6 +195,20 @@ fn whoever_changes_the_journal_is_found_out() {
             "DROP TABLE notes; CREATE VIEW notes AS SELECT 1 AS size, '' AS note, 1 AS stays",
             2,
             "has other tables",
+        ),
+        ("hidden in the history", "DELETE FROM listenings", 1, "entry 5: the history does not tell it"),
+        (
+            "shortened in the history",
+            "UPDATE listenings SET heard_ms = 1",
+            1,
+            "entry 5: the history tells it otherwise",
+        ),
+        (
+            "invented in the history",
+            "INSERT INTO listenings (number, listening, commercial_id, admin_id, admin_name, reason, device, asked_ms) \
+             SELECT 1, listening, commercial_id, 'eve', 'Eve', reason, device, asked_ms FROM listenings",
+            1,
+            "entry 1: the history tells of it what it does not say",
         ),
         ("not ours", "PRAGMA application_id = 1", 2, "is no journal of ecoute"),
     ];

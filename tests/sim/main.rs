@@ -4,6 +4,7 @@
 //! `random`. On a perfect network one is enough. A seed repeats its run, and one that found a bug stays in its list.
 
 mod air;
+mod history;
 mod hostile;
 mod limits;
 mod listening;

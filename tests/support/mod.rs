@@ -252,16 +252,21 @@ pub fn program() -> Command {
 
 /// Runs a command that is expected to end by itself.
 pub fn run(command: &mut Command) -> Output {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let until = Instant::now() + WAIT;
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > until {
-            child.kill().unwrap();
-            panic!("still running: {:?}", child.wait_with_output());
-        }
-        thread::sleep(Duration::from_millis(2));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(child.id() as i32);
+    let (ended, end) = channel();
+    // What it prints may be more than a pipe holds.
+    let waiting = thread::spawn(move || {
+        let output = child.wait_with_output().unwrap();
+        // Where it took too long, nobody waits for it.
+        let _ = ended.send(());
+        output
+    });
+    if end.recv_timeout(WAIT).is_err() {
+        kill(pid, Signal::SIGKILL).unwrap();
+        panic!("still running: {:?}", waiting.join().unwrap());
     }
-    child.wait_with_output().unwrap()
+    waiting.join().unwrap()
 }
 
 /// Returns how much memory of a process is in use, in bytes.

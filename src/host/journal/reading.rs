@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags, Row as Record, named_params, params};
 
-use super::{BUSY, DATABASE, JournalError, KEY, check_ours, load_key, told};
+use super::compare::{Anew, Differs};
+use super::schema::check_ours;
+use super::{BUSY, DATABASE, JournalError, KEY, load_key, told};
+
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Fault, NoteError, Row, Verdict, Verifier, VerifyKey};
 
 /// How many entries are read in one go.
@@ -18,6 +21,8 @@ const PAGE: usize = 1000;
 pub struct Reading {
     path: PathBuf,
     connection: Connection,
+    /// Whether its version has a history beside the entries.
+    has_history: bool,
     key: Option<VerifyKey>,
 }
 
@@ -41,6 +46,8 @@ pub enum VerifyError {
     NoKey,
     #[error("the journal is not as it was written: {0}")]
     Fault(#[from] Fault),
+    #[error("the journal is not as it was written: {0}")]
+    Differs(#[from] Differs),
     #[error("the journal is not as it was written: a note of it is not good: {0}")]
     BadNote(NoteError),
     #[error("the checkpoint is of another journal: {0}")]
@@ -60,9 +67,17 @@ impl Reading {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(|error| told(&path, &error))?;
         connection.busy_timeout(BUSY).map_err(|error| told(&path, &error))?;
-        check_ours(&path, &connection)?;
+        let has_history = check_ours(&path, &connection)? > 1;
         let key = load_key(&data.join(KEY))?.map(|signer| signer.verify_key());
-        Ok(Reading { path, connection, key })
+        Ok(Reading { path, connection, has_history, key })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns the key of the server, where it is beside the journal.
@@ -85,15 +100,24 @@ impl Reading {
         if let Some(note) = shown {
             verifier.expect_shown(key.open(note).map_err(VerifyError::BadCheckpoint)?)?;
         }
+        let failed = |error: rusqlite::Error| told(&self.path, &error);
+        let anew = Anew::new().map_err(failed)?;
         let mut fault = None;
         self.each("SELECT number, salt, entry, leaf, chain FROM entries ORDER BY number", params![], |record| {
-            fault = verifier.take(&row_of(record)).err();
+            let row = row_of(record);
+            fault = verifier.take(&row).err();
+            if let (None, Some((_, stored))) = (&fault, &row.kept) {
+                anew.take(row.number, stored)?;
+            }
             Ok(fault.is_none())
         })?;
-        match fault {
-            Some(fault) => Err(fault.into()),
-            None => Ok(verifier.end()?),
+        if let Some(fault) = fault {
+            return Err(fault.into());
         }
+        let verdict = verifier.end()?;
+        // One of an older version has none.
+        let differs = if self.has_history { anew.compare(&self.connection).map_err(failed)? } else { None };
+        differs.map_or(Ok(verdict), |differs| Err(differs.into()))
     }
 
     /// Returns all notes, by size.

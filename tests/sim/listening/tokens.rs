@@ -1,6 +1,6 @@
 //! Users whose token expires, is renewed or is revoked in the middle of things.
 
-use ecoute::token::{self, Claims, Scope};
+use ecoute::token::{self, Claims, Rights, Scope};
 use ecoute::words::Role;
 use stage::scenario::{assert_hears, count, hears_nothing, last, listener_with, publisher_with, scenario};
 use stage::scene::Scene;
@@ -190,6 +190,7 @@ fn forged_and_stale_tokens_open_nothing() {
         name: None,
         listen: None,
         device: false,
+        rights: Rights::default(),
         exp: now_s + 60,
         iat: now_s,
         nbf: None,

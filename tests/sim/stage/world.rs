@@ -2,6 +2,7 @@
 
 mod disk;
 mod frames;
+mod past;
 pub mod programs;
 mod tunnels;
 mod witness;
@@ -10,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ecoute::audit::Entry;
+use ecoute::audit::{Entry, Event};
 use ecoute::config::{AdmissionLimits, Config, Encryption, Limits, RedirectTo, Settings, Trust};
 use ecoute::keys::{ConnKey, JobKey};
 use ecoute::outbox::{Item, Job, Outbox, Reply};
 use ecoute::path::{Door, Ends, Path};
 use ecoute::server::{Server, TableSizes};
-use ecoute::token::{self, Claims, Devices, Revoked, Verifier};
+use ecoute::token::{self, Claims, Devices, Revoked, Rights, Verifier};
 use ecoute::words::Role;
 use serde_json::Value;
 use str0m::net::Protocol;
@@ -24,6 +25,7 @@ use str0m::net::Protocol;
 use crate::browser::{Browser, Heard};
 use crate::link::{Link, Quality};
 pub use disk::Disk;
+pub use past::Past;
 use programs::Program;
 use tunnels::Tunnel;
 use witness::{Packet, Witness};
@@ -107,7 +109,10 @@ pub struct World {
     pub browsers: Vec<Browser>,
     /// Those browsers that are no pages.
     programs: BTreeMap<Who, Program>,
+    /// What was written down, but for who came.
     pub audit: Vec<Entry>,
+    /// Who came, and when.
+    pub arrivals: Vec<Entry>,
     /// The network of browsers that are opened from now on.
     pub quality: Quality,
     pub limits: Limits,
@@ -132,6 +137,8 @@ pub struct World {
     witness: Witness,
     /// The writer of the journal.
     pub disk: Disk,
+    /// The reader of the journal.
+    pub past: Past,
     cut: BTreeSet<Who>,
     udp_blocked: BTreeSet<Who>,
     tunnels: BTreeMap<Who, Tunnel>,
@@ -177,6 +184,7 @@ impl World {
             browsers: Vec::new(),
             programs: BTreeMap::new(),
             audit: Vec::new(),
+            arrivals: Vec::new(),
             quality,
             limits,
             office: None,
@@ -191,6 +199,7 @@ impl World {
             revoked: (Revoked::default(), start),
             witness: Witness::default(),
             disk: Disk::new(seed),
+            past: Past::default(),
             cut: BTreeSet::new(),
             udp_blocked: BTreeSet::new(),
             tunnels: BTreeMap::new(),
@@ -221,6 +230,7 @@ impl World {
             name: Some(format!("{id} X.")),
             listen: None,
             device: false,
+            rights: Rights::default(),
             exp: iat + 3600,
             iat,
             nbf: None,
@@ -316,6 +326,7 @@ impl World {
         self.closed_tunnels.clear();
         self.witness.on_restart();
         self.disk.forget();
+        self.past.forget();
     }
 
     /// The core alone is dropped, for another one; nobody notices.
@@ -672,9 +683,16 @@ impl World {
                     Item::Job(job, Job::Write(entry)) => {
                         self.witness.on_entry(now, &entry);
                         self.disk.take(now, job, &entry);
-                        self.audit.push(entry);
+                        match entry.event {
+                            Event::Registered { .. } => self.arrivals.push(entry),
+                            _ => self.audit.push(entry),
+                        }
                     }
                     Item::Job(job, Job::ReadChallenge(name)) => self.reads.push((job, name)),
+                    Item::Job(job, Job::ReadHistory(query)) => self.past.ask(job, query),
+                    Item::Job(job, Job::ReadSeen { since_ms, people_max }) => {
+                        self.past.ask_seen(job, since_ms, people_max);
+                    }
                     Item::Datagram(datagram) => {
                         let contents = datagram.contents(bytes);
                         assert_eq!(datagram.path.local, LOCAL.parse().unwrap(), "sent from where it was received");
@@ -715,7 +733,14 @@ impl World {
             }
             while let Some((job, entry, written)) = self.disk.pop(now) {
                 self.witness.on_answered(entry, written.is_ok());
+                let is_it = |other: &&Entry| other.id == entry && written.is_ok();
+                if let Some(entry) = self.audit.iter().rev().chain(self.arrivals.iter().rev()).find(is_it) {
+                    self.past.keep(entry);
+                }
                 self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
+            }
+            while let Some((job, reply)) = self.past.pop(unix(self.now - self.start)) {
+                self.server.handle_reply(now, job, reply, &mut self.out);
             }
             let Some(conn) = touched.pop_first() else {
                 if self.out.is_empty() {
@@ -869,6 +894,7 @@ impl World {
         self.check_faithful();
         self.check_told();
         self.disk.heal();
+        self.past.is_stuck = false;
         for who in 0..self.browsers.len() {
             self.close(who);
         }

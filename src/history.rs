@@ -1,0 +1,27 @@
+//! What can be asked of the past, and how it is told: who was on air, and who heard whom.
+//!
+//! Knows neither database nor client. Invariant: what a client wrote is a value of a question, never a part of how it is
+//! asked.
+
+mod query;
+mod table;
+
+pub use query::{Form, Kind, Place, Query, QueryError, ROWS_MAX, parse_moment};
+pub use table::{Broadcast, Listening, Row, cell, write_begin, write_end, write_row};
+
+/// A salesperson who was here, and is not now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub id: String,
+    pub name: String,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+}
+
+/// A part of an answer, and what is still to be asked.
+#[derive(Debug)]
+pub struct Piece {
+    pub bytes: Vec<u8>,
+    /// Absent after the last one.
+    pub rest: Option<Box<Query>>,
+}

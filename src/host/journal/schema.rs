@@ -1,0 +1,215 @@
+//! What is in the database, how it behaves, and how one of an older version becomes one of this.
+//!
+//! Invariant: nothing is changed in a database that is not exactly what some version made, nor before there is a copy of it.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::types::Value;
+
+use super::projection::{self, INDEXES, TABLES};
+use super::{JournalError, make_private, told, unavailable};
+
+/// Marks a database as ours: "eco1".
+const APPLICATION_ID: i32 = 0x6563_6f31;
+/// The version of what is in it.
+pub(super) const VERSION: i32 = 2;
+
+/// How much of the database is kept in memory, in KiB.
+const CACHE_KIB: i32 = 512;
+/// How many statements are kept ready: those of an entry and all that it changes.
+const STATEMENTS_KEPT: usize = 24;
+
+/// The entries, bound to each other. Their fields can be asked for, and are never stored twice. Of notes the newest is there,
+/// and those that are to stay.
+const ENTRIES: &str = "
+    CREATE TABLE entries (
+        number INTEGER PRIMARY KEY CHECK (number > 0),
+        salt BLOB,
+        entry TEXT,
+        leaf BLOB NOT NULL,
+        chain BLOB NOT NULL,
+        at_ms INTEGER AS (entry ->> 'at_ms') VIRTUAL,
+        actor TEXT AS (entry ->> 'actor') VIRTUAL,
+        commercial_id TEXT AS (entry ->> 'commercial_id') VIRTUAL
+    ) STRICT;
+    CREATE INDEX entries_by_time ON entries (at_ms);
+    CREATE INDEX entries_by_actor ON entries (actor, number);
+    CREATE INDEX entries_by_commercial ON entries (commercial_id, number);
+    CREATE TABLE notes (size INTEGER PRIMARY KEY, note TEXT NOT NULL, stays INTEGER NOT NULL) STRICT;
+";
+
+/// Tells whether a database has nothing in it, as where its making was interrupted.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// Returns the version of a database. Refuses what is somebody else's, of a later time, or has more in it than we made: a
+/// trigger would write what it likes.
+pub(super) fn check_ours(path: &Path, connection: &Connection) -> Result<i32, JournalError> {
+    let failed = |error: rusqlite::Error| told(path, &error);
+    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(failed);
+    let (id, version) = (number("application_id")?, number("user_version")?);
+    if id != APPLICATION_ID || version < 1 {
+        return Err(JournalError::NotOurs { path: path.to_owned() });
+    }
+    if version > VERSION {
+        return Err(JournalError::Newer { path: path.to_owned(), version, copy: copy_of(path, VERSION) });
+    }
+    let ours = Connection::open_in_memory().and_then(|ours| {
+        make_tables(&ours, version)?;
+        tables(&ours)
+    });
+    match tables(connection).map_err(failed)? == ours.map_err(failed)? {
+        true => Ok(version),
+        false => Err(JournalError::OtherTables { path: path.to_owned() }),
+    }
+}
+
+fn make_derived_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.execute_batch(INDEXES)
+}
+
+/// Makes what a version has.
+fn make_tables(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    connection.execute_batch(ENTRIES)?;
+    if version > 1 { make_derived_tables(connection) } else { Ok(()) }
+}
+
+/// Returns what made everything that is in a database.
+fn tables(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+    let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}
+
+/// Has a database behave as this module says, and makes its tables where it has none; returns what it does not take.
+pub(super) fn set_up(connection: &mut Connection, is_new: bool) -> rusqlite::Result<Option<&'static str>> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    let pragmas = [
+        ("journal_mode", "WAL", Value::Text("wal".to_owned())),
+        ("synchronous", "FULL", Value::Integer(2)),
+        ("secure_delete", "ON", Value::Integer(1)),
+    ];
+    for (pragma, value, want) in pragmas {
+        connection.pragma_update(None, pragma, value)?;
+        let has: Value = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
+        if has != want {
+            return Ok(Some(pragma));
+        }
+    }
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    if is_new {
+        let transaction = connection.transaction()?;
+        make_tables(&transaction, VERSION)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
+    }
+    Ok(None)
+}
+
+/// Returns where the copy is of a database as it was in a version.
+pub(super) fn copy_of(path: &Path, version: i32) -> PathBuf {
+    path.with_extension(format!("db.v{version}"))
+}
+
+/// Makes a database of an older version one of this, after a copy of it.
+///
+/// # Errors
+/// [`JournalError`]; it is as it was then.
+pub(super) fn migrate(path: &Path, connection: &mut Connection, version: i32) -> Result<(), JournalError> {
+    if version == VERSION {
+        return Ok(());
+    }
+    let copy = copy_of(path, version);
+    log::info!(target: "audit", "the journal is made one of this version; as it was it is kept for 30 days: copy={}", copy.display());
+    write_copy(connection, &copy).map_err(|error| match error {
+        CopyError::File(error) => unavailable(&copy, &error),
+        CopyError::Database(error) => told(path, &error),
+    })?;
+    make_derived(connection).map_err(|error| told(path, &error))
+}
+
+/// Why a copy could not be made.
+#[derive(Debug, thiserror::Error)]
+enum CopyError {
+    #[error(transparent)]
+    File(#[from] io::Error),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Copies a database to a file that nobody else can read, durably; what was there before is replaced once the copy is whole.
+fn write_copy(connection: &Connection, copy: &Path) -> Result<(), CopyError> {
+    let partial = copy.with_extension("partial");
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        Ok(()) | Err(_) => make_private(&partial)?,
+    }
+    connection.execute("VACUUM INTO ?1", [partial.to_string_lossy()])?;
+    File::open(&partial)?.sync_all()?;
+    fs::rename(&partial, copy)?;
+    File::open(copy.parent().unwrap_or(copy))?.sync_all()?;
+    Ok(())
+}
+
+/// Makes the tables that are derived from the entries, from all of them.
+fn make_derived(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    make_derived_tables(&transaction)?;
+    projection::make_anew(&transaction)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::history::{Form, Kind, Query};
+    use crate::host::journal::{Journal, Reading};
+
+    /// A journal as the first version made it, with its key.
+    const VERSION_1: &str = include_str!("../../../tests/journal/version-1.sql");
+    const KEY_1: &[u8] = include_bytes!("../../../tests/journal/version-1.key");
+
+    fn version_1() -> (TempDir, PathBuf) {
+        let data = TempDir::new().unwrap();
+        let path = data.path().join("journal.db");
+        Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
+        fs::write(data.path().join("journal.key"), KEY_1).unwrap();
+        (data, path)
+    }
+
+    #[test]
+    fn a_journal_of_the_first_version_becomes_one_of_this_and_is_kept_as_it_was() {
+        let (data, path) = version_1();
+        let before = Reading::open(data.path()).unwrap().verify(None).unwrap();
+        let (mut journal, problem) = Journal::open(data.path()).unwrap();
+        assert!(problem.is_none(), "{problem:?}");
+        assert_eq!(journal.take_doubt(), None);
+        let reading = Reading::open(data.path()).unwrap();
+        assert_eq!(reading.verify(None).unwrap(), before);
+        let piece = reading.history(Query::new(Kind::Listenings, Form::Json), 0).unwrap();
+        let told = String::from_utf8(piece.bytes).unwrap();
+        assert!(told.contains(r#""admin_name":"Paul D.""#) && told.contains(r#""heard_ms":2000"#), "{told}");
+        let copy = copy_of(&path, 1);
+        assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(check_ours(&copy, &Connection::open(&copy).unwrap()).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_move_that_was_interrupted_is_made_again() {
+        let (data, path) = version_1();
+        fs::write(copy_of(&path, 1), "half").unwrap();
+        fs::write(copy_of(&path, 1).with_extension("partial"), "half").unwrap();
+        Journal::open(data.path()).unwrap();
+        assert_eq!(check_ours(&path, &Connection::open(copy_of(&path, 1)).unwrap()).unwrap(), 1);
+    }
+}

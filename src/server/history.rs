@@ -1,0 +1,222 @@
+//! Answers questions about the past: who may ask what, and how the answer goes to the client.
+//!
+//! What is asked is read elsewhere, a piece at a time. Invariant: nobody is shown what others did before it is durable that
+//! they were, and what a token does not allow to see at that moment is not asked for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Server;
+use super::problem::{Problem, come_back_later};
+use crate::audit::{Event, HistoryRead};
+use crate::conn::Conn;
+use crate::history::{Form, Kind, Piece, Query, QueryError};
+use crate::keys::{ConnKey, JobKey};
+use crate::outbox::{Job, NotWritten, Outbox};
+use crate::token::{Claims, Right};
+use crate::wire::http::{Request, Response, Status};
+use crate::words::Role;
+
+/// Whose past is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// That of the salesperson who asks.
+    Own,
+    Others(Kind),
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Problem {
+        Problem::new(Status::BadRequest, error.to_string())
+    }
+}
+
+impl Server {
+    /// Takes a question about the past; the answer comes later.
+    pub(super) fn on_history_request(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        whose: Whose,
+        out: &mut Outbox,
+    ) -> Result<(), Problem> {
+        let claims = self.authenticate(now, conn, request, out)?;
+        if !self.quotas.act(now, &claims.sub, &mut self.stats) {
+            return Err(Problem::new(Status::TooManyRequests, "you ask too often: wait"));
+        }
+        let form = if request.accepts_csv { Form::Csv } else { Form::Json };
+        match whose {
+            Whose::Own => {
+                let query = own_query(&claims, form, &request.query)?;
+                self.ask_first(now, conn, request, Box::new(query), out)
+            }
+            Whose::Others(kind) => {
+                let mut query = Query::parse(kind, form, &request.query)?;
+                let read = |query: &Query| HistoryRead {
+                    user_id: claims.sub.clone(),
+                    commercial_id: query.commercial_id.clone().unwrap_or_default(),
+                    query: format!("{} {}", kind.name(), request.query.trim_start_matches('?')),
+                };
+                if let Err(why) = narrow(&claims, &mut query) {
+                    if claims.role != Role::Monitor {
+                        let read = Arc::new(read(&query));
+                        self.note(now, Event::HistoryRefused { read, why }, out);
+                    }
+                    return Err(Problem::new(Status::Forbidden, why));
+                }
+                let is_own = kind == Kind::Listenings && query.admin_id.as_ref() == Some(&claims.sub);
+                if is_own {
+                    return self.ask_first(now, conn, request, Box::new(query), out);
+                }
+                let event = Event::HistoryRead { read: Arc::new(read(&query)), is_export: form == Form::Csv };
+                self.await_permission(now, (conn, request), Box::new(query), event, out)
+                    .map_err(|NotWritten| unavailable())
+            }
+        }
+    }
+
+    /// It is known whether it is durable that somebody asks about others.
+    pub(super) fn on_permission_answered(
+        &mut self,
+        now: Instant,
+        (conn, job): (ConnKey, JobKey),
+        query: Box<Query>,
+        written: Result<(), NotWritten>,
+        out: &mut Outbox,
+    ) {
+        self.stats.gates_refused += u64::from(written.is_err());
+        let Some(client) = self.clients.get_mut(conn) else { return };
+        let Some(request) = client.take_answering(now, job, &self.settings.limits.conn) else { return };
+        let asked = match written {
+            Ok(()) => self.ask_first(now, conn, &request, query, out),
+            Err(NotWritten) => Err(unavailable()),
+        };
+        if let Err(problem) = asked {
+            self.refuse(now, conn, Some(&request), &problem);
+        }
+        self.poll_conn(now, conn, out);
+    }
+
+    /// Asks for the first piece of an answer.
+    fn ask_first(
+        &mut self,
+        now: Instant,
+        conn: ConnKey,
+        request: &Request,
+        query: Box<Query>,
+        out: &mut Outbox,
+    ) -> Result<(), Problem> {
+        let Some(job) = self.question(conn) else {
+            self.stats.reads_refused += 1;
+            return Err(come_back_later("too many ask about the past"));
+        };
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.await_answer(now, job, request.clone(), &self.settings.limits.conn);
+        }
+        out.job(job, Job::ReadHistory(query));
+        Ok(())
+    }
+
+    /// Asks for the next piece, where a client has read the one before.
+    pub(super) fn pull(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(request) = self.clients.get(conn).and_then(|client| client.wants_more()) else { return };
+        let token = request.bearer.as_deref().unwrap_or_default();
+        // The right may have ended since.
+        if self.verifier.verify(self.unix_s(now), token).is_err() {
+            return self.clients.get_mut(conn).into_iter().for_each(Conn::abandon);
+        }
+        let Some(job) = self.question(conn) else { return self.starve(conn) };
+        let client = self.clients.get_mut(conn);
+        let rest = client.and_then(|client| client.await_piece(now, job, &self.settings.limits.conn));
+        if let Some(rest) = rest {
+            out.job(job, Job::ReadHistory(rest));
+        }
+    }
+
+    /// A piece of an answer is there; the client may be gone, or have waited for too long.
+    pub(super) fn on_history_read(
+        &mut self,
+        now: Instant,
+        (conn, job): (ConnKey, JobKey),
+        piece: Option<Piece>,
+        out: &mut Outbox,
+    ) {
+        let limits = &self.settings.limits.conn;
+        let client = self.clients.get_mut(conn);
+        match client.map(|client| (client.take_answering(now, job, limits), client)) {
+            Some((Some(request), _)) => self.respond_history(now, conn, request, piece),
+            Some((None, client)) if client.awaited_answer() == Some(job) => match piece {
+                Some(piece) => client.continue_stream(now, job, piece, limits),
+                // What has begun can't be taken back: that it breaks off tells that it is not whole.
+                None => client.abandon(),
+            },
+            Some((None, _)) | None => {}
+        }
+        self.poll_conn(now, conn, out);
+        while let Some(starved) = self.next_starved() {
+            self.pull(now, starved, out);
+            if self.clients.get(starved).is_some_and(|client| client.awaited_answer().is_some()) {
+                break;
+            }
+        }
+    }
+
+    fn respond_history(&mut self, now: Instant, conn: ConnKey, request: Request, piece: Option<Piece>) {
+        let Some(piece) = piece else {
+            let problem = come_back_later("the history can't be read at the moment");
+            return self.refuse(now, conn, Some(&request), &problem);
+        };
+        let content_type = if request.accepts_csv { "text/csv; charset=utf-8" } else { "application/json" };
+        let response = Response::new(Status::Ok).header("Cache-Control", "no-store");
+        let response = match request.accepts_csv {
+            true => response.header("Content-Disposition", "attachment; filename=\"ecoute.csv\""),
+            false => response,
+        };
+        if piece.rest.is_none() {
+            let response = response.body(content_type, &piece.bytes);
+            return self.respond(now, conn, Some(&request), response);
+        }
+        let response = self.dressed(now, conn, Some(&request), response.header("Content-Type", content_type));
+        if let Some(client) = self.clients.get_mut(conn) {
+            client.begin_stream(now, request, response, piece, &self.settings.limits.conn);
+        }
+    }
+}
+
+fn unavailable() -> Problem {
+    come_back_later("it can't be written down that this is asked, so it is not answered")
+}
+
+/// Returns what a salesperson asks about herself: who was heard, and nothing of who only wished to.
+fn own_query(claims: &Claims, form: Form, query: &str) -> Result<Query, Problem> {
+    if claims.role != Role::Commercial {
+        return Err(Problem::new(Status::Forbidden, "only for salespeople"));
+    }
+    let asked = Query::parse(Kind::Listenings, form, query)?;
+    if asked.commercial_id.is_some() || asked.admin_id.is_some() {
+        return Err(Problem::new(Status::BadRequest, "it is about yourself: it has from, to, limit, cursor"));
+    }
+    Ok(Query { commercial_id: Some(claims.sub.clone()), has_sounded: true, ..asked })
+}
+
+/// Narrows a question to what a token allows to see.
+///
+/// # Errors
+/// Why it allows nothing of that.
+fn narrow(claims: &Claims, query: &mut Query) -> Result<(), &'static str> {
+    if claims.role != Role::Admin {
+        return Err("only for admins");
+    }
+    if query.commercial_id.as_deref().is_some_and(|id| !claims.may_hear(id)) {
+        return Err("this salesperson is not among those that the token lets see");
+    }
+    query.scope = claims.listen.clone();
+    if query.kind == Kind::Listenings && !claims.rights.has(Right::Audit) {
+        match &query.admin_id {
+            Some(id) if *id != claims.sub => return Err("what others heard is for those with the right audit"),
+            Some(_) | None => query.admin_id = Some(claims.sub.clone()),
+        }
+    }
+    Ok(())
+}
