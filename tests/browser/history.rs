@@ -1,12 +1,15 @@
 //! « Historique » and « Qui m'a écouté »: what was written down is shown to those whom it is about, in words.
 
+use std::thread;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::desk::{assert_accessible, say};
-use crate::drive::{Browser, Page};
-use crate::people::microphone;
+use crate::drive::{Browser, Kind, Page};
+use crate::people::{microphone, start_listening, start_streaming};
 use crate::screenshots;
-use crate::support::Ecoute;
+use crate::support::{Ecoute, program, run};
 use crate::told::SENT;
 
 /// Runs before a page: answers for the history from `answers`, by path, and keeps what was asked and saved.
@@ -305,4 +308,88 @@ fn a_salesperson_reads_who_has_listened_and_keeps_all_of_it() {
     lea.click("#heard-back");
     lea.wait_for("!document.querySelector('#heard-all').open");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
+}
+
+/// The server's own answers, in both browsers.
+#[test]
+fn what_was_heard_stands_in_the_history_of_both() {
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        heard_and_written(kind);
+    }
+}
+
+fn heard_and_written(kind: Kind) {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let [phone, desk, other] = [(); 3].map(|()| Browser::start_kind(kind, &tone, "fr-FR"));
+    let kept = "window.saved = [];
+        { const { createObjectURL } = URL; URL.createObjectURL = (blob) => { saved.push(blob); return createObjectURL(blob); }; }";
+    let hostile = "<img src=x onerror=alert(1)>";
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", hostile), kept);
+    lea.resize(360, 740);
+    start_streaming(&lea);
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), kept);
+    start_listening(&paul, "lea");
+    thread::sleep(Duration::from_millis(1500));
+    paul.click("#views [data-view=history]");
+    paul.wait_for(&format!("{ROWS} === 1 && document.querySelectorAll('.day-heard').length === 1"));
+    let text = text_of("#history");
+    for words in [hostile, "(lea)", "en cours", "accompagnement", "affichée à son écran", "Écoutes : 1"] {
+        paul.wait_for(&format!("{text}.includes('{words}')"));
+    }
+    assert_eq!(paul.evaluate("document.querySelectorAll('#history img').length"), 0);
+    // Who listens goes on to, and ends it from here.
+    assert_eq!(paul.evaluate("deep('ecoute-panel >>> #panel').dataset.listening"), "started");
+    paul.screenshot(&screenshots().join(format!("history-real-{kind:?}.png")));
+    paul.click("ecoute-panel >>> #panel-stop");
+    lea.wait_for("deep('ecoute-micro').client.listeners.length === 0");
+    lea.click("ecoute-micro >>> #stop");
+    paul.click("#history form > button");
+    for words in ["arrêt par le responsable", "moins d\\'une minute", "· arrêté ·"] {
+        paul.wait_for(&format!("{text}.includes('{words}')"));
+    }
+    paul.click("#csv-listenings");
+    paul.wait_for("saved.length === 1");
+    let table = paul.evaluate("saved[0].text()");
+    let table = table.as_str().unwrap();
+    assert!(table.lines().count() == 2 && table.contains(hostile) && table.contains("Paul D."), "{table}");
+
+    lea.click("#heard-open");
+    let lines = "[...document.querySelectorAll('#heard-list :is(h3, p)')].map((e) => e.innerText.replaceAll('\\u00a0', ' '))";
+    lea.wait_for(&format!("{lines}.length === 3"));
+    let shown = lea.evaluate(lines);
+    let row = shown[1].as_str().unwrap();
+    assert!(row.starts_with("Paul D. (paul) – moins d'une minute, aujourd'hui à "), "{row}");
+    assert!(row.ends_with(" – accompagnement"), "{row}");
+    assert_eq!(shown[2], "Affichée sur cette page. Fin : arrêt par le responsable.");
+    lea.screenshot(&screenshots().join(format!("heard-real-{kind:?}.png")));
+    lea.click("#heard-save");
+    lea.wait_for("saved.length === 1");
+    let data = lea.evaluate("saved[0].text().then(JSON.parse)");
+    assert_eq!(data["listenings"][0]["admin_id"], "paul");
+    for field in data["listenings"][0].as_object().unwrap().keys() {
+        assert!(data["fields"][field].is_string(), "{field} is not explained");
+    }
+
+    // Another supervisor sees that there was one, and only with the right to it who.
+    for (rights, count) in [(None, 0), (Some("audit"), 1)] {
+        let ana = other.open(&link_with(&ecoute, rights));
+        ana.wait_for("document.body.dataset.connection === 'connected'");
+        ana.click("#views [data-view=history]");
+        ana.wait_for(&format!("{ROWS} === 1 && {text}.includes('Écoutes : 1')"));
+        assert_eq!(ana.evaluate("document.querySelectorAll('.day-heard').length"), count, "{rights:?}");
+        assert_eq!(ana.evaluate(&format!("{text}.includes('Paul D.')")), rights.is_some());
+        ana.close();
+    }
+    assert_eq!((phone.complaints(), desk.complaints(), other.complaints()), (vec![], vec![], vec![]));
+}
+
+/// Ana's link, with a right.
+fn link_with(ecoute: &Ecoute, rights: Option<&str>) -> String {
+    let mut command = program();
+    command.args(["link", "--role", "admin", "--id", "ana", "--name", "Ana R.", "--public-url", &ecoute.url()]);
+    command.args(rights.into_iter().flat_map(|right| ["--rights", right]));
+    let output = run(command.arg("--data").arg(ecoute.data.path()));
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
