@@ -354,7 +354,6 @@ mod tests {
         for (page, script) in PAGES_AND_SCRIPTS {
             let files = begun_with(page, script);
             let bytes: usize = files.iter().map(|path| find(path).unwrap().gzip.content.len()).sum();
-            println!("{page} {bytes}");
             assert!(bytes < 60 * 1024, "{page}: {bytes} bytes gzipped in {} files", files.len());
             assert!(page == "/" || files.len() > 30, "{files:?}");
             assert!(!files.iter().any(|path| path.contains("history")), "{files:?}");
