@@ -142,20 +142,30 @@ const FILES: &[(&str, &str)] = &[
     ("/commercial", built!("commercial.html")),
     ("/offline", built!("offline.html")),
     ("/admin-find.js", built!("admin-find.js")),
+    ("/admin-history.js", built!("admin-history.js")),
     ("/admin-keys.js", built!("admin-keys.js")),
     ("/admin-list.js", built!("admin-list.js")),
     ("/admin-notices.js", built!("admin-notices.js")),
     ("/admin-place.js", built!("admin-place.js")),
+    ("/admin-views.js", built!("admin-views.js")),
+    ("/admin-words.js", built!("admin-words.js")),
+    ("/admin.css", built!("admin.css")),
     ("/admin.js", built!("admin.js")),
     ("/commercial-hidden.js", built!("commercial-hidden.js")),
+    ("/commercial-history.js", built!("commercial-history.js")),
+    ("/commercial-later.js", built!("commercial-later.js")),
     ("/commercial-options.js", built!("commercial-options.js")),
     ("/commercial-past.js", built!("commercial-past.js")),
     ("/commercial-position.js", built!("commercial-position.js")),
     ("/commercial-test.js", built!("commercial-test.js")),
+    ("/commercial-words.js", built!("commercial-words.js")),
+    ("/commercial.css", built!("commercial.css")),
     ("/commercial.js", built!("commercial.js")),
     ("/commercial.webmanifest", built!("commercial.webmanifest")),
     ("/diagnostic.js", built!("diagnostic.js")),
     ("/ecoute-badge.js", built!("ecoute-badge.js")),
+    ("/ecoute-casque-styles.js", built!("ecoute-casque-styles.js")),
+    ("/ecoute-casque-words.js", built!("ecoute-casque-words.js")),
     ("/ecoute-casque.js", built!("ecoute-casque.js")),
     ("/ecoute-client.js", built!("ecoute-client.js")),
     ("/ecoute-clock.js", built!("ecoute-clock.js")),
@@ -164,6 +174,8 @@ const FILES: &[(&str, &str)] = &[
     ("/ecoute-error.js", built!("ecoute-error.js")),
     ("/ecoute-journal.js", built!("ecoute-journal.js")),
     ("/ecoute-listener.js", built!("ecoute-listener.js")),
+    ("/ecoute-micro-styles.js", built!("ecoute-micro-styles.js")),
+    ("/ecoute-micro-words.js", built!("ecoute-micro-words.js")),
     ("/ecoute-micro.js", built!("ecoute-micro.js")),
     ("/ecoute-microphone.js", built!("ecoute-microphone.js")),
     ("/ecoute-names.js", built!("ecoute-names.js")),
@@ -181,11 +193,19 @@ const FILES: &[(&str, &str)] = &[
     ("/ecoute-wake.js", built!("ecoute-wake.js")),
     ("/ecoute.d.ts", include_str!("client/ecoute.d.ts")),
     ("/ecoute.js", built!("ecoute.js")),
+    ("/gate-words.js", built!("gate-words.js")),
+    ("/gate.js", built!("gate.js")),
     ("/help.js", built!("help.js")),
+    ("/history-source.js", built!("history-source.js")),
+    ("/history-words.js", built!("history-words.js")),
+    ("/history.css", built!("history.css")),
     ("/icon.svg", built!("icon.svg")),
     ("/icons.js", built!("icons.js")),
     ("/index.js", built!("index.js")),
     ("/meter.js", built!("meter.js")),
+    ("/journal-words.js", built!("journal-words.js")),
+    ("/fault-words.js", built!("fault-words.js")),
+    ("/page-fault.js", built!("page-fault.js")),
     ("/page-journal.js", built!("page-journal.js")),
     ("/page.css", built!("page.css")),
     ("/page.js", built!("page.js")),
@@ -258,8 +278,9 @@ mod tests {
             assert_eq!(page.is_lasting, page.path.starts_with(&module("/")), "{}", page.path);
             // Modules name their neighbours alone, so that all come from where the first one did.
             if page.is_lasting {
-                for from in ["from \"", "import \"", "import("] {
-                    let named = text.split(from).skip(1).find(|rest| !rest.starts_with("./"));
+                for from in ["from\"", "import\"", "import("] {
+                    let named =
+                        text.split(from).skip(1).find(|rest| !rest.trim_start_matches('`').starts_with("./"));
                     assert_eq!(named.and_then(|rest| rest.get(..40)), None, "{}", page.path);
                 }
             }
@@ -298,23 +319,97 @@ mod tests {
             let code = squeezed(&text);
             let mut templates = code.split('`').skip(1).step_by(2);
             let of_several_lines = templates.find(|template| template.contains('\n'));
-            assert!(
-                of_several_lines.is_none() || path.ends_with("/ecoute-styles.js"),
-                "{path}: {of_several_lines:?}"
-            );
+            assert!(of_several_lines.is_none() || path.ends_with("-styles.js"), "{path}: {of_several_lines:?}");
         }
     }
 
     #[test]
     fn all_files_together_are_light() {
-        let bytes: usize = all().iter().map(|page| page.gzip.content.len()).sum();
-        assert!(bytes < 88_000, "{bytes} bytes gzipped");
+        let begun: Vec<String> = PAGES_AND_SCRIPTS
+            .into_iter()
+            .chain([("/", "/ecoute.js"), ("/", "/useEcoute.js")])
+            .flat_map(|(page, script)| begun_with(page, script))
+            .collect();
+        let (at_once, later): (Vec<_>, Vec<_>) = all().iter().partition(|page| begun.contains(&page.path));
+        let bytes = |pages: &[&Page]| pages.iter().map(|page| page.gzip.content.len()).sum::<usize>();
+        assert!(bytes(&at_once) < 90_000, "{} bytes gzipped", bytes(&at_once));
+        assert!(bytes(&later) < 20_000, "{} bytes gzipped of what is imported later", bytes(&later));
     }
 
+    /// The files that a page begins with, itself included. What is imported later, at somebody's wish, is not among them.
+    fn begun_with(page: &str, script: &str) -> Vec<String> {
+        let html = std::str::from_utf8(&find(page).unwrap().plain.content).unwrap();
+        let linked = html.split("rel=\"stylesheet\" href=\"").skip(1);
+        let mut files = vec![page.to_owned(), "/icon.svg".to_owned()];
+        files.extend(linked.map(|rest| rest.split('"').next().unwrap().to_owned()));
+        let mut wanted = vec![module(script)];
+        while let Some(path) = wanted.pop() {
+            let text = std::str::from_utf8(&find(&path).unwrap().plain.content).unwrap();
+            let named = ["from\"./", "import\"./"].into_iter().flat_map(|from| text.split(from).skip(1));
+            let named = named.map(|rest| module(&format!("/{}", rest.split('"').next().unwrap())));
+            wanted.extend(named.filter(|path| !files.contains(path)));
+            files.push(path);
+        }
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    const PAGES_AND_SCRIPTS: [(&str, &str); 3] =
+        [("/", "/index.js"), ("/admin", "/admin.js"), ("/commercial", "/commercial.js")];
+
+    #[test]
+    fn what_a_page_begins_with_is_light() {
+        for (page, script) in PAGES_AND_SCRIPTS {
+            let files = begun_with(page, script);
+            let bytes: usize = files.iter().map(|path| find(path).unwrap().gzip.content.len()).sum();
+            assert!(bytes < 60 * 1024, "{page}: {bytes} bytes gzipped in {} files", files.len());
+            assert!(page == "/" || files.len() > 30, "{files:?}");
+            assert!(!files.iter().any(|path| path.contains("history")), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_comes_with_the_texts_that_stand_in_it() {
+        for (page, script) in PAGES_AND_SCRIPTS {
+            let files = begun_with(page, script);
+            let known: Vec<&str> = WORDS
+                .into_iter()
+                .filter(|(name, _)| files.contains(&module(name)))
+                .flat_map(|(_, file)| texts_of(file, "fr"))
+                .map(|(key, _)| key)
+                .collect();
+            let html = std::str::from_utf8(&find(page).unwrap().plain.content).unwrap();
+            let named = ["data-t=\"", "data-label=\"", "data-lines=\""]
+                .into_iter()
+                .flat_map(|with| html.split(with).skip(1));
+            for key in named.map(|rest| rest.split('"').next().unwrap()) {
+                assert!(known.contains(&key), "{page} has no text for {key}");
+            }
+        }
+    }
+
+    /// The files with texts; each adds to the first one.
+    const WORDS: [(&str, &str); 9] = [
+        ("/words.js", include_str!("client/words.js")),
+        ("/ecoute-casque-words.js", include_str!("client/ecoute-casque-words.js")),
+        ("/ecoute-micro-words.js", include_str!("client/ecoute-micro-words.js")),
+        ("/admin-words.js", include_str!("pages/admin-words.js")),
+        ("/commercial-words.js", include_str!("pages/commercial-words.js")),
+        ("/gate-words.js", include_str!("pages/gate-words.js")),
+        ("/history-words.js", include_str!("pages/history-words.js")),
+        ("/journal-words.js", include_str!("pages/journal-words.js")),
+        ("/fault-words.js", include_str!("pages/fault-words.js")),
+    ];
+
     /// The texts of one language, by key.
-    fn texts(language: &str) -> Vec<(&str, &str)> {
+    fn texts(language: &str) -> Vec<(&'static str, &'static str)> {
+        WORDS.into_iter().flat_map(|(_, file)| texts_of(file, language)).collect()
+    }
+
+    fn texts_of(file: &'static str, language: &str) -> Vec<(&'static str, &'static str)> {
         let text = |line: &'static str| line.strip_prefix("    ")?.trim_end_matches("\",").split_once(": \"");
-        let (_, texts) = include_str!("client/words.js").split_once(&format!("\n  {language}: {{\n")).unwrap();
+        let (_, texts) = file.split_once(&format!("\n  {language}: {{\n")).unwrap();
         texts.lines().take_while(|line| *line != "  },").filter_map(text).collect()
     }
 

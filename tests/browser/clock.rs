@@ -98,6 +98,17 @@ fn assert_says_when(lea: &Page<'_>, paul: &Page<'_>) {
         |at: &str| format!("new Date({at}).toLocaleTimeString('fr', {{ hour: '2-digit', minute: '2-digit' }})");
     let shown = "document.querySelector('[data-commercial=hugo] .elapsed').innerText.replaceAll('\\u00a0', ' ')";
     paul.wait_for(&format!("{shown} === 'vu à ' + {}", time(&seen.to_string())));
+    // Of another day it is that day, and no minute of it.
+    let date = |at: &str| format!("new Date({at}).toLocaleDateString('fr', {{ day: 'numeric', month: 'long' }})");
+    let ago = |days: u32| paul.evaluate(&format!("was() - {days} * 86400000"));
+    for (seen, words) in
+        [(ago(1), "'vu hier'".to_owned()), (ago(40), format!("'vu le ' + {}", date(&ago(40).to_string())))]
+    {
+        let hugo = json!({ "commercial_id": "hugo", "name": "Hugo S.", "state": "offline", "is_streaming": false,
+            "listeners": [], "listeners_count": 0, "since": null, "last_seen": seen });
+        crate::desk::say(paul, "commercial_updated", hugo);
+        paul.wait_for(&format!("{shown} === {words}"));
+    }
     // What has ended says from when to when it was.
     paul.click("ecoute-panel >>> #panel-stop");
     lea.wait_for("document.querySelector('#past').checkVisibility()");

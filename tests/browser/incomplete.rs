@@ -112,7 +112,7 @@ fn a_click_loads_an_incomplete_page_at_once_and_a_style_comes_by_itself() {
     let (address, left) = failing(&ecoute, &["/page.css"], 1);
     let page = browser.open(&at(ecoute.link("admin", "paul", "Paul D."), address));
     page.wait_for("document.querySelector('#connection')?.dataset.state === 'up'");
-    page.wait_for("document.styleSheets.length === 1");
+    page.wait_for("document.styleSheets.length === 2");
     assert_eq!(left.load(Ordering::SeqCst), 0);
     assert_eq!(page.evaluate("document.querySelector('main[role=alert]')"), serde_json::Value::Null);
 }

@@ -12,6 +12,7 @@ mod embedding;
 mod encoder;
 mod floor;
 mod hands;
+mod history;
 mod ice_servers;
 mod incomplete;
 mod journal;

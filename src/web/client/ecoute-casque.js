@@ -4,10 +4,11 @@
  * Whom one hears, how loud and since when is in the floating panel that all headphones of a client share.
  */
 
+import { CASQUE } from "./ecoute-casque-styles.js";
 import { EcouteElement } from "./ecoute-element.js";
 import { misuse } from "./ecoute-error.js";
 import { who } from "./ecoute-names.js";
-import { CASQUE } from "./ecoute-styles.js";
+import { Panel } from "./ecoute-panel.js";
 import { element, setText } from "./ecoute-view.js";
 import { setIcon } from "./icons.js";
 
@@ -81,7 +82,7 @@ export class EcouteCasque extends EcouteElement {
     // A wish needs somebody whose it is; what goes on may end at any time.
     this.#button.disabled = listening === "stopped" && !this.isOwn;
     if (!shared) return;
-    shared.needPanel();
+    shared.needPanel(Panel);
     const person = shared.client.commercial(this.commercial);
     const isOnAir = person?.state === "on_air";
     const shown = [this.language, this.commercial, person?.name, person?.state, listening].join("\n");

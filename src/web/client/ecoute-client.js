@@ -67,7 +67,7 @@ export const EVENTS = Object.freeze([
  * | event | detail |
  * |---|---|
  * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`, `source?`), `witness` (another page of the same person took over: this one goes on to show state and listeners, and may pause and stop), `expired` (with `close_code?` and `reason?`, why the server refused the token), `closed` |
- * | `registered` | `id`, `role`, `name`, `server_version`, `devices?` (microphones that stand in rooms: `id`, `place`), `renewed` (true when only the token was renewed) |
+ * | `registered` | `id`, `role`, `name`, `server_version`, `devices?` (microphones that stand in rooms: `id`, `place`), `rights?` (of a supervisor: `audit`), `renewed` (true when only the token was renewed) |
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |

@@ -5,11 +5,12 @@
  * `draw` returns, everyone in `client.listeners` has a row with their name, and no words say that nobody hears.
  */
 
+import "./ecoute-micro-words.js";
 import { EcouteElement } from "./ecoute-element.js";
 import { EcouteError } from "./ecoute-error.js";
 import { microphoneProblem } from "./ecoute-microphone.js";
 import { isolated, ListenerRows, plain, who } from "./ecoute-names.js";
-import { MICRO } from "./ecoute-styles.js";
+import { MICRO } from "./ecoute-micro-styles.js";
 import {
   clock, duration, element, interruptedWords, isVisible, lines, qualityWords, reasonWords, retryWords, setText,
 } from "./ecoute-view.js";

@@ -5,8 +5,10 @@
  * After a reload it goes on by itself where the browser plays without a click, and otherwise offers one large button.
  */
 
+import { PANEL } from "./ecoute-casque-styles.js";
+import "./ecoute-casque-words.js";
 import { nameOf, plain, showPerson, who } from "./ecoute-names.js";
-import { PANEL, styled } from "./ecoute-styles.js";
+import { styled } from "./ecoute-styles.js";
 import { clock, element, lines, qualityWords, reasonWords, setText } from "./ecoute-view.js";
 import { icon, setIcon } from "./icons.js";
 import { LevelBar } from "./meter.js";

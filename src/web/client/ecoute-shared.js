@@ -8,7 +8,6 @@
 import { Badge } from "./ecoute-badge.js";
 import { EcouteClient, EVENTS } from "./ecoute-client.js";
 import { isOfToken } from "./ecoute-error.js";
-import { Panel } from "./ecoute-panel.js";
 import { inFrame, isFarewell, isOnScreen, isReadable } from "./ecoute-view.js";
 import { WakeLock } from "./ecoute-wake.js";
 import { hasWords, t } from "./words.js";
@@ -117,8 +116,8 @@ export class Shared {
     this.#drawSoon();
   }
 
-  /** The floating panel, which exists from the first headphones on. */
-  needPanel() { this.#panel ??= new Panel(this); }
+  /** The floating panel, which exists from the first headphones on, and so comes with them. @param {typeof import("./ecoute-panel.js").Panel} Panel */
+  needPanel(Panel) { this.#panel ??= new Panel(this); }
 
   /** The salesperson as far as they are known. @returns {{id: string, name?: string}} */
   personOf(id) { return { id, name: this.client.commercial(id)?.name }; }

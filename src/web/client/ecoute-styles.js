@@ -116,97 +116,6 @@ const BASE = sheet(`
   }
 `);
 
-/** `<ecoute-micro>`: made for a phone held in one hand. */
-export const MICRO = sheet(`
-  :host { display: flex; flex-direction: column; }
-  :host([hidden]) { display: none; }
-  .micro { flex: 1; display: flex; flex-direction: column; align-items: center; gap: 1em; text-align: center; }
-  .status { align-self: stretch; display: flex; align-items: center; justify-content: space-between; gap: 0.6em; }
-  .status .elapsed { margin-left: auto; }
-  .elsewhere { align-self: stretch; padding: 1.2em; display: flex; flex-direction: column; gap: 0.9em; border: 1px solid var(--line); border-radius: 16px; background: var(--surface); text-align: left; }
-  .words { margin-top: 1em; }
-  .state { font-size: 1.35em; font-weight: 750; line-height: 1.25; text-wrap: balance; }
-  .state span + span { margin-left: 0.35em; }
-  .state [hidden] + span { margin: 0; }
-  [data-state="on_air"] .state { color: var(--air); }
-  [data-state="paused"] .state, [data-state="interrupted"] .state { color: var(--trying); }
-  .heard:not([hidden]) ~ .words { margin-top: 0; }
-  .heard { width: 100%; padding: 1em; border-radius: 16px; background: var(--heard); color: var(--on-heard); text-align: left; }
-  .heard h2 { margin-bottom: 0.4em; font-size: 1.2em; font-weight: 750; outline: none; }
-  /* Who waits for the end of a pause hears nothing now. */
-  .heard[data-paused="true"] { background: var(--heard-soft); color: var(--ink); border: 2px solid var(--heard); }
-  .listeners { display: flex; flex-direction: column; gap: 0.7em; max-height: 38vh; overflow-y: auto; overflow-anchor: none; }
-  .listeners li { display: grid; grid-template-columns: 2.2em 1fr; align-items: center; flex: none; }
-  .listeners li > .icon { grid-row: span 3; width: 1.6em; height: 1.6em; align-self: start; }
-  .listeners li > span { grid-column: 2; }
-  .listeners .person { font-size: 1.1em; }
-  .meter { width: 100%; height: 56px; display: flex; align-items: center; justify-content: center; gap: 4px; }
-  .meter i { flex: 0 1 8px; height: 100%; border-radius: 4px; background: var(--quiet); transform: scaleY(0.06); }
-  .start { flex-direction: column; gap: 0.9em; margin: auto; padding: 1.2em 1.6em; border: 0; border-radius: 28px; background: none; font-size: 1.2em; font-weight: 700; }
-  .disc { display: grid; place-items: center; width: 144px; height: 144px; border-radius: 50%; background: var(--act); color: var(--on-act); box-shadow: var(--shadow); }
-  .disc .icon { width: 68px; height: 68px; }
-  .start:active .disc { transform: scale(0.97); }
-  .pause { font-weight: 650; border-color: var(--quiet); margin-top: auto; }
-  .pause[hidden] + .stop { margin-top: auto; }
-  @media (prefers-reduced-motion: reduce) { .start:active .disc { transform: none; } }
-`);
-
-/** `<ecoute-casque>`: one button. */
-export const CASQUE = sheet(`
-  :host { display: inline-block; }
-  :host([hidden]) { display: none; }
-  button { width: 100%; padding: 0 0.8em; }
-  [data-state="on_air"] { border-color: var(--heard); color: var(--heard); font-weight: 650; }
-  [data-listening="pending"] { border: 1.5px dashed var(--heard); color: var(--heard); }
-  [data-listening="started"] { border-color: var(--air); background: var(--air); color: var(--on-air); }
-`);
-
-/** The floating panel; on a phone, a bottom sheet. */
-export const PANEL = sheet(`
-  :host { position: fixed; right: 16px; bottom: 16px; z-index: 2147483000; }
-  .panel {
-    width: min(29em, calc(100vw - 32px));
-    max-height: calc(100vh - 32px);
-    overflow: auto;
-    padding: 1em 1.1em;
-    display: flex;
-    flex-direction: column;
-    gap: 0.6em;
-    background: var(--surface);
-    border: 2px solid var(--heard);
-    border-radius: 18px;
-    box-shadow: var(--shadow);
-  }
-  [data-listening="pending"] { border-style: dashed; }
-  [data-listening="pending"] .live { background: var(--heard-soft); color: var(--heard); letter-spacing: 0; }
-  .resume { background: var(--heard); border-color: var(--heard); color: var(--on-heard); font-weight: 650; }
-  .shown { display: contents; }
-  header { display: flex; align-items: center; gap: 0.7em; }
-  header h2 { flex: 1; }
-  .volume { display: flex; align-items: center; gap: 0.7em; }
-  .volume input { flex: 1; min-width: 0; min-height: 44px; accent-color: var(--heard); }
-  output { min-width: 3.6em; text-align: right; font-variant-numeric: tabular-nums; }
-  #mute::before { content: var(--ecoute-mute-key, none) / ""; padding: 0 0.4em; border: 1px solid currentcolor; border-radius: 4px; font-size: 0.75em; }
-  #mute[aria-pressed="true"] { background: var(--warn); color: var(--on-warn); border-color: currentcolor; }
-  .others { display: flex; flex-direction: column; font-size: 0.9em; color: var(--quiet); }
-  .others li { display: flex; align-items: center; gap: 0.6em; border-top: 1px solid var(--line); }
-  .others p { flex: 1; min-width: 0; }
-  .others p > span { display: block; }
-  .others .cancel { border: 0; background: none; padding: 0; min-width: 44px; }
-  .actions { display: flex; justify-content: space-between; align-items: flex-end; gap: 0.8em; flex-wrap: wrap; }
-  .actions .stop { padding: 0 1.6em; margin-left: auto; }
-  details[open] { flex-basis: 100%; }
-  summary { display: flex; align-items: center; color: var(--quiet); text-decoration: underline; cursor: pointer; }
-  @media (max-width: 699px) {
-    :host { right: 0; bottom: 0; left: 0; }
-    .panel { width: 100%; max-height: 70vh; border-width: 2px 0 0; border-radius: 20px 20px 0 0; padding-bottom: max(1em, env(safe-area-inset-bottom)); }
-    .volume { flex-wrap: wrap; }
-    .volume input { order: 1; flex-basis: 100%; }
-    output { text-align: left; }
-    #mute { margin-left: auto; }
-  }
-`);
-
 /** The badge of a broadcast without an element in view. */
 export const BADGE = sheet(`
   .badge {
@@ -244,7 +153,8 @@ export function styled(host, own) {
   return root;
 }
 
-function sheet(text) {
+/** Makes a stylesheet. @param {string} text */
+export function sheet(text) {
   // On a server there is none, and nothing to draw.
   const made = globalThis.CSSStyleSheet && new CSSStyleSheet();
   made?.replaceSync(text);

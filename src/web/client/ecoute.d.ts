@@ -69,6 +69,8 @@ export interface User {
   role: "admin" | "commercial" | "monitor";
   name: string;
   server_version: string;
+  /** Of a supervisor: `audit` sees what everybody listened to, in the history. Absent is none. */
+  rights?: ("audit" | (string & {}))[];
   /** The microphones that stand in rooms, nobody's own; everybody may know of them. */
   devices?: { id: string; place: string }[];
 }

@@ -66,7 +66,7 @@ export class Finder {
       button.setAttribute("aria-pressed", String(button.dataset.filter === this.#filter));
     }
     if (isAsked || !this.#list.isHeldStill) {
-      const sought = folded(byId("search").value.trim());
+      const sought = byId("search").value.trim();
       this.#list.arrange(this.#sorted(entries).filter((entry) => this.#isWanted(entry, sought)));
     }
     const isNobodyShown = entries.every(({ row }) => row.hidden);
@@ -76,8 +76,7 @@ export class Finder {
   get #buttons() { return [...byId("find").querySelectorAll("[data-filter]")]; }
 
   #isWanted({ commercial }, sought) {
-    const isFound = () => sought === "" || folded(`${commercial.name} ${commercial.commercial_id}`).includes(sought);
-    return FILTERS[this.#filter](commercial) && isFound();
+    return FILTERS[this.#filter](commercial) && isFound(sought, commercial.name, commercial.commercial_id);
   }
 
   #sorted(entries) {
@@ -113,5 +112,7 @@ function firstDifference(a, b) {
   return index < 0 ? 0 : a[index] - b[index];
 }
 
-/** « Inès » is found as « ines ». */
+/** Whether somebody is meant by what is sought; « Inès » is found as « ines ». */
+export function isFound(sought, name, id) { return sought === "" || folded(`${name} ${id}`).includes(folded(sought)); }
+
 function folded(text) { return text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase(); }

@@ -1,5 +1,6 @@
 /**
- * The supervisor's keyboard: ↑↓ move, Enter listens, M mutes, Esc stops, / searches, ? helps.
+ * The supervisor's keyboard: ↑↓ move, Enter listens, M mutes, Esc stops, / searches, H goes to the history and back, where
+ * ←→ turn the days, ? helps.
  *
  * Letters work only outside text fields, and can be turned off for whoever speaks to their computer (WCAG 2.1.4). Its
  * one invariant: a key that a control of the page understands itself is left to it.
@@ -27,12 +28,14 @@ export function setLetters(isOn) {
  * Attaches the keyboard to the page.
  * @param {object} actions
  * @param {import("./admin-list.js").CommercialList} actions.list
+ * @param {import("./admin-views.js").Views} actions.views
  * @param {() => void} actions.mute
  * @param {() => void} actions.stop
  * @param {() => void} actions.help
  */
-export function attachKeys({ list, mute, stop, help }) {
-  const letters = { m: mute, "/": () => byId("search").select(), "?": help };
+export function attachKeys({ list, views, mute, stop, help }) {
+  const search = () => views.history?.search ?? byId("search");
+  const letters = { m: mute, h: () => views.toggle(), "/": () => search().select(), "?": help };
 
   showLetters();
   addEventListener("keydown", (event) => {
@@ -41,13 +44,15 @@ export function attachKeys({ list, mute, stop, help }) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
     // A key that stays down only moves; it neither listens and stops in turns nor says so to whoever is heard.
     if (event.repeat && !key.startsWith("Arrow")) return;
-    const isSearch = target === byId("search");
+    const isSearch = target === search();
     const act = () => {
       switch (key) {
         case "ArrowDown":
         case "ArrowUp": return (isSearch || !target.matches(USES_ARROWS)) && move(key === "ArrowDown" ? 1 : -1);
+        case "ArrowLeft":
+        case "ArrowRight": return views.history !== null && !event.repeat && !target.matches(USES_ARROWS) && turn(key === "ArrowRight" ? 1 : -1);
         case "Home":
-        case "End": return target.matches("[role=row]") && move(key === "Home" ? "first" : "last");
+        case "End": return target.matches("[role=row], .only") && move(key === "Home" ? "first" : "last");
         case "Enter": return (target.matches("[role=row]") && listen(target)) || (isSearch && move("first"));
         case "Escape": return isSearch ? leaveSearch() : !target.matches(TAKES_LETTERS) && !isOverlayOpen() && perform(stop);
       }
@@ -61,12 +66,14 @@ export function attachKeys({ list, mute, stop, help }) {
     action();
     return true;
   };
-  const move = (step) => perform(() => list.move(step));
+  // A history that is still loading has no rows, and the list is not there to be moved in.
+  const move = (step) => perform(() => (views.isHistory ? views.history : list)?.move(step));
+  const turn = (step) => perform(() => views.history.turn(step));
   const listen = (row) => perform(() => row.querySelector("ecoute-casque").toggle());
   const leaveSearch = () => perform(() => {
-    byId("search").value = "";
-    byId("search").dispatchEvent(new Event("input"));
-    list.move(1);
+    search().value = "";
+    search().dispatchEvent(new Event("input"));
+    move(1);
   });
 }
 

@@ -8,7 +8,7 @@
 
 import { showPerson, who, whoAll } from "./ecoute-names.js";
 import { icon, setIcon } from "./icons.js";
-import { age, clock, element, inFrame, isVisible, setAttribute, setText, whenWords } from "./page.js";
+import { clock, element, inFrame, isVisible, setAttribute, setText } from "./page.js";
 import { hasWords, language, t } from "./words.js";
 
 /** Pictures of the states that this page knows; any other is a ring. */
@@ -347,5 +347,32 @@ function showAudience(place, { listeners = [], listeners_count }) {
 
 function timeWords({ state, since, last_seen }, now) {
   if (state !== "offline") return state !== "online" && since ? clock(now - since) : "";
-  return last_seen ? t("last_seen", { when: whenWords(last_seen, now) }) : t("never_seen");
+  return last_seen ? t("last_seen", { when: seenWords(last_seen, now) }) : t("never_seen");
+}
+
+/** When somebody was here: to the minute today, and of another day that day alone, which is enough. */
+function seenWords(at, now) {
+  const midnight = new Date(now).setHours(0, 0, 0, 0);
+  if (at >= midnight) return whenWords(at, now);
+  if (new Date(at).setHours(24, 0, 0, 0) >= midnight) return t("day_before");
+  return t("on_day", { date: new Date(at).toLocaleDateString(language(), { day: "numeric", month: "long" }) });
+}
+
+/** How long ago, in its largest unit: « 12 s », « 2 min », « 3 h ». @param {number} ms */
+export function age(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return t("seconds", { s });
+  return s < 3600 ? t("about_minutes", { min: Math.floor(s / 60) }) : t("about_hours", { h: Math.floor(s / 3600) });
+}
+
+/** « à 18:02 », « hier 18:02 », « 3 mars 18:02 ». @param {number} at unix ms @param {number} now unix ms of the server */
+export function whenWords(at, now) {
+  const then = new Date(at);
+  const time = then.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  const midnight = new Date(now).setHours(0, 0, 0, 0);
+  if (at >= midnight) return t("today", { time });
+  const yesterday = new Date(midnight);
+  yesterday.setDate(yesterday.getDate() - 1);
+  if (at >= yesterday.getTime()) return t("yesterday", { time });
+  return `${then.toLocaleDateString(language(), { day: "numeric", month: "short" })} ${time}`;
 }

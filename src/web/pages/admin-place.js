@@ -4,8 +4,9 @@
  * No map is drawn and nobody else is asked: a position of a person leaves this page only when its reader opens it.
  */
 
+import { age } from "./admin-list.js";
 import { showPerson } from "./ecoute-names.js";
-import { age, byId, setText } from "./page.js";
+import { byId, setText } from "./page.js";
 import { t } from "./words.js";
 
 export class PlaceCard {

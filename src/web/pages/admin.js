@@ -6,26 +6,31 @@
  * inside every event; of people, who may be many, what comes often is drawn in the next frame.
  */
 
+import "./admin-words.js";
 import { Finder } from "./admin-find.js";
 import { areLettersOn, attachKeys, setLetters } from "./admin-keys.js";
-import { CommercialList } from "./admin-list.js";
+import { CommercialList, whenWords } from "./admin-list.js";
 import { Notices } from "./admin-notices.js";
 import { PlaceCard } from "./admin-place.js";
+import { Views } from "./admin-views.js";
 import { Diagnostic } from "./diagnostic.js";
-import { EcouteClient } from "./ecoute.js";
+import { EcouteCasque } from "./ecoute-casque.js";
+import { EcouteClient } from "./ecoute-client.js";
 import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, showDevices, worded } from "./help.js";
 import {
-  askToReplace, byId, element, isFarewell, retryWords, setText, showConnection, showGate, showHelp, showJournal, showOtherRole,
-  showRefused, startLanguages, toast, whenWords,
+  byId, element, isFarewell, openGate, retryWords, setText, showConnection, showHelp, startLanguages, toast,
 } from "./page.js";
-import { watchJournal } from "./page-journal.js";
+import { showJournal, watchJournal } from "./page-journal.js";
 import { load, PageToken, save } from "./session.js";
 import { hasWords, t } from "./words.js";
 
 const ROLE = "admin";
 const REASON_KEY = "ecoute.reason";
 const TRIES_BEFORE_HELP = 3;
+
+// Of the elements this page has one alone, and is spared the other's code.
+customElements.define("ecoute-casque", EcouteCasque);
 
 const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
@@ -34,6 +39,7 @@ const place = new PlaceCard();
 const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry, client.now), drawList);
 const finder = new Finder(list);
 const notices = new Notices();
+const views = new Views(client, () => token.current, () => draw());
 
 const view = {
   hasToken: token.current !== "" && token.replaces === null,
@@ -106,6 +112,7 @@ addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 showStoredReason();
 attachKeys({
   list,
+  views,
   mute: () => client.setMuted(client.wishes.length > 0 && !client.isMuted),
   stop: () => client.stop(shownWish()?.commercial_id),
   help: () => byId("help-open").click(),
@@ -115,8 +122,8 @@ diagnostic.attach();
 startLanguages(() => draw());
 setInterval(() => draw("aged"), 1000);
 if (view.hasToken) client.connect();
-else if (token.replaces) askToReplace(token, onReplaced);
-else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
+else if (token.replaces) openGate((gate) => gate.askToReplace(token, onReplaced));
+else openGate((gate) => gate.showGate(token.isDamaged ? "damaged" : "no_token", ROLE));
 draw();
 
 /** The person here is who the link is of. */
@@ -130,7 +137,7 @@ function onReplaced() {
 function refuseRole(role) {
   view.hasToken = false;
   client.close();
-  showOtherRole(role, token);
+  openGate((gate) => gate.showOtherRole(role, token));
   draw();
 }
 
@@ -156,10 +163,12 @@ function tellNews(commercials) {
 function draw(rows = "all") {
   const { state } = view.connection;
   const isExpired = state === "expired";
-  if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
+  if (isExpired && byId("gate").hidden) openGate((gate) => gate.showRefused(client, token, ROLE));
   document.body.dataset.connection = connectionName(state);
   document.body.dataset.audio = client.audio.connection;
-  byId("team").hidden = byId("reason").hidden = !view.hasToken || isExpired;
+  const isUsable = view.hasToken && !isExpired;
+  byId("team").hidden = byId("reason").hidden = !isUsable || views.isHistory;
+  views.draw(isUsable);
   byId("connection").hidden = byId("forget").hidden = !view.hasToken;
   setText(byId("name"), view.hasToken ? nameOf(client.user ?? token.person) : "");
   showConnection(view.connection);
@@ -201,7 +210,7 @@ function shownWish() { return client.wishes.find((wish) => wish.state === "start
 /** A banner over a list that may not be true any more; it is read aloud once, not every second. */
 function drawLost() {
   const { state, retry_at } = view.connection;
-  const isLost = view.hasList && (state === "waiting" || state === "connecting");
+  const isLost = view.hasList && !views.isHistory && (state === "waiting" || state === "connecting");
   byId("lost").hidden = !isLost;
   setText(byId("lost").firstElementChild, isLost ? t("lost", { when: whenWords(view.lostAt, client.now) }) : "");
   setText(byId("lost").lastElementChild, isLost ? retryWords(state, retry_at) : "");

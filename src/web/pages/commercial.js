@@ -5,23 +5,27 @@
  * event of a listener has been handled, the title says whether anybody listens.
  */
 
+import "./commercial-words.js";
 import { HiddenNotices } from "./commercial-hidden.js";
+import { Later } from "./commercial-later.js";
 import { CommercialOptions } from "./commercial-options.js";
 import { PastListenings } from "./commercial-past.js";
 import { PositionShare } from "./commercial-position.js";
 import { ConnectionTest } from "./commercial-test.js";
 import { Diagnostic } from "./diagnostic.js";
-import { EcouteClient } from "./ecoute.js";
+import { EcouteClient } from "./ecoute-client.js";
+import { EcouteMicro } from "./ecoute-micro.js";
 import { nameOf } from "./ecoute-names.js";
 import { attachHelp, showDevices } from "./help.js";
-import {
-  askToReplace, byId, setText, showConnection, showGate, showJournal, showOtherRole, showRefused, startLanguages, startWorker, toast,
-} from "./page.js";
-import { watchJournal } from "./page-journal.js";
+import { byId, openGate, setText, showConnection, startLanguages, startWorker, toast } from "./page.js";
+import { showJournal, watchJournal } from "./page-journal.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
 
 const ROLE = "commercial";
+
+// Of the elements this page has one alone, and is spared the other's code.
+customElements.define("ecoute-micro", EcouteMicro);
 
 const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current, serviceWorker: startWorker() });
@@ -31,6 +35,10 @@ const options = new CommercialOptions(client, micro);
 const hidden = new HiddenNotices(client, micro, () => micro.start());
 const position = new PositionShare(client);
 const past = new PastListenings(client);
+const heard = new Later(byId("heard-open"), client, async () => {
+  const { OwnHistory } = await import("./commercial-history.js");
+  return new OwnHistory(client, () => token.current);
+});
 const test = new ConnectionTest(client, options, (name, detail) => diagnostic.note(name, detail));
 
 const view = {
@@ -77,8 +85,8 @@ diagnostic.attach();
 startLanguages(draw);
 setInterval(draw, 1000);
 if (view.hasToken) client.connect();
-else if (token.replaces) askToReplace(token, onReplaced);
-else showGate(token.isDamaged ? "damaged" : "no_token", ROLE);
+else if (token.replaces) openGate((gate) => gate.askToReplace(token, onReplaced));
+else openGate((gate) => gate.showGate(token.isDamaged ? "damaged" : "no_token", ROLE));
 draw();
 
 /** The person here is who the link is of. */
@@ -92,7 +100,7 @@ function onReplaced() {
 function refuseRole(role) {
   view.hasToken = false;
   client.close();
-  showOtherRole(role, token);
+  openGate((gate) => gate.showOtherRole(role, token));
   draw();
 }
 
@@ -113,13 +121,14 @@ function draw() {
   document.body.dataset.state = view.hasToken ? micro.state : "no_token";
   // What was said of the start is not true any more.
   if (view.wasToldLive && micro.state !== "on_air") toast("", "streaming");
-  if (isExpired && byId("gate").hidden) showRefused(client, token, ROLE);
+  if (isExpired && byId("gate").hidden) openGate((gate) => gate.showRefused(client, token, ROLE));
   micro.hidden = !view.hasToken || isExpired;
   byId("options").hidden = micro.hidden || micro.state === "already_open";
   options.draw();
   position.draw();
   hidden.draw();
   past.draw();
+  heard.draw(!byId("options").hidden && client.user !== null);
   test.draw(!byId("options").hidden);
   byId("forget").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;

@@ -4,7 +4,7 @@
  * Its one invariant: it holds neither a token nor a name, only states and codes.
  */
 
-import { EVENTS } from "./ecoute.js";
+import { EVENTS } from "./ecoute-client.js";
 import { byId, toast } from "./page.js";
 import { language, t } from "./words.js";
 

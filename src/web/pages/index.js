@@ -1,6 +1,7 @@
 /** The entrance: opens the page of the role that this browser knows, or takes a link. */
 
-import { byId, showGate, startLanguages } from "./page.js";
+import { showGate } from "./gate.js";
+import { byId, startLanguages } from "./page.js";
 import { storedRoles } from "./session.js";
 
 const roles = storedRoles();

@@ -1,12 +1,27 @@
 /**
- * « Le journal du serveur a été modifié »: lasting and in red, until whoever is at the page has said that it was told on.
+ * What is wrong with the server's journal: that it can't be written, and that it is not the one that was kept a note of. The
+ * latter is lasting and in red, until whoever is at the page has said that it was told on.
  *
- * Its one invariant: it is on the page exactly as long as the client doubts the journal.
+ * Its one invariant: each is on the page exactly as long as the client says so.
  */
 
 import { icon } from "./icons.js";
-import { element, fillWords } from "./page.js";
+import "./journal-words.js";
+import { byId, element, fillWords } from "./page.js";
 import { worded } from "./help.js";
+
+/**
+ * Says in `#journal` that nobody can begin to listen, and why, for as long as that is so.
+ * @param {import("./ecoute.js").EcouteClient} client
+ * @param {"admin"|"commercial"} role
+ */
+export async function showJournal(client, role) {
+  const isTold = () => !client.journal.ok && ["registered", "witness"].includes(client.connectionState);
+  // The server was here just now; where it is gone, nobody is registered.
+  const fault = isTold() && await import("./page-fault.js").catch((error) => console.warn("écoute: no words for it", error));
+  byId("journal").hidden = !isTold();
+  if (fault && isTold()) fault.sayFault(client, role);
+}
 
 /**
  * Shows what the client says of the journal, above all else.
