@@ -5,6 +5,8 @@
 //! get the code, with short names, compressed. `reload.js` stands in the pages themselves, because it speaks where a file is
 //! missing.
 //!
+//! A page begins with what it needs at once. What stands behind a wish, as the history does, is imported when it is wished for.
+//!
 //! Modules import each other by relative addresses below one that names the version of all, so a page never gets modules
 //! of two versions, however it was kept and whatever server answers. Of a version that is gone nothing is served: `reload.js`
 //! then loads the page anew. What other sites import has addresses that stay, and leads to the present version.

@@ -198,6 +198,15 @@ fn the_history_is_reached_by_keyboard_and_by_its_address() {
     paul.wait_for(&format!("document.querySelector('#history-day').value === {yesterday} && {ROWS} === 5"));
     paul.press("ArrowRight");
     paul.wait_for("location.search === '?historique'");
+    // Each step of the way back has its own day.
+    paul.press("h");
+    paul.press("h");
+    paul.press("ArrowLeft");
+    paul.wait_for(&format!("document.querySelector('#history-day').value === {yesterday}"));
+    paul.evaluate("history.go(-2)");
+    paul.wait_for(&format!(
+        "location.search === '?historique' && document.querySelector('#history-day').value !== {yesterday}"
+    ));
     paul.press("ArrowRight");
     assert_eq!(paul.evaluate("location.search"), "?historique", "tomorrow has no history");
     paul.press("?");

@@ -32,8 +32,6 @@ export class HistoryView {
   #onDay;
   #parts = makeParts();
   #status = new StatusLine(() => this.#load());
-  /** The day in the address. */
-  #asked = null;
   /** The day that is shown, its midnight; null for the one in the address. @type {Date|null} */
   #day = null;
   /** @type {Record<string, {rows: object[], next: string|null}>} */
@@ -42,8 +40,10 @@ export class HistoryView {
   #isEmpty = true;
   /** Whose rows alone are shown. */
   #only = null;
-  /** In which language and with which rights it was drawn. */
+  /** In which language it was drawn. */
   #drawnFor = "";
+  /** With which right it was asked for. */
+  #sawAll = false;
   /** Ends what is asked. */
   #run = new AbortController();
   #style;
@@ -78,19 +78,17 @@ export class HistoryView {
     }
   }
 
-  /** The history is shown again: it may have grown. */
-  open() {
-    const asked = this.#asked;
+  /** Another address is shown, or the same again, of which more may be known by now: the next drawing asks for its day. */
+  forget() {
+    this.#run.abort();
     this.#day = null;
-    this.draw(asked);
   }
 
   /** Brings it up to date. @param {string|null} asked the day in the address, of which a wrong one is today */
   draw(asked) {
-    this.#asked = asked;
-    const drawnFor = `${language()} ${this.#seesAll}`;
     if (this.#day === null) this.#show(parsedDay(asked, this.#today));
-    else if (drawnFor !== this.#drawnFor) this.#drawAll();
+    else if (this.#seesAll !== this.#sawAll) this.#load();
+    else if (language() !== this.#drawnFor) this.#drawAll();
   }
 
   /** Goes to another day. @param {1|-1} step */
@@ -134,6 +132,7 @@ export class HistoryView {
   async #load({ isMore = false } = {}) {
     this.#run.abort();
     const { signal } = (this.#run = new AbortController());
+    this.#sawAll = this.#seesAll;
     if (!isMore) {
       this.#got = {};
       this.#isEmpty = true;
@@ -174,7 +173,7 @@ export class HistoryView {
   }
 
   #drawAll() {
-    this.#drawnFor = `${language()} ${this.#seesAll}`;
+    this.#drawnFor = language();
     const parts = this.#parts;
     const name = dayName(this.#day);
     if (parts.day.value !== name) parts.day.value = name;
@@ -194,7 +193,8 @@ export class HistoryView {
   #drawRows() {
     const parts = this.#parts;
     const { broadcasts, listenings } = this.#wanted();
-    const people = peopleOf(broadcasts, listenings);
+    const sounded = listenings.filter(({ from }) => from !== null);
+    const people = peopleOf(broadcasts, sounded);
     const isSought = parts.find.value.trim() !== "" || this.#supervisor !== "";
     const isNone = (this.#got.broadcasts?.rows.length ?? 0) + (this.#got.listenings?.rows.length ?? 0) === 0;
     parts.none.hidden = this.#isEmpty || people.length > 0;
@@ -202,7 +202,7 @@ export class HistoryView {
     setText(parts.none, t(parts.none.dataset.t));
     parts.bands.hidden = this.#isEmpty;
     parts.scale.parentElement.hidden = broadcasts.length === 0;
-    const scale = scaleOf(this.#day, [...broadcasts, ...listenings.filter(({ from }) => from !== null)], this.#now);
+    const scale = scaleOf(this.#day, [...broadcasts, ...sounded], this.#now);
     parts.scale.replaceChildren(...timesOf(scale));
     const focused = document.activeElement?.closest(".day-row")?.dataset.id;
     parts.rows.replaceChildren(...people.map((person) => this.#row(person, scale)));
@@ -253,7 +253,7 @@ export class HistoryView {
     const total = [t("history_on_air", { time: lengthWords(onAirMs) }), t("history_count", { count })].join(" · ");
     const marks = [
       ...broadcasts.map((broadcast) => mark("air", broadcast, scale, this.#now)),
-      ...listenings.filter(({ from }) => from !== null).map((listening) => mark("heard", listening, scale, this.#now)),
+      ...listenings.map((listening) => mark("heard", listening, scale, this.#now)),
     ];
     const times = broadcasts.map((broadcast) => element("li", {}, [
       spanWords(broadcast), broadcast.to === null ? "" : endWords("off_air", broadcast), t("history_count", { count: broadcast.listeners }),
@@ -337,7 +337,7 @@ function parsedDay(text, today) {
   return day <= today ? day : today;
 }
 
-/** Who was on air or was to be heard, in the order in which that began, each with all of it. */
+/** Who was on air or was heard, in the order in which that began, each with all of it. */
 function peopleOf(broadcasts, listenings) {
   const people = new Map();
   const add = (row, kind) => {
@@ -345,7 +345,7 @@ function peopleOf(broadcasts, listenings) {
     if (!people.has(id)) people.set(id, { id, name, device, broadcasts: [], listenings: [] });
     people.get(id)[kind].push(row);
   };
-  const byBegin = (rows) => [...rows].sort((a, b) => (a.from ?? a.asked) - (b.from ?? b.asked));
+  const byBegin = (rows) => [...rows].sort((a, b) => a.from - b.from);
   for (const row of byBegin(broadcasts)) add(row, "broadcasts");
   for (const row of byBegin(listenings)) add(row, "listenings");
   return [...people.values()];

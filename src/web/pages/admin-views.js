@@ -50,7 +50,7 @@ export class Views {
   /** Goes from one to the other. */
   toggle() {
     this.#go(!this.#isShown);
-    this.#links.find((link) => link.ariaCurrent === "page" || link.getAttribute("aria-current"))?.focus();
+    this.#links.find((link) => link.hasAttribute("aria-current"))?.focus();
   }
 
   /** Brings it up to date. @param {boolean} isUsable whether there is anybody to show it to */
@@ -94,7 +94,7 @@ export class Views {
 
   #show() {
     this.#isShown = this.#asked !== null;
-    if (this.#isShown) this.#history?.open();
+    this.#history?.forget();
     this.#draw();
   }
 
