@@ -82,6 +82,66 @@ pub struct HistoryRead {
     pub query: String,
 }
 
+/// What somebody did at the server's command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    pub kind: DeedKind,
+    /// Who they are to the system.
+    pub by: String,
+    /// Whom it is about; empty where it is nobody, or everybody.
+    pub person: String,
+    pub detail: String,
+}
+
+/// What can be done there that is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeedKind {
+    /// Entries were shown.
+    Shown,
+    /// Entries were taken out.
+    Exported,
+    /// What is written about one person was taken out.
+    PersonExported,
+    /// What is written about one person was purged before its time.
+    PersonPurged,
+    /// A user's access was revoked.
+    Revoked,
+    /// A copy of all was made.
+    BackedUp,
+    /// All is what it was when a copy was made.
+    Restored,
+}
+
+impl DeedKind {
+    const ALL: [DeedKind; 7] = [
+        DeedKind::Shown,
+        DeedKind::Exported,
+        DeedKind::PersonExported,
+        DeedKind::PersonPurged,
+        DeedKind::Revoked,
+        DeedKind::BackedUp,
+        DeedKind::Restored,
+    ];
+
+    /// Returns the name of the event.
+    pub fn name(self) -> &'static str {
+        match self {
+            DeedKind::Shown => "journal_shown",
+            DeedKind::Exported => "journal_exported",
+            DeedKind::PersonExported => "person_exported",
+            DeedKind::PersonPurged => "person_purged",
+            DeedKind::Revoked => "user_revoked",
+            DeedKind::BackedUp => "journal_backed_up",
+            DeedKind::Restored => "journal_restored",
+        }
+    }
+
+    /// Returns the one of this name.
+    pub fn named(name: &str) -> Option<DeedKind> {
+        DeedKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -168,6 +228,10 @@ pub enum Event {
     HistoryRefused {
         read: Arc<HistoryRead>,
         why: &'static str,
+    },
+    /// Somebody did this at the command line.
+    Done {
+        deed: Arc<Deed>,
     },
     /// The wall clock moved by more than it runs.
     ClockJumped {
@@ -306,6 +370,7 @@ impl Event {
             Event::ListenAnnounced { .. } | Event::HistoryRead { .. } => Class::Gate,
             Event::Registered { .. }
             | Event::HistoryRefused { .. }
+            | Event::Done { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -334,6 +399,7 @@ impl Event {
             Event::HistoryRead { is_export: false, .. } => "history_read",
             Event::HistoryRead { is_export: true, .. } => "history_exported",
             Event::HistoryRefused { .. } => "history_refused",
+            Event::Done { deed } => deed.kind.name(),
             Event::ClockJumped { .. } => "clock_jumped",
             Event::BroadcastStarted { .. } => "broadcast_started",
             Event::BroadcastStopped { .. } => "broadcast_stopped",
@@ -368,6 +434,7 @@ impl Event {
             Event::Registered { .. }
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }
+            | Event::Done { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -395,6 +462,7 @@ impl Event {
             Event::AccessRevoked { user_id, .. } => user_id,
             Event::Registered { who } => &who.id,
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.user_id,
+            Event::Done { deed } => &deed.by,
             Event::HistoryDoubted { by, .. } => by,
             // Nobody knows, or nobody did it.
             Event::TokensRefused { .. }
@@ -422,6 +490,7 @@ impl Event {
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.commercial_id,
+            Event::Done { deed } => &deed.person,
             Event::Registered { .. }
             | Event::ClockJumped { .. }
             | Event::TokensRefused { .. }
@@ -451,6 +520,7 @@ impl Event {
             Event::Registered { .. }
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }
+            | Event::Done { .. }
             | Event::ClockJumped { .. }
             | Event::ListenRefused { .. }
             | Event::TokensRefused { .. }
@@ -480,6 +550,7 @@ impl Event {
             | Event::JournalPurged { .. } => "",
             Event::Registered { who } => who.role,
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.query,
+            Event::Done { deed } => &deed.detail,
             Event::ServerStarted { version, .. } => version,
             Event::JournalDoubted { why } => why,
             Event::ListenAsked { listening, .. }
@@ -502,6 +573,7 @@ impl Event {
             Event::Registered { .. }
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }
+            | Event::Done { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }

@@ -1,6 +1,6 @@
 //! Shows, exports and verifies the journal, of a server that runs or not.
 //!
-//! Writes nothing but what it prints. Invariant: what is wrong with a journal is named with the first entry that it is wrong
+//! Who is shown entries is written down first. Invariant: what is wrong with a journal is named with the first entry that it is wrong
 //! with, and ends the process with 1.
 
 use std::fs::File;
@@ -8,13 +8,15 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+use ecoute::audit::DeedKind;
 use ecoute::history::cell;
 use ecoute::host::journal::{JournalError, Reading, VerifyError, Wanted};
-use ecoute::host::{logging, owner};
+use ecoute::host::logging;
 use ecoute::journal::{LINE_BYTES_MAX, Line, NOTE_BYTES_MAX, Verdict, Verifier, VerifyKey};
 
+use super::deeds::{enter, hand_in, not_written, who};
 use super::error::ProgramError;
-use super::options::{AuditCommand, ExportFormat, ExportOptions, ShowOptions, VerifyOptions};
+use super::options::{AuditCommand, ExportFormat, ExportOptions, ShowOptions, SpanOptions, VerifyOptions};
 
 /// What can be seen of an entry in a table, in this order.
 const COLUMNS: [&str; 14] = [
@@ -43,11 +45,23 @@ pub fn run(command: AuditCommand) -> Result<(), ProgramError> {
     }
 }
 
-/// Opens the journal as the one whose it is: root leaves nothing of its own there.
+/// Opens the journal as the one whose it is.
 fn open(data: &Path) -> Result<Reading, ProgramError> {
-    let shown = data.display().to_string();
-    let entered = owner::enter(data).map_err(|error| ProgramError::NoDirectory { path: shown.into(), error })?;
-    Ok(Reading::open(&entered)?)
+    Ok(Reading::open(&enter(data)?)?)
+}
+
+/// Opens the journal for somebody who is shown what is in it, and has that written down.
+fn open_to_show(data: &Path, kind: DeedKind, person: &str, span: &SpanOptions) -> Result<Reading, ProgramError> {
+    let by = who();
+    let data = enter(data)?;
+    let at = |ms: Option<u64>| ms.map(|ms| logging::timestamp(UNIX_EPOCH + Duration::from_millis(ms)));
+    let detail = format!("from={} to={}", at(span.from).unwrap_or_default(), at(span.to).unwrap_or_default());
+    match hand_in(&data, kind, &by, person, &detail) {
+        // Whoever looks why nothing can be written has to see something.
+        Err(error @ JournalError::Unavailable { .. }) if kind == DeedKind::Shown => not_written(&error),
+        handed_in => handed_in?,
+    }
+    Ok(Reading::open(&data)?)
 }
 
 fn verify(options: &VerifyOptions) -> Result<(), ProgramError> {
@@ -145,7 +159,8 @@ impl Lines {
 
 fn show(options: &ShowOptions) -> Result<(), ProgramError> {
     let wanted = Wanted { from_ms: options.span.from, to_ms: options.span.to, person: options.person.clone() };
-    let journal = open(&options.data.data)?;
+    let person = options.person.as_deref().unwrap_or_default();
+    let journal = open_to_show(&options.data.data, DeedKind::Shown, person, &options.span)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut failed = None;
     journal.entries(&wanted, |_, entry| {
@@ -157,7 +172,7 @@ fn show(options: &ShowOptions) -> Result<(), ProgramError> {
 }
 
 fn export(options: &ExportOptions) -> Result<(), ProgramError> {
-    let journal = open(&options.data.data)?;
+    let journal = open_to_show(&options.data.data, DeedKind::Exported, "", &options.span)?;
     let (from, to) = (options.span.from, options.span.to);
     let mut out = BufWriter::new(io::stdout().lock());
     match options.format {

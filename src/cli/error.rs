@@ -44,6 +44,10 @@ pub enum ProgramError {
     CheckpointElsewhere { size: u64, first: u64, last: u64 },
     #[error("no data directory at {}: {error}; name the one of the server with --data", path.display())]
     NoDirectory { path: PathBuf, error: io::Error },
+    #[error("can't write {}: {error}", path.display())]
+    FileUnwritable { path: PathBuf, error: io::Error },
+    #[error("say why with --reason: it is written down; or look first with --dry-run")]
+    NoReason,
     #[error("can't read {}: {error}", path.display())]
     FileUnreadable { path: PathBuf, error: io::Error },
     #[error("{} is no export of a journal, from line {line} on", path.display())]
@@ -120,6 +124,8 @@ impl ProgramError {
             | ProgramError::CheckpointElsewhere { .. }
             | ProgramError::NoDirectory { .. }
             | ProgramError::FileUnreadable { .. }
+            | ProgramError::FileUnwritable { .. }
+            | ProgramError::NoReason
             | ProgramError::NoExport { .. }
             | ProgramError::Manual { .. }
             | ProgramError::Config(_)

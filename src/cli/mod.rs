@@ -5,11 +5,14 @@
 //! tokens and links go to a terminal, or to who asked for one; never to a log.
 
 mod audit;
+mod backup;
+mod deeds;
 mod doctor;
 mod error;
 mod link;
 mod manual;
 mod options;
+mod person;
 mod revoke;
 mod serve;
 mod token;
@@ -43,6 +46,10 @@ pub fn run() -> ExitCode {
         Command::Link(options) => link::print(options),
         Command::Revoke(options) => revoke::revoke(&options),
         Command::Audit { command } => audit::run(command),
+        Command::Export(options) => person::export(&options),
+        Command::Purge(options) => person::purge(&options),
+        Command::Backup(options) => backup::back_up_to(&options),
+        Command::Restore(options) => backup::restore(&options),
         Command::Doctor(options) => doctor::examine(&options),
         Command::Manual(options) => manual::write(options),
     };

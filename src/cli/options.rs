@@ -51,6 +51,14 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Print all that is written about one person, as JSON that says what each field means.
+    Export(PersonOptions),
+    /// Purge what is written about one person, before its time.
+    Purge(PurgeOptions),
+    /// Copy all that the server keeps to one file, beside a server that runs.
+    Backup(BackupOptions),
+    /// Make a data directory of such a copy.
+    Restore(BackupOptions),
     /// Say what is wrong with a server or the way to it, and the line that mends it.
     Doctor(Box<DoctorOptions>),
     /// Write the manual pages, for man.
@@ -311,6 +319,38 @@ pub struct ExportOptions {
 pub enum ExportFormat {
     Jsonl,
     Csv,
+}
+
+#[derive(Args)]
+pub struct PersonOptions {
+    /// The person's id
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub person: String,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+#[derive(Args)]
+pub struct PurgeOptions {
+    /// The person's id
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub person: String,
+    /// Why before its time, for the journal
+    #[arg(long, value_name = "TEXT", value_parser = parse_name)]
+    pub reason: Option<String>,
+    /// Say how much it would be, and purge nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+#[derive(Args)]
+pub struct BackupOptions {
+    /// The copy
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub data: DataOptions,
 }
 
 #[derive(Args)]

@@ -6,11 +6,14 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use ecoute::audit::DeedKind;
+use ecoute::host::journal::JournalError;
 use ecoute::host::logging;
 use ecoute::host::rewrite::rewrite;
 use ecoute::host::watch::WatchedFile;
 use ecoute::token::{self, REVOKED_BYTES_MAX, Revoked};
 
+use super::deeds::{enter, hand_in, not_written, who};
 use super::error::ProgramError;
 use super::options::RevokeOptions;
 use super::{LOG_OF_COMMANDS, unix_s};
@@ -21,8 +24,16 @@ const REVOKED_FILE: &str = "revoked";
 /// Puts a user on the list, which a running server notices by itself.
 pub fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
     logging::start(LOG_OF_COMMANDS)?;
-    let (id, unix_s) = (&options.id, unix_s());
-    rewrite(&options.data.data, REVOKED_FILE, |list| Revoked::add(list, id, unix_s))?;
+    let (id, unix_s, by) = (&options.id, unix_s(), who());
+    // What is wrong with it is said below.
+    let data = enter(&options.data.data).unwrap_or_else(|_| options.data.data.clone());
+    rewrite(&data, REVOKED_FILE, |list| Revoked::add(list, id, unix_s))?;
+    // Nobody keeps their access because a disk is full.
+    match hand_in(&data, DeedKind::Revoked, &by, id, "") {
+        // No server has been here yet.
+        Ok(()) | Err(JournalError::Missing { .. }) => {}
+        Err(error) => not_written(&error),
+    }
     let at = logging::timestamp(UNIX_EPOCH + Duration::from_secs(unix_s));
     writeln!(
         io::stdout(),

@@ -77,6 +77,7 @@ fn judge_error(error: &JournalError, data: &Path) -> Finding {
             let path = path.display();
             format!("mv {path} {path}.bad && systemctl restart ecoute   # or put a backup there first")
         }
+        JournalError::Older { .. } => "systemctl restart ecoute   # which moves it on".to_owned(),
         JournalError::Newer { .. } => "apt install ecoute   # the newer one again".to_owned(),
         JournalError::BadKey { .. } | JournalError::NoKey { .. } => {
             format!("cp BACKUP/journal.key {data}/ && systemctl restart ecoute")
@@ -84,7 +85,11 @@ fn judge_error(error: &JournalError, data: &Path) -> Finding {
         JournalError::Unavailable { fault: JournalFault::NotPermitted, .. } => {
             "sudo ecoute doctor   # or as the user that the server runs as".to_owned()
         }
-        JournalError::Unavailable { .. } | JournalError::Taken { .. } | JournalError::OtherEnd { .. } => {
+        JournalError::Unavailable { .. }
+        | JournalError::Taken { .. }
+        | JournalError::OtherEnd { .. }
+        | JournalError::Busy { .. }
+        | JournalError::NotEmpty { .. } => {
             format!("ls -l {data} && dmesg | tail   # what the system says of that disk")
         }
     };

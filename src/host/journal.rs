@@ -5,11 +5,14 @@
 //! nothing is tried again on the connection that had it: the database is opened anew, and must end where it is known to.
 //! Invariant: nothing is written to a database that is not ours, is damaged, was replaced, or has another end than we know.
 
+mod backup;
 mod compare;
+mod handed_in;
 mod history;
 mod inspect;
 mod left;
 mod past;
+mod person;
 mod projection;
 mod proof;
 mod reading;
@@ -34,9 +37,12 @@ use crate::history::Telling;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
 use crate::outbox::JournalState;
 use crate::words::JournalFault;
+pub use backup::{back_up, restore};
 pub use compare::Differs;
+pub use handed_in::hand_in;
 pub use inspect::{Place, inspect};
 pub use past::Past;
+pub use person::{About, purge_person};
 pub use reading::{Reading, VerifyError, Wanted};
 use schema::VERSION;
 
@@ -46,6 +52,8 @@ const LOG: &str = "journal.db-wal";
 const KEY: &str = "journal.key";
 const LOCK: &str = "journal.lock";
 
+/// How long entries are kept: what is older says nothing that coaching needs, and much about people.
+pub const KEPT: Duration = Duration::from_secs(183 * 86_400);
 /// For how long a command that reads may hold up what is written.
 const BUSY: Duration = Duration::from_millis(500);
 /// How many entries are purged while others may wait to be written.
@@ -71,6 +79,12 @@ pub enum JournalError {
          that one again, or put {} in its place where that is there: it is as it was before", path.display(), copy.display()
     )]
     Newer { path: PathBuf, version: i32, copy: PathBuf },
+    #[error("the journal {} was written by an older ecoute: start the server once, which moves it on", path.display())]
+    Older { path: PathBuf },
+    #[error("{person} is on air, listens or is listened to: wait until that is over")]
+    Busy { person: String },
+    #[error("{} is not empty: name a directory that is", path.display())]
+    NotEmpty { path: PathBuf },
     #[error("another server has this data directory ({}): give each its own with --data", path.display())]
     Taken { path: PathBuf },
     #[error("the key of the journal {} is none: restore it, or move key and journal away", path.display())]
@@ -100,7 +114,10 @@ impl JournalError {
             | JournalError::BadKey { .. }
             | JournalError::OtherEnd { .. }
             | JournalError::Missing { .. } => JournalFault::Replaced,
-            JournalError::Taken { .. } => JournalFault::Other,
+            JournalError::Taken { .. }
+            | JournalError::Older { .. }
+            | JournalError::Busy { .. }
+            | JournalError::NotEmpty { .. } => JournalFault::Other,
         }
     }
 }
@@ -203,22 +220,39 @@ impl Journal {
     /// [`JournalError`]; none of them is written then: what a commit left that failed is taken back before anything else is.
     pub fn append(&mut self, entries: &[&Entry]) -> Result<(), JournalError> {
         self.with_open(|_| Ok(()))?;
+        let (handed_in, last) = self.with_open(|journal| match &journal.open {
+            Some(open) => handed_in::waiting(&open.connection),
+            None => Ok((Vec::new(), 0)),
+        })?;
         let ends = mem::take(&mut self.ends);
-        let all: Vec<&Entry> = ends.iter().chain(entries.iter().copied()).collect();
-        let appended = self.append_all(&all);
+        let all: Vec<&Entry> = ends.iter().chain(&handed_in).chain(entries.iter().copied()).collect();
+        let appended = self.append_all(&all, last);
         if appended.is_err() {
             self.ends = ends;
         }
         appended
     }
 
-    fn append_all(&mut self, entries: &[&Entry]) -> Result<(), JournalError> {
+    /// Writes down what commands have handed in, if there is something.
+    ///
+    /// # Errors
+    /// [`JournalError`], as above.
+    pub fn take_in(&mut self) -> Result<(), JournalError> {
+        let is_any = self.with_open(|journal| match &journal.open {
+            Some(open) => handed_in::is_any(&open.connection),
+            None => Ok(false),
+        })?;
+        if is_any { self.append(&[]) } else { Ok(()) }
+    }
+
+    /// Makes entries durable, and forgets what was handed in up to the one of this number: it is among them.
+    fn append_all(&mut self, entries: &[&Entry], handed_in: u64) -> Result<(), JournalError> {
         let salts: Vec<Salt> = entries
             .iter()
             .map(|_| secret::random())
             .collect::<Result<_, _>>()
             .map_err(|error| unavailable(&self.path, &io::Error::other(error)))?;
-        self.with_open(|journal| journal.try_append(entries, &salts))
+        self.with_open(|journal| journal.try_append(entries, &salts, handed_in))
     }
 
     /// Has the newest note stay.
@@ -237,7 +271,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`], as above.
     pub fn purge(&mut self, before: SystemTime) -> Result<u64, JournalError> {
-        let before_ms = left::unix_ms(before);
+        let (before_ms, path) = (left::unix_ms(before), self.path.clone());
         self.with_open(|journal| {
             let Some(Open { connection, .. }) = &mut journal.open else { return Ok(0) };
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -246,6 +280,7 @@ impl Journal {
             let purged = transaction.execute(purge, params![before_ms, PURGED_AT_ONCE])?;
             projection::purge(&transaction, before_ms)?;
             transaction.commit()?;
+            schema::forget_copies(&path);
             // What they were is still in the log. Where somebody reads, the next purge empties it, or what is written over it.
             let _ = checkpoint(connection);
             Ok(purged as u64)
@@ -275,7 +310,7 @@ impl Journal {
         })
     }
 
-    fn try_append(&mut self, entries: &[&Entry], salts: &[Salt]) -> rusqlite::Result<()> {
+    fn try_append(&mut self, entries: &[&Entry], salts: &[Salt], handed_in: u64) -> rusqlite::Result<()> {
         let Journal { open: Some(open), end: Some(before), signer: Some(signer), attempted, .. } = self else {
             return Err(rusqlite::Error::InvalidQuery);
         };
@@ -294,6 +329,7 @@ impl Journal {
                 end = Checkpoint { size: row.number, chain: row.chain };
             }
         }
+        handed_in::take(&transaction, handed_in)?;
         write_note(&transaction, signer, end)?;
         *attempted = Some(end);
         transaction.commit()?;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::late::{Answer, Answers};
 use super::{monotonic, wall};
 use crate::audit::{Class, Entry, EntryId, Event};
-use crate::host::journal::{Journal, JournalError};
+use crate::host::journal::{Journal, JournalError, KEPT};
 use crate::host::logging;
 use crate::keys::JobKey;
 use crate::outbox::{JournalState, NotWritten, Reply};
@@ -30,8 +30,6 @@ const TOLD_IDLE: Duration = Duration::from_secs(60);
 const ROUND: Duration = Duration::from_secs(3600);
 /// How often a sign of life is kept, while somebody is on air or heard.
 const SIGN: Duration = Duration::from_secs(30);
-/// How long an entry is kept: what is older says nothing that coaching needs, and much about people.
-const KEPT: Duration = Duration::from_secs(183 * 86_400);
 /// A clock that differs by more from what it would be is not believed about what is too old.
 const CLOCK_ERROR: Duration = Duration::from_secs(60);
 
@@ -120,7 +118,7 @@ impl Writer {
     fn go_round(&mut self, now: Instant) {
         if self.next_sign <= now {
             self.next_sign = now + SIGN;
-            let signed = self.journal.sign_of_life(wall());
+            let signed = self.journal.sign_of_life(wall()).and_then(|()| self.journal.take_in());
             self.tell(signed.as_ref().err());
         }
         if now < self.next_round {

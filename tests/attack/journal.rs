@@ -386,3 +386,44 @@ fn a_database_that_is_not_ours_is_left_alone() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is no journal of ecoute"), "{refused:?}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
+
+/// Whoever does something at the command line is in the journal of the server that runs, and a copy of all is as good.
+#[test]
+fn what_is_done_at_the_command_line_is_written_down() {
+    let mut ecoute = start(&[]);
+    let bystanders = Bystanders::start(&ecoute);
+    drop(bystanders);
+    let data = ecoute.data.path().to_owned();
+    let elsewhere = TempDir::new().unwrap();
+    let (copy, restored) = (elsewhere.path().join("copy"), elsewhere.path().join("data"));
+    let done = |arguments: &[&str], data: &Path| {
+        let output = run(program().args(arguments).arg("--data").arg(data));
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    done(&["audit", "export"], &data);
+    done(&["revoke", "nobody"], &data);
+    let told: Value = serde_json::from_str(&done(&["export", "--person", "hearer"], &data)).unwrap();
+    assert_eq!(told["listened_to"][0]["commercial_id"], "speaker");
+    let would = done(&["purge", "--person", "hearer", "--dry-run"], &data);
+    assert!(would.starts_with("This would purge "), "{would}");
+    done(&["backup", copy.to_str().unwrap()], &data);
+    let again = run(program().args(["backup", copy.to_str().unwrap(), "--data"]).arg(&data));
+    assert_eq!(again.status.code(), Some(2), "nothing is overwritten: {again:?}");
+    ecoute.signal(Signal::SIGTERM);
+    ecoute.wait_for_exit(Duration::from_secs(5));
+    let purged = done(&["purge", "--person", "hearer", "--reason", "she asked"], &data);
+    assert!(purged.starts_with("Purged "), "{purged}");
+    assert_good(&data);
+    done(&["restore", copy.to_str().unwrap()], &restored);
+    assert_good(&restored);
+    let events =
+        |data: &Path| entries(data).iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect();
+    let of_server: Vec<String> = events(&data);
+    for event in ["journal_exported", "user_revoked", "person_exported", "journal_backed_up"] {
+        assert!(of_server.iter().any(|other| other == event), "{event}: {of_server:?}");
+    }
+    let of_copy: Vec<String> = events(&restored);
+    assert_eq!(of_copy.last().map(String::as_str), Some("journal_restored"), "{of_copy:?}");
+    assert!(of_copy.iter().any(|event| event == "listen_started"), "{of_copy:?}");
+}

@@ -1,6 +1,6 @@
 //! Compares the history with the entries that it is made from, which alone are bound to each other.
 //!
-//! Invariant: each row that the entries come to is there and no other, but for those whose beginning was purged.
+//! Invariant: each row that the entries come to is there and no other, but for those of which an entry was purged.
 
 use std::collections::HashMap;
 
@@ -38,6 +38,8 @@ impl From<rusqlite::Error> for Stop {
 pub(super) struct Comparison<'a> {
     kept: Kept<'a>,
     telling: Telling,
+    /// The last entry so far that was purged: whatever goes on over it can't be told anew.
+    last_purged: u64,
     /// By id and role, the name and when they were seen last.
     people: HashMap<(String, String), (String, u64)>,
 }
@@ -62,16 +64,21 @@ impl<'a> Comparison<'a> {
             broadcasts: Vec::new(),
             listenings: Vec::new(),
         };
-        Ok(Comparison { kept, telling: Telling::default(), people: HashMap::new() })
+        Ok(Comparison { kept, telling: Telling::default(), last_purged: 0, people: HashMap::new() })
+    }
+
+    /// The next entry was purged.
+    pub(super) fn take_purged(&mut self, number: u64) {
+        self.last_purged = number;
     }
 
     /// Takes the next entry, as it is stored; returns how the history differs in what it ends.
     pub(super) fn take(&mut self, number: u64, stored: &str) -> rusqlite::Result<Option<Differs>> {
-        let (kept, people) = (&mut self.kept, &mut self.people);
+        let (kept, people, purged) = (&mut self.kept, &mut self.people, self.last_purged);
         told(self.telling.take(number, stored, |change| match change {
             // What is open is compared at the end.
-            Change::Broadcast(row) if row.to_ms.is_some() => kept.compare_broadcast(row),
-            Change::Listening(row) if row.to_ms.is_some() => kept.compare_listening(row),
+            Change::Broadcast(row) if row.to_ms.is_some() => kept.compare_broadcast(row, purged),
+            Change::Listening(row) if row.to_ms.is_some() => kept.compare_listening(row, purged),
             Change::Broadcast(_) | Change::Listening(_) => Ok(()),
             Change::Came { id, role, name, at_ms } => {
                 let person = people.entry((id.to_owned(), role.to_owned())).or_default();
@@ -94,8 +101,9 @@ impl<'a> Comparison<'a> {
     }
 
     fn compare_rest(&mut self) -> Result<(), Stop> {
-        self.telling.broadcasts().try_for_each(|row| self.kept.compare_broadcast(row))?;
-        self.telling.listenings().try_for_each(|row| self.kept.compare_listening(row))?;
+        let purged = self.last_purged;
+        self.telling.broadcasts().try_for_each(|row| self.kept.compare_broadcast(row, purged))?;
+        self.telling.listenings().try_for_each(|row| self.kept.compare_listening(row, purged))?;
         for (table, compared) in
             [("broadcasts", &mut self.kept.broadcasts), ("listenings", &mut self.kept.listenings)]
         {
@@ -114,14 +122,20 @@ impl<'a> Comparison<'a> {
 }
 
 impl Kept<'_> {
-    fn compare_broadcast(&mut self, row: &BroadcastRow) -> Result<(), Stop> {
+    fn compare_broadcast(&mut self, row: &BroadcastRow, purged: u64) -> Result<(), Stop> {
         self.broadcasts.push(row.number);
+        if purged > row.number {
+            return Ok(());
+        }
         let kept = self.broadcast.query_row([row.number], broadcast_of).optional()?;
         compare(row.number, kept.map(|kept| kept == *row))
     }
 
-    fn compare_listening(&mut self, row: &ListeningRow) -> Result<(), Stop> {
+    fn compare_listening(&mut self, row: &ListeningRow, purged: u64) -> Result<(), Stop> {
         self.listenings.push(row.number);
+        if purged > row.number {
+            return Ok(());
+        }
         let kept = self.listening.query_row([row.number], listening_of).optional()?;
         // Which broadcast counted it last is told to nobody.
         compare(row.number, kept.map(|kept| ListeningRow { broadcast: row.broadcast, ..kept } == *row))

@@ -61,12 +61,7 @@ impl Reading {
     /// [`JournalError`], also where there is none.
     pub fn open(data: &Path) -> Result<Reading, JournalError> {
         let path = data.join(DATABASE);
-        if !path.exists() {
-            return Err(JournalError::Missing { path });
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(|error| told(&path, &error))?;
-        connection.busy_timeout(BUSY).map_err(|error| told(&path, &error))?;
+        let connection = open_database(&path, false)?;
         let has_history = check_ours(&path, &connection)? > 1;
         let key = load_key(&data.join(KEY))?.map(|signer| signer.verify_key());
         Ok(Reading { path, connection, has_history, key })
@@ -99,10 +94,11 @@ impl Reading {
         self.each("SELECT number, salt, entry, leaf, chain FROM entries ORDER BY number", params![], |record| {
             let row = row_of(record);
             fault = verifier.take(&row).err();
-            if let (None, Some((_, stored)), Some(comparison)) = (&fault, &row.kept, &mut comparison)
-                && differs.is_none()
-            {
-                differs = comparison.take(row.number, stored)?;
+            if let (Some(comparison), None, None) = (&mut comparison, &fault, &differs) {
+                match &row.kept {
+                    Some((_, stored)) => differs = comparison.take(row.number, stored)?,
+                    None => comparison.take_purged(row.number),
+                }
             }
             Ok(fault.is_none())
         })?;
@@ -233,6 +229,23 @@ impl Reading {
         };
         read().map_err(|error| told(&self.path, &error))
     }
+}
+
+/// Opens a database that is there, beside whoever else has it open.
+pub(super) fn open_database(path: &Path, may_write: bool) -> Result<Connection, JournalError> {
+    if !path.exists() {
+        return Err(JournalError::Missing { path: path.to_owned() });
+    }
+    let mode = if may_write { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY };
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| told(path, &error))?;
+    connection.busy_timeout(BUSY).map_err(|error| told(path, &error))?;
+    Ok(connection)
+}
+
+/// Returns a text of a row; of what is none, nothing.
+pub(super) fn text(row: &Record<'_>, column: usize) -> String {
+    row.get(column).unwrap_or_default()
 }
 
 /// Returns a row as it is there; what can't have been written by us is as good as edited.

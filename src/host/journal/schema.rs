@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -19,6 +20,8 @@ pub(super) const VERSION: i32 = 2;
 
 /// How much of the database is kept in memory, in KiB.
 const CACHE_KIB: i32 = 512;
+/// How long a database is kept as it was in an older version: what is in it is purged no more.
+const COPY_KEPT: Duration = Duration::from_secs(30 * 86_400);
 /// How many statements are kept ready: those of an entry and all that it changes.
 const STATEMENTS_KEPT: usize = 24;
 
@@ -114,6 +117,18 @@ pub(super) fn set_up(connection: &mut Connection, is_new: bool) -> rusqlite::Res
 /// Returns where the copy is of a database as it was in a version.
 pub(super) fn copy_of(path: &Path, version: i32) -> PathBuf {
     path.with_extension(format!("db.v{version}"))
+}
+
+/// Takes away what was kept of older versions for long enough.
+pub(super) fn forget_copies(path: &Path) {
+    for copy in (1..VERSION).map(|version| copy_of(path, version)) {
+        let age = fs::metadata(&copy).and_then(|file| file.modified()).ok().and_then(|made| made.elapsed().ok());
+        if age.is_some_and(|age| age > COPY_KEPT) {
+            log::info!(target: "audit", "what was kept of an older version is gone: copy={}", copy.display());
+            // The next time, where that fails.
+            let _ = fs::remove_file(&copy);
+        }
+    }
 }
 
 /// Makes a database of an older version one of this, after a copy of it.

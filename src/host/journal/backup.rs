@@ -1,0 +1,230 @@
+//! A copy of all that a server needs to go on elsewhere, in one file: the journal, and in a table of its own the files beside
+//! it.
+//!
+//! Made beside a server that runs, of one moment. Invariant: what is restored is exactly what was copied, into a directory
+//! where nothing was.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::handed_in::hand_in;
+use super::left::unix_ms;
+use super::reading::open_database;
+use super::schema::check_ours;
+use super::{DATABASE, Journal, JournalError, KEY, make_private, told, unavailable};
+use crate::audit::{Deed, DeedKind};
+use crate::host::secret::write_new;
+
+/// The files that are copied with the journal, where they are there.
+const FILES: [&str; 3] = [KEY, "secret", "revoked"];
+/// None of them is longer.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// What a copy is called while it is made, in the data directory.
+const PARTIAL: &str = "backup.partial";
+/// The table with those files, which no journal has.
+const KEPT: &str = "CREATE TABLE kept (name TEXT PRIMARY KEY, contents BLOB NOT NULL) STRICT;
+                    CREATE TABLE made (at_ms INTEGER NOT NULL) STRICT;";
+
+/// Copies the journal of a data directory, and the files beside it, to a file that is empty; `by` somebody.
+///
+/// # Errors
+/// [`JournalError`].
+pub fn back_up(data: &Path, at: SystemTime, by: &str, mut to: File) -> Result<(), JournalError> {
+    let deed = Deed { kind: DeedKind::BackedUp, by: by.to_owned(), person: String::new(), detail: String::new() };
+    hand_in(data, at, &deed)?;
+    let partial = data.join(PARTIAL);
+    let copied = copy_all(data, &partial, at).and_then(|()| {
+        let mut copy = || -> io::Result<()> {
+            io::copy(&mut File::open(&partial)?, &mut to)?;
+            to.sync_all()
+        };
+        copy().map_err(|error| unavailable(&partial, &error))
+    });
+    // Where it is there.
+    let _ = fs::remove_file(&partial);
+    copied
+}
+
+fn copy_all(data: &Path, partial: &Path, at: SystemTime) -> Result<(), JournalError> {
+    match fs::remove_file(partial) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(unavailable(partial, &error)),
+        Ok(()) | Err(_) => make_private(partial).map_err(|error| unavailable(partial, &error))?,
+    }
+    let path = data.join(DATABASE);
+    let failed = |error: rusqlite::Error| told(&path, &error);
+    open_database(&path, true)?.execute("VACUUM INTO ?1", [partial.to_string_lossy()]).map_err(failed)?;
+    let copy = open_database(partial, true)?;
+    copy.execute_batch(KEPT).map_err(failed)?;
+    copy.execute("INSERT INTO made VALUES (?1)", [unix_ms(at)]).map_err(failed)?;
+    for name in FILES {
+        let path = data.join(name);
+        let mut contents = Vec::new();
+        match File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut contents)) {
+            Ok(_) => {
+                let keep = "INSERT INTO kept (name, contents) VALUES (?1, ?2)";
+                copy.execute(keep, params![name, contents]).map_err(failed)?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(unavailable(&path, &error)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes a data directory of a copy, which is at this path, where there is none or an empty one. What is older than `before` is purged at once.
+/// Returns when the copy was made.
+///
+/// # Errors
+/// [`JournalError`]; the directory is as it was then.
+pub fn restore(
+    (path, file): (&Path, File),
+    data: &Path,
+    (at, before): (SystemTime, SystemTime),
+    by: &str,
+) -> Result<SystemTime, JournalError> {
+    let is_new = prepare(data)?;
+    let restored = restore_into((path, file), data, (at, before), by);
+    if restored.is_err() {
+        empty(data, is_new);
+    }
+    restored
+}
+
+/// Makes the directory, or looks that it is empty; tells whether it was made.
+fn prepare(data: &Path) -> Result<bool, JournalError> {
+    match fs::read_dir(data).map(|mut files| files.next().is_some()) {
+        Ok(true) => Err(JournalError::NotEmpty { path: data.to_owned() }),
+        Ok(false) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(data);
+            made.map(|()| true).map_err(|error| unavailable(data, &error))
+        }
+        Err(error) => Err(unavailable(data, &error)),
+    }
+}
+
+/// Takes away what a restoration left that failed.
+fn empty(data: &Path, is_new: bool) {
+    let files = fs::read_dir(data).into_iter().flatten().flatten();
+    files.for_each(|file| drop(fs::remove_file(file.path())));
+    if is_new {
+        // It is only left empty otherwise.
+        let _ = fs::remove_dir(data);
+    }
+}
+
+fn restore_into(
+    (file, mut contents): (&Path, File),
+    data: &Path,
+    (at, before): (SystemTime, SystemTime),
+    by: &str,
+) -> Result<SystemTime, JournalError> {
+    let path = data.join(DATABASE);
+    copy_private(&mut contents, &path).map_err(|error| unavailable(file, &error))?;
+    let failed = |error: rusqlite::Error| told(file, &error);
+    let copy = open_database(&path, true)?;
+    let made_ms: Option<u64> = made(&copy).map_err(|_| JournalError::NotOurs { path: file.to_owned() })?;
+    let made_ms = made_ms.ok_or_else(|| JournalError::NotOurs { path: file.to_owned() })?;
+    for name in FILES {
+        let kept = copy.query_row("SELECT contents FROM kept WHERE name = ?1", [name], |row| row.get(0));
+        let kept: Option<Vec<u8>> = kept.optional().map_err(failed)?;
+        let path: PathBuf = data.join(name);
+        kept.map_or(Ok(()), |contents| write_new(&path, &contents)).map_err(|error| unavailable(&path, &error))?;
+    }
+    copy.execute_batch("DROP TABLE kept; DROP TABLE made; VACUUM").map_err(failed)?;
+    check_ours(&path, &copy)?;
+    drop(copy);
+    let (mut journal, problem) = Journal::open(data)?;
+    problem.map_or(Ok(()), Err)?;
+    while journal.purge(before)? > 0 {}
+    let made = UNIX_EPOCH + Duration::from_millis(made_ms);
+    let detail = format!("made_ms={made_ms}");
+    hand_in(data, at, &Deed { kind: DeedKind::Restored, by: by.to_owned(), person: String::new(), detail })?;
+    journal.take_in()?;
+    journal.keep_note()?;
+    Ok(made)
+}
+
+fn made(copy: &Connection) -> rusqlite::Result<Option<u64>> {
+    copy.query_row("SELECT at_ms FROM made", [], |row| row.get(0)).optional()
+}
+
+fn copy_private(from: &mut File, to: &Path) -> io::Result<()> {
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(from, &mut copy)?;
+    copy.flush()?;
+    copy.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::audit::{Entry, EntryId, Event};
+    use crate::host::journal::Reading;
+
+    fn at(ms: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(ms)
+    }
+
+    fn append(journal: &mut Journal, ms: u64) {
+        journal.append(&[&Entry { id: EntryId(0), at: at(ms), event: Event::ServerEnded }]).unwrap();
+    }
+
+    fn backup(data: &Path, file: &Path) {
+        back_up(data, at(9), "uid=0", File::create(file).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn what_was_copied_beside_a_server_is_all_that_is_needed_elsewhere() {
+        let [data, elsewhere] = [(); 2].map(|()| TempDir::new().unwrap());
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        fs::write(data.path().join("secret"), "a secret").unwrap();
+        append(&mut journal, 5);
+        append(&mut journal, 50);
+        let (file, restored) = (elsewhere.path().join("copy"), elsewhere.path().join("data"));
+        backup(data.path(), &file);
+        append(&mut journal, 60);
+        let made = restore((&file, File::open(&file).unwrap()), &restored, (at(70), at(6)), "uid=0").unwrap();
+        assert_eq!(made, at(9));
+        assert_eq!(fs::read(restored.join("secret")).unwrap(), b"a secret");
+        for file in fs::read_dir(&restored).unwrap().flatten() {
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        }
+        let verdict = Reading::open(&restored).unwrap().verify(None).unwrap();
+        // Two that were there, of which one was due, the copy and the restoration.
+        assert_eq!((verdict.entries, verdict.purged), (4, 1));
+        assert!(!data.path().join(PARTIAL).exists());
+        append(&mut Journal::open(&restored).unwrap().0, 80);
+    }
+
+    #[test]
+    fn what_is_no_copy_or_no_empty_place_changes_nothing() {
+        let [data, elsewhere] = [(); 2].map(|()| TempDir::new().unwrap());
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        append(&mut journal, 5);
+        let (file, place) = (elsewhere.path().join("copy"), elsewhere.path().join("data"));
+        backup(data.path(), &file);
+        let half = elsewhere.path().join("half");
+        fs::write(&half, &fs::read(&file).unwrap()[..6000]).unwrap();
+        let text = elsewhere.path().join("text");
+        fs::write(&text, "no copy").unwrap();
+        let other = data.path().join(DATABASE);
+        for from in [&half, &text, &other] {
+            let restored = restore((from, File::open(from).unwrap()), &place, (at(9), at(0)), "");
+            assert!(restored.is_err(), "{}", from.display());
+            assert!(!place.exists(), "{}", from.display());
+        }
+        let restored = restore((&file, File::open(&file).unwrap()), data.path(), (at(9), at(0)), "");
+        assert!(matches!(restored, Err(JournalError::NotEmpty { .. })), "{restored:?}");
+        assert!(data.path().join(DATABASE).exists());
+    }
+}

@@ -1,0 +1,155 @@
+//! Purges what is written about one person before its time.
+//!
+//! Beside a server that runs: what is open is left alone. Invariant: that it was done, how much it was and why, is durable
+//! with it or not at all.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use rusqlite::{TransactionBehavior, params};
+
+use super::handed_in::{self, open_to_hand_in};
+use super::{JournalError, checkpoint, told};
+use crate::audit::{Deed, DeedKind};
+
+/// Entries that name the person, but for those that say what was done about them.
+const OF_PERSON: &str = "entry IS NOT NULL AND (actor = ?1 OR commercial_id = ?1) \
+                         AND entry ->> 'event' NOT IN ('person_purged', 'person_exported', 'user_revoked')";
+
+/// How much is written about somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct About {
+    pub entries: u64,
+    /// When the first was and the last, in Unix milliseconds.
+    pub from_ms: u64,
+    pub to_ms: u64,
+}
+
+/// Returns how much is written about somebody; `None` where that is nothing. With a reason it is purged, `by` somebody.
+///
+/// # Errors
+/// [`JournalError`], also where the person is on air, listens or is listened to; nothing is purged then.
+pub fn purge_person(
+    data: &Path,
+    at: SystemTime,
+    person: &str,
+    (by, reason): (&str, Option<&str>),
+) -> Result<Option<About>, JournalError> {
+    let (path, mut connection) = open_to_hand_in(data)?;
+    let failed = |error: rusqlite::Error| told(&path, &error);
+    let purge = || -> rusqlite::Result<Result<Option<About>, JournalError>> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let count = format!("SELECT count(*), min(at_ms), max(at_ms) FROM entries WHERE {OF_PERSON}");
+        let (entries, from_ms, to_ms): (u64, Option<u64>, Option<u64>) =
+            transaction.query_row(&count, [person], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let Some((from_ms, to_ms)) = from_ms.zip(to_ms) else { return Ok(Ok(None)) };
+        let about = About { entries, from_ms, to_ms };
+        let Some(reason) = reason else { return Ok(Ok(Some(about))) };
+        let open = "SELECT 1 FROM broadcasts WHERE to_ms IS NULL AND commercial_id = ?1 \
+                    UNION SELECT 1 FROM listenings WHERE to_ms IS NULL AND (commercial_id = ?1 OR admin_id = ?1)";
+        if transaction.prepare(open)?.exists([person])? {
+            return Ok(Err(JournalError::Busy { person: person.to_owned() }));
+        }
+        transaction
+            .execute(&format!("UPDATE entries SET salt = NULL, entry = NULL WHERE {OF_PERSON}"), [person])?;
+        transaction.execute("DELETE FROM broadcasts WHERE commercial_id = ?1", [person])?;
+        transaction.execute("DELETE FROM listenings WHERE commercial_id = ?1 OR admin_id = ?1", [person])?;
+        transaction.execute("DELETE FROM people WHERE id = ?1", params![person])?;
+        let detail = format!("{reason}: entries={entries} from_ms={from_ms} to_ms={to_ms}");
+        let (by, person) = (by.to_owned(), person.to_owned());
+        handed_in::insert(&transaction, at, &Deed { kind: DeedKind::PersonPurged, by, person, detail })?;
+        transaction.commit()?;
+        // Where somebody reads, what is written over it empties it.
+        let _ = checkpoint(&connection);
+        Ok(Ok(Some(about)))
+    };
+    let mut purge = purge;
+    purge().map_err(failed)?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::audit::{Entry, EntryId, Event, ListenEnd, Listening, ListeningId, OffAir, StartedBy, Subject};
+    use crate::history::{Form, Kind, Query};
+    use crate::host::journal::{Journal, Reading};
+    use crate::words::Told;
+
+    fn tell(journal: &mut Journal, events: Vec<Event>) {
+        for (ms, event) in events.into_iter().enumerate() {
+            let at = UNIX_EPOCH + Duration::from_millis(ms as u64);
+            journal.append(&[&Entry { id: EntryId(0), at, event }]).unwrap();
+        }
+    }
+
+    /// Somebody on air is heard by two.
+    fn heard(commercial: &str, number: u64) -> Vec<Event> {
+        let of = || Subject { commercial_id: commercial.into(), is_device: false };
+        let mut events = vec![Event::BroadcastStarted { of: of(), by: StartedBy::Page }];
+        for (number, admin) in [(2 * number, "paul"), (2 * number + 1, "ana")] {
+            let listening = Arc::new(Listening {
+                id: ListeningId(number),
+                admin_id: admin.into(),
+                admin_name: admin.into(),
+                commercial_id: commercial.into(),
+                reason: "formation".into(),
+                looks_like: None,
+            });
+            let (of, is_device) = (|| Arc::clone(&listening), false);
+            events.push(Event::ListenAsked { listening: of(), is_device });
+            events.push(Event::ListenStarted { listening: of(), is_device, told: Some(Told::Seen) });
+            events.push(Event::ListenEnded { listening: of(), is_device, was_heard: true, why: ListenEnd::Left });
+        }
+        events.push(Event::BroadcastStopped { of: of(), why: OffAir::Stopped, packets: None });
+        events
+    }
+
+    fn told(data: &TempDir, kind: Kind) -> String {
+        let piece = Reading::open(data.path()).unwrap().history(Query::new(kind, Form::Json), 0).unwrap();
+        String::from_utf8(piece.bytes).unwrap()
+    }
+
+    #[test]
+    fn what_is_purged_of_one_is_gone_and_the_rest_is_good() {
+        let data = TempDir::new().unwrap();
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        tell(&mut journal, heard("lea", 1));
+        tell(&mut journal, heard("tom", 2));
+        let at = UNIX_EPOCH + Duration::from_millis(9);
+        let about = About { entries: 7, from_ms: 1, to_ms: 6 };
+        let purge = |person: &str, reason| purge_person(data.path(), at, person, ("uid=0", reason)).unwrap();
+        let paul = About { entries: 6, ..about };
+        assert_eq!(purge("paul", None), Some(About { from_ms: 1, to_ms: 3, ..paul }));
+        assert!(told(&data, Kind::Listenings).contains("\"paul\""), "it was only asked");
+        purge("paul", Some("asked for it"));
+        assert!(
+            !told(&data, Kind::Listenings).contains("\"paul\"")
+                && told(&data, Kind::Listenings).contains("\"ana\"")
+        );
+        assert!(told(&data, Kind::Broadcasts).contains(r#""listeners":2"#), "how many it were stays");
+        assert_eq!(purge("paul", Some("again")), None);
+        purge("lea", Some("she left"));
+        assert!(!told(&data, Kind::Broadcasts).contains("lea"));
+        journal.take_in().unwrap();
+        let verdict = Reading::open(data.path()).unwrap().verify(None).unwrap();
+        assert_eq!((verdict.entries, verdict.purged), (18, 6 + 8 - 3));
+    }
+
+    #[test]
+    fn what_is_open_is_left_alone() {
+        let data = TempDir::new().unwrap();
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        let open: Vec<Event> = heard("lea", 1).into_iter().take(3).collect();
+        tell(&mut journal, open);
+        for person in ["lea", "paul"] {
+            let purged = purge_person(data.path(), UNIX_EPOCH, person, ("", Some("now")));
+            assert!(matches!(purged, Err(JournalError::Busy { .. })), "{person}: {purged:?}");
+        }
+        assert_eq!(Reading::open(data.path()).unwrap().verify(None).unwrap().purged, 0);
+    }
+}
