@@ -310,8 +310,10 @@ pub struct RegistrationLimits {
     pub people_max: usize,
     /// For how long a salesperson who is away is shown.
     pub seen_within: Duration,
-    /// How many of them are, those that were here last.
+    /// How many of them are, of those whom a supervisor may see, and who were here last.
     pub absent_max: usize,
+    /// Among how many these are looked for.
+    pub absent_read_max: usize,
     /// How long before its token's end a user is told.
     pub expiry_warning: Duration,
     /// How often the page of a salesperson on air is pinged.
@@ -331,6 +333,7 @@ impl Default for RegistrationLimits {
             people_max: 1024,
             seen_within: Duration::from_secs(30 * 86_400),
             absent_max: 500,
+            absent_read_max: 8 * 1024,
             expiry_warning: Duration::from_secs(60),
             page_ping_interval: Duration::from_secs(3),
             page_silence: Duration::from_secs(10),

@@ -432,10 +432,10 @@ impl Conn {
     /// Returns how many bytes are buffered beyond what every conn keeps: as this was asked last, and now.
     pub fn reckon(&mut self, now: Instant) -> (usize, usize) {
         let input = match &self.state {
-            State::Head { received, .. }
-            | State::Body { received, .. }
-            | State::Answering { received, .. }
-            | State::Streaming { received, .. } => received.capacity(),
+            State::Head { received, .. } | State::Body { received, .. } => received.capacity(),
+            State::Answering { received, request, .. } | State::Streaming { received, request, .. } => {
+                received.capacity() + request.held_bytes()
+            }
             State::Signaling { websocket, .. } | State::Closing { websocket: Some(websocket), .. } => {
                 websocket.held_bytes()
             }

@@ -1,6 +1,7 @@
 //! An answer that is longer than what a client has read of it: pulled piece by piece, each once the one before was read.
 //!
-//! Invariant: no more of it waits than a piece, and what breaks off is never taken for the end (RFC 9112 §8).
+//! Of HTTP/1.1 alone. Invariant: no more of it waits than a piece, and what breaks off is never taken for the end (RFC 9112
+//! §8).
 
 use std::mem;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use crate::keys::JobKey;
 use crate::wire::http::{self, Request, Response};
 
 impl Conn {
-    /// Begins an answer with its first piece; its end is told by the length of the last one, or to old clients by closing.
+    /// Begins an answer with its first piece.
     pub fn begin_stream(
         &mut self,
         now: Instant,
@@ -24,7 +25,7 @@ impl Conn {
     ) {
         let State::Head { received, .. } = &mut self.state else { return };
         let received = mem::take(received);
-        response.write_head(self.out.end(), request.is_1_1, request.keep_alive);
+        response.write_head(self.out.end(), request.keep_alive);
         self.responses += 1;
         self.stream(now, request.into(), received, piece, limits);
     }
@@ -48,16 +49,16 @@ impl Conn {
         limits: &ConnLimits,
     ) {
         let Piece { bytes, rest } = piece;
-        match request.is_1_1 {
-            true => http::write_chunk(self.out.end(), &bytes, rest.is_none()),
-            false => self.out.end().extend(bytes),
-        }
+        http::write_chunk(self.out.end(), &bytes, rest.is_none());
         self.state = match rest {
             Some(rest) => {
                 State::Streaming { more: More::Rest(rest), request, received, until: now + limits.piece_timeout }
             }
-            None if request.keep_alive => State::Head { received, until: now + limits.head_timeout },
-            None => State::Closing { websocket: None, until: now + limits.closing_timeout },
+            // What came last is still to be read.
+            None if request.keep_alive => {
+                State::Head { received, until: now + self.keep_alive.max(limits.piece_timeout) }
+            }
+            None => State::Closing { websocket: None, until: now + limits.piece_timeout },
         };
     }
 

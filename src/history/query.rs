@@ -1,5 +1,7 @@
 //! A question about the past, and how clients write it.
 
+use std::fmt;
+
 use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -166,6 +168,20 @@ impl Query {
     }
 }
 
+/// Writes what is asked for, as the journal has it.
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.name())?;
+        for (name, id) in [("commercial_id", &self.commercial_id), ("admin_id", &self.admin_id)] {
+            id.as_ref().map_or(Ok(()), |id| write!(f, " {name}={id}"))?;
+        }
+        for (name, ms) in [("from_ms", self.from_ms), ("to_ms", self.to_ms)] {
+            ms.map_or(Ok(()), |ms| write!(f, " {name}={ms}"))?;
+        }
+        self.after.map_or(Ok(()), |after| write!(f, " cursor={}", after.cursor()))
+    }
+}
+
 impl Place {
     /// Returns the place that a cursor names.
     pub fn parse(text: &str) -> Option<Place> {
@@ -217,7 +233,10 @@ mod tests {
             after: Some(Place { at_ms: 12, number: 3 }),
             ..Query::new(Kind::Listenings, Form::Json)
         };
-        assert_eq!(asked, Ok(want));
+        assert_eq!(asked.as_ref(), Ok(&want));
+        let told =
+            "listenings commercial_id=lea admin_id=p@x from_ms=1772496000000 to_ms=1772532840000 cursor=12-3";
+        assert_eq!(want.to_string(), told);
         assert_eq!(parse(""), Ok(Query::new(Kind::Listenings, Form::Json)));
         assert_eq!(parse("?"), parse("&&"));
         let cases = [

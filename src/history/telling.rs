@@ -4,6 +4,7 @@
 //! that begins it to the one that ends it, and nothing changes it afterwards.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 
 use serde::Deserialize;
 
@@ -71,6 +72,8 @@ pub struct Telling {
     broadcasts: HashMap<String, (BroadcastRow, HashSet<String>)>,
     /// By the listening's id.
     listenings: HashMap<String, ListeningRow>,
+    /// When the entry before was.
+    before_ms: u64,
 }
 
 /// What an entry says, as far as something comes of it.
@@ -95,9 +98,13 @@ struct Said {
     name: String,
     packets: Option<u64>,
     lost: Option<u64>,
+    by_ms: Option<i64>,
     #[serde(default)]
     device: bool,
 }
+
+/// Why something ended that nobody saw the end of.
+const SERVER_DIED: &str = "server_died";
 
 impl Telling {
     /// Goes on where rows are open; each broadcast with the listenings that it counted.
@@ -108,6 +115,7 @@ impl Telling {
         Telling {
             broadcasts: broadcasts.into_iter().map(|open| (open.0.commercial_id.clone(), open)).collect(),
             listenings: listenings.into_iter().map(|row| (row.listening.clone(), row)).collect(),
+            before_ms: 0,
         }
     }
 
@@ -133,7 +141,10 @@ impl Telling {
     ) -> Result<(), E> {
         // What is none of ours is not made any better here: `verify` names it.
         let Ok(said) = serde_json::from_str::<Said>(stored) else { return Ok(()) };
+        let before_ms = mem::replace(&mut self.before_ms, said.at_ms);
         match said.event.as_str() {
+            "server_started" => self.close_all(before_ms, tell),
+            "clock_jumped" => self.shift(said.by_ms.unwrap_or_default(), tell),
             "registered" => {
                 let Said { actor, detail, name, at_ms, .. } = &said;
                 tell(Change::Came { id: actor, role: detail, name, at_ms: *at_ms })
@@ -153,6 +164,32 @@ impl Telling {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// Another server began, and the one before closed nothing, as the first version did not.
+    fn close_all<E>(&mut self, at_ms: u64, mut tell: impl FnMut(Change<'_>) -> Result<(), E>) -> Result<(), E> {
+        for (_, mut row) in mem::take(&mut self.listenings) {
+            let at_ms = at_ms.max(row.asked_ms);
+            row.fall_silent(at_ms);
+            (row.to_ms, row.ended) = (Some(at_ms), Some(SERVER_DIED.to_owned()));
+            tell(Change::Listening(&row))?;
+        }
+        for (_, (mut row, _)) in mem::take(&mut self.broadcasts) {
+            (row.to_ms, row.ended) = (Some(at_ms.max(row.from_ms)), Some(SERVER_DIED.to_owned()));
+            tell(Change::Broadcast(&row))?;
+        }
+        Ok(())
+    }
+
+    /// The clock jumped: what sounds has not done so for longer, nor shorter.
+    fn shift<E>(&mut self, by_ms: i64, mut tell: impl FnMut(Change<'_>) -> Result<(), E>) -> Result<(), E> {
+        for row in self.listenings.values_mut() {
+            if let Some(since_ms) = &mut row.sounds_since_ms {
+                *since_ms = since_ms.saturating_add_signed(by_ms);
+                tell(Change::Listening(row))?;
+            }
+        }
+        Ok(())
     }
 
     fn begin_broadcast<E>(
@@ -250,5 +287,55 @@ fn ended(detail: &str) -> String {
         "replaced by the page" => "replaced_by_page".to_owned(),
         "closed by the encoder" => "closed_by_encoder".to_owned(),
         other => other.replace(' ', "_"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// Returns the listenings as they are in the end.
+    fn tell(entries: &[&str]) -> Vec<ListeningRow> {
+        let (mut telling, mut rows) = (Telling::default(), HashMap::new());
+        for (index, entry) in entries.iter().enumerate() {
+            let told: Result<(), Infallible> = telling.take(index as u64 + 1, entry, |change| {
+                if let Change::Listening(row) = change {
+                    rows.insert(row.number, row.clone());
+                }
+                Ok(())
+            });
+            told.expect("it tells nobody");
+        }
+        let mut rows: Vec<ListeningRow> = rows.into_values().collect();
+        rows.sort_by_key(|row| row.number);
+        rows
+    }
+
+    const ASKED: &str =
+        r#"{"at_ms":1000,"event":"listen_asked","listening":"a","commercial_id":"lea","actor":"paul"}"#;
+    const STARTED: &str = r#"{"at_ms":2000,"event":"listen_started","listening":"a","commercial_id":"lea"}"#;
+
+    #[test]
+    fn what_nobody_closed_is_over_where_the_server_was_seen_last() {
+        let seen = r#"{"at_ms":5000,"event":"registered","actor":"ana","detail":"admin"}"#;
+        let started = r#"{"at_ms":9000000,"event":"server_started"}"#;
+        let rows = tell(&[ASKED, STARTED, seen, started]);
+        assert_eq!(
+            (rows[0].to_ms, rows[0].heard_ms, rows[0].ended.as_deref()),
+            (Some(5000), 3000, Some("server_died"))
+        );
+    }
+
+    #[test]
+    fn a_clock_that_jumps_makes_nobody_be_heard_for_longer() {
+        for by_ms in [7_200_000_i64, -1500] {
+            let jumped = format!(r#"{{"at_ms":{},"event":"clock_jumped","by_ms":{by_ms}}}"#, 3000 + by_ms);
+            let ended =
+                format!(r#"{{"at_ms":{},"event":"listen_ended","listening":"a","detail":"left"}}"#, 4000 + by_ms);
+            let rows = tell(&[ASKED, STARTED, &jumped, &ended]);
+            assert_eq!(rows[0].heard_ms, 2000, "{by_ms}");
+        }
     }
 }

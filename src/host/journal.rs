@@ -266,11 +266,11 @@ impl Journal {
         })
     }
 
-    /// Takes entries out that are older than a moment, some of them at a time, and leaves their leaves; returns how many.
+    /// Takes entries out, now, that are older than a moment, some of them at a time, and leaves their leaves; returns how many.
     ///
     /// # Errors
     /// [`JournalError`], as above.
-    pub fn purge(&mut self, before: SystemTime) -> Result<u64, JournalError> {
+    pub fn purge(&mut self, at: SystemTime, before: SystemTime) -> Result<u64, JournalError> {
         let (before_ms, path) = (left::unix_ms(before), self.path.clone());
         self.with_open(|journal| {
             let Some(Open { connection, .. }) = &mut journal.open else { return Ok(0) };
@@ -278,7 +278,11 @@ impl Journal {
             let purge = "UPDATE entries SET salt = NULL, entry = NULL WHERE number IN \
                          (SELECT number FROM entries WHERE at_ms < ?1 LIMIT ?2)";
             let purged = transaction.execute(purge, params![before_ms, PURGED_AT_ONCE])?;
-            projection::purge(&transaction, before_ms)?;
+            let is_all = (purged as u64) < PURGED_AT_ONCE;
+            projection::purge(&transaction, before_ms, is_all)?;
+            if purged > 0 {
+                handed_in::insert_purge(&transaction, at, purged)?;
+            }
             transaction.commit()?;
             schema::forget_copies(&path);
             // What they were is still in the log. Where somebody reads, the next purge empties it, or what is written over it.
@@ -639,8 +643,8 @@ mod tests {
         let data = TempDir::new().unwrap();
         let mut journal = open(&data);
         append(&mut journal, 1..=9).unwrap();
-        assert_eq!(journal.purge(UNIX_EPOCH + Duration::from_millis(5)).unwrap(), 4);
-        assert_eq!(journal.purge(UNIX_EPOCH + Duration::from_millis(5)).unwrap(), 0);
+        assert_eq!(journal.purge(UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(5)).unwrap(), 4);
+        assert_eq!(journal.purge(UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(5)).unwrap(), 0);
         append(&mut journal, 10..=10).unwrap();
         journal.keep_note().unwrap();
         assert_eq!(verify(&data), Verdict { entries: 10, purged: 4, signed: 10 });

@@ -57,7 +57,7 @@ impl Server {
                 let read = |query: &Query| HistoryRead {
                     user_id: claims.sub.clone(),
                     commercial_id: query.commercial_id.clone().unwrap_or_default(),
-                    query: format!("{} {}", kind.name(), request.query.trim_start_matches('?')),
+                    query: query.to_string(),
                 };
                 if let Err(why) = narrow(&claims, &mut query) {
                     if claims.role != Role::Monitor {
@@ -90,7 +90,9 @@ impl Server {
         let Some(client) = self.clients.get_mut(conn) else { return };
         let Some(request) = client.take_answering(now, job, &self.settings.limits.conn) else { return };
         let asked = match written {
-            Ok(()) => self.ask_first(now, conn, &request, query, out),
+            Ok(()) => self
+                .check_still_allowed(now, &request)
+                .and_then(|()| self.ask_first(now, conn, &request, query, out)),
             Err(NotWritten) => Err(unavailable()),
         };
         if let Err(problem) = asked {
@@ -122,9 +124,7 @@ impl Server {
     /// Asks for the next piece, where a client has read the one before.
     pub(super) fn pull(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
         let Some(request) = self.clients.get(conn).and_then(|client| client.wants_more()) else { return };
-        let token = request.bearer.as_deref().unwrap_or_default();
-        // The right may have ended since.
-        if self.verifier.verify(self.unix_s(now), token).is_err() {
+        if self.check_still_allowed(now, request).is_err() {
             return self.clients.get_mut(conn).into_iter().for_each(Conn::abandon);
         }
         let Some(job) = self.question(conn) else { return self.starve(conn) };
@@ -146,7 +146,10 @@ impl Server {
         let limits = &self.settings.limits.conn;
         let client = self.clients.get_mut(conn);
         match client.map(|client| (client.take_answering(now, job, limits), client)) {
-            Some((Some(request), _)) => self.respond_history(now, conn, request, piece),
+            Some((Some(request), _)) => match self.check_still_allowed(now, &request) {
+                Ok(()) => self.respond_history(now, conn, request, piece),
+                Err(problem) => self.refuse(now, conn, Some(&request), &problem),
+            },
             Some((None, client)) if client.awaited_answer() == Some(job) => match piece {
                 Some(piece) => client.continue_stream(now, job, piece, limits),
                 // What has begun can't be taken back: that it breaks off tells that it is not whole.
@@ -154,13 +157,17 @@ impl Server {
             },
             Some((None, _)) | None => {}
         }
-        self.poll_conn(now, conn, out);
+        // What it asks next comes behind those who have waited.
         while let Some(starved) = self.next_starved() {
             self.pull(now, starved, out);
-            if self.clients.get(starved).is_some_and(|client| client.awaited_answer().is_some()) {
-                break;
-            }
         }
+        self.poll_conn(now, conn, out);
+    }
+
+    /// A right may have ended since it was asked.
+    fn check_still_allowed(&self, now: Instant, request: &Request) -> Result<(), Problem> {
+        let token = request.bearer.as_deref().unwrap_or_default();
+        self.verifier.verify(self.unix_s(now), token).map(drop).map_err(Problem::of_token)
     }
 
     fn respond_history(&mut self, now: Instant, conn: ConnKey, request: Request, piece: Option<Piece>) {
@@ -177,6 +184,11 @@ impl Server {
         if piece.rest.is_none() {
             let response = response.body(content_type, &piece.bytes);
             return self.respond(now, conn, Some(&request), response);
+        }
+        // Nothing would tell such a client that it broke off.
+        if !request.is_1_1 {
+            let problem = Problem::new(Status::BadRequest, "so long an answer needs HTTP/1.1");
+            return self.refuse(now, conn, Some(&request), &problem);
         }
         let response = self.dressed(now, conn, Some(&request), response.header("Content-Type", content_type));
         if let Some(client) = self.clients.get_mut(conn) {

@@ -332,9 +332,10 @@ impl Server {
         }
     }
 
-    /// Returns whose answer is to go on.
+    /// Returns whose answer may go on now.
     pub(super) fn next_starved(&mut self) -> Option<ConnKey> {
-        self.jobs.starved.pop_front()
+        let has_credit = self.jobs.questions < self.settings.limits.jobs.questions_max;
+        if has_credit { self.jobs.starved.pop_front() } else { None }
     }
 
     /// Asks which salespeople were here, unless that is being asked.
@@ -345,7 +346,7 @@ impl Server {
         let job = self.jobs.waiting.insert(Waiting::Seen);
         let limits = &self.settings.limits.registration;
         let since_ms = self.unix_ms(now).saturating_sub(limits.seen_within.as_millis() as u64);
-        out.job(job, Job::ReadSeen { since_ms, people_max: limits.absent_max });
+        out.job(job, Job::ReadSeen { since_ms, people_max: limits.absent_read_max });
     }
 
     /// Has a file read that a certificate authority asks for, whose request waits meanwhile.
@@ -383,6 +384,8 @@ impl Server {
     }
 
     fn write(&mut self, now: Instant, event: Event, waiting: Waiting, out: &mut Outbox) -> JobKey {
+        // Whatever is written from here on is written by the other time.
+        self.note_clock_jump(now, out);
         let id = EntryId(self.jobs.next_entry);
         self.jobs.next_entry += 1;
         self.jobs.entries += 1;

@@ -446,11 +446,16 @@ impl Server {
         self.end_refusals(now, out);
     }
 
-    fn on_time(&mut self, now: Instant, out: &mut Outbox) {
+    /// Has it written down once that the clock jumped.
+    fn note_clock_jump(&mut self, now: Instant, out: &mut Outbox) {
         let by_ms = mem::take(&mut self.clock_jump_ms);
         if by_ms != 0 {
             self.note(now, Event::ClockJumped { by_ms }, out);
         }
+    }
+
+    fn on_time(&mut self, now: Instant, out: &mut Outbox) {
+        self.note_clock_jump(now, out);
         self.serve_framed(now, out);
         self.serve_unconnected(now, out);
         // What is armed anew for this very moment waits for the next turn.

@@ -197,7 +197,8 @@ impl Server {
             registration.lacks_absent = false;
             let claims = registration.claims.clone();
             let away = |seen: &&Seen| claims.may_hear(&seen.id) && !self.is_known(&seen.id);
-            let away: Vec<&Seen> = people.iter().filter(away).collect();
+            let away: Vec<&Seen> =
+                people.iter().filter(away).take(self.settings.limits.registration.absent_max).collect();
             if !away.is_empty() {
                 self.tell_visible(conn, &away);
             }

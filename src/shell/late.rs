@@ -1,8 +1,8 @@
 //! The threads that do what may block, and the way of their answers back to the loop.
 //!
-//! The *writer* makes entries durable, in order; the *reader* reads files. What a job is for is the core's, which has so
-//! many of them done at one time as it has credit: a send never blocks the loop, and the queue of jobs is as long as
-//! that. Invariant: each job that was taken is answered once, where its thread lives.
+//! The *writer* makes entries durable, in order; the *reader* reads files and the journal. What a job is for is the core's,
+//! which has so many of them done at one time as it has credit: a send never blocks the loop, and the queue of jobs is as
+//! long as that. Invariant: each job that was taken is answered once, where its thread lives.
 
 use std::io;
 use std::path::PathBuf;

@@ -119,7 +119,7 @@ impl Writer {
         if self.next_sign <= now {
             self.next_sign = now + SIGN;
             let signed = self.journal.sign_of_life(wall()).and_then(|()| self.journal.take_in());
-            self.tell(signed.as_ref().err());
+            self.tell_error(signed.err());
         }
         if now < self.next_round {
             return;
@@ -137,13 +137,18 @@ impl Writer {
         if error > CLOCK_ERROR {
             return false;
         }
-        let purged = wall.checked_sub(KEPT).map_or(Ok(0), |before| self.journal.purge(before));
-        self.tell(purged.as_ref().err());
-        let times = purged.unwrap_or_default();
-        if times > 0 {
-            self.note(Event::JournalPurged { times });
-        }
+        let purged = wall.checked_sub(KEPT).map_or(Ok(0), |before| self.journal.purge(wall, before));
+        let times = *purged.as_ref().unwrap_or(&0);
+        let error = purged.and_then(|_| self.journal.take_in()).err();
+        self.tell_error(error);
         times > 0
+    }
+
+    /// Says what went wrong; that nothing did says nothing of what waits.
+    fn tell_error(&mut self, error: Option<JournalError>) {
+        if error.is_some() {
+            self.tell(error.as_ref());
+        }
     }
 
     /// Takes an entry about the journal itself.
@@ -244,15 +249,15 @@ mod tests {
         writer.began.1 = began;
         assert!(writer.purge(monotonic()));
         assert!(!writer.purge(monotonic()), "there is no more");
-        assert_eq!(writer.waiting.back().unwrap().1.event, Event::JournalPurged { times: 1 });
-        let mut kept = 0;
+        let mut kept = Vec::new();
         let reading = Reading::open(data.path()).unwrap();
         reading
-            .entries(&Wanted::default(), |_, _| {
-                kept += 1;
+            .entries(&Wanted::default(), |_, entry| {
+                kept.push(entry);
                 true
             })
             .unwrap();
-        assert_eq!(kept, 1);
+        assert_eq!(kept.len(), 2);
+        assert!(kept[1].contains(r#""event":"journal_purged""#), "{kept:?}");
     }
 }

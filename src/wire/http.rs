@@ -471,6 +471,28 @@ pub struct Response<'a> {
     body: &'a [u8],
 }
 
+impl Request {
+    /// Returns how much memory its texts take, in bytes.
+    pub fn held_bytes(&self) -> usize {
+        let optional = [
+            &self.host,
+            &self.origin,
+            &self.bearer,
+            &self.if_none_match,
+            &self.if_match,
+            &self.content_type,
+            &self.forwarded,
+            &self.x_forwarded_for,
+            &self.x_forwarded_proto,
+            &self.x_forwarded_host,
+            &self.user_agent,
+            &self.websocket_key,
+        ];
+        let texts = [&self.method, &self.path, &self.query].into_iter().chain(optional.into_iter().flatten());
+        texts.map(String::capacity).sum::<usize>() + self.body.capacity()
+    }
+}
+
 impl<'a> Response<'a> {
     /// Begins a response without a body.
     pub fn new(status: Status) -> Response<'a> {
@@ -490,14 +512,12 @@ impl<'a> Response<'a> {
         self
     }
 
-    /// Appends the head of a response whose body follows in chunks, or for old clients until the connection closes.
-    pub(crate) fn write_head(mut self, out: &mut Vec<u8>, is_chunked: bool, keep_alive: bool) {
+    /// Appends the head of a response whose body follows in chunks.
+    pub(crate) fn write_head(mut self, out: &mut Vec<u8>, keep_alive: bool) {
         if !keep_alive {
             self = self.header("Connection", "close");
         }
-        if is_chunked {
-            self = self.header("Transfer-Encoding", "chunked");
-        }
+        self = self.header("Transfer-Encoding", "chunked");
         out.extend(self.head.as_bytes());
         out.extend(b"\r\n");
     }

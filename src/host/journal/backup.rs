@@ -141,7 +141,7 @@ fn restore_into(
     drop(copy);
     let (mut journal, problem) = Journal::open(data)?;
     problem.map_or(Ok(()), Err)?;
-    while journal.purge(before)? > 0 {}
+    while journal.purge(at, before)? > 0 {}
     let made = UNIX_EPOCH + Duration::from_millis(made_ms);
     let detail = format!("made_ms={made_ms}");
     hand_in(data, at, &Deed { kind: DeedKind::Restored, by: by.to_owned(), person: String::new(), detail })?;

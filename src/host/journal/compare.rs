@@ -102,8 +102,12 @@ impl<'a> Comparison<'a> {
 
     fn compare_rest(&mut self) -> Result<(), Stop> {
         let purged = self.last_purged;
-        self.telling.broadcasts().try_for_each(|row| self.kept.compare_broadcast(row, purged))?;
-        self.telling.listenings().try_for_each(|row| self.kept.compare_listening(row, purged))?;
+        let mut broadcasts: Vec<&BroadcastRow> = self.telling.broadcasts().collect();
+        broadcasts.sort_unstable_by_key(|row| row.number);
+        broadcasts.into_iter().try_for_each(|row| self.kept.compare_broadcast(row, purged))?;
+        let mut listenings: Vec<&ListeningRow> = self.telling.listenings().collect();
+        listenings.sort_unstable_by_key(|row| row.number);
+        listenings.into_iter().try_for_each(|row| self.kept.compare_listening(row, purged))?;
         for (table, compared) in
             [("broadcasts", &mut self.kept.broadcasts), ("listenings", &mut self.kept.listenings)]
         {

@@ -17,6 +17,8 @@ use crate::audit::{Deed, DeedKind, Entry, EntryId, Event};
 
 /// How many are written down at one time.
 const AT_ONCE: usize = 256;
+/// The server's own deed.
+const PURGE: &str = "journal_purged";
 /// What is longer is cut, in characters.
 const CHARS_MAX: usize = 500;
 
@@ -47,6 +49,12 @@ pub(super) fn insert(connection: &Connection, at: SystemTime, deed: &Deed) -> ru
     connection.execute(insert, row).map(drop)
 }
 
+/// Leaves it, with the purge itself, that so many entries were purged because they were too old.
+pub(super) fn insert_purge(connection: &Connection, at: SystemTime, times: usize) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO handed_in (at_ms, deed, by, person, detail) VALUES (?1, ?2, '', '', ?3)";
+    connection.execute(insert, params![unix_ms(at), PURGE, times.to_string()]).map(drop)
+}
+
 /// Tells whether something waits to be written down.
 pub(super) fn is_any(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM handed_in")?.exists([])
@@ -59,10 +67,15 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<(Vec<Entry>, 
     let (mut rows, mut entries, mut last) = (waiting.query([AT_ONCE])?, Vec::new(), 0);
     while let Some(row) = rows.next()? {
         last = row.get(0)?;
+        let at = UNIX_EPOCH + Duration::from_millis(row.get(1)?);
+        if text(row, 2) == PURGE {
+            let event = Event::JournalPurged { times: text(row, 5).parse().unwrap_or_default() };
+            entries.push(Entry { id: EntryId(0), at, event });
+            continue;
+        }
         // What nobody of us left there is no deed.
         let Some(kind) = DeedKind::named(&text(row, 2)) else { continue };
         let deed = Deed { kind, by: text(row, 3), person: text(row, 4), detail: text(row, 5) };
-        let at = UNIX_EPOCH + Duration::from_millis(row.get(1)?);
         entries.push(Entry { id: EntryId(0), at, event: Event::Done { deed: Arc::new(deed) } });
     }
     Ok((entries, last))

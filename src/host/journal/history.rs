@@ -1,6 +1,6 @@
 //! Answers questions about the past from what the entries came to, a piece at a time.
 //!
-//! Invariant: a piece takes a bounded time and a bounded number of rows, whatever is asked.
+//! Invariant: for a piece no more rows are looked at than a bound, or those of one person.
 
 use rusqlite::{ToSql, named_params, params};
 
@@ -80,7 +80,10 @@ impl Reading {
 
     /// Returns so many rows that come next, whoever may see them.
     fn rows_of(&self, query: &Query, count: usize, now_ms: u64) -> Result<Vec<(Place, Row)>, JournalError> {
-        let after = query.after.unwrap_or(Place { at_ms: LAST, number: LAST });
+        let to_ms = query.to_ms.unwrap_or(LAST).min(LAST);
+        // Of the two bounds SQLite may go along the wrong one.
+        let newest = Place { at_ms: to_ms.saturating_sub(1), number: LAST };
+        let after = query.after.map_or(newest, |after| after.min(newest));
         let sql = match query.kind {
             Kind::Broadcasts => broadcasts_sql(query),
             Kind::Listenings => listenings_sql(query),
@@ -89,7 +92,7 @@ impl Reading {
             ":at": after.at_ms,
             ":number": after.number,
             ":from": query.from_ms.unwrap_or(0).min(LAST),
-            ":to": query.to_ms.unwrap_or(LAST).min(LAST),
+            ":to": to_ms,
             ":now": now_ms,
             ":commercial": query.commercial_id,
             ":admin": query.admin_id,
@@ -428,7 +431,7 @@ mod tests {
     #[test]
     fn what_is_purged_is_no_history_either() {
         let mut story = story();
-        story.journal.purge(UNIX_EPOCH + Duration::from_millis(5001)).unwrap();
+        story.journal.purge(UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(5001)).unwrap();
         assert_eq!(story.rows(Kind::Broadcasts).len(), 1, "one has ended, one goes on");
         assert_eq!(story.rows(Kind::Listenings).len(), 1);
         assert_eq!(story.rows(Kind::Broadcasts)[0]["commercial_name"], "Léa Martin", "she was on air since");

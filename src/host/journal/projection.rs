@@ -195,8 +195,9 @@ pub(super) fn make_anew(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes out what began before a moment and is over, with the entry that began it, and whom nobody has seen since.
-pub(super) fn purge(connection: &Connection, before_ms: u64) -> rusqlite::Result<()> {
+/// Takes out what began before a moment and is over, with the entry that began it, and, with all entries, whom nobody has
+/// seen since.
+pub(super) fn purge(connection: &Connection, before_ms: u64, is_all: bool) -> rusqlite::Result<()> {
     let purges = [
         "DELETE FROM broadcasts WHERE from_ms < ?1 AND to_ms IS NOT NULL \
          AND (SELECT entry FROM entries WHERE entries.number = broadcasts.number) IS NULL",
@@ -204,5 +205,8 @@ pub(super) fn purge(connection: &Connection, before_ms: u64) -> rusqlite::Result
          AND (SELECT entry FROM entries WHERE entries.number = listenings.number) IS NULL",
         "DELETE FROM people WHERE seen_ms < ?1",
     ];
-    purges.iter().try_for_each(|purge| connection.execute(purge, [before_ms]).map(drop))
+    purges
+        .iter()
+        .take(if is_all { 3 } else { 2 })
+        .try_for_each(|purge| connection.execute(purge, [before_ms]).map(drop))
 }

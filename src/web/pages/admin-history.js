@@ -88,7 +88,7 @@ export class HistoryView {
   draw(asked) {
     if (this.#day === null) this.#show(parsedDay(asked, this.#today));
     else if (this.#seesAll !== this.#sawAll) this.#load();
-    else if (language() !== this.#drawnFor) this.#drawAll();
+    else if (language() !== this.#drawnFor || this.#parts.day.max !== dayName(this.#today)) this.#drawAll();
   }
 
   /** Goes to another day. @param {1|-1} step */

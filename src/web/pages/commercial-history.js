@@ -29,6 +29,8 @@ export class OwnHistory {
   #drawnFor = "";
   /** Ends what is asked. */
   #run = new AbortController();
+  /** Ends what is saved. */
+  #saving = new AbortController();
   #status = new StatusLine(() => this.#load());
   #list = element("div", { id: "heard-list", className: "heard-days" });
   #more = worded("button", "history_more", { id: "heard-more", type: "button", hidden: true });
@@ -50,7 +52,10 @@ export class OwnHistory {
     dialog.replaceChildren(element("header", {}, title, back),
       worded("p", "me_detail", { className: "detail" }), this.#none, this.#list, this.#status.place, this.#more, this.#save);
     back.addEventListener("click", () => dialog.close());
-    dialog.addEventListener("close", () => this.#run.abort());
+    dialog.addEventListener("close", () => {
+      this.#run.abort();
+      this.#saving.abort();
+    });
     // However it went on air, and whoever hears: nothing lies over that.
     client.addEventListener("streaming", ({ detail }) => detail.state !== "off" && dialog.close());
     client.addEventListener("listener_joined", () => dialog.close());
@@ -63,6 +68,7 @@ export class OwnHistory {
     this.#rows = [];
     this.#next = null;
     this.#isLoaded = false;
+    this.#save.disabled = false;
     byId("heard-all").showModal();
     this.#load();
   }
@@ -94,8 +100,7 @@ export class OwnHistory {
 
   /** Saves all of it, with what each field means. */
   async #saveAll() {
-    this.#run.abort();
-    const { signal } = (this.#run = new AbortController());
+    const { signal } = (this.#saving = new AbortController());
     const { id, name } = this.#client.user;
     this.#save.disabled = true;
     try {
@@ -112,7 +117,8 @@ export class OwnHistory {
     } catch (error) {
       if (!signal.aborted) this.#status.say(() => problemWords(error), true);
     } finally {
-      this.#save.disabled = false;
+      // One that was given up is over before another begins, or leaves that one alone.
+      if (this.#saving.signal === signal) this.#save.disabled = false;
     }
   }
 

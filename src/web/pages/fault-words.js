@@ -17,14 +17,14 @@ addWords({
   },
   en: {
     journal_of_admin: "The journal can't be written: nobody can begin to listen.",
-    journal_of_commercial: "No one new can begin to listen: the server can't write its journal.",
+    journal_of_commercial: "Nobody else can start listening: the server can't write its journal.",
     journal_disk_full: "The server's disk is full.",
-    journal_not_permitted: "The server's disk refuses to be written.",
+    journal_not_permitted: "The server's disk refuses writes.",
     journal_hangs: "The server's disk does not answer.",
     journal_damaged: "The journal is damaged.",
     journal_replaced: "The journal was changed or replaced.",
     journal_other: "The server's log says why.",
-    journal_goes_on: "Whoever listens already goes on.",
+    journal_goes_on: "Anyone already listening stays connected.",
     journal_tell: "Tell whoever looks after the server.",
   },
 });

@@ -23,16 +23,18 @@ const WORDS = { 401: "expired", 403: "history_not_allowed", 429: "history_too_ma
 
 /** Why there are no rows. */
 class SourceError extends Error {
-  /** @param {number} status 0 where no answer came @param {number} [retryAfterS] */
-  constructor(status, retryAfterS = RETRY_AFTER_S) {
+  /** @param {number} status 0 where no answer came @param {number} [retryAfterS] @param {string} [code] the server's word */
+  constructor(status, retryAfterS = RETRY_AFTER_S, code = "") {
     super(`history: ${status || "no answer"}`);
     this.status = status;
+    this.code = code;
     this.retryAfterS = retryAfterS;
   }
 }
 
 /** What went wrong, in words. @param {Error} error */
-export function problemWords({ status, retryAfterS }) {
+export function problemWords({ status, retryAfterS, code }) {
+  if (code === "journal_unavailable") return t("history_unwritten", { s: retryAfterS });
   if (WORDS[status]) return t(WORDS[status], { s: retryAfterS });
   return status ? t("history_refused", { code: status }) : t("history_network");
 }
@@ -91,6 +93,7 @@ export class HistorySource {
   }
 
   async #ask(path, parameters, type, signal) {
+    if (signal.aborted) throw new SourceError(0);
     const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
     const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
     const run = new AbortController();
@@ -105,7 +108,10 @@ export class HistorySource {
     };
     const answer = await fetch(`/api/${path}${query && `?${query}`}`, options).catch(() => { throw new SourceError(0); });
     clearTimeout(timer);
-    if (!answer.ok) throw new SourceError(answer.status, Number(answer.headers.get("Retry-After")) || RETRY_AFTER_S);
+    if (!answer.ok) {
+      const { error } = await answer.json().catch(() => ({}));
+      throw new SourceError(answer.status, Number(answer.headers.get("Retry-After")) || RETRY_AFTER_S, error?.code);
+    }
     return answer;
   }
 }

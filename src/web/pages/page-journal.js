@@ -10,17 +10,26 @@ import "./journal-words.js";
 import { byId, element, fillWords } from "./page.js";
 import { worded } from "./help.js";
 
+/** The words of it, once they were needed. */
+let fault = null;
+let coming = null;
+
 /**
  * Says in `#journal` that nobody can begin to listen, and why, for as long as that is so.
  * @param {import("./ecoute.js").EcouteClient} client
  * @param {"admin"|"commercial"} role
  */
-export async function showJournal(client, role) {
-  const isTold = () => !client.journal.ok && ["registered", "witness"].includes(client.connectionState);
-  // The server was here just now; where it is gone, nobody is registered.
-  const fault = isTold() && await import("./page-fault.js").catch((error) => console.warn("écoute: no words for it", error));
-  byId("journal").hidden = !isTold();
-  if (fault && isTold()) fault.sayFault(client, role);
+export function showJournal(client, role) {
+  const isTold = !client.journal.ok && ["registered", "witness"].includes(client.connectionState);
+  byId("journal").hidden = !isTold || !fault;
+  if (isTold && fault) fault.sayFault(client, role);
+  else if (isTold) loadFault().then(() => showJournal(client, role), (error) => console.warn("écoute: no words for it", error));
+}
+
+/** Loads the words. The server was here just now; where they do not come, they are asked for again with the next change. */
+function loadFault() {
+  coming ??= import("./page-fault.js").then((loaded) => { fault = loaded; }).finally(() => { coming = null; });
+  return coming;
 }
 
 /**

@@ -1,6 +1,7 @@
 //! Questions about the past: who is told what, after what is durable, and how long answers leave.
 
 use ecoute::audit::Event;
+use ecoute::config::Limits;
 use ecoute::token::{Claims, Right, Scope};
 use ecoute::words::Role;
 use serde_json::{Value, json};
@@ -149,7 +150,7 @@ fn what_others_did_is_told_once_it_is_durable_that_it_is() {
     let text = String::from_utf8(client.read(world)).unwrap();
     assert!(text.contains("\r\nContent-Type: text/csv; charset=utf-8\r\n") && text.contains("\"lea\""), "{text}");
     let last = world.audit.last().unwrap();
-    assert_eq!(last.event.to_string(), "history_exported actor=paul commercial_id= detail=\"broadcasts \"");
+    assert_eq!(last.event.to_string(), "history_exported actor=paul commercial_id= detail=\"broadcasts\"");
 
     world.disk.refused_per_mille = 1000;
     let refused = asking(world, &paul, BROADCASTS, "*/*");
@@ -308,4 +309,70 @@ fn who_was_here_is_shown_after_a_restart_too() {
     let eve = world.open_with("eve", &scoped);
     world.run_ms(1000);
     assert_eq!(shown(world, eve), [row("lea", "offline")]);
+}
+
+/// What a client asks next comes behind an answer that waits for its next piece, and neither waits for the other for ever.
+#[test]
+fn who_asks_again_and_again_keeps_nobody_from_reading_on() {
+    let mut limits = Limits::default();
+    limits.jobs.questions_max = 1;
+    let mut world = World::with_limits(7, Quality::PERFECT, limits);
+    many(&mut world, 250);
+    let token = world.token(Role::Admin, "paul", |_| {});
+    let reading = asking(&mut world, &token, LISTENINGS, "text/csv");
+    world.past.is_stuck = true;
+    let ask = format!("GET {LISTENINGS} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let eager = Stranger::asking(&mut world, ask.repeat(3).as_bytes());
+    world.run_ms(1);
+    let mut text = reading.read(&mut world);
+    world.past.is_stuck = false;
+    world.run_ms(10);
+    for _ in 0..10 {
+        text.extend(reading.read(&mut world));
+    }
+    let rows = table(std::str::from_utf8(&text).unwrap()).expect("it is whole");
+    assert_eq!(rows.lines().count(), 251);
+    let answers = String::from_utf8(eager.read(&mut world)).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 ").count(), 3, "{answers}");
+    assert!(answers.starts_with("HTTP/1.1 200 OK"), "{answers}");
+    world.end();
+}
+
+#[test]
+fn a_right_that_ends_while_it_is_written_down_shows_nothing() {
+    let mut scene = Scene::new();
+    heard(&mut scene);
+    let world = &mut scene.world;
+    let paul = world.token(Role::Admin, "paul", |_| {});
+    world.disk.is_stuck = true;
+    let [asked, own] = [BROADCASTS, LISTENINGS].map(|path| {
+        world.past.is_stuck = true;
+        asking(world, &paul, path, "*/*")
+    });
+    let list = format!("paul {}\n", world.unix_s() + 1);
+    world.take_revoked(list.as_bytes());
+    world.disk.is_stuck = false;
+    world.past.is_stuck = false;
+    world.run_ms(10);
+    for client in [asked, own] {
+        let text = String::from_utf8(client.read(world)).unwrap();
+        assert!(text.starts_with("HTTP/1.1 401 "), "law 3: {text}");
+    }
+    scene.end();
+}
+
+#[test]
+fn a_long_answer_is_for_those_who_can_tell_that_it_breaks_off() {
+    let mut scene = Scene::new();
+    many(&mut scene.world, 150);
+    let world = &mut scene.world;
+    let token = world.token(Role::Admin, "paul", |_| {});
+    for (limit, want) in [(50, "200 OK"), (150, "400 Bad Request")] {
+        let ask = format!("GET {LISTENINGS}?limit={limit} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let client = Stranger::asking(world, ask.as_bytes());
+        world.run_ms(1);
+        let text = String::from_utf8(client.read(world)).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {want}")), "{limit}: {text}");
+    }
+    scene.end();
 }
