@@ -18,7 +18,6 @@ use super::reading::open_database;
 use super::schema::check_ours;
 use super::{DATABASE, Journal, JournalError, KEY, make_private, told, unavailable};
 use crate::audit::{Deed, DeedKind};
-use crate::host::secret::write_new;
 
 /// The files that are copied with the journal, where they are there.
 const FILES: [&str; 3] = [KEY, "secret", "revoked"];
@@ -134,7 +133,8 @@ fn restore_into(
         let kept = copy.query_row("SELECT contents FROM kept WHERE name = ?1", [name], |row| row.get(0));
         let kept: Option<Vec<u8>> = kept.optional().map_err(failed)?;
         let path: PathBuf = data.join(name);
-        kept.map_or(Ok(()), |contents| write_new(&path, &contents)).map_err(|error| unavailable(&path, &error))?;
+        kept.map_or(Ok(()), |contents| copy_private(&mut contents.as_slice(), &path))
+            .map_err(|error| unavailable(&path, &error))?;
     }
     copy.execute_batch("DROP TABLE kept; DROP TABLE made; VACUUM").map_err(failed)?;
     check_ours(&path, &copy)?;
@@ -154,7 +154,7 @@ fn made(copy: &Connection) -> rusqlite::Result<Option<u64>> {
     copy.query_row("SELECT at_ms FROM made", [], |row| row.get(0)).optional()
 }
 
-fn copy_private(from: &mut File, to: &Path) -> io::Result<()> {
+fn copy_private(from: &mut impl Read, to: &Path) -> io::Result<()> {
     let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
     io::copy(from, &mut copy)?;
     copy.flush()?;
@@ -200,8 +200,8 @@ mod tests {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
         }
         let verdict = Reading::open(&restored).unwrap().verify(None).unwrap();
-        // Two that were there, of which one was due, the copy and the restoration.
-        assert_eq!((verdict.entries, verdict.purged), (4, 1));
+        // Two that were there, of which one was due, the copy, the purge and the restoration.
+        assert_eq!((verdict.entries, verdict.purged), (5, 1));
         assert!(!data.path().join(PARTIAL).exists());
         append(&mut Journal::open(&restored).unwrap().0, 80);
     }
