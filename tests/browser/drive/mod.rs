@@ -201,20 +201,28 @@ impl Page<'_> {
         for _ in 0..3 {
             let at = self.evaluate(&aim);
             self.tools(|tools, id| tools.click(id, at[0].as_f64().unwrap(), at[1].as_f64().unwrap()));
-            if self.was_clicked() {
+            if self.was_clicked(&at) {
                 return;
             }
         }
         panic!("{selector} can't be clicked: something covers it");
     }
 
-    /// Tells whether what was aimed at had its click, of which Firefox says up to 140 ms before that it was done; or can't
-    /// have one, as it is disabled or gone.
-    fn was_clicked(&self) -> bool {
-        let until = Instant::now() + Duration::from_secs(1);
+    /// Tells whether what was aimed at had its click, or can't have one, as it is disabled or gone. Firefox says up to 140 ms
+    /// before that it was done, and a busy browser seconds: only what is not there any more is missed.
+    fn was_clicked(&self, at: &Value) -> bool {
+        let is_missed = format!(
+            "(() => {{ const found = target.getRootNode().elementFromPoint(...{at}); return found !== target && !target.contains(found); }})()"
+        );
+        let begin = Instant::now();
         while self.is_so("window.target") {
-            if Instant::now() > until {
-                return self.is_so("target.disabled || !target.isConnected");
+            if begin.elapsed() > Duration::from_secs(1) {
+                if self.is_so("target.disabled || !target.isConnected") {
+                    return true;
+                }
+                if self.is_so(&is_missed) || begin.elapsed() > WAIT {
+                    return false;
+                }
             }
             thread::sleep(Duration::from_millis(10));
         }
