@@ -8,6 +8,8 @@
     reason = "the bench measures in real time, and prints what it found"
 )]
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -29,6 +31,8 @@ const ADMINS: u64 = 10;
 /// How often each salesperson is on air on a day, and heard in it.
 const BROADCASTS: u64 = 2;
 const LISTENINGS: u64 = 3;
+/// How many entries are made durable one by one.
+const GATES: usize = 600;
 
 fn main() {
     let kept = std::env::var_os("ECOUTE_BENCH_DATA").map(PathBuf::from);
@@ -43,6 +47,7 @@ fn main() {
     let verdict = reading.verify(None).expect("nobody changed it");
     println!("verify: entries={} cpu={:?}", verdict.entries, cpu() - begin);
     drop(reading);
+    measure_gates();
     let lea = || Some("commercial7".to_owned());
     let all = |kind| Query { left: ROWS_MAX, ..Query::new(kind, Form::Json) };
     let day = BEGIN_MS + 300 * DAY_MS;
@@ -60,6 +65,32 @@ fn main() {
     ];
     for (name, query) in pages {
         println!("{name}: {}", measure(&data, &query));
+    }
+}
+
+/// Has 100 entries a second made durable, each by itself, and beside them as much written and synced without a journal.
+fn measure_gates() {
+    let data = TempDir::new().expect("there is room");
+    let mut journal = Journal::open(data.path()).expect("it may be made").0;
+    let mut bare = File::create(data.path().join("bare")).expect("there is room");
+    let (mut gates, mut syncs, mut entries) = (Vec::new(), Vec::new(), Vec::new());
+    let mut number = 0;
+    while entries.len() < GATES {
+        tell_day(&mut entries, BEGIN_MS, 7, &mut number);
+    }
+    for entry in entries.iter().take(GATES) {
+        let begin = Instant::now();
+        journal.append(&[entry]).expect("there is room");
+        gates.push(begin.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+        let begin = Instant::now();
+        bare.write_all(&[7; 4096]).and_then(|()| bare.sync_data()).expect("there is room");
+        syncs.push(begin.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for (name, took) in [("an entry durable", &mut gates), ("a bare fsync of 4 KiB", &mut syncs)] {
+        took.sort_unstable();
+        println!("{name}: median={:?} p99={:?}", took[GATES / 2], took[GATES * 99 / 100]);
     }
 }
 

@@ -106,6 +106,8 @@ pub enum DeedKind {
     PersonPurged,
     /// A user's access was revoked.
     Revoked,
+    /// A report was made of how listening is used.
+    Reported,
     /// A copy of all was made.
     BackedUp,
     /// All is what it was when a copy was made.
@@ -113,12 +115,13 @@ pub enum DeedKind {
 }
 
 impl DeedKind {
-    const ALL: [DeedKind; 7] = [
+    const ALL: [DeedKind; 8] = [
         DeedKind::Shown,
         DeedKind::Exported,
         DeedKind::PersonExported,
         DeedKind::PersonPurged,
         DeedKind::Revoked,
+        DeedKind::Reported,
         DeedKind::BackedUp,
         DeedKind::Restored,
     ];
@@ -131,6 +134,7 @@ impl DeedKind {
             DeedKind::PersonExported => "person_exported",
             DeedKind::PersonPurged => "person_purged",
             DeedKind::Revoked => "user_revoked",
+            DeedKind::Reported => "report_made",
             DeedKind::BackedUp => "journal_backed_up",
             DeedKind::Restored => "journal_restored",
         }

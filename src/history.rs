@@ -4,10 +4,12 @@
 //! asked.
 
 mod query;
+mod report;
 mod table;
 mod telling;
 
 pub use query::{Form, Kind, Place, Query, QueryError, ROWS_MAX, parse_moment};
+pub use report::{Group, Language, Marks, Report};
 pub use table::{Broadcast, Listening, Row, cell, write_begin, write_end, write_row};
 pub use telling::{BroadcastRow, Change, ListeningRow, Telling};
 

@@ -3,7 +3,7 @@
 //! Invariant: what is handed in stands in the data directory as its owner's, whoever the command is run by.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use ecoute::audit::{Deed, DeedKind};
 use ecoute::host::journal::{self, JournalError};
@@ -42,4 +42,9 @@ pub fn not_written(error: &JournalError) {
 #[expect(clippy::disallowed_methods, reason = "what is written down says when it was")]
 pub fn now() -> SystemTime {
     SystemTime::now()
+}
+
+/// Returns that in Unix milliseconds.
+pub fn now_ms() -> u64 {
+    now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
 }

@@ -13,6 +13,7 @@ mod link;
 mod manual;
 mod options;
 mod person;
+mod report;
 mod revoke;
 mod serve;
 mod token;
@@ -47,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Revoke(options) => revoke::revoke(&options),
         Command::Audit { command } => audit::run(command),
         Command::Export(options) => person::export(&options),
+        Command::Report(options) => report::print(&options),
         Command::Purge(options) => person::purge(&options),
         Command::Backup(options) => backup::back_up_to(&options),
         Command::Restore(options) => backup::restore(&options),

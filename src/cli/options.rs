@@ -53,6 +53,8 @@ pub enum Command {
     },
     /// Print all that is written about one person, as JSON that says what each field means.
     Export(PersonOptions),
+    /// Say how listening is used, for a works council: numbers, and nobody by name.
+    Report(ReportOptions),
     /// Purge what is written about one person, before its time.
     Purge(PurgeOptions),
     /// Copy all that the server keeps to one file, beside a server that runs.
@@ -331,6 +333,35 @@ pub struct PersonOptions {
 }
 
 #[derive(Args)]
+pub struct ReportOptions {
+    #[command(flatten)]
+    pub span: SpanOptions,
+    /// html is a page that stands by itself, csv opens in a table
+    #[arg(long, default_value = "html")]
+    pub format: ReportFormat,
+    /// In English, and not in French
+    #[arg(long)]
+    pub english: bool,
+    /// The hours of work: listenings at others, and at weekends, are counted apart
+    #[arg(long, value_name = "FROM-TO", default_value = "8-19", value_parser = parse_hours)]
+    pub hours: (u64, u64),
+    /// How far the clock of those hours is ahead of UTC
+    #[arg(long, value_name = "HH:MM", default_value = "01:00", allow_hyphen_values = true, value_parser = parse_offset)]
+    pub utc_offset: i64,
+    /// From how many minutes on a listening is long
+    #[arg(long, value_name = "MINUTES", default_value_t = 30)]
+    pub long_min: u32,
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Html,
+    Csv,
+}
+
+#[derive(Args)]
 pub struct PurgeOptions {
     /// The person's id
     #[arg(long, value_name = "ID", value_parser = parse_id)]
@@ -462,6 +493,24 @@ fn parse_ttl(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Returns a moment in milliseconds since 1970; a day stands for where it begins, in UTC.
+fn parse_hours(text: &str) -> Result<(u64, u64), &'static str> {
+    let hours = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
+    hours.filter(|(from, to)| from < to && *to <= 24).ok_or("write them as 8-19")
+}
+
+/// Returns minutes.
+fn parse_offset(text: &str) -> Result<i64, &'static str> {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let parts =
+        rest.split_once(':').and_then(|(hours, minutes)| Some((hours.parse().ok()?, minutes.parse().ok()?)));
+    let offset = parts.filter(|(hours, minutes): &(u8, u8)| *hours <= 14 && *minutes < 60);
+    let (hours, minutes) = offset.ok_or("write it as 01:00 or -05:00")?;
+    Ok(sign * (i64::from(hours) * 60 + i64::from(minutes)))
+}
+
 fn parse_url(text: &str) -> Result<String, &'static str> {
     let has_scheme = text.starts_with("https://") || text.starts_with("http://");
     if !has_scheme || text.contains(['#', '?']) || text.contains(char::is_whitespace) {
@@ -522,6 +571,25 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(parse_ttl(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn hours_and_offsets() {
+        let hours = [("8-19", Some((8, 19))), ("0-24", Some((0, 24))), ("19-8", None), ("8-25", None), ("8", None)];
+        for (text, want) in hours {
+            assert_eq!(parse_hours(text).ok(), want, "{text}");
+        }
+        let offsets = [
+            ("01:00", Some(60)),
+            ("+05:30", Some(330)),
+            ("-05:00", Some(-300)),
+            ("15:00", None),
+            ("1", None),
+            ("--1:00", None),
+        ];
+        for (text, want) in offsets {
+            assert_eq!(parse_offset(text).ok(), want, "{text}");
         }
     }
 

@@ -6,12 +6,12 @@ use std::io::{self, BufWriter, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ecoute::audit::DeedKind;
-use ecoute::history::{Form, Kind, Query, ROWS_MAX};
+use ecoute::history::{Form, Kind, Query, Row};
 use ecoute::host::journal::{JournalError, Reading, Wanted, purge_person};
 use ecoute::host::logging;
 use serde_json::{Value, json};
 
-use super::deeds::{enter, hand_in, now, who};
+use super::deeds::{enter, hand_in, now, now_ms, who};
 use super::error::ProgramError;
 use super::options::{PersonOptions, PurgeOptions};
 
@@ -27,7 +27,7 @@ pub fn export(options: &PersonOptions) -> Result<(), ProgramError> {
         entries.push(serde_json::from_str(&entry).unwrap_or(Value::String(entry)));
         true
     })?;
-    let all = |kind| Query { left: ROWS_MAX, ..Query::new(kind, Form::Json) };
+    let all = |kind| Query::new(kind, Form::Json);
     let told = json!({
         "person": options.person,
         "made": logging::timestamp(now()),
@@ -43,25 +43,16 @@ pub fn export(options: &PersonOptions) -> Result<(), ProgramError> {
     Ok(out.flush()?)
 }
 
-/// Returns all rows that are asked for, page by page.
+/// Returns all rows that are asked for.
 fn rows(journal: &Reading, query: Query) -> Result<Vec<Value>, JournalError> {
-    let now_ms = now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-    let (mut all, mut next) = (Vec::new(), Some(query));
-    while let Some(query) = next {
-        let (mut bytes, mut rest) = (Vec::new(), Some(Box::new(query.clone())));
-        while let Some(query) = rest {
-            let piece = journal.history(*query, now_ms)?;
-            bytes.extend(piece.bytes);
-            rest = piece.rest;
-        }
-        let mut page: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let after = page["next"].as_str().and_then(ecoute::history::Place::parse);
-        if let Some(rows) = page[query.kind.name()].as_array_mut() {
-            all.append(rows);
-        }
-        next = after.map(|after| Query { after: Some(after), ..query });
-    }
-    Ok(all)
+    let mut rows = Vec::new();
+    journal.all_rows(query, now_ms(), |row| {
+        rows.push(match row {
+            Row::Broadcast(row) => json!(row),
+            Row::Listening(row) => json!(row),
+        });
+    })?;
+    Ok(rows)
 }
 
 /// What the fields mean, for whoever they are about (GDPR, Article 15).

@@ -68,7 +68,7 @@ pub enum Change<'a> {
 /// What is open after the entries so far.
 #[derive(Clone, Debug, Default)]
 pub struct Telling {
-    /// By salesperson; with the listenings that it counted.
+    /// By salesperson; with the open listenings that it counted.
     broadcasts: HashMap<String, (BroadcastRow, HashSet<String>)>,
     /// By the listening's id.
     listenings: HashMap<String, ListeningRow>,
@@ -107,7 +107,7 @@ struct Said {
 const SERVER_DIED: &str = "server_died";
 
 impl Telling {
-    /// Goes on where rows are open; each broadcast with the listenings that it counted.
+    /// Goes on where rows are open; each broadcast with the open listenings that it counted.
     pub fn resume(
         broadcasts: impl IntoIterator<Item = (BroadcastRow, HashSet<String>)>,
         listenings: impl IntoIterator<Item = ListeningRow>,
@@ -157,11 +157,7 @@ impl Telling {
                 row.fall_silent(said.at_ms);
                 tell(Change::Listening(row))
             }),
-            "listen_ended" => self.listenings.remove(&said.listening).map_or(Ok(()), |mut row| {
-                row.fall_silent(said.at_ms);
-                (row.to_ms, row.ended) = (Some(said.at_ms), Some(ended(&said.detail)));
-                tell(Change::Listening(&row))
-            }),
+            "listen_ended" => self.end_listening(&said, tell),
             _ => Ok(()),
         }
     }
@@ -250,6 +246,21 @@ impl Telling {
         tell(Change::Listening(&row))?;
         self.listenings.insert(row.listening.clone(), row);
         Ok(())
+    }
+
+    fn end_listening<E>(
+        &mut self,
+        said: &Said,
+        mut tell: impl FnMut(Change<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // It sounds never again, and is counted no more.
+        if let Some((_, counted)) = self.broadcasts.get_mut(&said.commercial_id) {
+            counted.remove(&said.listening);
+        }
+        let Some(mut row) = self.listenings.remove(&said.listening) else { return Ok(()) };
+        row.fall_silent(said.at_ms);
+        (row.to_ms, row.ended) = (Some(said.at_ms), Some(ended(&said.detail)));
+        tell(Change::Listening(&row))
     }
 
     /// A listening sounds from now on; a broadcast counts it once, however often it falls silent.

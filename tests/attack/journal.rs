@@ -405,6 +405,8 @@ fn what_is_done_at_the_command_line_is_written_down() {
     done(&["revoke", "nobody"], &data);
     let told: Value = serde_json::from_str(&done(&["export", "--person", "hearer"], &data)).unwrap();
     assert_eq!(told["listened_to"][0]["commercial_id"], "speaker");
+    let report = done(&["report", "--english"], &data);
+    assert!(report.contains("<td>Listenings</td><td>1</td>") && !report.contains("hearer"), "{report}");
     let would = done(&["purge", "--person", "hearer", "--dry-run"], &data);
     assert!(would.starts_with("This would purge "), "{would}");
     done(&["backup", copy.to_str().unwrap()], &data);
@@ -420,7 +422,7 @@ fn what_is_done_at_the_command_line_is_written_down() {
     let events =
         |data: &Path| entries(data).iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect();
     let of_server: Vec<String> = events(&data);
-    for event in ["journal_exported", "user_revoked", "person_exported", "journal_backed_up"] {
+    for event in ["journal_exported", "report_made", "user_revoked", "person_exported", "journal_backed_up"] {
         assert!(of_server.iter().any(|other| other == event), "{event}: {of_server:?}");
     }
     let of_copy: Vec<String> = events(&restored);

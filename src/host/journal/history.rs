@@ -78,6 +78,19 @@ impl Reading {
         read().map_err(|error| told(&self.path, &error))
     }
 
+    /// Hands over all rows that are asked for, from the newest to the oldest, whoever may see them.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn all_rows(&self, mut query: Query, now_ms: u64, mut take: impl FnMut(Row)) -> Result<(), JournalError> {
+        loop {
+            let rows = self.rows_of(&query, ROWS_AT_ONCE, now_ms)?;
+            let Some(&(last, _)) = rows.last() else { return Ok(()) };
+            query.after = Some(last);
+            rows.into_iter().for_each(|(_, row)| take(row));
+        }
+    }
+
     /// Returns so many rows that come next, whoever may see them.
     fn rows_of(&self, query: &Query, count: usize, now_ms: u64) -> Result<Vec<(Place, Row)>, JournalError> {
         let to_ms = query.to_ms.unwrap_or(LAST).min(LAST);

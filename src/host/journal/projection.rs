@@ -170,8 +170,9 @@ pub(super) fn listening_of(row: &Row<'_>) -> rusqlite::Result<ListeningRow> {
 pub(super) fn resume(connection: &Connection) -> rusqlite::Result<Telling> {
     let mut broadcasts = connection.prepare(&format!("SELECT {BROADCAST} FROM broadcasts WHERE to_ms IS NULL"))?;
     let broadcasts: Vec<BroadcastRow> = broadcasts.query_map([], broadcast_of)?.collect::<Result<_, _>>()?;
-    let mut counted =
-        connection.prepare("SELECT listening FROM listenings WHERE commercial_id = ?1 AND broadcast = ?2")?;
+    let mut counted = connection.prepare(
+        "SELECT listening FROM listenings WHERE to_ms IS NULL AND commercial_id = ?1 AND broadcast = ?2",
+    )?;
     let mut open = Vec::new();
     for row in broadcasts {
         let of_row = counted.query_map(params![row.commercial_id, row.number], |row| row.get(0))?;
