@@ -115,7 +115,8 @@ pub enum DeedKind {
 }
 
 impl DeedKind {
-    const ALL: [DeedKind; 8] = [
+    /// All of them.
+    pub const ALL: [DeedKind; 8] = [
         DeedKind::Shown,
         DeedKind::Exported,
         DeedKind::PersonExported,

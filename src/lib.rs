@@ -11,7 +11,8 @@
 //! - [`conn`] is one TCP client, [`peer`] one WebRTC session, [`broadcast`] one salesperson and who listens,
 //!   [`demux`] finds the session of a datagram, [`speech`] says whether somebody speaks, [`arrivals`] how well they are
 //!   received, [`token`] who may.
-//! - [`audit`] is what is written down, [`journal`] what binds that together, [`wire`] turns bytes into meaning, [`words`] are those that all share; [`config`], [`deadlines`], [`rate`],
+//! - [`audit`] is what is written down, [`journal`] what binds that together, [`history`] what it comes to and how that is
+//!   asked for; [`wire`] turns bytes into meaning, [`words`] are those that all share; [`config`], [`deadlines`], [`rate`],
 //!   [`quota`], [`outbox`], [`path`], [`stats`] and [`keys`] serve all.
 //! - [`web`] is what browsers get; [`shell`] is the loop and its sockets, TLS too; [`host`] is what the machine is asked
 //!   for at the start and by commands.

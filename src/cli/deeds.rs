@@ -8,15 +8,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ecoute::audit::{Deed, DeedKind};
 use ecoute::host::journal::{self, JournalError};
 use ecoute::host::owner;
-use nix::unistd::getuid;
+use nix::unistd::{User, getuid};
 
 use super::error::ProgramError;
 use super::print_error;
 
-/// Returns who runs the command, as the system knows them; to be asked before a directory is entered.
+/// Returns who runs the command, as the system knows them, and for whom root says that it is; to be asked before a directory
+/// is entered.
 pub fn who() -> String {
-    let user = ["SUDO_USER", "USER"].into_iter().find_map(|name| std::env::var(name).ok());
-    format!("uid={} user={}", getuid(), user.unwrap_or_default())
+    let uid = getuid();
+    let name = User::from_uid(uid).ok().flatten().map(|user| user.name).unwrap_or_default();
+    let of = std::env::var("SUDO_USER").ok().filter(|_| uid.is_root());
+    format!("uid={uid} user={name}{}", of.map(|of| format!(" for={of}")).unwrap_or_default())
 }
 
 /// Goes on as the owner of a data directory: root leaves nothing of its own there.

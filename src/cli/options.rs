@@ -345,7 +345,7 @@ pub struct ReportOptions {
     /// The hours of work: listenings at others, and at weekends, are counted apart
     #[arg(long, value_name = "FROM-TO", default_value = "8-19", value_parser = parse_hours)]
     pub hours: (u64, u64),
-    /// How far the clock of those hours is ahead of UTC
+    /// How far the clock of those hours is ahead of UTC; it knows no summer time
     #[arg(long, value_name = "HH:MM", default_value = "01:00", allow_hyphen_values = true, value_parser = parse_offset)]
     pub utc_offset: i64,
     /// From how many minutes on a listening is long
@@ -492,7 +492,7 @@ fn parse_ttl(text: &str) -> Result<Duration, &'static str> {
     if ttl.is_zero() || ttl > TTL_MAX { Err(WRONG) } else { Ok(ttl) }
 }
 
-/// Returns a moment in milliseconds since 1970; a day stands for where it begins, in UTC.
+/// Returns the first hour, and the one before which the last ends.
 fn parse_hours(text: &str) -> Result<(u64, u64), &'static str> {
     let hours = text.split_once('-').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     hours.filter(|(from, to)| from < to && *to <= 24).ok_or("write them as 8-19")

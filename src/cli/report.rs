@@ -19,7 +19,10 @@ pub fn print(options: &ReportOptions) -> Result<(), ProgramError> {
     let day = |ms: Option<u64>| {
         ms.map_or_else(|| "…".to_owned(), |ms| logging::timestamp(UNIX_EPOCH + Duration::from_millis(ms)))
     };
-    let span = format!("{} – {}", day(options.span.from), day(options.span.to));
+    let (sign, offset) = (if options.utc_offset < 0 { '-' } else { '+' }, options.utc_offset.unsigned_abs());
+    let clock =
+        format!("UTC{sign}{:02}:{:02}, {}-{} h", offset / 60, offset % 60, options.hours.0, options.hours.1);
+    let span = format!("{} – {} ({clock})", day(options.span.from), day(options.span.to));
     hand_in(&data, DeedKind::Reported, &by, "", &span)?;
     let report = count(&Reading::open(&data)?, options)?;
     let language = if options.english { Language::English } else { Language::French };

@@ -75,12 +75,14 @@ fn judge_error(error: &JournalError, data: &Path) -> Finding {
         | JournalError::OtherTables { path }
         | JournalError::Damaged { path, .. } => {
             let path = path.display();
-            format!("mv {path} {path}.bad && systemctl restart ecoute   # or put a backup there first")
+            format!(
+                "mv {path} {path}.bad && systemctl restart ecoute   # or `ecoute restore` a copy into an empty directory"
+            )
         }
         JournalError::Older { .. } => "systemctl restart ecoute   # which moves it on".to_owned(),
         JournalError::Newer { .. } => "apt install ecoute   # the newer one again".to_owned(),
         JournalError::BadKey { .. } | JournalError::NoKey { .. } => {
-            format!("cp BACKUP/journal.key {data}/ && systemctl restart ecoute")
+            format!("ecoute restore COPY --data DIR   # an empty one, in place of {data}")
         }
         JournalError::Unavailable { fault: JournalFault::NotPermitted, .. } => {
             "sudo ecoute doctor   # or as the user that the server runs as".to_owned()

@@ -1,7 +1,7 @@
 //! What a works council is shown of how listening is used: numbers over a span of time, and nobody by name.
 //!
-//! Invariant: no salesperson is told apart from others, supervisors are letters, and whatever is said of fewer than five
-//! listenings is said of them together with others.
+//! Of two reports whose spans differ a little the difference may still be one person's. Invariant: nobody is named,
+//! supervisors are letters, and of fewer than five listenings it is said that they are so few.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -99,21 +99,24 @@ impl Report {
         };
         let share = (self.heard_air_ms * 100).checked_div(self.air_ms).unwrap_or_default().min(100);
         let one = |name: String, value: String| [name, value, String::new()];
+        // What is said of one or two is said of somebody.
+        let is_shown = self.listenings.min(self.broadcasts) >= GROUP_MIN;
+        let some = |value: String| if is_shown { value } else { "–".to_owned() };
         let mut lines = vec![
-            one(say("Écoutes", "Listenings"), self.listenings.to_string()),
-            one(say("Durée totale d'écoute", "Total time heard"), minutes(self.heard_ms)),
-            one(say("Durée médiane d'une écoute", "Median time of a listening"), minutes(self.median_ms)),
-            one(say("Directs", "Broadcasts"), self.broadcasts.to_string()),
-            one(say("Temps de direct", "Time on air"), minutes(self.air_ms)),
+            one(say("Écoutes", "Listenings"), few(self.listenings)),
+            one(say("Durée totale d'écoute", "Total time heard"), some(minutes(self.heard_ms))),
+            one(say("Durée médiane d'une écoute", "Median time of a listening"), some(minutes(self.median_ms))),
+            one(say("Directs", "Broadcasts"), few(self.broadcasts)),
+            one(say("Temps de direct", "Time on air"), some(minutes(self.air_ms))),
             one(
-                say("Part du temps de direct écoutée", "Share of the time on air that was heard"),
-                format!("{share} %"),
+                say("Part du temps de direct écoutée", "Share of the time on air during which somebody listened"),
+                some(format!("{share} %")),
             ),
             one(
                 say("Écoutes hors des heures de travail", "Listenings outside working hours"),
-                self.outside_hours.to_string(),
+                few(self.outside_hours),
             ),
-            one(say("Écoutes longues", "Long listenings"), self.long.to_string()),
+            one(say("Écoutes longues", "Long listenings"), few(self.long)),
             one(say("Extractions du journal", "Exports of the journal"), self.exports.to_string()),
             one(say("Effacements", "Purges"), self.purges.to_string()),
         ];
@@ -125,7 +128,7 @@ impl Report {
         for (kind, groups) in groups {
             lines.extend(groups.iter().map(|group| {
                 let name = if group.name.is_empty() { &others } else { &group.name };
-                [format!("{kind}{name}"), group.listenings.to_string(), minutes(group.heard_ms)]
+                [format!("{kind}{name}"), few(group.listenings), some(minutes(group.heard_ms))]
             }));
         }
         lines
@@ -223,6 +226,11 @@ fn is_outside(at_ms: u64, marks: Marks) -> bool {
     is_weekend || !(marks.hours.0..marks.hours.1).contains(&hour)
 }
 
+/// Returns a number that tells nobody apart.
+fn few(count: u64) -> String {
+    if (1..GROUP_MIN).contains(&count) { format!("< {GROUP_MIN}") } else { count.to_string() }
+}
+
 /// A, B, … Z, AA, AB, …
 fn letters(mut index: usize) -> String {
     let mut letters = String::new();
@@ -291,7 +299,9 @@ mod tests {
             (0..6).map(|n| listening("paul", "formation", at(0) + n * 60_000, 10)).collect();
         rows.extend((0..5).map(|n| listening("ana", "autre: Léa pleure", at(1) + n * 60_000, 2)));
         rows.extend([listening("eve", "qualité", at(9), 40), listening("tom", "qualité", at(2), 1)]);
-        let report = Report::new(&rows, &[broadcast(at(0), 60), broadcast(at(9), 60)], MARKS, 0);
+        let broadcasts =
+            [(0, 60), (9, 60), (5, 0), (5, 0), (5, 0)].map(|(hour, minutes)| broadcast(at(hour), minutes));
+        let report = Report::new(&rows, &broadcasts, MARKS, 0);
         assert_eq!((report.listenings, report.heard_ms / 60_000, report.median_ms / 60_000), (13, 111, 10));
         assert_eq!((report.outside_hours, report.long), (1, 1), "20 h in France, and 40 minutes");
         assert_eq!((report.air_ms / 60_000, report.heard_air_ms / 60_000), (120, 15 + 6 + 40 + 1));
@@ -315,7 +325,9 @@ mod tests {
         assert_eq!(report.by_supervisor.len(), 1);
         assert_eq!(report.by_supervisor[0].name, "");
         let nothing = Report::new(&[], &[], MARKS, 0);
-        assert!(nothing.to_html(Language::English, "").contains("0 %"));
+        assert!(nothing.to_html(Language::English, "").contains("<td>Listenings</td><td>0</td>"));
+        let told = report.to_csv(Language::English);
+        assert!(told.contains("\"Listenings\",\"< 5\"") && !told.contains("\"1 min\",\"\""), "{told}");
     }
 
     #[test]

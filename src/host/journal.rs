@@ -31,6 +31,7 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
+use super::logging;
 use super::secret::{self, write_new};
 use crate::audit::Entry;
 use crate::history::Telling;
@@ -81,7 +82,9 @@ pub enum JournalError {
     Newer { path: PathBuf, version: i32, copy: PathBuf },
     #[error("the journal {} was written by an older ecoute: start the server once, which moves it on", path.display())]
     Older { path: PathBuf },
-    #[error("{person} is on air, listens or is listened to: wait until that is over")]
+    #[error(
+        "{person} is on air, listens or is listened to: wait until that is over, or where no server runs, start it once"
+    )]
     Busy { person: String },
     #[error("{} is not empty: name a directory that is", path.display())]
     NotEmpty { path: PathBuf },
@@ -176,10 +179,15 @@ impl Journal {
     /// # Errors
     /// What does not pass by itself: [`JournalError::may_pass`].
     pub fn open(data: &Path) -> Result<(Journal, Option<JournalError>), JournalError> {
+        Journal::open_locked(data, None)
+    }
+
+    /// Opens the journal of a data directory that is locked already, or not.
+    fn open_locked(data: &Path, lock: Option<File>) -> Result<(Journal, Option<JournalError>), JournalError> {
         let mut journal = Journal {
             data: data.to_owned(),
             path: data.join(DATABASE),
-            lock: None,
+            lock,
             signer: None,
             open: None,
             end: None,
@@ -222,13 +230,14 @@ impl Journal {
         self.with_open(|_| Ok(()))?;
         let (handed_in, last) = self.with_open(|journal| match &journal.open {
             Some(open) => handed_in::waiting(&open.connection),
-            None => Ok((Vec::new(), 0)),
+            None => Ok((Vec::new(), i64::MIN)),
         })?;
         let ends = mem::take(&mut self.ends);
         let all: Vec<&Entry> = ends.iter().chain(&handed_in).chain(entries.iter().copied()).collect();
         let appended = self.append_all(&all, last);
-        if appended.is_err() {
-            self.ends = ends;
+        match &appended {
+            Ok(()) => ends.iter().chain(&handed_in).for_each(write_down),
+            Err(_) => self.ends = ends,
         }
         appended
     }
@@ -246,7 +255,7 @@ impl Journal {
     }
 
     /// Makes entries durable, and forgets what was handed in up to the one of this number: it is among them.
-    fn append_all(&mut self, entries: &[&Entry], handed_in: u64) -> Result<(), JournalError> {
+    fn append_all(&mut self, entries: &[&Entry], handed_in: i64) -> Result<(), JournalError> {
         let salts: Vec<Salt> = entries
             .iter()
             .map(|_| secret::random())
@@ -314,7 +323,7 @@ impl Journal {
         })
     }
 
-    fn try_append(&mut self, entries: &[&Entry], salts: &[Salt], handed_in: u64) -> rusqlite::Result<()> {
+    fn try_append(&mut self, entries: &[&Entry], salts: &[Salt], handed_in: i64) -> rusqlite::Result<()> {
         let Journal { open: Some(open), end: Some(before), signer: Some(signer), attempted, .. } = self else {
             return Err(rusqlite::Error::InvalidQuery);
         };
@@ -415,6 +424,7 @@ impl Journal {
         if Some(found) == self.attempted && found != end {
             let Some(signer) = &self.signer else { return Ok(false) };
             let transaction = connection.transaction()?;
+            handed_in::give_back(&transaction, end.size)?;
             transaction.execute("DELETE FROM entries WHERE number > ?1", [end.size])?;
             projection::make_anew(&transaction)?;
             write_note(&transaction, signer, end)?;
@@ -435,11 +445,7 @@ impl Journal {
         let is_empty = may_make && schema::is_empty(&connection).map_err(|error| failed(&error))?;
         let version = if is_empty { VERSION } else { schema::check_ours(&self.path, &connection)? };
         if let Some(pragma) = schema::set_up(&mut connection, is_empty).map_err(|error| failed(&error))? {
-            return Err(JournalError::Unavailable {
-                path: self.path.clone(),
-                error: format!("SQLite does not take {pragma}"),
-                fault: JournalFault::Other,
-            });
+            return Err(not_taken(&self.path, pragma));
         }
         schema::migrate(&self.path, &mut connection, version)?;
         Ok(connection)
@@ -450,6 +456,18 @@ impl Journal {
 fn bytes(data: &Path) -> u64 {
     let files = [DATABASE, LOG].map(|name| fs::metadata(data.join(name)).map_or(0, |file| file.len()));
     files.into_iter().sum()
+}
+
+/// Each entry is a line of the log too.
+fn write_down(entry: &Entry) {
+    // What is lost is counted there.
+    let _ = logging::write_down(format_args!("{} at={}", entry.event, logging::timestamp(entry.at)));
+}
+
+/// SQLite does not behave as it is told to.
+fn not_taken(path: &Path, pragma: &str) -> JournalError {
+    let error = format!("SQLite does not take {pragma}");
+    JournalError::Unavailable { path: path.to_owned(), error, fault: JournalFault::Other }
 }
 
 /// Signs an end; the note before that is not to stay goes.
@@ -585,7 +603,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::audit::{EntryId, Event, Subject};
+    use crate::audit::{Deed, DeedKind, EntryId, Event, Subject};
     use crate::journal::Verdict;
 
     fn entry(number: u64) -> Entry {
@@ -737,11 +755,15 @@ mod tests {
         let mut journal = open(&data);
         append(&mut journal, 1..=3).unwrap();
         let end = journal.end;
+        let deed =
+            Deed { kind: DeedKind::BackedUp, by: "uid=0".into(), person: String::new(), detail: "all".into() };
+        hand_in(data.path(), UNIX_EPOCH, &deed).unwrap();
         append(&mut journal, 4..=6).unwrap();
         (journal.attempted, journal.end, journal.open) = (journal.end, end, None);
         append(&mut journal, 7..=7).unwrap();
         journal.keep_note().unwrap();
-        assert_eq!(verify(&data), Verdict { entries: 4, purged: 0, signed: 4 });
+        // What was handed in is not lost with it.
+        assert_eq!(verify(&data), Verdict { entries: 5, purged: 0, signed: 5 });
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! those over TCP, `sources` finds publishers whose address changed, `signaling` what users say, `registration` who
 //! they are, `people` whom a name would be taken for, `streaming` what they do with their audio, `listening` carries
 //! out what a broadcast decides, `http` answers requests, `route` knows what they ask for and `problem` how they are
-//! refused, `proof` tells pages of the journal, `refusals` counts what is refused often, `redirect` answers those at the door of plain HTTP, `whip` those
-//! of WHIP and WHEP clients, `tokens` takes new keys and revocations, `devices` knows what is nobody's microphone,
-//! `sizes` counts rows, `journal` knows whether entries can be written, `close` ends conns, `clock` tells the wall's
-//! time; this file is the surface, and the way of a call.
+//! refused, `history` answers questions about the past, `proof` tells pages of the journal, `refusals` counts what is
+//! refused often, `redirect` answers those at the door of plain HTTP, `whip` those of WHIP and WHEP clients, `tokens`
+//! takes new keys and revocations, `devices` knows what is nobody's microphone, `sizes` counts rows, `journal` knows
+//! whether entries can be written, `close` ends conns, `clock` tells the wall's time; this file is the surface, and the
+//! way of a call.
 //!
 //! Invariant: after every call each peer, conn, registration, resource and broadcast that waits for time has a deadline armed.
 

@@ -16,15 +16,19 @@ use super::handed_in::hand_in;
 use super::left::unix_ms;
 use super::reading::open_database;
 use super::schema::check_ours;
-use super::{DATABASE, Journal, JournalError, KEY, make_private, told, unavailable};
+use super::{DATABASE, Journal, JournalError, KEY, LOCK, lock, told, unavailable};
 use crate::audit::{Deed, DeedKind};
+use crate::host::owner::open_own;
+use crate::host::secret;
 
 /// The files that are copied with the journal, where they are there.
 const FILES: [&str; 3] = [KEY, "secret", "revoked"];
 /// None of them is longer.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// What a copy is called while it is made, in the data directory.
-const PARTIAL: &str = "backup.partial";
+/// What the name of a copy begins with while it is made, in the data directory.
+const PARTIAL: &str = "backup-partial-";
+/// How long one is left alone that may still be made.
+const LEFT_FOR: Duration = Duration::from_secs(86_400);
 /// The table with those files, which no journal has.
 const KEPT: &str = "CREATE TABLE kept (name TEXT PRIMARY KEY, contents BLOB NOT NULL) STRICT;
                     CREATE TABLE made (at_ms INTEGER NOT NULL) STRICT;";
@@ -36,34 +40,47 @@ const KEPT: &str = "CREATE TABLE kept (name TEXT PRIMARY KEY, contents BLOB NOT 
 pub fn back_up(data: &Path, at: SystemTime, by: &str, mut to: File) -> Result<(), JournalError> {
     let deed = Deed { kind: DeedKind::BackedUp, by: by.to_owned(), person: String::new(), detail: String::new() };
     hand_in(data, at, &deed)?;
-    let partial = data.join(PARTIAL);
-    let copied = copy_all(data, &partial, at).and_then(|()| {
-        let mut copy = || -> io::Result<()> {
-            io::copy(&mut File::open(&partial)?, &mut to)?;
-            to.sync_all()
-        };
-        copy().map_err(|error| unavailable(&partial, &error))
+    remove_leftovers(data);
+    let name: [u8; 8] = secret::random().map_err(|error| unavailable(data, &io::Error::other(error)))?;
+    let partial = data.join(format!("{PARTIAL}{:016x}", u64::from_le_bytes(name)));
+    let failed = |error: io::Error| unavailable(&partial, &error);
+    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&partial);
+    // Whatever its name leads to by then, what is copied is what was made here.
+    let mut copy = made.map_err(failed)?;
+    let copied = fill(data, &partial, at).and_then(|()| {
+        io::copy(&mut copy, &mut to)
+            .and_then(|_| to.sync_all())
+            .map_err(|error| unavailable(Path::new("the copy"), &error))
     });
-    // Where it is there.
-    let _ = fs::remove_file(&partial);
+    fs::remove_file(&partial).map_err(failed)?;
     copied
 }
 
-fn copy_all(data: &Path, partial: &Path, at: SystemTime) -> Result<(), JournalError> {
-    match fs::remove_file(partial) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(unavailable(partial, &error)),
-        Ok(()) | Err(_) => make_private(partial).map_err(|error| unavailable(partial, &error))?,
+/// Takes away what a copy left that was interrupted a day ago.
+fn remove_leftovers(data: &Path) {
+    let files = fs::read_dir(data).into_iter().flatten().flatten();
+    let left = files.filter(|file| file.file_name().to_string_lossy().starts_with(PARTIAL));
+    for file in left {
+        let age = file.metadata().and_then(|file| file.modified()).ok().and_then(|made| made.elapsed().ok());
+        if age.is_some_and(|age| age > LEFT_FOR) {
+            // The next one, where that fails.
+            let _ = fs::remove_file(file.path());
+        }
     }
+}
+
+fn fill(data: &Path, partial: &Path, at: SystemTime) -> Result<(), JournalError> {
     let path = data.join(DATABASE);
     let failed = |error: rusqlite::Error| told(&path, &error);
     open_database(&path, true)?.execute("VACUUM INTO ?1", [partial.to_string_lossy()]).map_err(failed)?;
     let copy = open_database(partial, true)?;
     copy.execute_batch(KEPT).map_err(failed)?;
     copy.execute("INSERT INTO made VALUES (?1)", [unix_ms(at)]).map_err(failed)?;
+    let directory = File::open(data).map_err(|error| unavailable(data, &error))?;
     for name in FILES {
         let path = data.join(name);
         let mut contents = Vec::new();
-        match File::open(&path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut contents)) {
+        match open_own(&directory, &path).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut contents)) {
             Ok(_) => {
                 let keep = "INSERT INTO kept (name, contents) VALUES (?1, ?2)";
                 copy.execute(keep, params![name, contents]).map_err(failed)?;
@@ -75,11 +92,11 @@ fn copy_all(data: &Path, partial: &Path, at: SystemTime) -> Result<(), JournalEr
     Ok(())
 }
 
-/// Makes a data directory of a copy, which is at this path, where there is none or an empty one. What is older than `before` is purged at once.
-/// Returns when the copy was made.
+/// Makes a data directory of a copy, which is at this path, where there is none or an empty one. What is older than `before`
+/// is purged at once. Returns when the copy was made.
 ///
 /// # Errors
-/// [`JournalError`]; the directory is as it was then.
+/// [`JournalError`]; what was made of it is gone then.
 pub fn restore(
     (path, file): (&Path, File),
     data: &Path,
@@ -87,9 +104,16 @@ pub fn restore(
     by: &str,
 ) -> Result<SystemTime, JournalError> {
     let is_new = prepare(data)?;
-    let restored = restore_into((path, file), data, (at, before), by);
+    // No server begins here meanwhile.
+    let lock = lock(&data.join(LOCK))?;
+    let others = fs::read_dir(data).map_err(|error| unavailable(data, &error))?.flatten();
+    let has_others = others.into_iter().any(|file| file.file_name() != LOCK);
+    if has_others {
+        return Err(JournalError::NotEmpty { path: data.to_owned() });
+    }
+    let restored = restore_into((path, file), (data, lock), (at, before), by);
     if restored.is_err() {
-        empty(data, is_new);
+        take_away(data, is_new);
     }
     restored
 }
@@ -107,10 +131,11 @@ fn prepare(data: &Path) -> Result<bool, JournalError> {
     }
 }
 
-/// Takes away what a restoration left that failed.
-fn empty(data: &Path, is_new: bool) {
-    let files = fs::read_dir(data).into_iter().flatten().flatten();
-    files.for_each(|file| drop(fs::remove_file(file.path())));
+/// Takes away what a restoration made that failed, and nothing else.
+fn take_away(data: &Path, is_new: bool) {
+    let ours = [DATABASE, "journal.db-wal", "journal.db-shm"].into_iter().chain(FILES).chain([LOCK]);
+    // Some of them were not made yet.
+    ours.for_each(|name| drop(fs::remove_file(data.join(name))));
     if is_new {
         // It is only left empty otherwise.
         let _ = fs::remove_dir(data);
@@ -119,7 +144,7 @@ fn empty(data: &Path, is_new: bool) {
 
 fn restore_into(
     (file, mut contents): (&Path, File),
-    data: &Path,
+    (data, lock): (&Path, File),
     (at, before): (SystemTime, SystemTime),
     by: &str,
 ) -> Result<SystemTime, JournalError> {
@@ -139,9 +164,11 @@ fn restore_into(
     copy.execute_batch("DROP TABLE kept; DROP TABLE made; VACUUM").map_err(failed)?;
     check_ours(&path, &copy)?;
     drop(copy);
-    let (mut journal, problem) = Journal::open(data)?;
+    let (mut journal, problem) = Journal::open_locked(data, Some(lock))?;
     problem.map_or(Ok(()), Err)?;
-    while journal.purge(at, before)? > 0 {}
+    while journal.purge(at, before)? > 0 {
+        journal.take_in()?;
+    }
     let made = UNIX_EPOCH + Duration::from_millis(made_ms);
     let detail = format!("made_ms={made_ms}");
     hand_in(data, at, &Deed { kind: DeedKind::Restored, by: by.to_owned(), person: String::new(), detail })?;
@@ -202,7 +229,8 @@ mod tests {
         let verdict = Reading::open(&restored).unwrap().verify(None).unwrap();
         // Two that were there, of which one was due, the copy, the purge and the restoration.
         assert_eq!((verdict.entries, verdict.purged), (5, 1));
-        assert!(!data.path().join(PARTIAL).exists());
+        let left = fs::read_dir(data.path()).unwrap().flatten();
+        assert!(left.into_iter().all(|file| !file.file_name().to_string_lossy().starts_with(PARTIAL)));
         append(&mut Journal::open(&restored).unwrap().0, 80);
     }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 use super::left::unix_ms;
 use super::reading::{open_database, text};
 use super::schema::{VERSION, check_ours, set_up};
-use super::{DATABASE, JournalError, told};
+use super::{DATABASE, JournalError, not_taken, told};
 use crate::audit::{Deed, DeedKind, Entry, EntryId, Event};
 
 /// How many are written down at one time.
@@ -38,7 +38,9 @@ pub(super) fn open_to_hand_in(data: &Path) -> Result<(PathBuf, Connection), Jour
     if check_ours(&path, &connection)? < VERSION {
         return Err(JournalError::Older { path });
     }
-    set_up(&mut connection, false).map_err(|error| told(&path, &error))?;
+    if let Some(pragma) = set_up(&mut connection, false).map_err(|error| told(&path, &error))? {
+        return Err(not_taken(&path, pragma));
+    }
     Ok((path, connection))
 }
 
@@ -60,11 +62,26 @@ pub(super) fn is_any(connection: &Connection) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM handed_in")?.exists([])
 }
 
+/// Hands in again what stands behind the first `size` entries, which are taken back.
+pub(super) fn give_back(connection: &Connection, size: u64) -> rusqlite::Result<()> {
+    let names: Vec<String> = DeedKind::ALL.iter().map(|kind| format!("'{}'", kind.name())).collect();
+    let give_back = format!(
+        "INSERT INTO handed_in (at_ms, deed, by, person, detail) \
+         SELECT at_ms, entry ->> 'event', actor, commercial_id, \
+         iif(entry ->> 'event' = '{PURGE}', coalesce(entry ->> 'times', 1), entry ->> 'detail') \
+         FROM entries WHERE number > ?1 AND entry ->> 'event' IN ('{PURGE}', {}) ORDER BY number",
+        names.join(", ")
+    );
+    connection.execute(&give_back, [size]).map(drop)
+}
+
 /// Returns what waits to be written down, with the number of the last one.
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<(Vec<Entry>, u64)> {
-    let waiting = "SELECT number, at_ms, deed, by, person, detail FROM handed_in ORDER BY number LIMIT ?1";
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<(Vec<Entry>, i64)> {
+    // Whoever else may have left it there.
+    let waiting = "SELECT number, max(at_ms, 0), substr(deed, 1, ?2), substr(by, 1, ?2), substr(person, 1, ?2), \
+                   substr(detail, 1, ?2) FROM handed_in ORDER BY number LIMIT ?1";
     let mut waiting = connection.prepare_cached(waiting)?;
-    let (mut rows, mut entries, mut last) = (waiting.query([AT_ONCE])?, Vec::new(), 0);
+    let (mut rows, mut entries, mut last) = (waiting.query([AT_ONCE, CHARS_MAX])?, Vec::new(), i64::MIN);
     while let Some(row) = rows.next()? {
         last = row.get(0)?;
         let at = UNIX_EPOCH + Duration::from_millis(row.get(1)?);
@@ -82,7 +99,7 @@ pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<(Vec<Entry>, 
 }
 
 /// Takes out what is written down in the same transaction.
-pub(super) fn take(connection: &Connection, last: u64) -> rusqlite::Result<()> {
+pub(super) fn take(connection: &Connection, last: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM handed_in WHERE number <= ?1")?.execute([last]).map(drop)
 }
 

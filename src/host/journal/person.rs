@@ -1,20 +1,21 @@
 //! Purges what is written about one person before its time.
 //!
-//! Beside a server that runs: what is open is left alone. Invariant: that it was done, how much it was and why, is durable
-//! with it or not at all.
+//! Beside a server that runs: what is open is left alone. Invariant: nothing is purged before it is durable how much it is
+//! and why.
 
 use std::path::Path;
 use std::time::SystemTime;
 
-use rusqlite::{TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::handed_in::{self, open_to_hand_in};
-use super::{JournalError, checkpoint, told};
+use super::schema::remove_copies;
+use super::{JournalError, PURGED_AT_ONCE, checkpoint, told};
 use crate::audit::{Deed, DeedKind};
 
 /// Entries that name the person, but for those that say what was done about them.
-const OF_PERSON: &str = "entry IS NOT NULL AND (actor = ?1 OR commercial_id = ?1) \
-                         AND entry ->> 'event' NOT IN ('person_purged', 'person_exported', 'user_revoked')";
+const OF_PERSON: &str = "entry IS NOT NULL AND (actor = ?1 OR commercial_id = ?1) AND entry ->> 'event' \
+                         NOT IN ('person_purged', 'person_exported', 'user_revoked', 'journal_shown')";
 
 /// How much is written about somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub struct About {
     pub to_ms: u64,
 }
 
-/// Returns how much is written about somebody; `None` where that is nothing. With a reason it is purged, `by` somebody.
+/// Returns how much is written about somebody; `None` where that is nothing. With a reason it is purged, `by` somebody; what
+/// is interrupted is to be done again.
 ///
 /// # Errors
 /// [`JournalError`], also where the person is on air, listens or is listened to; nothing is purged then.
@@ -37,34 +39,62 @@ pub fn purge_person(
 ) -> Result<Option<About>, JournalError> {
     let (path, mut connection) = open_to_hand_in(data)?;
     let failed = |error: rusqlite::Error| told(&path, &error);
-    let purge = || -> rusqlite::Result<Result<Option<About>, JournalError>> {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let count = format!("SELECT count(*), min(at_ms), max(at_ms) FROM entries WHERE {OF_PERSON}");
-        let (entries, from_ms, to_ms): (u64, Option<u64>, Option<u64>) =
-            transaction.query_row(&count, [person], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let Some((from_ms, to_ms)) = from_ms.zip(to_ms) else { return Ok(Ok(None)) };
-        let about = About { entries, from_ms, to_ms };
-        let Some(reason) = reason else { return Ok(Ok(Some(about))) };
-        let open = "SELECT 1 FROM broadcasts WHERE to_ms IS NULL AND commercial_id = ?1 \
-                    UNION SELECT 1 FROM listenings WHERE to_ms IS NULL AND (commercial_id = ?1 OR admin_id = ?1)";
-        if transaction.prepare(open)?.exists([person])? {
-            return Ok(Err(JournalError::Busy { person: person.to_owned() }));
-        }
-        transaction
-            .execute(&format!("UPDATE entries SET salt = NULL, entry = NULL WHERE {OF_PERSON}"), [person])?;
-        transaction.execute("DELETE FROM broadcasts WHERE commercial_id = ?1", [person])?;
-        transaction.execute("DELETE FROM listenings WHERE commercial_id = ?1 OR admin_id = ?1", [person])?;
-        transaction.execute("DELETE FROM people WHERE id = ?1", params![person])?;
-        let detail = format!("{reason}: entries={entries} from_ms={from_ms} to_ms={to_ms}");
+    let about = about(&connection, person).map_err(failed)?;
+    let Some(reason) = reason else { return Ok(about) };
+    if is_open(&connection, person).map_err(failed)? {
+        return Err(JournalError::Busy { person: person.to_owned() });
+    }
+    let mut detail = about.map(|About { entries, from_ms, to_ms }| {
+        format!("{reason}: entries={entries} from_ms={from_ms} to_ms={to_ms}")
+    });
+    // Piece by piece: nobody who writes waits for long.
+    while purge_piece(&mut connection, at, person, (by, detail.take())).map_err(failed)? {}
+    // Where somebody reads, what is written over it empties it.
+    let _ = checkpoint(&connection);
+    remove_copies(&path);
+    Ok(about)
+}
+
+fn about(connection: &Connection, person: &str) -> rusqlite::Result<Option<About>> {
+    let count = format!("SELECT count(*), min(at_ms), max(at_ms) FROM entries WHERE {OF_PERSON}");
+    connection.query_row(&count, [person], |row| {
+        let span: Option<(u64, u64)> = row.get::<_, Option<u64>>(1)?.zip(row.get(2)?);
+        let entries = row.get(0)?;
+        Ok(span.map(|(from_ms, to_ms)| About { entries, from_ms, to_ms }))
+    })
+}
+
+fn is_open(connection: &Connection, person: &str) -> rusqlite::Result<bool> {
+    let open = "SELECT 1 FROM broadcasts WHERE to_ms IS NULL AND commercial_id = ?1 \
+                UNION SELECT 1 FROM listenings WHERE to_ms IS NULL AND (commercial_id = ?1 OR admin_id = ?1)";
+    connection.prepare(open)?.exists([person])
+}
+
+/// Purges some, the first time with what says so; tells whether there may be more.
+fn purge_piece(
+    connection: &mut Connection,
+    at: SystemTime,
+    person: &str,
+    (by, detail): (&str, Option<String>),
+) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if let Some(detail) = detail {
         let (by, person) = (by.to_owned(), person.to_owned());
         handed_in::insert(&transaction, at, &Deed { kind: DeedKind::PersonPurged, by, person, detail })?;
-        transaction.commit()?;
-        // Where somebody reads, what is written over it empties it.
-        let _ = checkpoint(&connection);
-        Ok(Ok(Some(about)))
-    };
-    let mut purge = purge;
-    purge().map_err(failed)?
+    }
+    let purge = format!(
+        "UPDATE entries SET salt = NULL, entry = NULL WHERE number IN \
+         (SELECT number FROM entries WHERE {OF_PERSON} LIMIT ?2)"
+    );
+    let purged = transaction.execute(&purge, params![person, PURGED_AT_ONCE])? as u64;
+    let is_all = purged < PURGED_AT_ONCE;
+    if is_all {
+        transaction.execute("DELETE FROM broadcasts WHERE commercial_id = ?1", [person])?;
+        transaction.execute("DELETE FROM listenings WHERE commercial_id = ?1 OR admin_id = ?1", [person])?;
+        transaction.execute("DELETE FROM people WHERE id = ?1", [person])?;
+    }
+    transaction.commit()?;
+    Ok(!is_all)
 }
 
 #[cfg(test)]

@@ -119,14 +119,21 @@ pub(super) fn copy_of(path: &Path, version: i32) -> PathBuf {
     path.with_extension(format!("db.v{version}"))
 }
 
+/// Takes away what was kept of older versions.
+pub(super) fn remove_copies(path: &Path) {
+    for copy in (1..VERSION).map(|version| copy_of(path, version)) {
+        // It is seldom there.
+        let _ = fs::remove_file(copy);
+    }
+}
+
 /// Takes away what was kept of older versions for long enough.
 pub(super) fn forget_copies(path: &Path) {
     for copy in (1..VERSION).map(|version| copy_of(path, version)) {
         let age = fs::metadata(&copy).and_then(|file| file.modified()).ok().and_then(|made| made.elapsed().ok());
-        if age.is_some_and(|age| age > COPY_KEPT) {
+        // The next time, where that fails.
+        if age.is_some_and(|age| age > COPY_KEPT) && fs::remove_file(&copy).is_ok() {
             log::info!(target: "audit", "what was kept of an older version is gone: copy={}", copy.display());
-            // The next time, where that fails.
-            let _ = fs::remove_file(&copy);
         }
     }
 }
