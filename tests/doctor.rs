@@ -269,7 +269,7 @@ fn the_journal_can_not_be_used() {
     assert!(doctor_on(address, &data).has(" can be read"));
 
     fs::rename(&key, &away).unwrap();
-    doctor_on(address, &data).says("wrong", "journal.key is gone", "cp BACKUP/journal.key");
+    doctor_on(address, &data).says("wrong", "journal.key is gone", "ecoute restore COPY");
     fs::rename(&away, &key).unwrap();
     let before = fs::read(&path).unwrap();
     let journal = rusqlite::Connection::open(&path).unwrap();

@@ -3,7 +3,7 @@
 //! Not the ending of their connections, which a running server does by itself. Invariant: no line of the list is lost.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use ecoute::audit::DeedKind;
@@ -12,8 +12,9 @@ use ecoute::host::logging;
 use ecoute::host::rewrite::rewrite;
 use ecoute::host::watch::WatchedFile;
 use ecoute::token::{self, REVOKED_BYTES_MAX, Revoked};
+use nix::unistd::geteuid;
 
-use super::deeds::{enter, hand_in, not_written, who};
+use super::deeds::{hand_in, not_written, who};
 use super::error::ProgramError;
 use super::options::RevokeOptions;
 use super::{LOG_OF_COMMANDS, unix_s};
@@ -24,10 +25,10 @@ const REVOKED_FILE: &str = "revoked";
 /// Puts a user on the list, which a running server notices by itself.
 pub fn revoke(options: &RevokeOptions) -> Result<(), ProgramError> {
     logging::start(LOG_OF_COMMANDS)?;
-    let (id, unix_s, by) = (&options.id, unix_s(), who());
-    // What is wrong with it is said below.
-    let data = enter(&options.data.data).unwrap_or_else(|_| options.data.data.clone());
-    rewrite(&data, REVOKED_FILE, |list| Revoked::add(list, id, unix_s))?;
+    let (id, unix_s, by, user) = (&options.id, unix_s(), who(), geteuid());
+    rewrite(&options.data.data, REVOKED_FILE, |list| Revoked::add(list, id, unix_s))?;
+    // Where it went on as somebody else, that was in the directory.
+    let data = if geteuid() == user { options.data.data.clone() } else { PathBuf::from(".") };
     // Nobody keeps their access because a disk is full.
     match hand_in(&data, DeedKind::Revoked, &by, id, "") {
         // No server has been here yet.
