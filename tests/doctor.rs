@@ -285,7 +285,7 @@ fn the_journal_can_not_be_used() {
     let mut damaged = before.clone();
     damaged[100..4096].fill(0xa5);
     fs::write(&path, damaged).unwrap();
-    doctor_on(address, &data).says("wrong", "is damaged", "or put a backup there first");
+    doctor_on(address, &data).says("wrong", "is damaged", "or `ecoute restore` a copy");
     fs::write(&path, &before).unwrap();
     let names = || {
         let mut names: Vec<_> = fs::read_dir(&data).unwrap().map(|file| file.unwrap().file_name()).collect();
