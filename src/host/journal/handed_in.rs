@@ -1,7 +1,7 @@
 //! What commands have done, as they hand it in: the server that runs writes it down, or the next one.
 //!
 //! A command can't append to the journal of a server that does. It leaves one row, durably, before it does what is to be
-//! written down. Invariant: what is handed in is one of the deeds that commands have, and nothing else becomes an entry.
+//! written down; a revocation alone waits for nothing, and leaves it afterwards. Invariant: what is handed in is one of the deeds that commands have, and nothing else becomes an entry.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
