@@ -215,7 +215,7 @@ impl Page<'_> {
             "(() => {{ const found = target.getRootNode().elementFromPoint(...{at}); return found !== target && !target.contains(found); }})()"
         );
         let begin = Instant::now();
-        while self.is_so("window.target") {
+        while self.is_so("Boolean(window.target)") {
             if begin.elapsed() > Duration::from_secs(1) {
                 if self.is_so("target.disabled || !target.isConnected") {
                     return true;
