@@ -30,6 +30,7 @@ use clap::Parser;
 use figures::{Churn, Figures, Idle, Spread, Storm};
 use fleet::{Fleet, unix_ns};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use support::slow_disk::SlowDisk;
 use support::{Ecoute, processor_time};
 use tempfile::TempDir;
 
@@ -70,6 +71,9 @@ struct Options {
     /// Measure only what a server takes that has nothing to do, with as many supervisors as listeners are asked for
     #[arg(long, conflicts_with_all = ["publishers", "join_storm", "churn"])]
     idle: bool,
+    /// The server's disk takes so many milliseconds longer to make anything durable
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    slow_disk: u64,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -101,10 +105,13 @@ fn main() -> ExitCode {
 }
 
 /// Starts the server, and pages that know its secret.
-fn start(pages: usize) -> Result<(Ecoute, Fleet), String> {
+fn start(pages: usize, disk: &SlowDisk) -> Result<(Ecoute, Fleet), String> {
     reserve_files(2 * pages as u64 + FILES_BESIDES)?;
     let folder = TempDir::new().map_err(|error| format!("no folder for the server's data: {error}"))?;
-    let ecoute = Ecoute::start_with(folder, &["--public-address", "127.0.0.1"]);
+    let mut command = support::program();
+    command.args(["--listen", "[::]:0", "--public-address", "127.0.0.1", "--data"]).arg(folder.path());
+    disk.carry(&mut command);
+    let ecoute = Ecoute::start_command(command, folder);
     let secret = fs::read_to_string(ecoute.data.path().join("secret"))
         .map_err(|error| format!("the server's secret can't be read: {error}"))?;
     let fleet = Fleet::new(ecoute.address, secret.trim().as_bytes())?;
@@ -118,7 +125,8 @@ fn patience(pages: usize) -> Duration {
 
 fn measure_idle(options: &Options) -> Result<Idle, String> {
     let (supervisors, duration) = (usize::from(options.listeners), Duration::from_secs(options.seconds.into()));
-    let (ecoute, mut fleet) = start(1 + supervisors)?;
+    let disk = SlowDisk::new(Duration::from_millis(options.slow_disk));
+    let (ecoute, mut fleet) = start(1 + supervisors, &disk)?;
     let processor = || processor_time(ecoute.child.id());
     fleet.run_for(SETTLE)?;
     let (empty, empty_kib) = (idle(&mut fleet, processor, duration)?, resident_kib(&ecoute));
@@ -135,7 +143,8 @@ fn measure_idle(options: &Options) -> Result<Idle, String> {
 
 fn measure(options: &Options) -> Result<Figures, String> {
     let (listeners, publishers) = (usize::from(options.listeners), usize::from(options.publishers));
-    let (ecoute, mut fleet) = start(publishers + listeners + usize::from(options.join_storm))?;
+    let disk = SlowDisk::new(Duration::from_millis(options.slow_disk));
+    let (ecoute, mut fleet) = start(publishers + listeners + usize::from(options.join_storm), &disk)?;
     let processor = || processor_time(ecoute.child.id());
 
     open(&mut fleet, publishers, |fleet, _| fleet.open_publisher())?;

@@ -7,6 +7,7 @@ mod bystanders;
 mod datagrams;
 mod journal;
 mod shown;
+mod slow_disk;
 #[path = "../support/mod.rs"]
 mod support;
 mod unread;

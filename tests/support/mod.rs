@@ -6,6 +6,7 @@
 
 pub mod client;
 pub mod issuer;
+pub mod slow_disk;
 pub mod tls;
 
 use std::io::{BufRead, BufReader, Read};
