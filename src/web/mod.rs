@@ -209,6 +209,8 @@ const FILES: &[(&str, &str)] = &[
     ("/fault-words.js", built!("fault-words.js")),
     ("/page-fault.js", built!("page-fault.js")),
     ("/page-journal.js", built!("page-journal.js")),
+    ("/sign-out.js", built!("sign-out.js")),
+    ("/sign-out-words.js", built!("sign-out-words.js")),
     ("/page.css", built!("page.css")),
     ("/page.js", built!("page.js")),
     ("/service-worker.js", built!("service-worker.js")),
@@ -392,7 +394,7 @@ mod tests {
     }
 
     /// The files with texts; each adds to the first one.
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 10] = [
         ("/words.js", include_str!("client/words.js")),
         ("/ecoute-casque-words.js", include_str!("client/ecoute-casque-words.js")),
         ("/ecoute-micro-words.js", include_str!("client/ecoute-micro-words.js")),
@@ -402,6 +404,7 @@ mod tests {
         ("/history-words.js", include_str!("pages/history-words.js")),
         ("/journal-words.js", include_str!("pages/journal-words.js")),
         ("/fault-words.js", include_str!("pages/fault-words.js")),
+        ("/sign-out-words.js", include_str!("pages/sign-out-words.js")),
     ];
 
     /// The texts of one language, by key.
@@ -472,18 +475,23 @@ mod tests {
             ("pause", "PAUSE"),
             ("share_position", "Partager ma position"),
             ("position_shared", "Position partagée"),
-            ("hear_client", "Mieux entendre le client"),
-            ("network_good", "Réseau bon"),
+            ("hear_client", "Capter aussi la voix du client (sans réduction de bruit)"),
+            ("discreet", "Ne pas vibrer quand on m'écoute"),
+            ("try", "Tester le micro"),
+            ("network_good", "Bonne connexion"),
             ("test", "Tester ma connexion"),
-            ("not_me", "Ce n'est pas moi"),
+            ("sign_out", "Se déconnecter"),
             ("go_on", "Reprendre le direct"),
             ("listen_title", "Écouter (micro actif)"),
             ("listen_wish", "Écouter au prochain direct"),
             ("listen_wish_title", "Micro inactif : l'écoute démarrera au prochain direct"),
             ("resume", "Reprendre l'écoute :"),
             ("sees", "Affiché sur sa page :"),
-            ("quality_good", "Connexion : bonne · {loss} % perte"),
-            ("no_sound", "Pas de son ?"),
+            ("quality_good", "Connexion : bonne · {loss} % de perte"),
+            ("no_sound", "Vous n'entendez rien ?"),
+            ("mute", "Couper le son"),
+            ("panel_stop", "Arrêter l'écoute"),
+            ("panel_output", "Le navigateur bloque le son."),
             ("pending_ack", "En attente de son téléphone…"),
             (
                 "pending_ack_late",
@@ -496,9 +504,12 @@ mod tests {
             ("elsewhere_use", "Utiliser ici"),
             ("help_server_title", "Impossible de se connecter au serveur"),
             ("help_audio_title", "Erreur lors de l'établissement de la connexion audio"),
-            ("help_sound_title", "Pas de son côté admin"),
+            ("help_sound_title", "Vous n'entendez rien ?"),
             ("help_howling_title", "Larsen ? Mettez un casque."),
             ("diagnostic", "Copier le diagnostic"),
+            ("no_token_title", "Ouvrez votre lien d'accès"),
+            ("paste_bad", "Ce lien est incomplet. Copiez-le en entier."),
+            ("test_good", "Tout va bien : vous pouvez passer en direct."),
             ("no_token", "Collez votre lien ou scannez le code remis par votre responsable."),
             ("expired", "Votre accès a expiré. Demandez un nouveau lien à votre responsable."),
         ];
@@ -506,14 +517,11 @@ mod tests {
         for (key, words) in promised {
             assert!(french.contains(&(key, words)), "{key} is not {words:?}");
         }
-        let (_, refused) = french.iter().find(|(key, _)| *key == "refused").unwrap();
-        assert!(refused.starts_with("Votre accès a expiré. Demandez un nouveau lien à votre responsable."));
-        let shown = french.iter().filter(|(_, text)| text.contains("admin"));
-        assert_eq!(
-            shown.map(|(key, _)| *key).collect::<Vec<_>>(),
-            ["help_sound_title"],
-            "people are « responsable »"
-        );
+        let refused = "Ce lien n'est plus valable, ou a été mal copié. Recopiez-le en entier ou demandez-en un nouveau à votre \
+                       responsable.";
+        assert!(french.contains(&("refused", refused)));
+        let shown: Vec<_> = french.iter().filter(|(_, text)| text.contains("admin")).collect();
+        assert!(shown.is_empty(), "people are « responsable »: {shown:?}");
     }
 
     #[test]

@@ -591,7 +591,7 @@ fn the_start_page_opens_links_of_its_own_site_only() {
     let start = browser.open(&format!("{}/", ecoute.url()));
     start.wait_for("document.querySelector('#gate input')");
     let elsewhere = link.replace("127.0.0.1", "ecoute.example");
-    for (pasted, answer) in [("bonjour", "pas un lien écoute complet"), (&elsewhere, "celui d’un autre site")] {
+    for (pasted, answer) in [("bonjour", "Ce lien est incomplet"), (&elsewhere, "celui d’un autre site")] {
         start.evaluate(&format!("document.querySelector('#gate input').value = '{pasted}'"));
         start.click("#gate button");
         let answer = answer.replace('’', "\\'");
@@ -600,4 +600,40 @@ fn the_start_page_opens_links_of_its_own_site_only() {
     start.evaluate(&format!("document.querySelector('#gate input').value = '  {link} '"));
     start.click("#gate button");
     start.wait_for("location.pathname === '/commercial' && document.body.dataset.state === 'ready'");
+}
+
+#[test]
+fn who_signs_out_amid_something_is_asked_first() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
+    let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    lea.resize(360, 640);
+    let paul = desk.open(&ecoute.link("admin", "paul", "Paul D."));
+    start_streaming(&lea);
+    start_listening(&paul, "lea");
+
+    for (page, what) in [(&lea, "Votre direct s'arrêtera."), (&paul, "Vos écoutes s'arrêteront")] {
+        assert_eq!(page.evaluate("document.querySelector('#sign-out').innerText"), "Se déconnecter");
+        page.click("#sign-out");
+        page.wait_for(&format!("document.querySelector('#sign-out-ask[open]')?.innerText.includes(\"{what}\")"));
+    }
+    assert_accessible(&lea, "phone-sign-out");
+    assert_accessible(&paul, "desk-sign-out");
+    // Nothing has ended before that is answered, nor by the answer that nothing shall.
+    for page in [&lea, &paul] {
+        page.click("#sign-out-stay");
+        page.wait_for("!document.querySelector('#sign-out-ask').open");
+    }
+    assert_eq!(lea.evaluate("document.body.dataset.state"), "on_air");
+    paul.wait_for("document.querySelector('[data-commercial=lea]').dataset.listening === 'started'");
+
+    paul.click("#sign-out");
+    paul.click("#sign-out-leave");
+    paul.wait_for("document.querySelector('#gate')?.innerText.includes(\"Ouvrez votre lien d'accès\")");
+    // Where nothing would end, nothing is asked.
+    lea.click("ecoute-micro >>> #stop");
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    lea.click("#sign-out");
+    lea.wait_for("document.querySelector('#gate')?.innerText.includes(\"Ouvrez votre lien d'accès\")");
 }

@@ -146,7 +146,7 @@ fn a_day_is_a_band_for_each_who_was_on_air_and_a_list_of_who_heard_whom() {
     paul.wait_for("document.querySelector('#history-find-supervisor').checkVisibility()");
     assert_eq!(cells(0)[2], "Paul D. (paul)");
     paul.evaluate("{ const find = document.querySelector('#history-find-supervisor'); find.value = 'ana'; find.dispatchEvent(new Event('input')); }");
-    paul.wait_for(&format!("{ROWS} === 0 && {}.includes('Personne ne correspond.')", text_of("#history")));
+    paul.wait_for(&format!("{ROWS} === 0 && {}.includes('Personne à ce nom.')", text_of("#history")));
     assert_eq!(desk.complaints(), [] as [&str; 0]);
 }
 

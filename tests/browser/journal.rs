@@ -49,7 +49,7 @@ fn a_journal_that_can_not_be_written_is_told_on_both_pages() {
     );
     let refused =
         "[...document.querySelectorAll('.toast')].map((toast) => toast.innerText.replaceAll('\\u00a0', ' '))";
-    assert_eq!(paul.evaluate(refused), json!(["Pas d'écoute : le journal ne peut pas être écrit."]));
+    assert_eq!(paul.evaluate(refused), json!(["Écoute impossible : le serveur ne peut pas écrire son journal."]));
     assert_eq!(paul.evaluate("deep('ecoute-panel >>> #panel').dataset.listening"), "started", "Léa is heard");
     assert_eq!(paul.evaluate("deep('ecoute-casque').client.wishes.length"), 1);
     paul.wait_for("document.querySelectorAll('.toast').length === 0");

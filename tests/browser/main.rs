@@ -434,8 +434,8 @@ fn a_refused_link_says_why() {
     let cases = [
         (serde_json::json!({ "exp": now_s - 1 }), "Votre accès a expiré", "Your access has expired"),
         (serde_json::json!({ "sub": "zoe" }), "Votre accès a été retiré", "Your access has ended"),
-        (serde_json::json!({ "nbf": now_s + 600 }), "Pas encore valable", "Not valid yet"),
-        (serde_json::json!({ "device": "no" }), "Mal préparé", "It was made wrong"),
+        (serde_json::json!({ "nbf": now_s + 600 }), "pas encore valable", "not valid yet"),
+        (serde_json::json!({ "device": "no" }), "mal préparé", "set up incorrectly"),
     ];
     for page in ["admin", "commercial"] {
         for (edit, french, english) in &cases {

@@ -19,7 +19,7 @@ import { EcouteClient } from "./ecoute-client.js";
 import { nameOf, who } from "./ecoute-names.js";
 import { attachHelp, linesOf, showDevices, worded } from "./help.js";
 import {
-  byId, element, isFarewell, openGate, retryWords, setText, showConnection, showHelp, startLanguages, toast,
+  attachSignOut, byId, element, isFarewell, openGate, retryWords, setText, showConnection, showHelp, startLanguages, toast,
 } from "./page.js";
 import { showJournal, watchJournal } from "./page-journal.js";
 import { load, PageToken, save } from "./session.js";
@@ -101,11 +101,7 @@ client.addEventListener("error", ({ detail }) => {
 
 watchJournal(client, ROLE);
 byId("commercials").addEventListener("ecoute-listen", onListen);
-byId("forget").addEventListener("click", () => {
-  client.close();
-  token.forget();
-  location.reload();
-});
+attachSignOut(ROLE, client, token, () => client.wishes.length > 0);
 for (const id of ["reason-kind", "reason-text"]) byId(id).addEventListener("input", onReason);
 addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 
@@ -169,7 +165,7 @@ function draw(rows = "all") {
   const isUsable = view.hasToken && !isExpired;
   byId("team").hidden = byId("reason").hidden = !isUsable || views.isHistory;
   views.draw(isUsable);
-  byId("connection").hidden = byId("forget").hidden = !view.hasToken;
+  byId("connection").hidden = byId("sign-out").hidden = !view.hasToken;
   setText(byId("name"), view.hasToken ? nameOf(client.user ?? token.person) : "");
   showConnection(view.connection);
   showHelp(helpTopic());

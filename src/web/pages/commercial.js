@@ -17,7 +17,7 @@ import { EcouteClient } from "./ecoute-client.js";
 import { EcouteMicro } from "./ecoute-micro.js";
 import { nameOf } from "./ecoute-names.js";
 import { attachHelp, showDevices } from "./help.js";
-import { byId, openGate, setText, showConnection, startLanguages, startWorker, toast } from "./page.js";
+import { attachSignOut, byId, openGate, setText, showConnection, startLanguages, startWorker, toast } from "./page.js";
 import { showJournal, watchJournal } from "./page-journal.js";
 import { PageToken } from "./session.js";
 import { t } from "./words.js";
@@ -67,11 +67,8 @@ micro.addEventListener("ecoute-error", ({ detail }) => {
 micro.client = client;
 watchJournal(client, ROLE);
 
-byId("forget").addEventListener("click", () => {
-  client.close();
-  token.forget();
-  location.reload();
-});
+// What an encoder streams goes on without this page.
+attachSignOut(ROLE, client, token, () => client.streamingState !== "off" && client.streaming.source === null);
 // Leaving the page ends the broadcast now, instead of leaving silence that looks like one.
 document.addEventListener("visibilitychange", drawTitle);
 addEventListener("pagehide", () => client.close());
@@ -130,7 +127,7 @@ function draw() {
   past.draw();
   heard.draw(!byId("options").hidden && client.user !== null);
   test.draw(!byId("options").hidden);
-  byId("forget").hidden = !view.hasToken;
+  byId("sign-out").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;
   setText(byId("name"), (view.hasToken && nameOf(client.user ?? token.person)) || "écoute");
   showConnection(client.connection);

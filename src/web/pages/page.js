@@ -93,6 +93,28 @@ export async function openGate(open) {
 }
 
 /**
+ * Lets `#sign-out` forget who one is, after a question where something ends by it.
+ * @param {"commercial"|"admin"} role
+ * @param {import("./ecoute-client.js").EcouteClient} client
+ * @param {import("./session.js").PageToken} token
+ * @param {() => boolean} endsSomething whether a broadcast or a listening of this page goes on
+ */
+export function attachSignOut(role, client, token, endsSomething) {
+  const leave = () => {
+    client.close();
+    token.forget();
+    location.reload();
+  };
+  byId("sign-out").addEventListener("click", async () => {
+    if (!endsSomething()) return leave();
+    // Where it can't be loaded, the server is away and nothing is heard.
+    const asking = await import("./sign-out.js").catch(() => null);
+    if (asking) asking.askToSignOut(role, leave);
+    else leave();
+  });
+}
+
+/**
  * Shows a help text in `#help`, or hides it.
  * @param {string|null} topic `help_<topic>_title` and the lines of `help_<topic>`
  */
