@@ -23,6 +23,16 @@ impl fmt::Display for ListeningId {
     }
 }
 
+/// Names one thing that a command handed in, however often it is handed in again; drawn by chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HandInId(pub u64);
+
+impl fmt::Display for HandInId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// One line of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -92,6 +102,48 @@ pub struct Deed {
     pub person: String,
     pub detail: String,
 }
+
+/// Entries that were taken out of the journal at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purge {
+    pub why: PurgeCause,
+    pub times: u64,
+    /// Their numbers, as ranges: `1-20 25`.
+    pub rows: String,
+}
+
+/// Why entries are taken out of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeCause {
+    /// They were older than may be.
+    Due,
+    /// They were about one person, whose purge is an entry of its own.
+    Person,
+    /// They were gone when a purge began to say which ones it takes.
+    Earlier,
+}
+
+impl PurgeCause {
+    /// All of them.
+    pub const ALL: [PurgeCause; 3] = [PurgeCause::Due, PurgeCause::Person, PurgeCause::Earlier];
+
+    /// Returns how it is written.
+    pub fn words(self) -> &'static str {
+        match self {
+            PurgeCause::Due => "due",
+            PurgeCause::Person => "of one person",
+            PurgeCause::Earlier => "before this was written down",
+        }
+    }
+
+    /// Returns the one that is written so.
+    pub fn said(words: &str) -> Option<PurgeCause> {
+        PurgeCause::ALL.into_iter().find(|why| why.words() == words)
+    }
+}
+
+/// The name of the event that says which entries were purged, which itself never is.
+pub const JOURNAL_PURGED: &str = "journal_purged";
 
 /// What can be done there that is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,6 +289,11 @@ pub enum Event {
     /// Somebody did this at the command line.
     Done {
         deed: Arc<Deed>,
+        handed_in: HandInId,
+    },
+    /// So many things were handed in that no command of this server handed in.
+    HandInRefused {
+        times: u64,
     },
     /// The wall clock moved by more than it runs.
     ClockJumped {
@@ -260,9 +317,10 @@ pub enum Event {
     },
     /// That server wrote all that it had.
     ServerEnded,
-    /// So many entries were taken out of the journal because they are older than may be.
+    /// Entries were taken out of the journal.
     JournalPurged {
-        times: u64,
+        purge: Arc<Purge>,
+        handed_in: HandInId,
     },
 }
 
@@ -376,6 +434,7 @@ impl Event {
             Event::Registered { .. }
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
+            | Event::HandInRefused { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -404,7 +463,8 @@ impl Event {
             Event::HistoryRead { is_export: false, .. } => "history_read",
             Event::HistoryRead { is_export: true, .. } => "history_exported",
             Event::HistoryRefused { .. } => "history_refused",
-            Event::Done { deed } => deed.kind.name(),
+            Event::Done { deed, .. } => deed.kind.name(),
+            Event::HandInRefused { .. } => "hand_in_refused",
             Event::ClockJumped { .. } => "clock_jumped",
             Event::BroadcastStarted { .. } => "broadcast_started",
             Event::BroadcastStopped { .. } => "broadcast_stopped",
@@ -423,7 +483,7 @@ impl Event {
             Event::JournalDoubted { .. } => "journal_doubted",
             Event::HistoryDoubted { .. } => "history_doubted",
             Event::ServerEnded => "server_ended",
-            Event::JournalPurged { .. } => "journal_purged",
+            Event::JournalPurged { .. } => JOURNAL_PURGED,
         }
     }
 
@@ -440,6 +500,7 @@ impl Event {
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
+            | Event::HandInRefused { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -467,10 +528,11 @@ impl Event {
             Event::AccessRevoked { user_id, .. } => user_id,
             Event::Registered { who } => &who.id,
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.user_id,
-            Event::Done { deed } => &deed.by,
+            Event::Done { deed, .. } => &deed.by,
             Event::HistoryDoubted { by, .. } => by,
             // Nobody knows, or nobody did it.
             Event::TokensRefused { .. }
+            | Event::HandInRefused { .. }
             | Event::ClockJumped { .. }
             | Event::ServerStarted { .. }
             | Event::JournalDoubted { .. }
@@ -495,8 +557,9 @@ impl Event {
             | Event::PageTakenOver { of } => &of.commercial_id,
             Event::AccessRevoked { of, .. } => of.as_ref().map_or("", |of| &of.commercial_id),
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.commercial_id,
-            Event::Done { deed } => &deed.person,
+            Event::Done { deed, .. } => &deed.person,
             Event::Registered { .. }
+            | Event::HandInRefused { .. }
             | Event::ClockJumped { .. }
             | Event::TokensRefused { .. }
             | Event::ServerStarted { .. }
@@ -526,6 +589,7 @@ impl Event {
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
+            | Event::HandInRefused { .. }
             | Event::ClockJumped { .. }
             | Event::ListenRefused { .. }
             | Event::TokensRefused { .. }
@@ -552,10 +616,11 @@ impl Event {
             | Event::PageTakenOver { .. }
             | Event::ClockJumped { .. }
             | Event::ServerEnded
-            | Event::JournalPurged { .. } => "",
+            | Event::HandInRefused { .. } => "",
+            Event::JournalPurged { purge, .. } => purge.why.words(),
             Event::Registered { who } => who.role,
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.query,
-            Event::Done { deed } => &deed.detail,
+            Event::Done { deed, .. } => &deed.detail,
             Event::ServerStarted { version, .. } => version,
             Event::JournalDoubted { why } => why,
             Event::ListenAsked { listening, .. }
@@ -571,10 +636,11 @@ impl Event {
 
     /// Returns how often it happened that is written down once.
     pub fn times(&self) -> u64 {
-        match *self {
+        match self {
             Event::ListenRefused { times, .. }
             | Event::TokensRefused { times, .. }
-            | Event::JournalPurged { times } => times,
+            | Event::HandInRefused { times } => *times,
+            Event::JournalPurged { purge, .. } => purge.times,
             Event::Registered { .. }
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }

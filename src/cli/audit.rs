@@ -58,7 +58,9 @@ fn open_to_show(data: &Path, kind: DeedKind, person: &str, span: &SpanOptions) -
     let detail = format!("from={} to={}", at(span.from).unwrap_or_default(), at(span.to).unwrap_or_default());
     match hand_in(&data, kind, &by, person, &detail) {
         // Whoever looks why nothing can be written has to see something.
-        Err(error @ JournalError::Unavailable { .. }) if kind == DeedKind::Shown => not_written(&error),
+        Err(
+            error @ (JournalError::Unavailable { .. } | JournalError::NoKey { .. } | JournalError::BadKey { .. }),
+        ) if kind == DeedKind::Shown => not_written(&error),
         handed_in => handed_in?,
     }
     Ok(Reading::open(&data)?)
@@ -77,8 +79,14 @@ fn verify(options: &VerifyOptions) -> Result<(), ProgramError> {
 }
 
 fn print(verdict: Verdict, key: Option<&VerifyKey>, whose: &str) -> Result<(), ProgramError> {
-    let (Verdict { entries, purged, signed }, key) = (verdict, key.map(VerifyKey::to_string).unwrap_or_default());
-    writeln!(io::stdout(), "good: entries={entries} purged={purged} signed_up_to={signed} key={key}{whose}")?;
+    let Verdict { entries, purged, purged_earlier, purged_unsaid, signed } = verdict;
+    let key = key.map(VerifyKey::to_string).unwrap_or_default();
+    let some = |name: &str, count: u64| if count > 0 { format!(" {name}={count}") } else { String::new() };
+    let (earlier, unsaid) = (some("purged_earlier", purged_earlier), some("purged_unsaid", purged_unsaid));
+    writeln!(
+        io::stdout(),
+        "good: entries={entries} purged={purged}{earlier}{unsaid} signed_up_to={signed} key={key}{whose}"
+    )?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod past;
 mod person;
 mod projection;
 mod proof;
+mod purge;
 mod reading;
 mod schema;
 
@@ -40,6 +41,7 @@ use crate::outbox::JournalState;
 use crate::words::JournalFault;
 pub use backup::{back_up, restore};
 pub use compare::Differs;
+use handed_in::Waiting;
 pub use handed_in::hand_in;
 pub use inspect::{Place, inspect};
 pub use past::Past;
@@ -57,8 +59,6 @@ const LOCK: &str = "journal.lock";
 pub const KEPT: Duration = Duration::from_secs(183 * 86_400);
 /// For how long a command that reads may hold up what is written.
 const BUSY: Duration = Duration::from_millis(500);
-/// How many entries are purged while others may wait to be written.
-const PURGED_AT_ONCE: u64 = 2000;
 /// With less on it a disk is full: SQLite grows its files by as much.
 const ROOM_MIN_BYTES: u64 = 64 * 1024;
 /// A longer file is no key.
@@ -227,10 +227,16 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; none of them is written then: what a commit left that failed is taken back before anything else is.
     pub fn append(&mut self, entries: &[&Entry]) -> Result<(), JournalError> {
-        let (handed_in, last) = self.with_open(|journal| match &journal.open {
-            Some(open) => handed_in::waiting(&open.connection),
-            None => Ok((Vec::new(), i64::MIN)),
-        })?;
+        entries.last().map_or(Ok(()), |last| self.append_at(last.at, entries))
+    }
+
+    /// Makes entries durable, now, and what commands have handed in.
+    fn append_at(&mut self, at: SystemTime, entries: &[&Entry]) -> Result<(), JournalError> {
+        let Waiting { entries: handed_in, last } =
+            self.with_open(|journal| match (&journal.open, &journal.signer) {
+                (Some(open), Some(signer)) => handed_in::waiting(&open.connection, &signer.verify_key(), at),
+                (_, _) => Ok(Waiting { entries: Vec::new(), last: i64::MIN }),
+            })?;
         let ends = mem::take(&mut self.ends);
         let all: Vec<&Entry> = ends.iter().chain(&handed_in).chain(entries.iter().copied()).collect();
         let appended = self.append_all(&all, last);
@@ -241,16 +247,16 @@ impl Journal {
         appended
     }
 
-    /// Writes down what commands have handed in, if there is something.
+    /// Writes down, now, what commands have handed in, if there is something.
     ///
     /// # Errors
     /// [`JournalError`], as above.
-    pub fn take_in(&mut self) -> Result<(), JournalError> {
+    pub fn take_in(&mut self, at: SystemTime) -> Result<(), JournalError> {
         let is_any = self.with_open(|journal| match &journal.open {
             Some(open) => handed_in::is_any(&open.connection),
             None => Ok(false),
         })?;
-        if is_any { self.append(&[]) } else { Ok(()) }
+        if is_any { self.append_at(at, &[]) } else { Ok(()) }
     }
 
     /// Makes entries durable, and forgets what was handed in up to the one of this number: it is among them.
@@ -271,31 +277,6 @@ impl Journal {
         self.with_open(|journal| {
             let Journal { open: Some(open), end: Some(end), .. } = journal else { return Ok(()) };
             open.connection.execute("UPDATE notes SET stays = 1 WHERE size = ?1", [end.size]).map(drop)
-        })
-    }
-
-    /// Takes entries out, now, that are older than a moment, some of them at a time, and leaves their leaves; returns how many.
-    ///
-    /// # Errors
-    /// [`JournalError`], as above.
-    pub fn purge(&mut self, at: SystemTime, before: SystemTime) -> Result<u64, JournalError> {
-        let (before_ms, path) = (left::unix_ms(before), self.path.clone());
-        self.with_open(|journal| {
-            let Some(Open { connection, .. }) = &mut journal.open else { return Ok(0) };
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let purge = "UPDATE entries SET salt = NULL, entry = NULL WHERE number IN \
-                         (SELECT number FROM entries WHERE at_ms < ?1 LIMIT ?2)";
-            let purged = transaction.execute(purge, params![before_ms, PURGED_AT_ONCE])?;
-            let is_all = (purged as u64) < PURGED_AT_ONCE;
-            projection::purge(&transaction, before_ms, is_all)?;
-            if purged > 0 {
-                handed_in::insert_purge(&transaction, at, purged)?;
-            }
-            transaction.commit()?;
-            schema::forget_copies(&path);
-            // What they were is still in the log. Where somebody reads, the next purge empties it, or what is written over it.
-            let _ = checkpoint(connection);
-            Ok(purged as u64)
         })
     }
 
@@ -423,7 +404,7 @@ impl Journal {
         if Some(found) == self.attempted && found != end {
             let Some(signer) = &self.signer else { return Ok(false) };
             let transaction = connection.transaction()?;
-            handed_in::give_back(&transaction, end.size)?;
+            handed_in::give_back(&transaction, signer, end.size)?;
             transaction.execute("DELETE FROM entries WHERE number > ?1", [end.size])?;
             projection::make_anew(&transaction)?;
             write_note(&transaction, signer, end)?;
@@ -446,7 +427,14 @@ impl Journal {
         if let Some(pragma) = schema::set_up(&mut connection, is_empty).map_err(|error| failed(&error))? {
             return Err(not_taken(&self.path, pragma));
         }
-        schema::migrate(&self.path, &mut connection, version)?;
+        if version < VERSION {
+            let (path, end) = (self.data.join(KEY), last(&connection).map_err(|error| failed(&error))?);
+            let key = load_key(&path)?;
+            if key.is_none() && end.size > 0 {
+                return Err(JournalError::NoKey { path });
+            }
+            schema::migrate(&self.path, &mut connection, version, key.as_ref())?;
+        }
         Ok(connection)
     }
 }
@@ -637,12 +625,12 @@ mod tests {
         journal.keep_note().unwrap();
         append(&mut journal, 4..=4).unwrap();
         // Beside the server that writes.
-        assert_eq!(verify(&data), Verdict { entries: 4, purged: 0, signed: 4 });
+        assert_eq!(verify(&data), Verdict { entries: 4, signed: 4, ..Verdict::default() });
         drop(journal);
         let mut journal = open(&data);
         append(&mut journal, 5..=9).unwrap();
         journal.keep_note().unwrap();
-        assert_eq!(verify(&data), Verdict { entries: 9, purged: 0, signed: 9 });
+        assert_eq!(verify(&data), Verdict { entries: 9, signed: 9, ..Verdict::default() });
         let wanted = Wanted { from_ms: Some(2), to_ms: Some(9), person: Some("lea1".into()) };
         let mut numbers = Vec::new();
         Reading::open(data.path())
@@ -665,7 +653,7 @@ mod tests {
         append(&mut journal, 10..=10).unwrap();
         journal.keep_note().unwrap();
         // And that it was purged.
-        assert_eq!(verify(&data), Verdict { entries: 11, purged: 4, signed: 11 });
+        assert_eq!(verify(&data), Verdict { entries: 11, purged: 4, signed: 11, ..Verdict::default() });
         drop(journal);
         let text = |file: &str| {
             String::from_utf8_lossy(&fs::read(data.path().join(file)).unwrap_or_default()).into_owned()
@@ -757,12 +745,13 @@ mod tests {
         let deed =
             Deed { kind: DeedKind::BackedUp, by: "uid=0".into(), person: String::new(), detail: "all".into() };
         hand_in(data.path(), UNIX_EPOCH, &deed).unwrap();
+        journal.purge(UNIX_EPOCH, UNIX_EPOCH + Duration::from_millis(2)).unwrap();
         append(&mut journal, 4..=6).unwrap();
         (journal.attempted, journal.end, journal.open) = (journal.end, end, None);
         append(&mut journal, 7..=7).unwrap();
         journal.keep_note().unwrap();
-        // What was handed in is not lost with it.
-        assert_eq!(verify(&data), Verdict { entries: 5, purged: 0, signed: 5 });
+        // What was handed in is not lost with it, nor what was purged.
+        assert_eq!(verify(&data), Verdict { entries: 6, purged: 1, signed: 6, ..Verdict::default() });
     }
 
     #[test]

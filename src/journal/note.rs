@@ -28,6 +28,9 @@ const SIGNATURE: &str = "— ";
 const ED25519_KIND: u8 = 1;
 const KEY_ID_BYTES: usize = 4;
 
+/// What stands before whatever else is signed than notes, which none of them begins with.
+const STATEMENT: &[u8] = b"ecoute-handed-in\n";
+
 /// The longest note, in bytes: ours have about 200.
 pub const NOTE_BYTES_MAX: usize = 1024;
 
@@ -89,9 +92,20 @@ impl Signer {
         let signed = [&self.verify_key().id()[..], signature.as_ref()].concat();
         format!("{text}\n{SIGNATURE}{NAME} {}\n", BASE64.encode(signed))
     }
+
+    /// Signs a statement of a command.
+    pub fn sign_statement(&self, text: &str) -> Vec<u8> {
+        self.key.sign(&[STATEMENT, text.as_bytes()].concat()).as_ref().to_vec()
+    }
 }
 
 impl VerifyKey {
+    /// Tells whether a statement was signed with this key.
+    pub fn has_signed(&self, text: &str, signature: &[u8]) -> bool {
+        let signed = [STATEMENT, text.as_bytes()].concat();
+        UnparsedPublicKey::new(&ED25519, &self.0).verify(&signed, signature).is_ok()
+    }
+
     /// Returns the key that is written by its `Display`.
     pub fn parse(text: &str) -> Option<VerifyKey> {
         Some(VerifyKey(BASE64.decode(text.trim()).ok()?.try_into().ok()?))
@@ -172,6 +186,21 @@ mod tests {
         assert_eq!(other.verify_key().open(&note), Err(NoteError::OtherKey));
         let key = VerifyKey::parse(&signer.verify_key().to_string()).expect("it was written so");
         assert_eq!(key.open(&note), Ok(checkpoint));
+    }
+
+    #[test]
+    fn a_statement_is_no_note_and_a_note_no_statement() {
+        let (signer, other) = (signer(), signer());
+        let signature = signer.sign_statement("a deed");
+        assert!(signer.verify_key().has_signed("a deed", &signature));
+        assert!(!signer.verify_key().has_signed("another", &signature));
+        assert!(!signer.verify_key().has_signed("a deed", &signature[1..]));
+        assert!(!other.verify_key().has_signed("a deed", &signature));
+        let checkpoint = Checkpoint { size: 12, chain: [3; 32] };
+        let text = text_of(checkpoint);
+        let forged = [&signer.verify_key().id()[..], &signer.sign_statement(&text)].concat();
+        let note = format!("{text}\n{SIGNATURE}{NAME} {}\n", BASE64.encode(forged));
+        assert_eq!(signer.verify_key().open(&note), Err(NoteError::Forged));
     }
 
     #[test]

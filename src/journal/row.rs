@@ -101,6 +101,14 @@ pub fn stored(entry: &Entry) -> String {
             Event::ClockJumped { by_ms } => Some(*by_ms),
             _ => None,
         },
+        rows: match event {
+            Event::JournalPurged { purge, .. } => Some(&*purge.rows),
+            _ => None,
+        },
+        handed_in: match event {
+            Event::Done { handed_in, .. } | Event::JournalPurged { handed_in, .. } => Some(handed_in.to_string()),
+            _ => None,
+        },
         packets: packets.map(|(packets, _)| packets),
         lost: packets.map(|(_, lost)| lost),
     };
@@ -143,6 +151,10 @@ struct Fields<'a> {
     options: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handed_in: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     packets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

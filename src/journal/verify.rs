@@ -1,11 +1,15 @@
 //! Goes through rows and notes, and stops at the first thing that is wrong.
 //!
-//! Reads nothing itself: rows come one by one, in the order of their numbers, notes all before them. Invariant: it holds no
-//! more than the chain and the notes that are still ahead.
+//! Reads nothing itself: rows come one by one, in the order of their numbers, notes all before them. Which rows were purged
+//! an entry behind them says. Invariant: it holds no more than the chain, the notes that are still ahead, and which rows were
+//! purged without a word so far.
 
 use std::collections::BTreeMap;
 
-use super::{CHAIN_BEGIN, Checkpoint, Hash, Row, chained, leaf_of};
+use serde::Deserialize;
+
+use super::{CHAIN_BEGIN, Checkpoint, Hash, Numbers, Row, chained, leaf_of};
+use crate::audit::{JOURNAL_PURGED, PurgeCause};
 
 /// What is wrong, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +43,8 @@ pub enum Wrong {
         "the journal ends before it, and the note that was shown was signed after entry {signed}: it was rolled back"
     )]
     RolledBack { signed: u64 },
+    #[error("it was purged, and nothing says so")]
+    PurgedUnsaid,
 }
 
 /// What was found where nothing is wrong.
@@ -47,6 +53,10 @@ pub struct Verdict {
     pub entries: u64,
     /// How many of them were purged.
     pub purged: u64,
+    /// How many of those were gone when purges began to say which ones they take.
+    pub purged_earlier: u64,
+    /// Of how many no row says so: what stands behind those that are shown may.
+    pub purged_unsaid: u64,
     /// The last entry that a note was signed after.
     pub signed: u64,
 }
@@ -61,18 +71,41 @@ pub struct Verifier {
     notes: BTreeMap<u64, Hash>,
     /// What somebody shows who got it from the journal earlier.
     shown: Option<Checkpoint>,
+    /// Rows that were purged, and nothing says so yet.
+    unsaid: Numbers,
+    /// Whether all rows there are come, and each purge has to be told.
+    is_whole: bool,
+    /// Whether a purge has told which rows it took.
+    has_told: bool,
+}
+
+/// What an entry says of a purge.
+#[derive(Deserialize)]
+struct Said {
+    event: String,
+    #[serde(default)]
+    detail: String,
+    rows: Option<String>,
 }
 
 impl Verifier {
-    /// Begins with a journal's first row.
+    /// Begins with a journal's first row, and goes on to its last.
     pub fn new() -> Verifier {
-        Verifier::after(0, CHAIN_BEGIN)
+        Verifier { is_whole: true, ..Verifier::after(0, CHAIN_BEGIN) }
     }
 
-    /// Begins behind so many rows, whose chain is said to be there.
+    /// Begins behind so many rows, whose chain is said to be there; what was purged of them may be told behind the last one.
     pub fn after(number: u64, chain: Hash) -> Verifier {
-        let verdict = Verdict { signed: number, ..Verdict::default() };
-        Verifier { number, chain, verdict, notes: BTreeMap::new(), shown: None }
+        Verifier {
+            number,
+            chain,
+            verdict: Verdict { signed: number, ..Verdict::default() },
+            notes: BTreeMap::new(),
+            shown: None,
+            unsaid: Numbers::default(),
+            is_whole: false,
+            has_told: false,
+        }
     }
 
     /// Takes what a note of the journal says, whose signature is good.
@@ -110,8 +143,11 @@ impl Verifier {
             Some((salt, stored)) if leaf_of(salt, stored) != row.leaf => {
                 return Err(Fault { number, wrong: Wrong::Edited });
             }
-            Some(_) => {}
-            None => self.verdict.purged += 1,
+            Some((_, stored)) => self.take_purge(stored),
+            None => {
+                self.verdict.purged += 1;
+                self.unsaid.add(number);
+            }
         }
         let chain = chained(&self.chain, &row.leaf);
         if chain != row.chain {
@@ -120,6 +156,20 @@ impl Verifier {
         (self.number, self.chain) = (number, chain);
         self.verdict.entries += 1;
         Ok(())
+    }
+
+    /// Takes what somebody with the key says of a purge, where it is no entry yet.
+    pub fn take_said(&mut self, why: PurgeCause, rows: &str) {
+        let Some(rows) = Numbers::parse(rows) else { return };
+        match why {
+            PurgeCause::Due | PurgeCause::Person => {
+                self.has_told = true;
+                self.unsaid.take_out(&rows);
+            }
+            // Once, and not again for whoever makes a journal look older than it is.
+            PurgeCause::Earlier if self.has_told => {}
+            PurgeCause::Earlier => self.verdict.purged_earlier += self.unsaid.take_out(&rows),
+        }
     }
 
     /// There are no more rows.
@@ -137,7 +187,25 @@ impl Verifier {
             None if self.verdict.signed < self.number => {
                 Err(Fault { number: self.verdict.signed + 1, wrong: Wrong::Unsigned })
             }
-            None => Ok(self.verdict),
+            None => {
+                self.verdict.purged_unsaid = self.unsaid.count();
+                match self.unsaid.first().filter(|_| self.is_whole) {
+                    Some(number) => Err(Fault { number, wrong: Wrong::PurgedUnsaid }),
+                    None => Ok(self.verdict),
+                }
+            }
+        }
+    }
+
+    /// Takes what an entry says of a purge, if it does.
+    fn take_purge(&mut self, stored: &str) {
+        if !stored.contains(JOURNAL_PURGED) {
+            return;
+        }
+        let said = serde_json::from_str::<Said>(stored).ok().filter(|said| said.event == JOURNAL_PURGED);
+        let said = said.and_then(|Said { detail, rows, .. }| PurgeCause::said(&detail).zip(rows));
+        if let Some((why, rows)) = said {
+            self.take_said(why, &rows);
         }
     }
 
@@ -195,12 +263,69 @@ mod tests {
     fn a_journal_that_nobody_touched_is_good_with_and_without_what_was_purged() {
         let mut rows = rows_of(9, "entry");
         let notes = [note(&rows, 4), note(&rows, 9)];
-        assert_eq!(verify(&rows, &notes, None), Ok(Verdict { entries: 9, purged: 0, signed: 9 }));
+        let good = Verdict { entries: 9, signed: 9, ..Verdict::default() };
+        assert_eq!(verify(&rows, &notes, None), Ok(good));
         assert_eq!(verify(&[], &[], None), Ok(Verdict::default()));
-        rows[2].kept = None;
-        rows[8].kept = None;
-        let shown = note(&rows, 7);
-        assert_eq!(verify(&rows, &notes, Some(shown)), Ok(Verdict { entries: 9, purged: 2, signed: 9 }));
+        for number in [2, 3, 6] {
+            rows[number - 1].kept = None;
+        }
+        append(&mut rows, purge("due", "2-3 6"));
+        let (notes, shown) = ([notes[0], note(&rows, 10)], note(&rows, 7));
+        let purged = Verdict { entries: 10, purged: 3, signed: 10, ..Verdict::default() };
+        assert_eq!(verify(&rows, &notes, Some(shown)), Ok(purged));
+    }
+
+    fn append(rows: &mut Vec<Row>, stored: String) {
+        let (number, chain) = (rows.len() as u64 + 1, rows.last().map_or(CHAIN_BEGIN, |row| row.chain));
+        rows.push(seal(number, &chain, [number as u8; SALT_BYTES], stored));
+    }
+
+    fn purge(detail: &str, rows: &str) -> String {
+        format!(r#"{{"at_ms":1,"event":"journal_purged","detail":"{detail}","rows":"{rows}"}}"#)
+    }
+
+    #[test]
+    fn what_was_purged_and_nothing_says_so_is_named() {
+        let earlier = PurgeCause::Earlier.words();
+        let no_purge = r#"{"event":"registered","detail":"due","rows":"3 5","name":"journal_purged"}"#.to_owned();
+        let cases: [(&str, &[u64], Vec<String>, Result<(u64, u64), u64>); 10] = [
+            ("told", &[3, 5], vec![purge("due", "3 5")], Ok((2, 0))),
+            ("told twice", &[3, 5], vec![purge("of one person", "3"), purge("due", "1-5")], Ok((2, 0))),
+            ("told of others", &[3, 5], vec![purge("due", "1-2 4 6")], Err(3)),
+            ("told of some", &[3, 5], vec![purge("due", "3")], Err(5)),
+            ("told of what comes later", &[3, 11], vec![purge("due", "3 11"), "an entry".into()], Err(11)),
+            ("not told", &[3], vec!["an entry".into()], Err(3)),
+            ("told by something else", &[3, 5], vec![no_purge], Err(3)),
+            ("told for no reason", &[3], vec![purge("why not", "3")], Err(3)),
+            ("from before", &[3, 5], vec![purge(earlier, "3 5")], Ok((2, 2))),
+            ("from before, a second time", &[3, 5], vec![purge("due", "3"), purge(earlier, "5")], Err(5)),
+        ];
+        for (name, purged, said, want) in cases {
+            let mut rows = rows_of(9, "entry");
+            said.into_iter().for_each(|stored| append(&mut rows, stored));
+            for &number in purged {
+                rows[number as usize - 1].kept = None;
+            }
+            let notes = [note(&rows, rows.len() as u64)];
+            let found = verify(&rows, &notes, None).map(|verdict| (verdict.purged, verdict.purged_earlier));
+            let want = want.map_err(|number| Fault { number, wrong: Wrong::PurgedUnsaid });
+            assert_eq!(found, want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_in_says_it_too_and_of_a_part_the_rest_may() {
+        let mut rows = rows_of(9, "entry");
+        rows[6].kept = None;
+        let mut verifier = Verifier::new();
+        verifier.expect(note(&rows, 9)).expect("it is the first");
+        rows.iter().for_each(|row| verifier.take(row).expect("it is good"));
+        verifier.take_said(PurgeCause::Person, "7");
+        assert_eq!(verifier.end().map(|verdict| verdict.purged_unsaid), Ok(0));
+        let mut part = Verifier::after(4, rows[3].chain);
+        part.expect(note(&rows, 9)).expect("it is the first");
+        rows[4..].iter().for_each(|row| part.take(row).expect("it is good"));
+        assert_eq!(part.end().map(|verdict| verdict.purged_unsaid), Ok(1));
     }
 
     #[test]
@@ -266,6 +391,6 @@ mod tests {
             assert_eq!(verifier.expect(note(&rows, size)), Ok(()));
         }
         rows[4..].iter().for_each(|row| verifier.take(row).expect("it is good"));
-        assert_eq!(verifier.end(), Ok(Verdict { entries: 5, purged: 0, signed: 9 }));
+        assert_eq!(verifier.end(), Ok(Verdict { entries: 5, signed: 9, ..Verdict::default() }));
     }
 }

@@ -118,7 +118,7 @@ impl Writer {
     fn go_round(&mut self, now: Instant) {
         if self.next_sign <= now {
             self.next_sign = now + SIGN;
-            let signed = self.journal.sign_of_life(wall()).and_then(|()| self.journal.take_in());
+            let signed = self.journal.sign_of_life(wall()).and_then(|()| self.journal.take_in(wall()));
             self.tell_error(signed.err());
         }
         if now < self.next_round {
@@ -139,7 +139,7 @@ impl Writer {
         }
         let purged = wall.checked_sub(KEPT).map_or(Ok(0), |before| self.journal.purge(wall, before));
         let times = *purged.as_ref().unwrap_or(&0);
-        let error = purged.and_then(|_| self.journal.take_in()).err();
+        let error = purged.and_then(|_| self.journal.take_in(wall)).err();
         self.tell_error(error);
         times > 0
     }

@@ -1,11 +1,15 @@
 //! What the journal is when the disk is full, when the server is killed, and when somebody has changed it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
 
+use ecoute::audit::{Entry, EntryId, Event, Subject};
+use ecoute::host::journal::{Journal, Reading};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -20,6 +24,8 @@ use crate::support::{Ecoute, program, run};
 const WISHES_MAX: usize = 30;
 /// How often the server is killed, each time at another moment.
 const KILLS: u64 = 25;
+/// How many entries are purged, of which a piece are 2000.
+const PURGED: usize = 30_000;
 
 fn audit(data: &Path, arguments: &[&str]) -> Output {
     run(program().arg("audit").args(arguments).arg("--data").arg(data))
@@ -178,7 +184,7 @@ fn a_kill_loses_no_entry_that_let_somebody_hear() {
 #[test]
 fn whoever_changes_the_journal_is_found_out() {
     type Tamper = (&'static str, &'static str, i32, &'static str);
-    const CASES: [Tamper; 19] = [
+    const CASES: [Tamper; 21] = [
         (
             "edited",
             "UPDATE entries SET entry = replace(entry, 'hearer', 'nobody') WHERE number = 4",
@@ -189,6 +195,20 @@ fn whoever_changes_the_journal_is_found_out() {
         ("text alone", "UPDATE entries SET entry = NULL WHERE number = 3", 1, "entry 3: it was edited"),
         ("half a salt", "UPDATE entries SET salt = x'00' WHERE number = 3", 1, "entry 3: it was edited"),
         ("removed", "DELETE FROM entries WHERE number = 3", 1, "entry 3: it was removed"),
+        (
+            "purged without a word",
+            "UPDATE entries SET salt = NULL, entry = NULL WHERE number = 3",
+            1,
+            "entry 3: it was purged, and nothing says so",
+        ),
+        (
+            "purged with a word of one's own",
+            "UPDATE entries SET salt = NULL, entry = NULL WHERE number = 3; \
+             INSERT INTO handed_in (statement, signature) VALUES \
+             ('{\"id\":\"1\",\"at_ms\":1,\"event\":\"journal_purged\",\"actor\":\"\",\"commercial_id\":\"\",\"detail\":\"due\",\"rows\":\"3\"}', zeroblob(64))",
+            1,
+            "entry 3: it was purged, and nothing says so",
+        ),
         (
             "one before the first",
             "PRAGMA ignore_check_constraints = 1; INSERT INTO entries (number, leaf, chain) VALUES (0, x'00', x'00')",
@@ -282,6 +302,37 @@ fn whoever_changes_the_journal_is_found_out() {
         assert_eq!(verified.status.code(), Some(code), "{name}: {verified:?}");
         assert!(told.contains(want), "{name}: {told}");
     }
+}
+
+/// Of what a purge took that was killed in the middle, nothing is gone of which is not said that it is.
+#[test]
+fn a_kill_leaves_no_purge_without_a_word() {
+    let data = TempDir::new().unwrap();
+    let mut journal = Journal::open(data.path()).unwrap().0;
+    let of = Subject { commercial_id: "lea".into(), is_device: false };
+    let paused = Entry { id: EntryId(0), at: UNIX_EPOCH, event: Event::BroadcastPaused { of } };
+    journal.append(&vec![&paused; PURGED]).unwrap();
+    journal.close();
+    let purge = |reason: &str| {
+        let mut purge = program();
+        purge.args(["purge", "--person", "lea", "--reason", reason, "--data"]).arg(data.path());
+        purge
+    };
+    let mut pieces = BTreeSet::new();
+    for kill in 0..KILLS {
+        let mut purge = purge("killed").stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(20 + kill * 7));
+        let _ = purge.kill();
+        purge.wait().unwrap();
+        assert_good(data.path());
+        pieces.insert(Reading::open(data.path()).unwrap().verify(None).unwrap().purged);
+    }
+    assert!(pieces.len() > 2, "no kill came between two pieces: {pieces:?}");
+    assert!(run(&mut purge("at last")).status.success());
+    let (mut journal, _) = Journal::open(data.path()).unwrap();
+    journal.take_in(UNIX_EPOCH).unwrap();
+    let verdict = Reading::open(data.path()).unwrap().verify(None).unwrap();
+    assert_eq!(verdict.purged, PURGED as u64);
 }
 
 /// What is exported says as much as the journal itself, wherever it is looked at.

@@ -167,12 +167,12 @@ fn restore_into(
     let (mut journal, problem) = Journal::open_locked(data, Some(lock))?;
     problem.map_or(Ok(()), Err)?;
     while journal.purge(at, before)? > 0 {
-        journal.take_in()?;
+        journal.take_in(at)?;
     }
     let made = UNIX_EPOCH + Duration::from_millis(made_ms);
     let detail = format!("made_ms={made_ms}");
     hand_in(data, at, &Deed { kind: DeedKind::Restored, by: by.to_owned(), person: String::new(), detail })?;
-    journal.take_in()?;
+    journal.take_in(at)?;
     journal.keep_note()?;
     Ok(made)
 }

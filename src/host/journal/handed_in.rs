@@ -1,38 +1,68 @@
 //! What commands have done, as they hand it in: the server that runs writes it down, or the next one.
 //!
 //! A command can't append to the journal of a server that does. It leaves one row, durably, before it does what is to be
-//! written down; a revocation alone waits for nothing, and leaves it afterwards. Invariant: what is handed in is one of the deeds that commands have, and nothing else becomes an entry.
+//! written down; a revocation alone waits for nothing, and leaves it afterwards. The row is signed with the journal's key, which
+//! whoever may run such a command can read. Invariant: nothing becomes a deed or a purge that is not signed, and nothing twice.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::left::unix_ms;
 use super::reading::{open_database, text};
 use super::schema::{VERSION, check_ours, set_up};
-use super::{DATABASE, JournalError, not_taken, told};
-use crate::audit::{Deed, DeedKind, Entry, EntryId, Event};
+use super::{DATABASE, JournalError, KEY, load_key, not_taken, told};
+use crate::audit::{Deed, DeedKind, Entry, EntryId, Event, HandInId, JOURNAL_PURGED, Purge, PurgeCause};
+use crate::host::secret;
+use crate::journal::{Numbers, Signer, VerifyKey};
 
-/// How many are written down at one time.
+/// How many are written down at one time, and how long their statements are together, in characters, but for the last one.
 const AT_ONCE: usize = 256;
-/// The server's own deed.
-const PURGE: &str = "journal_purged";
+const AT_ONCE_CHARS: usize = 1 << 20;
 /// What is longer is cut, in characters.
 const CHARS_MAX: usize = 500;
+/// A longer statement is none of ours: the longest says which rows were purged.
+const STATEMENT_CHARS_MAX: usize = 64 << 10;
+
+/// What is handed in, as it is signed.
+#[derive(Serialize, Deserialize)]
+struct Statement {
+    /// Drawn by chance.
+    id: String,
+    at_ms: u64,
+    event: String,
+    #[serde(rename = "actor")]
+    by: String,
+    #[serde(rename = "commercial_id")]
+    person: String,
+    detail: String,
+    /// Of a purge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rows: Option<String>,
+}
+
+/// What waits to be written down.
+pub(super) struct Waiting {
+    pub(super) entries: Vec<Entry>,
+    /// The number of the last row that was looked at.
+    pub(super) last: i64,
+}
 
 /// Hands in what a command is about to do.
 ///
 /// # Errors
 /// [`JournalError`]; it is not to be done then.
 pub fn hand_in(data: &Path, at: SystemTime, deed: &Deed) -> Result<(), JournalError> {
-    let (path, connection) = open_to_hand_in(data)?;
-    insert(&connection, at, deed).map_err(|error| told(&path, &error))
+    let (path, connection, key) = open_to_hand_in(data)?;
+    insert(&connection, &key, at, deed).map_err(|error| told(&path, &error))
 }
 
-/// Opens the journal of a data directory beside the server that writes it.
-pub(super) fn open_to_hand_in(data: &Path) -> Result<(PathBuf, Connection), JournalError> {
+/// Opens the journal of a data directory beside the server that writes it, with the key that signs what is handed in.
+pub(super) fn open_to_hand_in(data: &Path) -> Result<(PathBuf, Connection, Signer), JournalError> {
     let path = data.join(DATABASE);
     let mut connection = open_database(&path, true)?;
     if check_ours(&path, &connection)? < VERSION {
@@ -41,20 +71,52 @@ pub(super) fn open_to_hand_in(data: &Path) -> Result<(PathBuf, Connection), Jour
     if let Some(pragma) = set_up(&mut connection, false).map_err(|error| told(&path, &error))? {
         return Err(not_taken(&path, pragma));
     }
-    Ok((path, connection))
+    let key = load_key(&data.join(KEY))?.ok_or_else(|| JournalError::NoKey { path: data.join(KEY) })?;
+    Ok((path, connection, key))
 }
 
-pub(super) fn insert(connection: &Connection, at: SystemTime, deed: &Deed) -> rusqlite::Result<()> {
+pub(super) fn insert(connection: &Connection, key: &Signer, at: SystemTime, deed: &Deed) -> rusqlite::Result<()> {
     let cut = |text: &str| text.chars().take(CHARS_MAX).collect::<String>();
-    let insert = "INSERT INTO handed_in (at_ms, deed, by, person, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
-    let row = params![unix_ms(at), deed.kind.name(), cut(&deed.by), cut(&deed.person), cut(&deed.detail)];
-    connection.execute(insert, row).map(drop)
+    let statement = Statement {
+        id: new_id()?,
+        at_ms: unix_ms(at),
+        event: deed.kind.name().to_owned(),
+        by: cut(&deed.by),
+        person: cut(&deed.person),
+        detail: cut(&deed.detail),
+        rows: None,
+    };
+    sign(connection, key, &statement)
 }
 
-/// Leaves it, with the purge itself, that so many entries were purged because they were too old.
-pub(super) fn insert_purge(connection: &Connection, at: SystemTime, times: usize) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO handed_in (at_ms, deed, by, person, detail) VALUES (?1, ?2, '', '', ?3)";
-    connection.execute(insert, params![unix_ms(at), PURGE, times.to_string()]).map(drop)
+/// Leaves it, with the purge itself, which entries were purged.
+pub(super) fn insert_purge(
+    connection: &Connection,
+    key: &Signer,
+    at: SystemTime,
+    purge: Purge,
+) -> rusqlite::Result<()> {
+    let statement = Statement {
+        id: new_id()?,
+        at_ms: unix_ms(at),
+        event: JOURNAL_PURGED.to_owned(),
+        by: String::new(),
+        person: String::new(),
+        detail: purge.why.words().to_owned(),
+        rows: Some(purge.rows),
+    };
+    sign(connection, key, &statement)
+}
+
+fn new_id() -> rusqlite::Result<String> {
+    let chance = secret::random::<8>().map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    Ok(HandInId(u64::from_le_bytes(chance)).to_string())
+}
+
+fn sign(connection: &Connection, key: &Signer, statement: &Statement) -> rusqlite::Result<()> {
+    let statement = serde_json::to_string(statement).unwrap_or_default();
+    let insert = "INSERT INTO handed_in (statement, signature) VALUES (?1, ?2)";
+    connection.execute(insert, params![statement, key.sign_statement(&statement)]).map(drop)
 }
 
 /// Tells whether something waits to be written down.
@@ -63,44 +125,112 @@ pub(super) fn is_any(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Hands in again what stands behind the first `size` entries, which are taken back.
-pub(super) fn give_back(connection: &Connection, size: u64) -> rusqlite::Result<()> {
-    let names: Vec<String> = DeedKind::ALL.iter().map(|kind| format!("'{}'", kind.name())).collect();
-    let give_back = format!(
-        "INSERT INTO handed_in (at_ms, deed, by, person, detail) \
-         SELECT at_ms, entry ->> 'event', actor, commercial_id, \
-         iif(entry ->> 'event' = '{PURGE}', coalesce(entry ->> 'times', 1), entry ->> 'detail') \
-         FROM entries WHERE number > ?1 AND entry ->> 'event' IN ('{PURGE}', {}) ORDER BY number",
-        names.join(", ")
-    );
-    connection.execute(&give_back, [size]).map(drop)
+pub(super) fn give_back(connection: &Connection, key: &Signer, size: u64) -> rusqlite::Result<()> {
+    let behind = "SELECT json_set(entry, '$.id', entry ->> 'handed_in') FROM entries WHERE number > ?1 \
+                  AND entry ->> 'handed_in' IS NOT NULL ORDER BY number";
+    let mut behind = connection.prepare(behind)?;
+    let behind: Vec<String> = behind.query_map([size], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let statements = behind.iter().filter_map(|entry| serde_json::from_str::<Statement>(entry).ok());
+    statements.into_iter().try_for_each(|statement| sign(connection, key, &statement))
 }
 
-/// Returns what waits to be written down, with the number of the last one.
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<(Vec<Entry>, i64)> {
-    // Whoever else may have left it there.
-    let waiting = "SELECT number, max(at_ms, 0), substr(deed, 1, ?2), substr(by, 1, ?2), substr(person, 1, ?2), \
-                   substr(detail, 1, ?2) FROM handed_in ORDER BY number LIMIT ?1";
-    let mut waiting = connection.prepare_cached(waiting)?;
-    let (mut rows, mut entries, mut last) = (waiting.query([AT_ONCE, CHARS_MAX])?, Vec::new(), i64::MIN);
-    while let Some(row) = rows.next()? {
-        last = row.get(0)?;
-        let at = UNIX_EPOCH + Duration::from_millis(row.get(1)?);
-        if text(row, 2) == PURGE {
-            let event = Event::JournalPurged { times: text(row, 5).parse().unwrap_or_default() };
-            entries.push(Entry { id: EntryId(0), at, event });
-            continue;
+/// Returns what waits to be written down. Of what is not signed, however much it is, one entry says that it was there.
+pub(super) fn waiting(connection: &Connection, key: &VerifyKey, now: SystemTime) -> rusqlite::Result<Waiting> {
+    let (mut entries, mut others, mut last) = (Vec::new(), 0, i64::MIN);
+    let (mut ids, mut count, mut chars) = (HashSet::new(), 0, 0);
+    let written = "SELECT 1 FROM entries INDEXED BY entries_handed_in \
+                   WHERE entry ->> 'handed_in' = ?1 AND entry ->> 'handed_in' IS NOT NULL";
+    let mut written = connection.prepare_cached(written)?;
+    each(connection, key, |number, statement| {
+        (last, count) = (number, count + 1);
+        match statement {
+            None => others += 1,
+            // What was handed in again is written down already.
+            Some(statement) if written.exists([&statement.id])? || !ids.insert(statement.id.clone()) => {}
+            Some(statement) => {
+                chars += statement.rows.as_ref().map_or(0, String::len);
+                match entry_of(statement) {
+                    Some(entry) => entries.push(entry),
+                    None => others += 1,
+                }
+            }
         }
-        // What nobody of us left there is no deed.
-        let Some(kind) = DeedKind::named(&text(row, 2)) else { continue };
-        let deed = Deed { kind, by: text(row, 3), person: text(row, 4), detail: text(row, 5) };
-        entries.push(Entry { id: EntryId(0), at, event: Event::Done { deed: Arc::new(deed) } });
+        Ok(count < AT_ONCE && chars < AT_ONCE_CHARS)
+    })?;
+    if others > 0 {
+        entries.push(Entry { id: EntryId(0), at: now, event: Event::HandInRefused { times: others } });
     }
-    Ok((entries, last))
+    Ok(Waiting { entries, last })
+}
+
+/// Returns what is said of purges that are no entries yet.
+pub(super) fn purges(connection: &Connection, key: &VerifyKey) -> rusqlite::Result<Vec<Purge>> {
+    let mut purges = Vec::new();
+    each(connection, key, |_, statement| {
+        if let Some(Event::JournalPurged { purge, .. }) = statement.and_then(entry_of).map(|entry| entry.event) {
+            purges.push(Purge::clone(&purge));
+        }
+        Ok(true)
+    })?;
+    Ok(purges)
+}
+
+/// Hands over what was handed in, with its number, in order, for as long as `take` says so; nothing of what is not signed.
+fn each(
+    connection: &Connection,
+    key: &VerifyKey,
+    mut take: impl FnMut(i64, Option<Statement>) -> rusqlite::Result<bool>,
+) -> rusqlite::Result<()> {
+    // Whoever else may have left it there.
+    let all = "SELECT number, iif(length(statement) <= ?1, statement, ''), substr(signature, 1, 64) FROM handed_in \
+               ORDER BY number";
+    let mut all = connection.prepare_cached(all)?;
+    let mut rows = all.query([STATEMENT_CHARS_MAX])?;
+    while let Some(row) = rows.next()? {
+        let (statement, signature) = (text(row, 1), row.get::<_, Vec<u8>>(2).unwrap_or_default());
+        let statement = key.has_signed(&statement, &signature).then(|| serde_json::from_str(&statement).ok());
+        if !take(row.get(0)?, statement.flatten())? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Returns the entry that a statement becomes; none of what no command of this version says.
+fn entry_of(statement: Statement) -> Option<Entry> {
+    let at = UNIX_EPOCH.checked_add(Duration::from_millis(statement.at_ms))?;
+    let handed_in = HandInId(u64::from_str_radix(&statement.id, 16).ok()?);
+    let event = match statement.rows {
+        Some(rows) if statement.event == JOURNAL_PURGED => {
+            let (why, times) = (PurgeCause::said(&statement.detail)?, Numbers::parse(&rows)?.count());
+            Event::JournalPurged { purge: Arc::new(Purge { why, times, rows }), handed_in }
+        }
+        Some(_) | None => {
+            let kind = DeedKind::named(&statement.event)?;
+            let deed = Deed { kind, by: statement.by, person: statement.person, detail: statement.detail };
+            Event::Done { deed: Arc::new(deed), handed_in }
+        }
+    };
+    Some(Entry { id: EntryId(0), at, event })
 }
 
 /// Takes out what is written down in the same transaction.
 pub(super) fn take(connection: &Connection, last: i64) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM handed_in WHERE number <= ?1")?.execute([last]).map(drop)
+}
+
+/// Returns what was handed in to a journal of the second version; what it had purged is said anew.
+pub(super) fn unsigned(connection: &Connection) -> rusqlite::Result<Vec<(SystemTime, Deed)>> {
+    let all = "SELECT max(at_ms, 0), substr(deed, 1, ?1), substr(by, 1, ?1), substr(person, 1, ?1), \
+               substr(detail, 1, ?1) FROM handed_in ORDER BY number";
+    let (mut all, mut deeds) = (connection.prepare(all)?, Vec::new());
+    let mut rows = all.query([CHARS_MAX])?;
+    while let Some(row) = rows.next()? {
+        let at = UNIX_EPOCH + Duration::from_millis(row.get(0)?);
+        let Some(kind) = DeedKind::named(&text(row, 1)) else { continue };
+        deeds.push((at, Deed { kind, by: text(row, 2), person: text(row, 3), detail: text(row, 4) }));
+    }
+    Ok(deeds)
 }
 
 #[cfg(test)]
@@ -136,16 +266,16 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_millis(7);
         assert!(matches!(hand_in(data.path(), at, &deed(DeedKind::Shown)), Err(JournalError::Missing { .. })));
         let mut journal = Journal::open(data.path()).unwrap().0;
-        journal.take_in().unwrap();
+        journal.take_in(at).unwrap();
         assert_eq!(events(&data), [""; 0], "there is nothing");
         hand_in(data.path(), at, &deed(DeedKind::Shown)).unwrap();
         let other = Entry { id: EntryId(0), at: UNIX_EPOCH, event: Event::ServerEnded };
         journal.append(&[&other]).unwrap();
-        journal.take_in().unwrap();
+        journal.take_in(at).unwrap();
         drop(journal);
         hand_in(data.path(), at, &deed(DeedKind::BackedUp)).unwrap();
         let mut journal = Journal::open(data.path()).unwrap().0;
-        journal.take_in().unwrap();
+        journal.take_in(at).unwrap();
         assert_eq!(
             events(&data),
             [r#"journal_shown 7 "lea""#, r#"server_ended 0 """#, r#"journal_backed_up 7 "lea""#]
@@ -153,15 +283,72 @@ mod tests {
         Reading::open(data.path()).unwrap().verify(None).unwrap();
     }
 
+    fn handed_in(data: &TempDir) -> Connection {
+        Connection::open(data.path().join(DATABASE)).unwrap()
+    }
+
     #[test]
-    fn what_is_no_deed_becomes_no_entry() {
+    fn what_is_not_signed_is_told_of_once_and_without_its_text() {
         let data = TempDir::new().unwrap();
         let mut journal = Journal::open(data.path()).unwrap().0;
-        let insert =
-            "INSERT INTO handed_in (at_ms, deed, by, person, detail) VALUES (1, 'listen_ended', '', 'lea', '')";
-        Connection::open(data.path().join(DATABASE)).unwrap().execute_batch(insert).unwrap();
-        journal.take_in().unwrap();
-        journal.take_in().unwrap();
-        assert_eq!(events(&data), [""; 0]);
+        let at = UNIX_EPOCH + Duration::from_millis(7);
+        let spoil = [
+            "UPDATE handed_in SET statement = replace(statement, 'lea', 'eve')",
+            "UPDATE handed_in SET statement = replace(statement, '\"at_ms\":7', '\"at_ms\":8')",
+            "UPDATE handed_in SET signature = zeroblob(64)",
+            "UPDATE handed_in SET signature = x''",
+            "UPDATE handed_in SET signature = zeroblob(100000), statement = statement || hex(zeroblob(1000000))",
+            "INSERT INTO handed_in (statement, signature) SELECT 'eve', signature FROM handed_in; \
+             DELETE FROM handed_in WHERE statement <> 'eve'",
+        ];
+        for sql in spoil {
+            hand_in(data.path(), at, &deed(DeedKind::Shown)).unwrap();
+            handed_in(&data).execute_batch(sql).unwrap();
+            journal.take_in(at).unwrap();
+            journal.take_in(at).unwrap();
+        }
+        assert_eq!(events(&data), [r#"hand_in_refused 7 """#; 6]);
+        let many = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n LIMIT 200) \
+                    INSERT INTO handed_in (statement, signature) SELECT '{}', x'00' FROM n";
+        handed_in(&data).execute_batch(many).unwrap();
+        hand_in(data.path(), at, &deed(DeedKind::Shown)).unwrap();
+        journal.take_in(at).unwrap();
+        let told = events(&data);
+        assert_eq!(told[6..], [r#"journal_shown 7 "lea""#, r#"hand_in_refused 7 """#]);
+        Reading::open(data.path()).unwrap().verify(None).unwrap();
+    }
+
+    #[test]
+    fn what_is_handed_in_again_is_written_down_once() {
+        let data = TempDir::new().unwrap();
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        let at = UNIX_EPOCH + Duration::from_millis(7);
+        let again = "INSERT INTO handed_in (statement, signature) SELECT statement, signature FROM handed_in";
+        hand_in(data.path(), at, &deed(DeedKind::Shown)).unwrap();
+        handed_in(&data).execute_batch(again).unwrap();
+        let kept: (String, Vec<u8>) = handed_in(&data)
+            .query_row("SELECT statement, signature FROM handed_in", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        journal.take_in(at).unwrap();
+        assert_eq!(events(&data).len(), 1);
+        for _ in 0..2 {
+            handed_in(&data)
+                .execute("INSERT INTO handed_in (statement, signature) VALUES (?1, ?2)", params![kept.0, kept.1])
+                .unwrap();
+            journal.take_in(at).unwrap();
+            assert_eq!(events(&data).len(), 1);
+            drop(journal);
+            journal = Journal::open(data.path()).unwrap().0;
+        }
+        assert!(!is_any(&handed_in(&data)).unwrap());
+    }
+
+    #[test]
+    fn nothing_is_handed_in_without_the_key() {
+        let data = TempDir::new().unwrap();
+        drop(Journal::open(data.path()).unwrap());
+        std::fs::remove_file(data.path().join(KEY)).unwrap();
+        let refused = hand_in(data.path(), UNIX_EPOCH, &deed(DeedKind::Shown));
+        assert!(matches!(refused, Err(JournalError::NoKey { .. })), "{refused:?}");
     }
 }

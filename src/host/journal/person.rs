@@ -6,12 +6,14 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::handed_in::{self, open_to_hand_in};
+use super::purge::{PURGED_AT_ONCE, purge};
 use super::schema::remove_copies;
-use super::{JournalError, PURGED_AT_ONCE, checkpoint, told};
-use crate::audit::{Deed, DeedKind};
+use super::{JournalError, checkpoint, told};
+use crate::audit::{Deed, DeedKind, PurgeCause};
+use crate::journal::Signer;
 
 /// Entries that name the person, but for those that say what was done about them.
 const OF_PERSON: &str = "entry IS NOT NULL AND (actor = ?1 OR commercial_id = ?1) AND entry ->> 'event' \
@@ -37,7 +39,7 @@ pub fn purge_person(
     person: &str,
     (by, reason): (&str, Option<&str>),
 ) -> Result<Option<About>, JournalError> {
-    let (path, mut connection) = open_to_hand_in(data)?;
+    let (path, mut connection, key) = open_to_hand_in(data)?;
     let failed = |error: rusqlite::Error| told(&path, &error);
     let about = about(&connection, person).map_err(failed)?;
     let Some(reason) = reason else { return Ok(about) };
@@ -48,7 +50,7 @@ pub fn purge_person(
         format!("{reason}: entries={entries} from_ms={from_ms} to_ms={to_ms}")
     });
     // Piece by piece: nobody who writes waits for long.
-    while purge_piece(&mut connection, at, person, (by, detail.take())).map_err(failed)? {}
+    while purge_piece((&mut connection, &key), at, person, (by, detail.take())).map_err(failed)? {}
     // Where somebody reads, what is written over it empties it.
     let _ = checkpoint(&connection);
     remove_copies(&path);
@@ -72,7 +74,7 @@ fn is_open(connection: &Connection, person: &str) -> rusqlite::Result<bool> {
 
 /// Purges some, the first time with what says so; tells whether there may be more.
 fn purge_piece(
-    connection: &mut Connection,
+    (connection, key): (&mut Connection, &Signer),
     at: SystemTime,
     person: &str,
     (by, detail): (&str, Option<String>),
@@ -80,13 +82,9 @@ fn purge_piece(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     if let Some(detail) = detail {
         let (by, person) = (by.to_owned(), person.to_owned());
-        handed_in::insert(&transaction, at, &Deed { kind: DeedKind::PersonPurged, by, person, detail })?;
+        handed_in::insert(&transaction, key, at, &Deed { kind: DeedKind::PersonPurged, by, person, detail })?;
     }
-    let purge = format!(
-        "UPDATE entries SET salt = NULL, entry = NULL WHERE number IN \
-         (SELECT number FROM entries WHERE {OF_PERSON} LIMIT ?2)"
-    );
-    let purged = transaction.execute(&purge, params![person, PURGED_AT_ONCE])? as u64;
+    let purged = purge(&transaction, key, (at, PurgeCause::Person), OF_PERSON, &person)?;
     let is_all = purged < PURGED_AT_ONCE;
     if is_all {
         transaction.execute("DELETE FROM broadcasts WHERE commercial_id = ?1", [person])?;
@@ -165,9 +163,44 @@ mod tests {
         assert_eq!(purge("paul", Some("again")), None);
         purge("lea", Some("she left"));
         assert!(!told(&data, Kind::Broadcasts).contains("lea"));
-        journal.take_in().unwrap();
+        journal.take_in(at).unwrap();
         let verdict = Reading::open(data.path()).unwrap().verify(None).unwrap();
-        assert_eq!((verdict.entries, verdict.purged), (18, 6 + 8 - 3));
+        // Both purges, each with what it took.
+        assert_eq!((verdict.entries, verdict.purged), (16 + 2 * 2, 6 + 8 - 3));
+    }
+
+    #[test]
+    fn what_is_much_is_one_purge_and_what_each_piece_took_is_told() {
+        let data = TempDir::new().unwrap();
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        let of = Subject { commercial_id: "lea".into(), is_device: false };
+        let entry = Entry { id: EntryId(0), at: UNIX_EPOCH, event: Event::BroadcastPaused { of } };
+        journal.append(&vec![&entry; 2 * PURGED_AT_ONCE as usize + 1]).unwrap();
+        purge_person(data.path(), UNIX_EPOCH, "lea", ("uid=0", Some("she left"))).unwrap();
+        let verify = || Reading::open(data.path()).unwrap().verify(None).unwrap();
+        let purged = 2 * PURGED_AT_ONCE + 1;
+        assert_eq!((verify().entries, verify().purged), (purged, purged), "before it is an entry, too");
+        journal.take_in(UNIX_EPOCH).unwrap();
+        assert_eq!((verify().entries, verify().purged), (purged + 4, purged));
+        let mut told = Vec::new();
+        let wanted = crate::host::journal::Wanted::default();
+        Reading::open(data.path())
+            .unwrap()
+            .entries(&wanted, |_, entry| {
+                let entry: serde_json::Value = serde_json::from_str(&entry).unwrap();
+                told.push(format!("{} {} {}", entry["event"], entry["times"], entry["rows"]));
+                true
+            })
+            .unwrap();
+        assert_eq!(
+            told,
+            [
+                r#""person_purged" null null"#,
+                r#""journal_purged" 2000 "1-2000""#,
+                r#""journal_purged" 2000 "2001-4000""#,
+                r#""journal_purged" null "4001""#,
+            ]
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 
 use crate::history::{BroadcastRow, Change, ListeningRow, Telling};
 
-/// What is derived from the entries, what is to become some, and the last sign of life; `number` is that of the entry that began a row.
+/// What is derived from the entries, and the last sign of life; `number` is that of the entry that began a row.
 pub(super) const TABLES: &str = "
     CREATE TABLE broadcasts (
         number INTEGER PRIMARY KEY,
@@ -48,14 +48,6 @@ pub(super) const TABLES: &str = "
         seen_ms INTEGER NOT NULL,
         PRIMARY KEY (id, role)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE handed_in (
-        number INTEGER PRIMARY KEY,
-        at_ms INTEGER NOT NULL,
-        deed TEXT NOT NULL,
-        by TEXT NOT NULL,
-        person TEXT NOT NULL,
-        detail TEXT NOT NULL
-    ) STRICT;
     CREATE TABLE alive (row INTEGER PRIMARY KEY CHECK (row = 1), at_ms INTEGER NOT NULL) STRICT;
 ";
 

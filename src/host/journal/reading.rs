@@ -9,8 +9,7 @@ use rusqlite::{Connection, OpenFlags, Row as Record, named_params, params};
 
 use super::compare::{Comparison, Differs};
 use super::schema::check_ours;
-use super::{BUSY, DATABASE, JournalError, KEY, load_key, told};
-
+use super::{BUSY, DATABASE, JournalError, KEY, handed_in, load_key, told};
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Fault, NoteError, Row, Verdict, Verifier, VerifyKey};
 
 /// How many entries are read in one go.
@@ -21,8 +20,8 @@ const PAGE: usize = 1000;
 pub struct Reading {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
-    /// Whether its version has a history beside the entries.
-    has_history: bool,
+    /// The first has no history beside the entries, and the second does not say which ones it purged.
+    version: i32,
     key: Option<VerifyKey>,
 }
 
@@ -62,9 +61,9 @@ impl Reading {
     pub fn open(data: &Path) -> Result<Reading, JournalError> {
         let path = data.join(DATABASE);
         let connection = open_database(&path, false)?;
-        let has_history = check_ours(&path, &connection)? > 1;
+        let version = check_ours(&path, &connection)?;
         let key = load_key(&data.join(KEY))?.map(|signer| signer.verify_key());
-        Ok(Reading { path, connection, has_history, key })
+        Ok(Reading { path, connection, version, key })
     }
 
     /// Returns the key of the server, where it is beside the journal.
@@ -80,7 +79,8 @@ impl Reading {
         let key = self.key.as_ref().ok_or(VerifyError::NoKey)?;
         // Of one moment, though the server goes on to write.
         let _moment = self.connection.unchecked_transaction().map_err(|error| told(&self.path, &error))?;
-        let mut verifier = Verifier::new();
+        let says_purges = self.version >= 3;
+        let mut verifier = if says_purges { Verifier::new() } else { Verifier::after(0, CHAIN_BEGIN) };
         for note in self.notes()? {
             verifier.expect(key.open(&note).map_err(VerifyError::BadNote)?)?;
         }
@@ -88,8 +88,8 @@ impl Reading {
             verifier.expect_shown(key.open(note).map_err(VerifyError::BadCheckpoint)?)?;
         }
         let failed = |error: rusqlite::Error| told(&self.path, &error);
-        // One of an older version has no history.
-        let comparison = self.has_history.then(|| Comparison::new(&self.connection)).transpose().map_err(failed)?;
+        let comparison =
+            (self.version >= 2).then(|| Comparison::new(&self.connection)).transpose().map_err(failed)?;
         let (mut comparison, mut fault, mut differs) = (comparison, None, None);
         self.each("SELECT number, salt, entry, leaf, chain FROM entries ORDER BY number", params![], |record| {
             let row = row_of(record);
@@ -104,6 +104,10 @@ impl Reading {
         })?;
         if let Some(fault) = fault {
             return Err(fault.into());
+        }
+        if says_purges {
+            let said = handed_in::purges(&self.connection, key).map_err(failed)?;
+            said.iter().for_each(|purge| verifier.take_said(purge.why, &purge.rows));
         }
         let verdict = verifier.end()?;
         if let (None, Some(comparison)) = (differs, comparison) {

@@ -11,12 +11,13 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use super::projection::{self, INDEXES, TABLES};
-use super::{JournalError, make_private, told, unavailable};
+use super::{JournalError, handed_in, make_private, purge, told, unavailable};
+use crate::journal::Signer;
 
 /// Marks a database as ours: "eco1".
 const APPLICATION_ID: i32 = 0x6563_6f31;
 /// The version of what is in it.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// How much of the database is kept in memory, in KiB.
 const CACHE_KIB: i32 = 512;
@@ -42,6 +43,24 @@ const ENTRIES: &str = "
     CREATE INDEX entries_by_actor ON entries (actor, number);
     CREATE INDEX entries_by_commercial ON entries (commercial_id, number);
     CREATE TABLE notes (size INTEGER PRIMARY KEY, note TEXT NOT NULL, stays INTEGER NOT NULL) STRICT;
+";
+
+/// What is to become an entry, as the second version has it.
+const HANDED_IN_2: &str = "
+    CREATE TABLE handed_in (
+        number INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        deed TEXT NOT NULL,
+        by TEXT NOT NULL,
+        person TEXT NOT NULL,
+        detail TEXT NOT NULL
+    ) STRICT;
+";
+
+/// What is to become an entry, signed, and how it is found that it is one already.
+const HANDED_IN: &str = "
+    CREATE TABLE handed_in (number INTEGER PRIMARY KEY, statement TEXT NOT NULL, signature BLOB NOT NULL) STRICT;
+    CREATE INDEX entries_handed_in ON entries (entry ->> 'handed_in') WHERE entry ->> 'handed_in' IS NOT NULL;
 ";
 
 /// Tells whether a database has nothing in it, as where its making was interrupted.
@@ -79,7 +98,14 @@ fn make_derived_tables(connection: &Connection) -> rusqlite::Result<()> {
 /// Makes what a version has.
 fn make_tables(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     connection.execute_batch(ENTRIES)?;
-    if version > 1 { make_derived_tables(connection) } else { Ok(()) }
+    if version > 1 {
+        make_derived_tables(connection)?;
+    }
+    match version {
+        1 => Ok(()),
+        2 => connection.execute_batch(HANDED_IN_2),
+        _ => connection.execute_batch(HANDED_IN),
+    }
 }
 
 /// Returns what made everything that is in a database.
@@ -138,11 +164,16 @@ pub(super) fn forget_copies(path: &Path) {
     }
 }
 
-/// Makes a database of an older version one of this, after a copy of it.
+/// Makes a database of an older version one of this, after a copy of it; the key signs what had no signature there.
 ///
 /// # Errors
 /// [`JournalError`]; it is as it was then.
-pub(super) fn migrate(path: &Path, connection: &mut Connection, version: i32) -> Result<(), JournalError> {
+pub(super) fn migrate(
+    path: &Path,
+    connection: &mut Connection,
+    version: i32,
+    key: Option<&Signer>,
+) -> Result<(), JournalError> {
     if version == VERSION {
         return Ok(());
     }
@@ -152,7 +183,28 @@ pub(super) fn migrate(path: &Path, connection: &mut Connection, version: i32) ->
         CopyError::File(error) => unavailable(&copy, &error),
         CopyError::Database(error) => told(path, &error),
     })?;
-    make_derived(connection).map_err(|error| told(path, &error))
+    let mut move_on = || {
+        let transaction = connection.transaction()?;
+        if version < 2 {
+            make_derived_tables(&transaction)?;
+            projection::make_anew(&transaction)?;
+        }
+        sign_handed_in(&transaction, version, key)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()
+    };
+    move_on().map_err(|error: rusqlite::Error| told(path, &error))
+}
+
+/// Has what was handed in signed from here on, and what was purged so far said to be so.
+fn sign_handed_in(connection: &Connection, version: i32, key: Option<&Signer>) -> rusqlite::Result<()> {
+    let before = if version > 1 { handed_in::unsigned(connection)? } else { Vec::new() };
+    connection.execute_batch("DROP TABLE IF EXISTS handed_in")?;
+    connection.execute_batch(HANDED_IN)?;
+    // One without a key has no entries.
+    let Some(key) = key else { return Ok(()) };
+    purge::say_earlier(connection, key)?;
+    before.into_iter().try_for_each(|(at, deed)| handed_in::insert(connection, key, at, &deed))
 }
 
 /// Why a copy could not be made.
@@ -178,18 +230,10 @@ fn write_copy(connection: &Connection, copy: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// Makes the tables that are derived from the entries, from all of them.
-fn make_derived(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    make_derived_tables(&transaction)?;
-    projection::make_anew(&transaction)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
-    transaction.commit()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::time::UNIX_EPOCH;
 
     use tempfile::TempDir;
 
@@ -201,12 +245,20 @@ mod tests {
     const VERSION_1: &str = include_str!("../../../tests/journal/version-1.sql");
     const KEY_1: &[u8] = include_bytes!("../../../tests/journal/version-1.key");
 
-    fn version_1() -> (TempDir, PathBuf) {
+    /// One as the second version made it, with what was purged because it was due, and of one person.
+    const VERSION_2: &str = include_str!("../../../tests/journal/version-2.sql");
+    const KEY_2: &[u8] = include_bytes!("../../../tests/journal/version-2.key");
+
+    fn made(sql: &str, key: &[u8]) -> (TempDir, PathBuf) {
         let data = TempDir::new().unwrap();
         let path = data.path().join("journal.db");
-        Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
-        fs::write(data.path().join("journal.key"), KEY_1).unwrap();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        fs::write(data.path().join("journal.key"), key).unwrap();
         (data, path)
+    }
+
+    fn version_1() -> (TempDir, PathBuf) {
+        made(VERSION_1, KEY_1)
     }
 
     #[test]
@@ -224,6 +276,35 @@ mod tests {
         let copy = copy_of(&path, 1);
         assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(check_ours(&copy, &Connection::open(&copy).unwrap()).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_the_second_version_purged_is_said_once_and_what_is_purged_from_then_on_each_time() {
+        let (data, path) = made(VERSION_2, KEY_2);
+        let verify = || Reading::open(data.path()).unwrap().verify(None);
+        let before = verify().unwrap();
+        assert_eq!((before.entries, before.purged, before.purged_unsaid), (14, 5, 5));
+        let (mut journal, problem) = Journal::open(data.path()).unwrap();
+        assert!(problem.is_none(), "{problem:?}");
+        assert_eq!(journal.take_doubt(), None);
+        let moved = verify().unwrap();
+        assert_eq!((moved.entries, moved.purged_earlier, moved.purged_unsaid), (14, 5, 0));
+        journal.take_in(UNIX_EPOCH).unwrap();
+        let moved = verify().unwrap();
+        // What says so, and the purge of a person that waited.
+        assert_eq!((moved.entries, moved.purged, moved.purged_earlier), (16, 5, 5));
+        assert_eq!(check_ours(&path, &Connection::open(copy_of(&path, 2)).unwrap()).unwrap(), 2);
+        let blank = "UPDATE entries SET salt = NULL, entry = NULL WHERE number = 9";
+        Connection::open(&path).unwrap().execute_batch(blank).unwrap();
+        assert!(verify().unwrap_err().to_string().contains("entry 9: it was purged, and nothing says so"));
+    }
+
+    #[test]
+    fn one_without_its_key_is_left_as_it_is() {
+        let (data, path) = made(VERSION_2, KEY_2);
+        fs::remove_file(data.path().join("journal.key")).unwrap();
+        assert!(matches!(Journal::open(data.path()), Err(JournalError::NoKey { .. })));
+        assert_eq!(check_ours(&path, &Connection::open(&path).unwrap()).unwrap(), 2);
     }
 
     #[test]
