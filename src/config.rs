@@ -67,6 +67,9 @@ pub const PLACES_OF_PAGE: usize = 1;
 /// How many sessions the session of a WHIP or WHEP client counts for: what it takes of memory.
 pub const PLACES_OF_PROGRAM: usize = 2;
 
+/// For how many days entries and history are kept: what is older says nothing that coaching needs, and much about people.
+pub const ENTRIES_KEPT_DAYS: u64 = 183;
+
 /// The least length of a token secret, in bytes (RFC 7518 §3.2: as long as the hash of HS256).
 pub const SECRET_BYTES_MIN: usize = 32;
 

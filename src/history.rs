@@ -7,11 +7,13 @@ mod query;
 mod report;
 mod table;
 mod telling;
+mod zone;
 
 pub use query::{Form, Kind, Place, Query, QueryError, ROWS_MAX, parse_moment};
 pub use report::{Group, Language, Marks, Report};
 pub use table::{Broadcast, Listening, Row, cell, write_begin, write_end, write_row};
 pub use telling::{BroadcastRow, Change, ListeningRow, Telling};
+pub use zone::Zone;
 
 /// A salesperson who was here, and is not now.
 #[derive(Clone, Debug, PartialEq, Eq)]

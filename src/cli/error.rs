@@ -14,6 +14,7 @@ use ecoute::host::rewrite::RewriteError;
 use ecoute::host::secret::SecretError;
 use ecoute::host::self_signed::SelfSignedError;
 use ecoute::host::watch::FileError;
+use ecoute::host::zone::ZoneError;
 use ecoute::shell::tls::TlsError;
 use ecoute::shell::{BindError, RunError};
 use ecoute::token::{DevicesError, KeysError, RevokedError};
@@ -44,6 +45,8 @@ pub enum ProgramError {
     CheckpointElsewhere { size: u64, first: u64, last: u64 },
     #[error("no data directory at {}: {error}; name the one of the server with --data", path.display())]
     NoDirectory { path: PathBuf, error: io::Error },
+    #[error("--time-zone {name:?} can't be used: {error}")]
+    TimeZone { name: String, error: ZoneError },
     #[error("can't write {}: {error}", path.display())]
     FileUnwritable { path: PathBuf, error: io::Error },
     #[error("say why with --reason: it is written down; or look first with --dry-run")]
@@ -126,6 +129,7 @@ impl ProgramError {
             | ProgramError::FileUnreadable { .. }
             | ProgramError::FileUnwritable { .. }
             | ProgramError::NoReason
+            | ProgramError::TimeZone { .. }
             | ProgramError::NoExport { .. }
             | ProgramError::Manual { .. }
             | ProgramError::Config(_)

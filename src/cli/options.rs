@@ -345,9 +345,9 @@ pub struct ReportOptions {
     /// The hours of work: listenings at others, and at weekends, are counted apart
     #[arg(long, value_name = "FROM-TO", default_value = "8-19", value_parser = parse_hours)]
     pub hours: (u64, u64),
-    /// How far the clock of those hours is ahead of UTC; it knows no summer time
-    #[arg(long, value_name = "HH:MM", default_value = "01:00", allow_hyphen_values = true, value_parser = parse_offset)]
-    pub utc_offset: i64,
+    /// Where that is, in summer and in winter, as Europe/Paris [default: the system's]
+    #[arg(long, value_name = "NAME")]
+    pub time_zone: Option<String>,
     /// From how many minutes on a listening is long
     #[arg(long, value_name = "MINUTES", default_value_t = 30)]
     pub long_min: u32,
@@ -498,19 +498,6 @@ fn parse_hours(text: &str) -> Result<(u64, u64), &'static str> {
     hours.filter(|(from, to)| from < to && *to <= 24).ok_or("write them as 8-19")
 }
 
-/// Returns minutes.
-fn parse_offset(text: &str) -> Result<i64, &'static str> {
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    let parts =
-        rest.split_once(':').and_then(|(hours, minutes)| Some((hours.parse().ok()?, minutes.parse().ok()?)));
-    let offset = parts.filter(|(hours, minutes): &(u8, u8)| *hours <= 14 && *minutes < 60);
-    let (hours, minutes) = offset.ok_or("write it as 01:00 or -05:00")?;
-    Ok(sign * (i64::from(hours) * 60 + i64::from(minutes)))
-}
-
 fn parse_url(text: &str) -> Result<String, &'static str> {
     let has_scheme = text.starts_with("https://") || text.starts_with("http://");
     if !has_scheme || text.contains(['#', '?']) || text.contains(char::is_whitespace) {
@@ -575,21 +562,10 @@ mod tests {
     }
 
     #[test]
-    fn hours_and_offsets() {
+    fn hours() {
         let hours = [("8-19", Some((8, 19))), ("0-24", Some((0, 24))), ("19-8", None), ("8-25", None), ("8", None)];
         for (text, want) in hours {
             assert_eq!(parse_hours(text).ok(), want, "{text}");
-        }
-        let offsets = [
-            ("01:00", Some(60)),
-            ("+05:30", Some(330)),
-            ("-05:00", Some(-300)),
-            ("15:00", None),
-            ("1", None),
-            ("--1:00", None),
-        ];
-        for (text, want) in offsets {
-            assert_eq!(parse_offset(text).ok(), want, "{text}");
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use ecoute::audit::DeedKind;
 use ecoute::history::{Broadcast, Form, Kind, Language, Listening, Marks, Query, Report, Row};
 use ecoute::host::journal::{JournalError, Reading, Wanted};
-use ecoute::host::logging;
+use ecoute::host::{logging, zone};
 
 use super::deeds::{enter, hand_in, now_ms, who};
 use super::error::ProgramError;
@@ -15,16 +15,18 @@ use super::options::{ReportFormat, ReportOptions};
 /// Prints the report.
 pub fn print(options: &ReportOptions) -> Result<(), ProgramError> {
     let by = who();
+    let zone = match &options.time_zone {
+        Some(name) => zone::load(name).map_err(|error| ProgramError::TimeZone { name: name.clone(), error })?,
+        None => zone::of_system(),
+    };
     let data = enter(&options.data.data)?;
     let day = |ms: Option<u64>| {
         ms.map_or_else(|| "…".to_owned(), |ms| logging::timestamp(UNIX_EPOCH + Duration::from_millis(ms)))
     };
-    let (sign, offset) = (if options.utc_offset < 0 { '-' } else { '+' }, options.utc_offset.unsigned_abs());
-    let clock =
-        format!("UTC{sign}{:02}:{:02}, {}-{} h", offset / 60, offset % 60, options.hours.0, options.hours.1);
-    let span = format!("{} – {} ({clock})", day(options.span.from), day(options.span.to));
+    let span = format!("{} – {}", day(options.span.from), day(options.span.to));
     hand_in(&data, DeedKind::Reported, &by, "", &span)?;
-    let report = count(&Reading::open(&data)?, options)?;
+    let marks = Marks { hours: options.hours, zone, long_ms: u64::from(options.long_min) * 60_000 };
+    let report = count(&Reading::open(&data)?, options, marks)?;
     let language = if options.english { Language::English } else { Language::French };
     let text = match options.format {
         ReportFormat::Html => report.to_html(language, &span),
@@ -33,7 +35,7 @@ pub fn print(options: &ReportOptions) -> Result<(), ProgramError> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
-fn count(journal: &Reading, options: &ReportOptions) -> Result<Report, JournalError> {
+fn count(journal: &Reading, options: &ReportOptions, marks: Marks) -> Result<Report, JournalError> {
     let now_ms = now_ms();
     let (mut listenings, mut broadcasts): (Vec<Listening>, Vec<Broadcast>) = (Vec::new(), Vec::new());
     for kind in [Kind::Listenings, Kind::Broadcasts] {
@@ -44,17 +46,10 @@ fn count(journal: &Reading, options: &ReportOptions) -> Result<Report, JournalEr
             Row::Listening(row) => listenings.push(row),
         })?;
     }
-    let marks = Marks {
-        hours: options.hours,
-        offset_min: options.utc_offset,
-        long_ms: u64::from(options.long_min) * 60_000,
-    };
     let mut report = Report::new(&listenings, &broadcasts, marks, now_ms);
     let wanted = Wanted { from_ms: options.span.from, to_ms: options.span.to, person: None };
     journal.entries(&wanted, |_, entry| {
-        let is = |names: &[&str]| names.iter().any(|name| entry.contains(&format!("\"event\":\"{name}\"")));
-        report.exports += u64::from(is(&["journal_exported", "person_exported", "history_exported"]));
-        report.purges += u64::from(is(&["journal_purged", "person_purged"]));
+        report.count_entry(&entry);
         true
     })?;
     Ok(report)

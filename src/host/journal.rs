@@ -35,6 +35,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionB
 use super::logging;
 use super::secret::{self, write_new};
 use crate::audit::Entry;
+use crate::config::ENTRIES_KEPT_DAYS;
 use crate::history::Telling;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
 use crate::outbox::JournalState;
@@ -55,8 +56,8 @@ const LOG: &str = "journal.db-wal";
 const KEY: &str = "journal.key";
 const LOCK: &str = "journal.lock";
 
-/// How long entries are kept: what is older says nothing that coaching needs, and much about people.
-pub const KEPT: Duration = Duration::from_secs(183 * 86_400);
+/// How long entries are kept.
+pub const KEPT: Duration = Duration::from_secs(ENTRIES_KEPT_DAYS * 86_400);
 /// For how long a command that reads may hold up what is written.
 const BUSY: Duration = Duration::from_millis(500);
 /// With less on it a disk is full: SQLite grows its files by as much.

@@ -13,3 +13,4 @@ pub mod self_signed;
 pub mod threads;
 pub mod watch;
 pub mod webroot;
+pub mod zone;
