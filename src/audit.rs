@@ -110,6 +110,8 @@ pub struct Purge {
     pub times: u64,
     /// Their numbers, as ranges: `1-20 25`.
     pub rows: String,
+    /// The server's signature of what was handed in, in base64: it says so to whoever has no more of the journal.
+    pub signature: String,
 }
 
 /// Why entries are taken out of the journal.

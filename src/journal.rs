@@ -13,10 +13,12 @@ mod export;
 mod note;
 mod numbers;
 mod row;
+mod statement;
 mod verify;
 
 pub use export::{LINE_BYTES_MAX, Line, LineError};
 pub use note::{Checkpoint, NOTE_BYTES_MAX, NoteError, Signer, VerifyKey};
 pub use numbers::Numbers;
 pub use row::{CHAIN_BEGIN, Hash, Row, SALT_BYTES, Salt, chained, leaf_of, seal, stored};
+pub use statement::{STATEMENT_BYTES_MAX, Signed, Statement};
 pub use verify::{Fault, Verdict, Verifier, Wrong};

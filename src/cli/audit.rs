@@ -12,7 +12,7 @@ use ecoute::audit::DeedKind;
 use ecoute::history::cell;
 use ecoute::host::journal::{JournalError, Reading, VerifyError, Wanted};
 use ecoute::host::logging;
-use ecoute::journal::{LINE_BYTES_MAX, Line, NOTE_BYTES_MAX, Verdict, Verifier, VerifyKey};
+use ecoute::journal::{LINE_BYTES_MAX, Line, NOTE_BYTES_MAX, Numbers, Statement, Verdict, Verifier, VerifyKey};
 
 use super::deeds::{enter, hand_in, not_written, who};
 use super::error::ProgramError;
@@ -125,6 +125,12 @@ fn verify_export(file: &Path, data: &Path, note: Option<&str>) -> Result<(), Pro
                 verifier.take(&row).map_err(VerifyError::Fault)?;
                 end = row.number;
             }
+            // What nobody signed says nothing.
+            Line::Purge(signed) => {
+                if let Some((why, rows)) = signed.open(&key).as_ref().and_then(Statement::purged) {
+                    verifier.take_said(why, rows);
+                }
+            }
             Line::Begin { .. } => return Err(lines.none()),
         }
     }
@@ -218,7 +224,15 @@ fn export_lines(
         written = writeln!(out, "{}", Line::Row(row).to_json());
         written.is_ok()
     })?;
-    Ok(written?)
+    written?;
+    for purge in journal.purges(signed)? {
+        let statement = purge.open(key);
+        let rows = statement.as_ref().and_then(Statement::purged).and_then(|(_, rows)| Numbers::parse(rows));
+        if rows.is_some_and(|rows| rows.is_any_in(after.size, signed)) {
+            writeln!(out, "{}", Line::Purge(purge).to_json())?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns an entry as a line of a table.

@@ -3,7 +3,7 @@
 //! Invariant: what is understood is within its bounds, and no journal is good that was not written so.
 
 use crate::history::{Form, Kind, Place, Query, ROWS_MAX};
-use crate::journal::{Line, Verifier};
+use crate::journal::{Line, Statement, Verifier};
 use crate::token::is_valid_id;
 
 /// What is understood of a query has valid ids, a bounded count and a cursor that names what it says.
@@ -53,6 +53,11 @@ fn verify(lines: &[Line], left_out: Option<usize>) -> Option<u64> {
                 }
             }
             Line::Row(row) => verifier.take(row).ok()?,
+            Line::Purge(signed) => {
+                if let Some((why, rows)) = signed.open(key).as_ref().and_then(Statement::purged) {
+                    verifier.take_said(why, rows);
+                }
+            }
         }
     }
     verifier.end().ok().map(|verdict| verdict.entries)

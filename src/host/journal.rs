@@ -335,6 +335,7 @@ impl Journal {
     fn reopen(&mut self) -> Result<(), JournalError> {
         if self.lock.is_none() {
             self.lock = Some(lock(&self.data.join(LOCK))?);
+            backup::remove_leftovers(&self.data);
         }
         let is_first = self.end.is_none();
         // One that is blank was just begun when something ended it.

@@ -1,9 +1,11 @@
-//! A journal as lines of JSON, which can be verified elsewhere: first what it is of, then its notes, then its rows.
+//! A journal as lines of JSON, which can be verified elsewhere: first what it is of, then its notes, then its rows, and then
+//! what was signed of purges that took some of those rows later.
 //!
 //! ```text
 //! {"journal":"ecoute","key":"…","after":4,"chain":"…"}
 //! {"note":"ecoute-journal\n9\n…"}
 //! {"number":5,"entry":"{…}","salt":"…","leaf":"…","chain":"…"}
+//! {"purge":"{…}","signature":"…"}
 //! ```
 //!
 //! Hashes are in base64; a purged row has neither `entry` nor `salt`. Invariant: what is read back is what was written.
@@ -12,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, Row, VerifyKey};
+use super::{Checkpoint, Row, Signed, VerifyKey};
 
 /// The longest line, in bytes: an entry in JSON in JSON.
 pub const LINE_BYTES_MAX: usize = 128 * 1024;
@@ -27,6 +29,7 @@ pub enum Line {
     },
     Note(String),
     Row(Row),
+    Purge(Signed),
 }
 
 /// Why a line is none.
@@ -39,6 +42,7 @@ pub struct LineError;
 enum Written<'a> {
     Begin { journal: &'a str, key: String, after: u64, chain: String },
     Note { note: String },
+    Purge { purge: String, signature: String },
     Kept { number: u64, entry: String, salt: String, leaf: String, chain: String },
     Purged { number: u64, leaf: String, chain: String },
 }
@@ -57,6 +61,9 @@ impl Line {
                 chain: BASE64.encode(after.chain),
             },
             Line::Note(note) => Written::Note { note: note.clone() },
+            Line::Purge(signed) => {
+                Written::Purge { purge: signed.statement.clone(), signature: BASE64.encode(&signed.signature) }
+            }
             Line::Row(Row { number, kept, leaf, chain }) => {
                 let (number, leaf, chain) = (*number, BASE64.encode(leaf), BASE64.encode(chain));
                 match kept {
@@ -83,6 +90,9 @@ impl Line {
                 },
                 Written::Begin { .. } => return None,
                 Written::Note { note } => Line::Note(note),
+                Written::Purge { purge: statement, signature } => {
+                    Line::Purge(Signed { statement, signature: BASE64.decode(signature).ok()? })
+                }
                 Written::Kept { number, entry, salt, leaf, chain } => Line::Row(Row {
                     number,
                     kept: Some((bytes(&salt)?, entry)),
@@ -117,6 +127,7 @@ mod tests {
             Line::Note(signer.sign(after)),
             Line::Row(Row { kept: None, ..row.clone() }),
             Line::Row(row),
+            Line::Purge(Signed { statement: "{}".into(), signature: signer.sign_statement("{}") }),
         ];
         for line in lines {
             let json = line.to_json();

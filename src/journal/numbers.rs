@@ -62,6 +62,11 @@ impl Numbers {
         count
     }
 
+    /// Tells whether one of them is behind `after` and not behind `last`.
+    pub fn is_any_in(&self, after: u64, last: u64) -> bool {
+        self.ranges.range(..=last).next_back().is_some_and(|(_, &end)| end > after)
+    }
+
     /// Returns the smallest of them.
     pub fn first(&self) -> Option<u64> {
         self.ranges.keys().next().copied()
@@ -117,6 +122,17 @@ mod tests {
         for text in ["0", "3 2", "1 2", "2-1", "1-1", "01", "+1", " 1", "1 ", "1-", "x", "1-18446744073709551615"] {
             assert_eq!(Numbers::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn whether_there_are_some_is_told_of_each_span() {
+        let numbers = Numbers::parse("3-5 9").unwrap();
+        let cases =
+            [((0, 2), false), ((0, 3), true), ((4, 8), true), ((5, 8), false), ((8, 9), true), ((9, 99), false)];
+        for ((after, last), want) in cases {
+            assert_eq!(numbers.is_any_in(after, last), want, "{after}..={last}");
+        }
+        assert!(!Numbers::default().is_any_in(0, u64::MAX));
     }
 
     #[test]

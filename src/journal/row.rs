@@ -105,6 +105,10 @@ pub fn stored(entry: &Entry) -> String {
             Event::JournalPurged { purge, .. } => Some(&*purge.rows),
             _ => None,
         },
+        signature: match event {
+            Event::JournalPurged { purge, .. } => Some(&*purge.signature),
+            _ => None,
+        },
         handed_in: match event {
             Event::Done { handed_in, .. } | Event::JournalPurged { handed_in, .. } => Some(handed_in.to_string()),
             _ => None,
@@ -154,6 +158,8 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     handed_in: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     packets: Option<u64>,
@@ -167,7 +173,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::audit::{EntryId, KnownPerson, ListenEnd, Listening, ListeningId, StartedBy, Subject};
+    use crate::audit::{
+        Deed, DeedKind, EntryId, HandInId, KnownPerson, ListenEnd, Listening, ListeningId, Purge, PurgeCause,
+        StartedBy, Subject,
+    };
 
     fn at(ms: u64, event: Event) -> String {
         stored(&Entry { id: EntryId(1), at: UNIX_EPOCH + Duration::from_millis(ms), event })
@@ -192,6 +201,27 @@ mod tests {
         assert_eq!(
             at(5, Event::BroadcastStarted { of, by: StartedBy::Encoder }),
             r#"{"at_ms":5,"event":"broadcast_started","actor":"door","commercial_id":"door","detail":"whip","device":true}"#
+        );
+    }
+
+    #[test]
+    fn what_was_handed_in_is_stored_with_its_id_and_a_purge_with_what_it_took() {
+        let handed_in = HandInId(0xcd);
+        let (rows, signature) = ("1-2 5".to_owned(), "c2lnbmVk".to_owned());
+        let purge = Arc::new(Purge { why: PurgeCause::Due, times: 3, rows, signature });
+        assert_eq!(
+            at(5, Event::JournalPurged { purge, handed_in }),
+            r#"{"at_ms":5,"event":"journal_purged","actor":"","commercial_id":"","detail":"due","times":3,"rows":"1-2 5","signature":"c2lnbmVk","handed_in":"00000000000000cd"}"#
+        );
+        let (by, person, detail) = ("uid=0".into(), "lea".into(), "she left".into());
+        let deed = Arc::new(Deed { kind: DeedKind::PersonPurged, by, person, detail });
+        assert_eq!(
+            at(5, Event::Done { deed, handed_in }),
+            r#"{"at_ms":5,"event":"person_purged","actor":"uid=0","commercial_id":"lea","detail":"she left","handed_in":"00000000000000cd"}"#
+        );
+        assert_eq!(
+            at(5, Event::HandInRefused { times: 2 }),
+            r#"{"at_ms":5,"event":"hand_in_refused","actor":"","commercial_id":"","detail":"","times":2}"#
         );
     }
 

@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
-use super::{CHAIN_BEGIN, Checkpoint, Hash, Numbers, Row, chained, leaf_of};
+use super::{CHAIN_BEGIN, Checkpoint, Hash, Numbers, Row, Statement, chained, leaf_of};
 use crate::audit::{JOURNAL_PURGED, PurgeCause};
 
 /// What is wrong, and where.
@@ -55,7 +53,7 @@ pub struct Verdict {
     pub purged: u64,
     /// How many of those were gone when purges began to say which ones they take.
     pub purged_earlier: u64,
-    /// Of how many no row says so: what stands behind those that are shown may.
+    /// Of how many nothing says so, in a journal of a version that did not yet.
     pub purged_unsaid: u64,
     /// The last entry that a note was signed after.
     pub signed: u64,
@@ -73,28 +71,24 @@ pub struct Verifier {
     shown: Option<Checkpoint>,
     /// Rows that were purged, and nothing says so yet.
     unsaid: Numbers,
-    /// Whether all rows there are come, and each purge has to be told.
-    is_whole: bool,
+    /// Whether each purge has to be told.
+    tells_purges: bool,
     /// Whether a purge has told which rows it took.
     has_told: bool,
 }
 
-/// What an entry says of a purge.
-#[derive(Deserialize)]
-struct Said {
-    event: String,
-    #[serde(default)]
-    detail: String,
-    rows: Option<String>,
-}
-
 impl Verifier {
-    /// Begins with a journal's first row, and goes on to its last.
+    /// Begins with a journal's first row.
     pub fn new() -> Verifier {
-        Verifier { is_whole: true, ..Verifier::after(0, CHAIN_BEGIN) }
+        Verifier::after(0, CHAIN_BEGIN)
     }
 
-    /// Begins behind so many rows, whose chain is said to be there; what was purged of them may be told behind the last one.
+    /// Begins with the first row of a journal that was written before purges said which rows they take.
+    pub fn of_older_version() -> Verifier {
+        Verifier { tells_purges: false, ..Verifier::new() }
+    }
+
+    /// Begins behind so many rows, whose chain is said to be there.
     pub fn after(number: u64, chain: Hash) -> Verifier {
         Verifier {
             number,
@@ -103,7 +97,7 @@ impl Verifier {
             notes: BTreeMap::new(),
             shown: None,
             unsaid: Numbers::default(),
-            is_whole: false,
+            tells_purges: true,
             has_told: false,
         }
     }
@@ -158,7 +152,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// Takes what somebody with the key says of a purge, where it is no entry yet.
+    /// Takes what was signed of a purge, where that is no row, or none of those that are shown.
     pub fn take_said(&mut self, why: PurgeCause, rows: &str) {
         let Some(rows) = Numbers::parse(rows) else { return };
         match why {
@@ -189,7 +183,7 @@ impl Verifier {
             }
             None => {
                 self.verdict.purged_unsaid = self.unsaid.count();
-                match self.unsaid.first().filter(|_| self.is_whole) {
+                match self.unsaid.first().filter(|_| self.tells_purges) {
                     Some(number) => Err(Fault { number, wrong: Wrong::PurgedUnsaid }),
                     None => Ok(self.verdict),
                 }
@@ -202,10 +196,10 @@ impl Verifier {
         if !stored.contains(JOURNAL_PURGED) {
             return;
         }
-        let said = serde_json::from_str::<Said>(stored).ok().filter(|said| said.event == JOURNAL_PURGED);
-        let said = said.and_then(|Said { detail, rows, .. }| PurgeCause::said(&detail).zip(rows));
-        if let Some((why, rows)) = said {
-            self.take_said(why, &rows);
+        // With more fields than were signed.
+        let said: Option<Statement> = serde_json::from_str(stored).ok();
+        if let Some((why, rows)) = said.as_ref().and_then(Statement::purged) {
+            self.take_said(why, rows);
         }
     }
 
@@ -281,13 +275,17 @@ mod tests {
     }
 
     fn purge(detail: &str, rows: &str) -> String {
-        format!(r#"{{"at_ms":1,"event":"journal_purged","detail":"{detail}","rows":"{rows}"}}"#)
+        format!(
+            r#"{{"at_ms":1,"event":"journal_purged","actor":"","commercial_id":"","detail":"{detail}","rows":"{rows}","handed_in":"1"}}"#
+        )
     }
 
     #[test]
     fn what_was_purged_and_nothing_says_so_is_named() {
         let earlier = PurgeCause::Earlier.words();
-        let no_purge = r#"{"event":"registered","detail":"due","rows":"3 5","name":"journal_purged"}"#.to_owned();
+        let no_purge = purge("due", "3 5")
+            .replacen("journal_purged", "registered", 1)
+            .replace("{", r#"{"name":"journal_purged","#);
         let cases: [(&str, &[u64], Vec<String>, Result<(u64, u64), u64>); 10] = [
             ("told", &[3, 5], vec![purge("due", "3 5")], Ok((2, 0))),
             ("told twice", &[3, 5], vec![purge("of one person", "3"), purge("due", "1-5")], Ok((2, 0))),
@@ -314,18 +312,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_handed_in_says_it_too_and_of_a_part_the_rest_may() {
+    fn what_is_signed_beside_the_rows_says_it_too() {
         let mut rows = rows_of(9, "entry");
         rows[6].kept = None;
-        let mut verifier = Verifier::new();
-        verifier.expect(note(&rows, 9)).expect("it is the first");
-        rows.iter().for_each(|row| verifier.take(row).expect("it is good"));
-        verifier.take_said(PurgeCause::Person, "7");
-        assert_eq!(verifier.end().map(|verdict| verdict.purged_unsaid), Ok(0));
-        let mut part = Verifier::after(4, rows[3].chain);
-        part.expect(note(&rows, 9)).expect("it is the first");
-        rows[4..].iter().for_each(|row| part.take(row).expect("it is good"));
-        assert_eq!(part.end().map(|verdict| verdict.purged_unsaid), Ok(1));
+        for begin in [0, 4] {
+            let verify = |said: &str| {
+                let chain = rows[..begin].last().map_or(CHAIN_BEGIN, |row| row.chain);
+                let mut verifier = Verifier::after(begin as u64, chain);
+                verifier.expect(note(&rows, 9)).expect("it is the first");
+                rows[begin..].iter().for_each(|row| verifier.take(row).expect("it is good"));
+                verifier.take_said(PurgeCause::Person, said);
+                verifier.end()
+            };
+            assert_eq!(verify("2 7").map(|verdict| verdict.purged), Ok(1), "{begin}");
+            assert_eq!(verify("6"), Err(Fault { number: 7, wrong: Wrong::PurgedUnsaid }), "{begin}");
+        }
     }
 
     #[test]

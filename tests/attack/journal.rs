@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ecoute::audit::{Entry, EntryId, Event, Subject};
 use ecoute::host::journal::{Journal, Reading};
@@ -335,6 +335,43 @@ fn a_kill_leaves_no_purge_without_a_word() {
     assert_eq!(verdict.purged, PURGED as u64);
 }
 
+/// Half a copy, which whoever was killed has left, is gone with the next start.
+#[test]
+fn a_kill_leaves_no_copy_for_long() {
+    let mut ecoute = start(&[]);
+    drop(Bystanders::start(&ecoute));
+    let data = ecoute.data.path().to_owned();
+    let elsewhere = TempDir::new().unwrap();
+    let left = || {
+        let files = fs::read_dir(&data).unwrap().flatten();
+        files.filter(|file| file.file_name().to_string_lossy().starts_with("backup-partial-")).count()
+    };
+    let kill = |number: usize| {
+        let copy = elsewhere.path().join(number.to_string());
+        let mut backup = program();
+        let mut backup =
+            backup.arg("backup").arg(copy).arg("--data").arg(&data).stdout(Stdio::null()).spawn().unwrap();
+        let began = Instant::now();
+        while left() == 0 && began.elapsed() < Duration::from_secs(5) && backup.try_wait().unwrap().is_none() {}
+        let _ = backup.kill();
+        backup.wait().unwrap();
+    };
+    for is_start in [false, true] {
+        let mut tries = 0..20;
+        while left() == 0 {
+            kill(tries.next().expect("no kill came while it was copied") + 20 * usize::from(is_start));
+        }
+        if is_start {
+            ecoute.end(Signal::SIGTERM);
+            ecoute.start_again(&[]);
+        } else {
+            let copy = elsewhere.path().join("whole");
+            assert!(run(program().arg("backup").arg(copy).arg("--data").arg(&data)).status.success());
+        }
+        assert_eq!(left(), 0, "{is_start}");
+    }
+}
+
 /// What is exported says as much as the journal itself, wherever it is looked at.
 #[test]
 fn an_export_is_verified_without_the_journal() {
@@ -355,6 +392,53 @@ fn an_export_is_verified_without_the_journal() {
     assert_eq!(verify().status.code(), Some(2), "it is no export");
     let table = audit(ecoute.data.path(), &["export", "--format", "csv"]);
     assert!(String::from_utf8(table.stdout).unwrap().contains("\"listen_announced\",\"hearer\",\"speaker\""));
+}
+
+/// A part of a journal says of each row that is gone that this was said, though behind its end, and to nobody else's liking.
+#[test]
+fn an_export_says_which_purges_took_what_is_gone() {
+    let [data, elsewhere] = [(); 2].map(|()| TempDir::new().unwrap());
+    let mut journal = Journal::open(data.path()).unwrap().0;
+    let at = |number: u64| UNIX_EPOCH + Duration::from_secs(number);
+    let entry = |number| {
+        let of = Subject { commercial_id: format!("lea{}", number % 2), is_device: false };
+        Entry { id: EntryId(0), at: at(number), event: Event::BroadcastPaused { of } }
+    };
+    (1..=9).for_each(|number| journal.append(&[&entry(number)]).unwrap());
+    journal.keep_note().unwrap();
+    let purge = ["purge", "--person", "lea1", "--reason", "she asked"];
+    let file = elsewhere.path().join("export.jsonl");
+    let export = || {
+        let export =
+            audit(data.path(), &["export", "--from", "1970-01-01T00:00:02Z", "--to", "1970-01-01T00:00:07Z"]);
+        assert!(export.status.success(), "{export:?}");
+        String::from_utf8(export.stdout).unwrap()
+    };
+    let verify = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let verified = audit(elsewhere.path(), &["verify", file.to_str().unwrap()]);
+        (verified.status.code(), String::from_utf8([verified.stdout, verified.stderr].concat()).unwrap())
+    };
+    assert!(run(program().args(purge).arg("--data").arg(data.path())).status.success());
+    // While it waits, and once it is an entry behind the last one that is shown.
+    for _ in 0..2 {
+        let text = export();
+        assert!(text.contains("\"purge\":") && !text.contains("lea1"), "{text}");
+        let (code, told) = verify(&text);
+        assert!(code == Some(0) && told.contains("purged=4 signed_up_to=9"), "{told}");
+        let untold: String =
+            text.lines().filter(|line| !line.contains("\"purge\":")).map(|line| format!("{line}\n")).collect();
+        let (code, told) = verify(&untold);
+        assert!(code == Some(1) && told.contains("entry 3: it was purged, and nothing says so"), "{told}");
+        let (code, told) = verify(&text.replacen("1 3 5 7 9", "1-9", 1));
+        assert!(code == Some(1) && told.contains("entry 3: it was purged, and nothing says so"), "{told}");
+        let row = text.lines().find(|line| line.starts_with("{\"number\":4,")).unwrap();
+        let mut gone: Value = serde_json::from_str(row).unwrap();
+        gone.as_object_mut().unwrap().retain(|field, _| field != "entry" && field != "salt");
+        let (code, told) = verify(&text.replacen(row, &gone.to_string(), 1));
+        assert!(code == Some(1) && told.contains("entry 4: it was purged, and nothing says so"), "{told}");
+        journal.take_in(at(10)).unwrap();
+    }
 }
 
 /// Who starts on what was changed meanwhile writes down that it is doubted.

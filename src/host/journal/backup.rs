@@ -6,10 +6,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::handed_in::hand_in;
@@ -25,10 +26,10 @@ use crate::host::secret;
 const FILES: [&str; 3] = [KEY, "secret", "revoked"];
 /// None of them is longer.
 const FILE_BYTES_MAX: u64 = 64 << 20;
-/// What the name of a copy begins with while it is made, in the data directory.
+/// What the name of a copy begins with while it is made, in the data directory; whoever makes it holds a lock on it.
 const PARTIAL: &str = "backup-partial-";
-/// How long one is left alone that may still be made.
-const LEFT_FOR: Duration = Duration::from_secs(86_400);
+/// How often a copy is begun that somebody takes for a leftover before it is locked.
+const TRIES: usize = 3;
 /// The table with those files, which no journal has.
 const KEPT: &str = "CREATE TABLE kept (name TEXT PRIMARY KEY, contents BLOB NOT NULL) STRICT;
                     CREATE TABLE made (at_ms INTEGER NOT NULL) STRICT;";
@@ -41,30 +42,57 @@ pub fn back_up(data: &Path, at: SystemTime, by: &str, mut to: File) -> Result<()
     let deed = Deed { kind: DeedKind::BackedUp, by: by.to_owned(), person: String::new(), detail: String::new() };
     hand_in(data, at, &deed)?;
     remove_leftovers(data);
-    let name: [u8; 8] = secret::random().map_err(|error| unavailable(data, &io::Error::other(error)))?;
-    let partial = data.join(format!("{PARTIAL}{:016x}", u64::from_le_bytes(name)));
-    let failed = |error: io::Error| unavailable(&partial, &error);
-    let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&partial);
     // Whatever its name leads to by then, what is copied is what was made here.
-    let mut copy = made.map_err(failed)?;
+    let (partial, mut copy) = begin_copy(data)?;
     let copied = fill(data, &partial, at).and_then(|()| {
         io::copy(&mut copy, &mut to)
             .and_then(|_| to.sync_all())
             .map_err(|error| unavailable(Path::new("the copy"), &error))
     });
-    fs::remove_file(&partial).map_err(failed)?;
+    fs::remove_file(&partial).map_err(|error| unavailable(&partial, &error))?;
     copied
 }
 
-/// Takes away what a copy left that was interrupted a day ago.
-fn remove_leftovers(data: &Path) {
+/// Makes an empty file, and holds it for as long as it is open.
+fn begin_copy(data: &Path) -> Result<(PathBuf, File), JournalError> {
+    for _ in 0..TRIES {
+        let name: [u8; 8] = secret::random().map_err(|error| unavailable(data, &io::Error::other(error)))?;
+        let partial = data.join(format!("{PARTIAL}{:016x}", u64::from_le_bytes(name)));
+        let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&partial);
+        let copy = made.map_err(|error| unavailable(&partial, &error))?;
+        // Whoever has taken it away held its lock then.
+        if copy.try_lock().is_ok() && is_at(&copy, &partial) {
+            return Ok((partial, copy));
+        }
+    }
+    Err(unavailable(data, &io::Error::other("others take away what is copied")))
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let of = |found: io::Result<fs::Metadata>| found.map(|found| (found.dev(), found.ino())).ok();
+    let opened = of(file.metadata());
+    opened.is_some() && opened == of(fs::symlink_metadata(path))
+}
+
+/// Takes away what a copy left that was interrupted, but not what somebody still makes.
+pub(super) fn remove_leftovers(data: &Path) {
     let files = fs::read_dir(data).into_iter().flatten().flatten();
-    let left = files.filter(|file| file.file_name().to_string_lossy().starts_with(PARTIAL));
-    for file in left {
-        let age = file.metadata().and_then(|file| file.modified()).ok().and_then(|made| made.elapsed().ok());
-        if age.is_some_and(|age| age > LEFT_FOR) {
-            // The next one, where that fails.
-            let _ = fs::remove_file(file.path());
+    let names = files.filter_map(|file| file.file_name().into_string().ok());
+    let (copies, beside): (Vec<String>, Vec<String>) =
+        names.filter(|name| name.starts_with(PARTIAL)).partition(|name| !name[PARTIAL.len()..].contains('-'));
+    for path in copies.iter().map(|name| data.join(name)) {
+        let opened = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(&path);
+        let Ok(left) = opened else { continue };
+        if left.metadata().is_ok_and(|found| found.is_file()) && left.try_lock().is_ok() && is_at(&left, &path) {
+            // The next time, where that fails.
+            let _ = fs::remove_file(&path);
+        }
+    }
+    // What SQLite had beside a copy is whose the copy is.
+    for name in beside {
+        let copy = name[PARTIAL.len()..].split('-').next().unwrap_or_default();
+        if fs::symlink_metadata(data.join(format!("{PARTIAL}{copy}"))).is_err() {
+            let _ = fs::remove_file(data.join(name));
         }
     }
 }
@@ -232,6 +260,40 @@ mod tests {
         let left = fs::read_dir(data.path()).unwrap().flatten();
         assert!(left.into_iter().all(|file| !file.file_name().to_string_lossy().starts_with(PARTIAL)));
         append(&mut Journal::open(&restored).unwrap().0, 80);
+    }
+
+    #[test]
+    fn what_an_interrupted_copy_left_is_gone_with_the_next_start_and_the_next_copy() {
+        let data = TempDir::new().unwrap();
+        let (left, made) = (data.path().join(format!("{PARTIAL}1")), data.path().join(format!("{PARTIAL}2")));
+        let place = data.path().join("place");
+        let beside = |copy: &Path| PathBuf::from(format!("{}-journal", copy.display()));
+        let begin = || {
+            fs::write(&left, "half").unwrap();
+            fs::write(&made, "half, and going on").unwrap();
+            [&left, &made].into_iter().for_each(|copy| fs::write(beside(copy), "to be taken back").unwrap());
+            let made = File::open(&made).unwrap();
+            made.lock().unwrap();
+            made
+        };
+        let assert_gone = |name: &str| {
+            assert!(!left.exists() && !beside(&left).exists(), "{name}");
+            assert!(made.exists() && beside(&made).exists(), "{name}");
+        };
+        let of_another = begin();
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        assert_gone("start");
+        drop(of_another);
+        let _of_another = begin();
+        append(&mut journal, 5);
+        backup(data.path(), &place);
+        assert_gone("copy");
+        // What is no file of ours stays, whatever it is called.
+        let directory = data.path().join(format!("{PARTIAL}3"));
+        fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::symlink(&place, &left).unwrap();
+        remove_leftovers(data.path());
+        assert!(directory.exists() && place.exists());
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
-use serde::{Deserialize, Serialize};
 
 use super::left::unix_ms;
 use super::reading::{open_database, text};
@@ -18,32 +17,13 @@ use super::schema::{VERSION, check_ours, set_up};
 use super::{DATABASE, JournalError, KEY, load_key, not_taken, told};
 use crate::audit::{Deed, DeedKind, Entry, EntryId, Event, HandInId, JOURNAL_PURGED, Purge, PurgeCause};
 use crate::host::secret;
-use crate::journal::{Numbers, Signer, VerifyKey};
+use crate::journal::{Numbers, STATEMENT_BYTES_MAX, Signed, Signer, Statement, VerifyKey};
 
-/// How many are written down at one time, and how long their statements are together, in characters, but for the last one.
+/// How many are written down at one time, and how many bytes they have together, but for the last one.
 const AT_ONCE: usize = 256;
-const AT_ONCE_CHARS: usize = 1 << 20;
+const AT_ONCE_BYTES: usize = 1 << 20;
 /// What is longer is cut, in characters.
 const CHARS_MAX: usize = 500;
-/// A longer statement is none of ours: the longest says which rows were purged.
-const STATEMENT_CHARS_MAX: usize = 64 << 10;
-
-/// What is handed in, as it is signed.
-#[derive(Serialize, Deserialize)]
-struct Statement {
-    /// Drawn by chance.
-    id: String,
-    at_ms: u64,
-    event: String,
-    #[serde(rename = "actor")]
-    by: String,
-    #[serde(rename = "commercial_id")]
-    person: String,
-    detail: String,
-    /// Of a purge.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rows: Option<String>,
-}
 
 /// What waits to be written down.
 pub(super) struct Waiting {
@@ -93,8 +73,8 @@ pub(super) fn insert(connection: &Connection, key: &Signer, at: SystemTime, deed
 pub(super) fn insert_purge(
     connection: &Connection,
     key: &Signer,
-    at: SystemTime,
-    purge: Purge,
+    (at, why): (SystemTime, PurgeCause),
+    numbers: &Numbers,
 ) -> rusqlite::Result<()> {
     let statement = Statement {
         id: new_id()?,
@@ -102,8 +82,8 @@ pub(super) fn insert_purge(
         event: JOURNAL_PURGED.to_owned(),
         by: String::new(),
         person: String::new(),
-        detail: purge.why.words().to_owned(),
-        rows: Some(purge.rows),
+        detail: why.words().to_owned(),
+        rows: Some(numbers.to_string()),
     };
     sign(connection, key, &statement)
 }
@@ -114,9 +94,9 @@ fn new_id() -> rusqlite::Result<String> {
 }
 
 fn sign(connection: &Connection, key: &Signer, statement: &Statement) -> rusqlite::Result<()> {
-    let statement = serde_json::to_string(statement).unwrap_or_default();
+    let Signed { statement, signature } = statement.sign(key);
     let insert = "INSERT INTO handed_in (statement, signature) VALUES (?1, ?2)";
-    connection.execute(insert, params![statement, key.sign_statement(&statement)]).map(drop)
+    connection.execute(insert, params![statement, signature]).map(drop)
 }
 
 /// Tells whether something waits to be written down.
@@ -126,8 +106,8 @@ pub(super) fn is_any(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Hands in again what stands behind the first `size` entries, which are taken back.
 pub(super) fn give_back(connection: &Connection, key: &Signer, size: u64) -> rusqlite::Result<()> {
-    let behind = "SELECT json_set(entry, '$.id', entry ->> 'handed_in') FROM entries WHERE number > ?1 \
-                  AND entry ->> 'handed_in' IS NOT NULL ORDER BY number";
+    let behind =
+        "SELECT entry FROM entries WHERE number > ?1 AND entry ->> 'handed_in' IS NOT NULL ORDER BY number";
     let mut behind = connection.prepare(behind)?;
     let behind: Vec<String> = behind.query_map([size], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let statements = behind.iter().filter_map(|entry| serde_json::from_str::<Statement>(entry).ok());
@@ -137,25 +117,22 @@ pub(super) fn give_back(connection: &Connection, key: &Signer, size: u64) -> rus
 /// Returns what waits to be written down. Of what is not signed, however much it is, one entry says that it was there.
 pub(super) fn waiting(connection: &Connection, key: &VerifyKey, now: SystemTime) -> rusqlite::Result<Waiting> {
     let (mut entries, mut others, mut last) = (Vec::new(), 0, i64::MIN);
-    let (mut ids, mut count, mut chars) = (HashSet::new(), 0, 0);
+    let (mut ids, mut count, mut bytes) = (HashSet::new(), 0, 0);
     let written = "SELECT 1 FROM entries INDEXED BY entries_handed_in \
                    WHERE entry ->> 'handed_in' = ?1 AND entry ->> 'handed_in' IS NOT NULL";
     let mut written = connection.prepare_cached(written)?;
-    each(connection, key, |number, statement| {
-        (last, count) = (number, count + 1);
-        match statement {
+    each(connection, |number, signed| {
+        (last, count, bytes) = (number, count + 1, bytes + signed.statement.len());
+        match signed.open(key) {
             None => others += 1,
             // What was handed in again is written down already.
             Some(statement) if written.exists([&statement.id])? || !ids.insert(statement.id.clone()) => {}
-            Some(statement) => {
-                chars += statement.rows.as_ref().map_or(0, String::len);
-                match entry_of(statement) {
-                    Some(entry) => entries.push(entry),
-                    None => others += 1,
-                }
-            }
+            Some(statement) => match entry_of(&signed, statement) {
+                Some(entry) => entries.push(entry),
+                None => others += 1,
+            },
         }
-        Ok(count < AT_ONCE && chars < AT_ONCE_CHARS)
+        Ok(count < AT_ONCE && bytes < AT_ONCE_BYTES)
     })?;
     if others > 0 {
         entries.push(Entry { id: EntryId(0), at: now, event: Event::HandInRefused { times: others } });
@@ -163,49 +140,57 @@ pub(super) fn waiting(connection: &Connection, key: &VerifyKey, now: SystemTime)
     Ok(Waiting { entries, last })
 }
 
-/// Returns what is said of purges that are no entries yet.
-pub(super) fn purges(connection: &Connection, key: &VerifyKey) -> rusqlite::Result<Vec<Purge>> {
-    let mut purges = Vec::new();
-    each(connection, key, |_, statement| {
-        if let Some(Event::JournalPurged { purge, .. }) = statement.and_then(entry_of).map(|entry| entry.event) {
-            purges.push(Purge::clone(&purge));
-        }
+/// Returns what was signed of purges, in order: behind the first `size` entries, and of those that are no entries yet.
+pub(super) fn purges(connection: &Connection, key: &VerifyKey, size: u64) -> rusqlite::Result<Vec<Signed>> {
+    let mut waiting = Vec::new();
+    // What becomes an entry meanwhile is there twice, and not missed.
+    each(connection, |_, signed| {
+        let is_purge = signed.open(key).is_some_and(|statement| statement.purged().is_some());
+        waiting.extend(Some(signed).filter(|_| is_purge));
         Ok(true)
     })?;
+    let behind = "SELECT entry FROM entries INDEXED BY entries_handed_in \
+                  WHERE entry ->> 'handed_in' IS NOT NULL AND number > ?1 AND entry ->> 'event' = ?2 ORDER BY number";
+    let mut behind = connection.prepare(behind)?;
+    let mut behind = behind.query(params![size, JOURNAL_PURGED])?;
+    let mut purges = Vec::new();
+    while let Some(row) = behind.next()? {
+        purges.extend(Statement::of_entry(&text(row, 0)));
+    }
+    purges.append(&mut waiting);
     Ok(purges)
 }
 
-/// Hands over what was handed in, with its number, in order, for as long as `take` says so; nothing of what is not signed.
+/// Hands over what was handed in, with its number, in order, for as long as `take` says so; nothing is known of its signature.
 fn each(
     connection: &Connection,
-    key: &VerifyKey,
-    mut take: impl FnMut(i64, Option<Statement>) -> rusqlite::Result<bool>,
+    mut take: impl FnMut(i64, Signed) -> rusqlite::Result<bool>,
 ) -> rusqlite::Result<()> {
     // Whoever else may have left it there.
-    let all = "SELECT number, iif(length(statement) <= ?1, statement, ''), substr(signature, 1, 64) FROM handed_in \
-               ORDER BY number";
+    let all = "SELECT number, iif(octet_length(statement) <= ?1, statement, ''), substr(signature, 1, 65) \
+               FROM handed_in ORDER BY number";
     let mut all = connection.prepare_cached(all)?;
-    let mut rows = all.query([STATEMENT_CHARS_MAX])?;
+    let mut rows = all.query([STATEMENT_BYTES_MAX])?;
     while let Some(row) = rows.next()? {
-        let (statement, signature) = (text(row, 1), row.get::<_, Vec<u8>>(2).unwrap_or_default());
-        let statement = key.has_signed(&statement, &signature).then(|| serde_json::from_str(&statement).ok());
-        if !take(row.get(0)?, statement.flatten())? {
+        let signed = Signed { statement: text(row, 1), signature: row.get(2).unwrap_or_default() };
+        if !take(row.get(0)?, signed)? {
             break;
         }
     }
     Ok(())
 }
 
-/// Returns the entry that a statement becomes; none of what no command of this version says.
-fn entry_of(statement: Statement) -> Option<Entry> {
+/// Returns the entry that something becomes that was handed in; none of what is not signed, or no command of this version says.
+fn entry_of(signed: &Signed, statement: Statement) -> Option<Entry> {
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(statement.at_ms))?;
     let handed_in = HandInId(u64::from_str_radix(&statement.id, 16).ok()?);
-    let event = match statement.rows {
-        Some(rows) if statement.event == JOURNAL_PURGED => {
-            let (why, times) = (PurgeCause::said(&statement.detail)?, Numbers::parse(&rows)?.count());
-            Event::JournalPurged { purge: Arc::new(Purge { why, times, rows }), handed_in }
+    let event = match statement.purged() {
+        Some((why, rows)) => {
+            let (times, rows) = (Numbers::parse(rows)?.count(), rows.to_owned());
+            let purge = Arc::new(Purge { why, times, rows, signature: signed.signature() });
+            Event::JournalPurged { purge, handed_in }
         }
-        Some(_) | None => {
+        None => {
             let kind = DeedKind::named(&statement.event)?;
             let deed = Deed { kind, by: statement.by, person: statement.person, detail: statement.detail };
             Event::Done { deed: Arc::new(deed), handed_in }

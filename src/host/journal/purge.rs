@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, ToSql, TransactionBehavior};
 
 use super::{Journal, JournalError, Open, checkpoint, handed_in, left, projection, schema};
-use crate::audit::{JOURNAL_PURGED, Purge, PurgeCause};
+use crate::audit::{JOURNAL_PURGED, PurgeCause};
 use crate::journal::{Numbers, Signer};
 
 /// How many entries are purged while others may wait to be written.
@@ -54,7 +54,7 @@ pub(super) fn purge(
     let numbers: Numbers = purge.query_map([value], |row| row.get::<_, u64>(0))?.collect::<Result<_, _>>()?;
     let times = numbers.count();
     if times > 0 {
-        say(transaction, key, (at, why), &numbers)?;
+        handed_in::insert_purge(transaction, key, (at, why), &numbers)?;
     }
     Ok(times)
 }
@@ -67,17 +67,8 @@ pub(super) fn say_earlier(transaction: &Connection, key: &Signer) -> rusqlite::R
     let mut gone = transaction.prepare("SELECT number FROM entries WHERE salt IS NULL AND entry IS NULL")?;
     let gone: Numbers = gone.query_map([], |row| row.get::<_, u64>(0))?.collect::<Result<_, _>>()?;
     let parts = gone.split(PURGED_AT_ONCE as usize);
-    parts.iter().try_for_each(|numbers| say(transaction, key, (at, PurgeCause::Earlier), numbers))
-}
-
-fn say(
-    transaction: &Connection,
-    key: &Signer,
-    (at, why): (SystemTime, PurgeCause),
-    numbers: &Numbers,
-) -> rusqlite::Result<()> {
-    let purge = Purge { why, times: numbers.count(), rows: numbers.to_string() };
-    handed_in::insert_purge(transaction, key, at, purge)
+    let why = PurgeCause::Earlier;
+    parts.iter().try_for_each(|numbers| handed_in::insert_purge(transaction, key, (at, why), numbers))
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use rusqlite::{Connection, OpenFlags, Row as Record, named_params, params};
 use super::compare::{Comparison, Differs};
 use super::schema::check_ours;
 use super::{BUSY, DATABASE, JournalError, KEY, handed_in, load_key, told};
-use crate::journal::{CHAIN_BEGIN, Checkpoint, Fault, NoteError, Row, Verdict, Verifier, VerifyKey};
+use crate::journal::{
+    CHAIN_BEGIN, Checkpoint, Fault, NoteError, Row, Signed, Statement, Verdict, Verifier, VerifyKey,
+};
 
 /// How many entries are read in one go.
 const PAGE: usize = 1000;
@@ -80,7 +82,7 @@ impl Reading {
         // Of one moment, though the server goes on to write.
         let _moment = self.connection.unchecked_transaction().map_err(|error| told(&self.path, &error))?;
         let says_purges = self.version >= 3;
-        let mut verifier = if says_purges { Verifier::new() } else { Verifier::after(0, CHAIN_BEGIN) };
+        let mut verifier = if says_purges { Verifier::new() } else { Verifier::of_older_version() };
         for note in self.notes()? {
             verifier.expect(key.open(&note).map_err(VerifyError::BadNote)?)?;
         }
@@ -106,8 +108,12 @@ impl Reading {
             return Err(fault.into());
         }
         if says_purges {
-            let said = handed_in::purges(&self.connection, key).map_err(failed)?;
-            said.iter().for_each(|purge| verifier.take_said(purge.why, &purge.rows));
+            // Of those that are entries, all have come.
+            for signed in self.purges(u64::MAX >> 1)? {
+                if let Some((why, rows)) = signed.open(key).as_ref().and_then(Statement::purged) {
+                    verifier.take_said(why, rows);
+                }
+            }
         }
         let verdict = verifier.end()?;
         if let (None, Some(comparison)) = (differs, comparison) {
@@ -127,6 +133,15 @@ impl Reading {
             Ok(true)
         })?;
         Ok(notes)
+    }
+
+    /// Returns what was signed of purges, in order, behind the first `size` rows and beside them.
+    ///
+    /// # Errors
+    /// [`JournalError`], also of a journal that has no key.
+    pub fn purges(&self, size: u64) -> Result<Vec<Signed>, JournalError> {
+        let key = self.key.as_ref().ok_or_else(|| JournalError::NoKey { path: self.path.clone() })?;
+        handed_in::purges(&self.connection, key, size).map_err(|error| told(&self.path, &error))
     }
 
     /// Hands rows over, from the one after the first `size` to the one numbered `last`, in order, for as long as `take`
