@@ -35,9 +35,9 @@ impl Numbers {
     /// Adds a number, which is none of them.
     pub fn add(&mut self, number: u64) {
         let before = self.ranges.range(..number).next_back().map(|(&first, &last)| (first, last));
-        let last = self.ranges.remove(&(number + 1)).unwrap_or(number);
+        let last = self.ranges.remove(&number.saturating_add(1)).unwrap_or(number);
         match before {
-            Some((first, end)) if end + 1 == number => self.ranges.insert(first, last),
+            Some((first, end)) if end == number - 1 => self.ranges.insert(first, last),
             Some(_) | None => self.ranges.insert(number, last),
         };
     }
@@ -65,6 +65,15 @@ impl Numbers {
     /// Tells whether one of them is behind `after` and not behind `last`.
     pub fn is_any_in(&self, after: u64, last: u64) -> bool {
         self.ranges.range(..=last).next_back().is_some_and(|(_, &end)| end > after)
+    }
+
+    /// Returns those that are smaller than a number.
+    pub fn below(mut self, number: u64) -> Numbers {
+        self.ranges.split_off(&number);
+        if let Some(mut range) = self.ranges.last_entry().filter(|range| *range.get() >= number) {
+            *range.get_mut() = number - 1;
+        }
+        self
     }
 
     /// Returns the smallest of them.
@@ -121,6 +130,13 @@ mod tests {
     fn what_is_written_otherwise_is_nothing() {
         for text in ["0", "3 2", "1 2", "2-1", "1-1", "01", "+1", " 1", "1 ", "1-", "x", "1-18446744073709551615"] {
             assert_eq!(Numbers::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn those_below_a_number_are_part_of_them() {
+        for (number, want) in [(0, ""), (3, ""), (4, "3"), (6, "3-5"), (7, "3-5"), (9, "3-5"), (10, "3-5 9")] {
+            assert_eq!(Numbers::parse("3-5 9").unwrap().below(number).to_string(), want, "{number}");
         }
     }
 

@@ -17,6 +17,9 @@ pub const SALT_BYTES: usize = 16;
 /// Where the chain begins.
 pub const CHAIN_BEGIN: Hash = [0; 32];
 
+/// What a server writes from its start on: since 3, what is purged is said. An older one says nothing of it.
+const FORMAT: u8 = 3;
+
 /// One row of the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -97,6 +100,10 @@ pub fn stored(entry: &Entry) -> String {
             Event::ServerStarted { options, .. } => Some(&**options).filter(|options| !options.is_empty()),
             _ => None,
         },
+        format: match event {
+            Event::ServerStarted { .. } => Some(FORMAT),
+            _ => None,
+        },
         by_ms: match event {
             Event::ClockJumped { by_ms } => Some(*by_ms),
             _ => None,
@@ -153,6 +160,8 @@ struct Fields<'a> {
     browser: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     options: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -59,6 +59,9 @@ pub struct Verdict {
     pub signed: u64,
 }
 
+/// Fields of entries that were written when purges said which rows they take.
+const TOLD: [&str; 2] = ["\"format\":", "\"handed_in\":"];
+
 /// Goes through a journal.
 #[derive(Debug)]
 pub struct Verifier {
@@ -75,6 +78,8 @@ pub struct Verifier {
     tells_purges: bool,
     /// Whether a purge has told which rows it took.
     has_told: bool,
+    /// The first row that was written when purges did so.
+    told_from: Option<u64>,
 }
 
 impl Verifier {
@@ -99,6 +104,7 @@ impl Verifier {
             unsaid: Numbers::default(),
             tells_purges: true,
             has_told: false,
+            told_from: None,
         }
     }
 
@@ -129,7 +135,7 @@ impl Verifier {
     /// [`Fault`], and there is no sense in going on.
     pub fn take(&mut self, row: &Row) -> Result<(), Fault> {
         self.check_note()?;
-        let number = self.number + 1;
+        let number = self.number.saturating_add(1);
         if row.number != number {
             return Err(Fault { number, wrong: Wrong::Removed });
         }
@@ -137,7 +143,7 @@ impl Verifier {
             Some((salt, stored)) if leaf_of(salt, stored) != row.leaf => {
                 return Err(Fault { number, wrong: Wrong::Edited });
             }
-            Some((_, stored)) => self.take_purge(stored),
+            Some((_, stored)) => self.take_purge(number, stored),
             None => {
                 self.verdict.purged += 1;
                 self.unsaid.add(number);
@@ -160,9 +166,12 @@ impl Verifier {
                 self.has_told = true;
                 self.unsaid.take_out(&rows);
             }
-            // Once, and not again for whoever makes a journal look older than it is.
+            // Not for whoever makes a journal look older than it is, so that the next server moves it on again.
             PurgeCause::Earlier if self.has_told => {}
-            PurgeCause::Earlier => self.verdict.purged_earlier += self.unsaid.take_out(&rows),
+            PurgeCause::Earlier => {
+                let rows = rows.below(self.told_from.unwrap_or(u64::MAX));
+                self.verdict.purged_earlier += self.unsaid.take_out(&rows);
+            }
         }
     }
 
@@ -172,7 +181,7 @@ impl Verifier {
     /// [`Fault`], where a note was signed after more.
     pub fn end(mut self) -> Result<Verdict, Fault> {
         self.check_note()?;
-        let number = self.number + 1;
+        let number = self.number.saturating_add(1);
         if let Some(Checkpoint { size: signed, .. }) = self.shown.filter(|shown| shown.size > self.number) {
             return Err(Fault { number, wrong: Wrong::RolledBack { signed } });
         }
@@ -192,7 +201,11 @@ impl Verifier {
     }
 
     /// Takes what an entry says of a purge, if it does.
-    fn take_purge(&mut self, stored: &str) {
+    fn take_purge(&mut self, number: u64, stored: &str) {
+        // Within a text there is another character before the second quotation mark.
+        if self.told_from.is_none() && TOLD.iter().any(|field| stored.contains(field)) {
+            self.told_from = Some(number);
+        }
         if !stored.contains(JOURNAL_PURGED) {
             return;
         }
@@ -286,7 +299,8 @@ mod tests {
         let no_purge = purge("due", "3 5")
             .replacen("journal_purged", "registered", 1)
             .replace("{", r#"{"name":"journal_purged","#);
-        let cases: [(&str, &[u64], Vec<String>, Result<(u64, u64), u64>); 10] = [
+        let started = r#"{"event":"server_started","format":3}"#.to_owned();
+        let cases: [(&str, &[u64], Vec<String>, Result<(u64, u64), u64>); 12] = [
             ("told", &[3, 5], vec![purge("due", "3 5")], Ok((2, 0))),
             ("told twice", &[3, 5], vec![purge("of one person", "3"), purge("due", "1-5")], Ok((2, 0))),
             ("told of others", &[3, 5], vec![purge("due", "1-2 4 6")], Err(3)),
@@ -296,6 +310,18 @@ mod tests {
             ("told by something else", &[3, 5], vec![no_purge], Err(3)),
             ("told for no reason", &[3], vec![purge("why not", "3")], Err(3)),
             ("from before", &[3, 5], vec![purge(earlier, "3 5")], Ok((2, 2))),
+            (
+                "from before, and after that a start",
+                &[3, 5],
+                vec![purge(earlier, "3 5"), started.clone()],
+                Ok((2, 2)),
+            ),
+            (
+                "from before, and it was not",
+                &[3, 11],
+                vec![started, "an entry".into(), purge(earlier, "3 11")],
+                Err(11),
+            ),
             ("from before, a second time", &[3, 5], vec![purge("due", "3"), purge(earlier, "5")], Err(5)),
         ];
         for (name, purged, said, want) in cases {

@@ -238,6 +238,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::audit::{Entry, EntryId, Event};
     use crate::history::{Form, Kind, Query};
     use crate::host::journal::{Journal, Reading};
 
@@ -297,6 +298,27 @@ mod tests {
         let blank = "UPDATE entries SET salt = NULL, entry = NULL WHERE number = 9";
         Connection::open(&path).unwrap().execute_batch(blank).unwrap();
         assert!(verify().unwrap_err().to_string().contains("entry 9: it was purged, and nothing says so"));
+    }
+
+    /// Whoever makes it look so has the next server move it on again, which says that what is gone was so before.
+    #[test]
+    fn what_looks_older_than_it_is_is_found() {
+        let data = TempDir::new().unwrap();
+        let path = data.path().join("journal.db");
+        let mut journal = Journal::open(data.path()).unwrap().0;
+        let entry = |event| Entry { id: EntryId(0), at: UNIX_EPOCH, event };
+        let started = entry(Event::ServerStarted { version: "", options: "".into() });
+        journal.append(&[&started, &entry(Event::ServerEnded), &entry(Event::ServerEnded)]).unwrap();
+        drop(journal);
+        let older = Connection::open(&path).unwrap();
+        let sql = "DROP TABLE handed_in; DROP INDEX entries_handed_in; PRAGMA user_version = 2; \
+                   UPDATE entries SET salt = NULL, entry = NULL WHERE number = 2";
+        older.execute_batch(sql).unwrap();
+        older.execute_batch(HANDED_IN_2).unwrap();
+        drop(older);
+        Journal::open(data.path()).unwrap().0.take_in(UNIX_EPOCH).unwrap();
+        let found = Reading::open(data.path()).unwrap().verify(None).unwrap_err().to_string();
+        assert!(found.contains("entry 2: it was purged, and nothing says so"), "{found}");
     }
 
     #[test]
