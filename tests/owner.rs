@@ -9,7 +9,10 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, UNIX_EPOCH};
 
+use ecoute::audit::{Entry, EntryId, Event, Subject};
+use ecoute::host::journal::Journal;
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use support::{program, run};
@@ -117,6 +120,56 @@ fn a_revocation_follows_nothing_and_waits_for_nobody() {
     lock.lock().unwrap();
     fs::write(place.at("revoked"), "").unwrap();
     revoke("who keeps the lock", false);
+}
+
+#[test]
+fn what_root_does_is_handed_in_with_the_key_of_the_service_and_leaves_nothing_of_root() {
+    let Some(place) = Place::new() else { return };
+    // SQLite asks for each directory on the way.
+    fs::set_permissions(place.root.path(), Permissions::from_mode(0o711)).unwrap();
+    let at = UNIX_EPOCH + Duration::from_secs(7);
+    let write = |place: &Place| {
+        let (mut journal, problem) = Journal::open(&place.data).unwrap();
+        assert!(problem.is_none(), "{problem:?}");
+        let of = Subject { commercial_id: "lea".into(), is_device: false };
+        journal.append(&[&Entry { id: EntryId(0), at, event: Event::BroadcastPaused { of } }]).unwrap();
+        journal.close();
+        fs::read_dir(&place.data).unwrap().for_each(|file| place.give(&file.unwrap().path()));
+    };
+    write(&place);
+    let copy = place.root.path().join("copy");
+    let commands: [&[&str]; 6] = [
+        &["audit", "show"],
+        &["report"],
+        &["export", "--person", "lea"],
+        &["revoke", "paul"],
+        &["backup", copy.to_str().unwrap()],
+        &["purge", "--person", "lea", "--reason", "she asked"],
+    ];
+    for command in commands {
+        let done = place.ecoute(command);
+        assert!(done.status.success(), "{command:?}: {done:?}");
+        for file in fs::read_dir(&place.data).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().uid(), SERVICE, "{command:?}: {:?}", file.path());
+        }
+    }
+    write(&place);
+    let shown = String::from_utf8(place.ecoute(&["audit", "show"]).stdout).unwrap();
+    for event in
+        ["journal_shown", "report_made", "person_exported", "user_revoked", "journal_backed_up", "person_purged"]
+    {
+        assert!(shown.contains(&format!("\"event\":\"{event}\",\"actor\":\"uid=0 ")), "{event}: {shown}");
+    }
+    assert!(!shown.contains("hand_in_refused"), "{shown}");
+    // Where the key leads to what root alone may read, or to nobody, it is none.
+    fs::remove_file(place.at("journal.key")).unwrap();
+    symlink(place.victim(), place.at("journal.key")).unwrap();
+    assert!(!place.ecoute(&["report"]).status.success(), "a link to what root may read");
+    fs::remove_file(place.at("journal.key")).unwrap();
+    place.pipe("journal.key");
+    assert!(!place.ecoute(&["report"]).status.success(), "a pipe");
+    place.assert_unharmed("the key");
 }
 
 #[test]

@@ -77,3 +77,37 @@ impl Signed {
         BASE64.encode(&self.signature)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_signed_is_found_again_in_its_entry() {
+        let key = Signer::from_pkcs8(&Signer::generate().expect("there is chance")).expect("it is a key");
+        let statement = Statement {
+            id: "00000000000000cd".into(),
+            at_ms: 5,
+            event: JOURNAL_PURGED.into(),
+            by: String::new(),
+            person: String::new(),
+            detail: "due".into(),
+            rows: Some("1-2 5".into()),
+        };
+        let signed = statement.sign(&key);
+        assert_eq!(signed.open(&key.verify_key()), Some(statement.clone()));
+        assert_eq!(statement.purged(), Some((PurgeCause::Due, "1-2 5")));
+        let entry = |rows: &str| {
+            format!(
+                r#"{{"at_ms":5,"event":"journal_purged","actor":"","commercial_id":"","detail":"due","times":3,"rows":"{rows}","signature":"{}","handed_in":"00000000000000cd"}}"#,
+                signed.signature()
+            )
+        };
+        assert_eq!(Statement::of_entry(&entry("1-2 5")), Some(signed.clone()));
+        let edited = Statement::of_entry(&entry("1-5")).expect("it is one");
+        assert_eq!(edited.open(&key.verify_key()), None, "that was not signed");
+        assert_eq!(Statement::of_entry(r#"{"event":"journal_purged"}"#), None);
+        let deed = Statement { event: "report_made".into(), ..statement };
+        assert_eq!(deed.purged(), None);
+    }
+}
