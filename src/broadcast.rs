@@ -652,7 +652,7 @@ mod tests {
             let mut scene = Scene::new();
             scene.broadcast.open_page(0, scene.pages[0], "Léa");
             scene.go_on_air();
-            assert_eq!(scene.join(), ["write entry", "pend Ack"]);
+            assert_eq!(scene.join(), ["write entry"]);
             assert_eq!(scene.write_entry(1), ["announce 1"]);
             scene
         }
@@ -700,7 +700,7 @@ mod tests {
                 reason: "formation".into(),
                 looks_like: None,
             });
-            names(&self.broadcast.join(Wish { key, sink, listening }))
+            names(&self.broadcast.join(Wish { key, sink, listening, waits: false }))
         }
 
         /// The entry that is wanted is on its way.
@@ -766,7 +766,7 @@ mod tests {
         let mut scene = Scene::new();
         assert_eq!(scene.join(), ["pend Offline"]);
         assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["pend OffAir"]);
-        assert_eq!(scene.go_on_air(), ["write entry", "pend Ack"]);
+        assert_eq!(scene.go_on_air(), ["write entry"]);
         assert_eq!(scene.hearing(), 0);
     }
 
@@ -799,10 +799,10 @@ mod tests {
         let mut scene = Scene::new();
         scene.broadcast.open_page(0, scene.pages[0], "Léa");
         scene.go_on_air();
-        assert_eq!(scene.join(), ["write entry", "pend Ack"]);
+        assert_eq!(scene.join(), ["write entry"]);
         scene.await_entry(1);
         scene.broadcast.close_page(scene.now, 0);
-        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[1], "Léa")), ["write entry", "pend Ack"]);
+        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[1], "Léa")), ["write entry"]);
         scene.await_entry(2);
         assert_eq!(scene.entry_written(1, 1), [] as [&str; 0], "of the page that is gone");
         assert!(scene.acknowledge(scene.pages[1], 1).is_none());
@@ -849,7 +849,7 @@ mod tests {
             names(&scene.broadcast.close_page(scene.now, 0)),
             ["interrupt Unseen", "withdraw 1", "pend Interrupted"]
         );
-        assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry", "pend Ack"]);
+        assert_eq!(names(&scene.broadcast.open_page(0, other, "Léa")), ["write entry"]);
         scene.write_entry(2);
         for (name, page, notice_id) in [("old page", page, 2), ("old notice", other, 1)] {
             assert!(scene.acknowledge(page, notice_id).is_none(), "{name}");
@@ -863,7 +863,7 @@ mod tests {
         let mut scene = Scene::heard();
         assert_eq!(names(&scene.broadcast.silence_page()), ["interrupt Unseen", "withdraw 1", "pend AckLate"]);
         assert!(scene.acknowledge(scene.pages[0], 1).is_none());
-        assert_eq!(names(&scene.broadcast.wake_page()), ["write entry", "pend Ack"]);
+        assert_eq!(names(&scene.broadcast.wake_page()), ["write entry"]);
         scene.write_entry(2);
         scene.acknowledge(scene.pages[0], 2);
         assert_eq!(
@@ -925,7 +925,7 @@ mod tests {
         scene.go_on_air();
         scene.broadcast.pause(0);
         assert_eq!(scene.join(), ["pend Paused"]);
-        assert_eq!(names(&scene.resume()), ["write entry", "pend Ack"]);
+        assert_eq!(names(&scene.resume()), ["write entry"]);
         scene.broadcast.pause(0);
         assert_eq!(names(&scene.broadcast.go_off_air(scene.now, 0, &scene.limits)), ["pend OffAir"]);
     }
@@ -1034,7 +1034,7 @@ mod tests {
         scene.go_on_air_by(Source::Encoder);
         assert_eq!(scene.broadcast.presence(), Presence::OnAir, "no page is missing");
         assert_eq!(scene.join(), ["pend AckLate"]);
-        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["write entry", "pend Ack"]);
+        assert_eq!(names(&scene.broadcast.open_page(0, scene.pages[0], "Léa")), ["write entry"]);
         scene.write_entry(1);
         assert!(scene.acknowledge(scene.pages[0], 1).is_some());
         assert_eq!(

@@ -112,6 +112,8 @@ pub enum PendingCause {
     AckLate,
     /// The page is hidden, and can't show the name in any other way.
     Hidden,
+    /// The supervisor hears somebody else, and asks for this one to hear them instead.
+    HearingAnother,
 }
 
 /// How a salesperson was told who listens.

@@ -17,6 +17,8 @@ pub struct Wish {
     pub key: Client,
     pub sink: Sink,
     pub listening: Arc<Listening>,
+    /// Whether it waits until nobody else is heard, even where the salesperson is on air.
+    pub waits: bool,
 }
 
 /// A session that begins to bring audio.
@@ -61,7 +63,8 @@ pub enum News {
 /// What the server has to do, in this order.
 #[derive(Debug)]
 pub enum Change {
-    /// Have it written down that this listener is about to be announced: call [`Broadcast::await_entry`](super::Broadcast::await_entry) at once, and
+    /// Have it written down that this listener is about to be announced, unless the supervisor hears somebody else: call
+    /// [`Broadcast::await_entry`](super::Broadcast::await_entry) or [`hold_back`](super::Broadcast::hold_back) at once, and
     /// [`entry_written`](super::Broadcast::entry_written) or [`entry_refused`](super::Broadcast::entry_refused) when that is known.
     WriteEntry { listener: Client },
     /// Tell the page that somebody will listen.

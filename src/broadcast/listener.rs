@@ -24,6 +24,8 @@ pub struct Listener {
     pub listening: Arc<Listening>,
     /// Whether what is heard is nobody's microphone.
     pub hears_device: bool,
+    /// Whether the supervisor asked for it while it was on air: what they hear meanwhile is left for it.
+    pub takes_over: bool,
     pub(super) phase: Phase,
 }
 
@@ -32,6 +34,8 @@ pub struct Listener {
 pub(super) enum Phase {
     /// For the salesperson to be on air with an awake page.
     Waiting,
+    /// For what the supervisor hears instead to end.
+    Held,
     /// For this entry, and no other, to be durable.
     AwaitingEntry { entry: EntryId },
     /// For the page to acknowledge the notice.
@@ -80,9 +84,14 @@ pub enum WrongCount {
 impl Phase {
     pub(super) fn notice_id(self) -> Option<u64> {
         match self {
-            Phase::Waiting | Phase::AwaitingEntry { .. } => None,
+            Phase::Waiting | Phase::Held | Phase::AwaitingEntry { .. } => None,
             Phase::AwaitingAck { notice_id, .. } | Phase::Acknowledged { notice_id, .. } => Some(notice_id),
         }
+    }
+
+    /// Tells whether only the salesperson, or what the supervisor hears instead, is waited for.
+    fn is_wish(self) -> bool {
+        matches!(self, Phase::Waiting | Phase::Held)
     }
 
     pub(super) fn awaits(self, notice_id: u64) -> bool {
@@ -102,7 +111,7 @@ impl Listener {
     pub fn awaited_entry(&self) -> Option<EntryId> {
         match self.phase {
             Phase::AwaitingEntry { entry } => Some(entry),
-            Phase::Waiting | Phase::AwaitingAck { .. } | Phase::Acknowledged { .. } => None,
+            Phase::Waiting | Phase::Held | Phase::AwaitingAck { .. } | Phase::Acknowledged { .. } => None,
         }
     }
 
@@ -110,7 +119,7 @@ impl Listener {
     pub fn told(&self) -> Option<Told> {
         match self.phase {
             Phase::Acknowledged { told, .. } => told,
-            Phase::Waiting | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
+            Phase::Waiting | Phase::Held | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
         }
     }
 
@@ -118,7 +127,7 @@ impl Listener {
     pub(super) fn hears_from(&self) -> Option<Since> {
         match self.phase {
             Phase::Acknowledged { from, .. } => Some(from),
-            Phase::Waiting | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
+            Phase::Waiting | Phase::Held | Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => None,
         }
     }
 
@@ -135,12 +144,17 @@ impl Listener {
 }
 
 impl Broadcast {
-    /// A supervisor wishes to listen. Asking again changes nothing and tells again how far the wish is.
+    /// A supervisor wishes to listen. Asking again lets go on what was held back, changes nothing else and tells again how
+    /// far the wish is.
     pub fn join(&mut self, wish: Wish) -> Vec<Change> {
-        if let Some(listener) = self.listener(wish.key) {
-            return match self.is_heard(listener) {
-                true => vec![Change::Start { listener: listener.clone(), is_new: false }],
-                false => vec![self.pend(listener)],
+        let takes_over = !wish.waits && self.presence() == Presence::OnAir;
+        if let Some(listener) = self.listener_mut(wish.key) {
+            listener.takes_over |= takes_over;
+            let listener = listener.clone();
+            return match listener.phase {
+                Phase::Held => self.settle(wish.key),
+                _ if self.is_heard(&listener) => vec![Change::Start { listener, is_new: false }],
+                _ => vec![self.pend(&listener)],
             };
         }
         self.listeners.push(Listener {
@@ -148,18 +162,47 @@ impl Broadcast {
             sink: wish.sink,
             listening: wish.listening,
             hears_device: false,
+            takes_over,
             phase: Phase::Waiting,
         });
         self.settle(wish.key)
     }
 
     /// The entry that [`Change::WriteEntry`] asked for is on its way to the journal, under this name.
-    pub fn await_entry(&mut self, key: Client, entry: EntryId) {
+    pub fn await_entry(&mut self, key: Client, entry: EntryId) -> Option<Change> {
         let hears_device = self.is_device();
-        if let Some(listener) = self.listener_mut(key).filter(|listener| listener.phase == Phase::Waiting) {
-            listener.hears_device = hears_device;
-            listener.phase = Phase::AwaitingEntry { entry };
+        let listener = self.listener_mut(key).filter(|listener| listener.phase.is_wish())?;
+        listener.hears_device = hears_device;
+        listener.phase = Phase::AwaitingEntry { entry };
+        let listener = listener.clone();
+        // Nobody has to be asked for a device: there is no more to wait for than the entry.
+        (!hears_device).then(|| self.pend(&listener))
+    }
+
+    /// A supervisor hears somebody else, and did not ask for this one meanwhile: the wish goes on waiting.
+    pub fn hold_back(&mut self, key: Client) -> Option<Change> {
+        let listener = self.listener_mut(key).filter(|listener| listener.phase.is_wish())?;
+        listener.phase = Phase::Held;
+        let listener = listener.clone();
+        Some(self.pend(&listener))
+    }
+
+    /// What a supervisor heard instead is over.
+    pub fn let_go_on(&self, key: Client) -> Vec<Change> {
+        match self.is_held_back(key) {
+            true => self.settle(key),
+            false => Vec::new(),
         }
+    }
+
+    /// Tells whether a wish waits for what its supervisor hears instead.
+    pub fn is_held_back(&self, key: Client) -> bool {
+        self.listener(key).is_some_and(|listener| listener.phase == Phase::Held)
+    }
+
+    /// Tells whether a supervisor hears, or waits for nothing but an entry or the page.
+    pub fn is_under_way(&self, key: Client) -> bool {
+        self.listener(key).is_some_and(|listener| !listener.phase.is_wish())
     }
 
     /// An entry is durable. It lets on whom it was written for, unless they were taken back meanwhile and wait for
@@ -346,7 +389,7 @@ impl Broadcast {
                     changes.push(Change::Start { listener: listener.clone(), is_new: true });
                 }
                 Phase::AwaitingEntry { .. } | Phase::AwaitingAck { .. } => changes.push(self.pend(listener)),
-                Phase::Waiting => {}
+                Phase::Waiting | Phase::Held => {}
             }
         }
         changes.into_iter().chain(self.settle_all()).collect()
@@ -359,10 +402,8 @@ impl Broadcast {
     /// Takes a waiting wish one step further, or tells why it waits.
     fn settle(&self, key: Client) -> Vec<Change> {
         let ready = self.presence() == Presence::OnAir && (self.awake_page().is_some() || self.is_device());
-        match self.listener(key).filter(|listener| listener.phase == Phase::Waiting) {
-            // Nobody has to be asked for a device: there is no more to wait for than the entry.
-            Some(_) if ready && self.is_device() => vec![Change::WriteEntry { listener: key }],
-            Some(listener) if ready => vec![Change::WriteEntry { listener: key }, self.pend(listener)],
+        match self.listener(key).filter(|listener| listener.phase.is_wish()) {
+            Some(_) if ready => vec![Change::WriteEntry { listener: key }],
             Some(listener) => vec![self.pend(listener)],
             None => Vec::new(),
         }
@@ -371,12 +412,14 @@ impl Broadcast {
     /// Takes every listener back to waiting. What was heard until then was heard in a flow that is over, where
     /// `was_flowing`.
     pub(super) fn unsettle_all(&mut self, was_flowing: bool) -> Vec<Change> {
-        let why = if self.on_air.is_none() { ListenBreak::OffAir } else { ListenBreak::Unseen };
+        let is_on_air = self.on_air.is_some();
+        let why = if is_on_air { ListenBreak::Unseen } else { ListenBreak::OffAir };
         let mut changes = Vec::new();
         for listener in &mut self.listeners {
             let before = listener.clone();
             listener.phase = Phase::Waiting;
             listener.hears_device = false;
+            listener.takes_over &= is_on_air;
             let withdraw = before.withdrawn();
             if was_flowing && before.is_acknowledged() {
                 changes.push(Change::Interrupt { listener: before, why });
@@ -404,6 +447,7 @@ impl Broadcast {
             (Presence::Online, _, _) => PendingCause::OffAir,
             (Presence::Paused, _, _) => PendingCause::Paused,
             (Presence::Interrupted, _, _) => PendingCause::Interrupted,
+            (Presence::OnAir, _, Phase::Held) => PendingCause::HearingAnother,
             (Presence::OnAir, _, Phase::AwaitingAck { delay: Delay::Hidden, .. }) => PendingCause::Hidden,
             (Presence::OnAir, _, Phase::AwaitingAck { delay: Delay::Late, .. })
             | (Presence::OnAir, Page::Silent(_) | Page::Closed, _) => PendingCause::AckLate,

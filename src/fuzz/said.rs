@@ -21,7 +21,9 @@ pub fn signaling(bytes: &[u8]) {
             assert!((told - said).abs() <= said.abs() * 1e-12, "{told} {said}");
         }
         ClientMessage::OfCommercial(message) => of_commercial(&message),
-        ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason }) => of_join(&commercial_id, &reason),
+        ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason, waits: _ }) => {
+            of_join(&commercial_id, &reason);
+        }
         ClientMessage::OfAdmin(OfAdmin::OpenAudio { .. } | OfAdmin::Leave { .. } | OfAdmin::PageVisible { .. })
         | ClientMessage::OfBoth(_) => {}
     }

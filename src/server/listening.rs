@@ -1,7 +1,7 @@
 //! Carries out what a broadcast decides: notices, audit entries, starts and stops of listenings.
 //!
 //! Invariant: a listening is announced once its entry is durable, the note of any other effect is in the outbox before the
-//! effect, and a conn hears one salesperson at most.
+//! effect, and a conn hears one salesperson at most: who comes on air takes nobody away who is heard.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use log::debug;
 
 use super::people;
 use super::problem::RETRY_AFTER_S;
-use super::registration::Seat;
+use super::registration::{Registration, Seat};
 use super::{Server, Timer};
 use crate::audit::{Event, ListenEnd, OffAir};
 use crate::broadcast::{Broadcast, Change, Listener, News, Wish};
@@ -102,8 +102,12 @@ impl Server {
             }
             Change::Pend { listener, cause } => {
                 if let Some(conn) = listener.page() {
+                    let is_under_way = broadcast.is_under_way(listener);
                     let text = ServerMessage::ListeningPending { commercial_id, cause }.to_json();
                     self.send_text(conn, &text);
+                    if !is_under_way {
+                        self.let_others_go_on(now, conn, out);
+                    }
                 }
             }
             Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
@@ -146,17 +150,16 @@ impl Server {
         out: &mut Outbox,
     ) -> Vec<Change> {
         let broadcast = &self.broadcasts[key];
-        let Some(listening) = broadcast.listener(listener).map(|listener| Arc::clone(&listener.listening)) else {
-            return Vec::new();
-        };
+        let Some(wish) = broadcast.listener(listener) else { return Vec::new() };
+        if !wish.takes_over && listener.page().is_some_and(|conn| self.hears_another(conn, key)) {
+            return self.broadcasts[key].hold_back(listener).into_iter().collect();
+        }
+        let listening = Arc::clone(&wish.listening);
         let event = Event::ListenAnnounced { listening, is_device: broadcast.is_device() };
         let entry = self.open_gate(now, (key, listener), event, out);
         let broadcast = &mut self.broadcasts[key];
         match entry {
-            Ok(entry) => {
-                broadcast.await_entry(listener, entry);
-                Vec::new()
-            }
+            Ok(entry) => broadcast.await_entry(listener, entry).into_iter().collect(),
             Err(NotWritten) => broadcast.refuse(listener),
         }
     }
@@ -193,6 +196,7 @@ impl Server {
         if why_gone.is_none() {
             self.send_text(conn, &text);
         }
+        self.let_others_go_on(now, conn, out);
     }
 
     /// A wish to listen can't be written down.
@@ -207,6 +211,7 @@ impl Server {
                 let message = self.unwritten_words(now);
                 let complaint = Complaint::new(ErrorCode::JournalUnavailable, &message).about(&commercial_id);
                 self.complain(conn, complaint.retry_after_s(RETRY_AFTER_S));
+                self.let_others_go_on(now, conn, out);
             }
             // A WHEP client that nobody may hear has no use for its session.
             (Client::Program(_), Sink::Peer(peer)) => self.close_peer(now, peer, out),
@@ -220,7 +225,34 @@ impl Server {
         }
     }
 
-    /// A listener hears from now on; what the same conn heard before is left in the same turn.
+    /// Tells whether a supervisor's page hears somebody else, is about to, or would again once a pause of theirs is over.
+    fn hears_another(&self, conn: ConnKey, key: BroadcastKey) -> bool {
+        let seat = self.clients.registration(conn).map(|registration| &registration.seat);
+        let Some(Seat::Admin { wishes, current, .. }) = seat else { return false };
+        wishes.iter().filter(|&&other| other != key).any(|&other| {
+            let broadcast = &self.broadcasts[other];
+            (*current == Some(other) && broadcast.is_on_air()) || broadcast.is_under_way(Client::Page(conn))
+        })
+    }
+
+    /// What was held back for what a supervisor heard goes on where that is over, the oldest wish first.
+    fn let_others_go_on(&mut self, now: Instant, conn: ConnKey, out: &mut Outbox) {
+        let Some(Registration { claims, seat: Seat::Admin { audio: Some(_), wishes, .. }, .. }) =
+            self.clients.registration(conn)
+        else {
+            return;
+        };
+        let listener = Client::Page(conn);
+        let may_go_on = |&&key: &&BroadcastKey| {
+            let broadcast = &self.broadcasts[key];
+            broadcast.is_held_back(listener) && claims.may_hear(broadcast.id()) && !self.hears_another(conn, key)
+        };
+        let Some(&key) = wishes.iter().find(may_go_on) else { return };
+        let changes = self.broadcasts[key].let_go_on(listener);
+        self.carry_out(now, key, changes, out);
+    }
+
+    /// A listener hears from now on; what the same conn heard before is left in the same turn, unless it waits itself.
     fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, is_new: bool, out: &mut Outbox) {
         let page = listener.key.page();
         let before = match page.map(|conn| self.seat_mut(conn)) {
@@ -229,7 +261,9 @@ impl Server {
             // A WHEP client hears one salesperson, for good.
             None => None,
         };
-        if let Some(other) = before.filter(|&other| other != key) {
+        if let Some(other) =
+            before.filter(|&other| other != key && self.broadcasts[other].is_under_way(listener.key))
+        {
             self.leave(now, other, listener.key, Some(StopCause::Switched), out);
         }
         if is_new {

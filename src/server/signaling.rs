@@ -112,7 +112,9 @@ impl Server {
     fn on_message_of_admin(&mut self, now: Instant, conn: ConnKey, message: OfAdmin, out: &mut Outbox) {
         match message {
             OfAdmin::OpenAudio { sdp } => self.on_open_audio(now, conn, &sdp, out),
-            OfAdmin::Join { commercial_id, reason } => self.on_join(now, conn, (&commercial_id, &reason), out),
+            OfAdmin::Join { commercial_id, reason, waits } => {
+                self.on_join(now, conn, (&commercial_id, &reason), waits, out);
+            }
             OfAdmin::Leave { commercial_id } => self.on_leave(now, conn, &commercial_id, out),
             OfAdmin::PageVisible { visible } => self.on_page_visible(now, conn, visible),
         }
@@ -127,17 +129,17 @@ impl Server {
 
     /// Closes a conn whose user said what only others may; a wish to listen is written down.
     fn refuse_role(&mut self, now: Instant, conn: ConnKey, message: &ClientMessage<'_>, out: &mut Outbox) {
-        if let ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason }) = message {
+        if let ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason, waits: _ }) = message {
             self.audit_refusal(now, conn, (commercial_id, reason), ListenRefusal::NotThisRole, out);
         }
         self.complain(conn, Complaint::new(ErrorCode::NotAllowed, "not with this role"));
         self.close_conn(now, conn, CloseCode::NotAllowed, out);
     }
 
-    fn on_join(&mut self, now: Instant, conn: ConnKey, wanted: (&str, &str), out: &mut Outbox) {
+    fn on_join(&mut self, now: Instant, conn: ConnKey, wanted: (&str, &str), waits: bool, out: &mut Outbox) {
         let (commercial_id, reason) = wanted;
         match self.wish(now, conn, commercial_id, reason) {
-            Ok((key, wish)) => self.join(now, key, wish, out),
+            Ok((key, wish)) => self.join(now, key, Wish { waits, ..wish }, out),
             Err((why, code, message)) => {
                 self.audit_refusal(now, conn, wanted, why, out);
                 let complaint = Complaint::new(code, message).about(commercial_id);
@@ -209,7 +211,7 @@ impl Server {
             return Err(too_often);
         }
         let listening = self.new_listening((&admin_id, &admin_name), commercial_id, reason);
-        Ok((key, Wish { key: Client::Page(conn), sink: Sink::Peer(peer), listening }))
+        Ok((key, Wish { key: Client::Page(conn), sink: Sink::Peer(peer), listening, waits: false }))
     }
 
     /// Returns how many wishes there are of all.

@@ -160,7 +160,7 @@ impl Server {
         let created = created.inspect_err(|_| self.quotas.release_listening(now, &claims.sub))?;
         let listening = self.new_listening((&claims.sub, claims.shown_name()), id, REASON_DEFAULT);
         let (key_of_listener, sink) = (Client::Program(created.resource), Sink::Peer(created.peer));
-        let wish = Wish { key: key_of_listener, sink, listening };
+        let wish = Wish { key: key_of_listener, sink, listening, waits: false };
         self.join(now, key, wish, out);
         Ok(created)
     }

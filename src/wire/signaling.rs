@@ -67,6 +67,8 @@ pub enum OfAdmin {
     Join {
         commercial_id: String,
         reason: String,
+        /// Whether it waits until nobody else is heard, even where the salesperson is on air.
+        waits: bool,
     },
     Leave {
         commercial_id: String,
@@ -198,9 +200,9 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
         }
         "open_audio" => read(data).map(|Open { sdp }| OfAdmin::OpenAudio { sdp })?.into(),
         "join_commercial_stream" => {
-            let Join { commercial_id, reason } = read(data)?;
+            let Join { commercial_id, reason, waits } = read(data)?;
             let reason = reason.unwrap_or_else(|| REASON_DEFAULT.to_owned());
-            OfAdmin::Join { commercial_id, reason }.into()
+            OfAdmin::Join { commercial_id, reason, waits }.into()
         }
         "leave_commercial_stream" => {
             read(data).map(|Join { commercial_id, .. }| OfAdmin::Leave { commercial_id })?.into()
@@ -299,6 +301,8 @@ struct Join {
     commercial_id: String,
     #[serde(default)]
     reason: Option<String>,
+    #[serde(default)]
+    waits: bool,
 }
 
 #[derive(Deserialize)]

@@ -11,7 +11,7 @@ use crate::drive::{Browser, Page};
 use crate::npm::installed;
 use crate::people::{microphone, start_listening, start_streaming};
 use crate::support::Ecoute;
-use crate::{SOCKET_KEPT, open_another, screenshots, sound};
+use crate::{SOCKET_KEPT, assert_tone, open_another, screenshots, sound};
 
 /// Returns the source of axe-core.
 fn axe() -> String {
@@ -636,4 +636,49 @@ fn who_signs_out_amid_something_is_asked_first() {
     lea.wait_for("document.body.dataset.state === 'ready'");
     lea.click("#sign-out");
     lea.wait_for("document.querySelector('#gate')?.innerText.includes(\"Ouvrez votre lien d'accès\")");
+}
+
+#[test]
+fn who_comes_on_air_cuts_nobody_off_who_is_heard() {
+    let ecoute = Ecoute::start();
+    let (low, high) = (microphone(440.0), microphone(1000.0));
+    let (first, second) = (Browser::start(&low, "fr-FR"), Browser::start(&high, "fr-FR"));
+    let desk = Browser::start(&low, "fr-FR");
+    let lea = first.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    let zoe = second.open(&ecoute.link("commercial", "zoe", "Zoé P."));
+    zoe.wait_for("document.body.dataset.state === 'ready'");
+    let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
+    start_streaming(&lea);
+    start_listening(&paul, "lea");
+    paul.click("[data-commercial=zoe] ecoute-casque >>> button");
+    start_streaming(&zoe);
+    let row = "deep('ecoute-panel >>> [data-waiting=zoe]')";
+    paul.wait_for(&format!("{row}?.querySelector('.listen').checkVisibility()"));
+    assert_eq!(paul.evaluate(&format!("{row}.innerText.replace(/\\s+/g, ' ')")), "Zoé P. (zoe) En direct Écouter");
+    assert_eq!(
+        paul.evaluate("document.querySelector('#announce').innerText.replace(/[\\u2068\\u2069]/g, '')"),
+        "En direct\u{a0}: Zoé P. (zoe)"
+    );
+    assert_eq!(paul.evaluate("deep('ecoute-panel >>> #panel').dataset.commercial"), "lea");
+    assert_tone(&paul, 440.0);
+    assert_accessible(&paul, "desk-held-back");
+
+    // The panel stays with whoever was heard while she pauses, and turns to another when that is asked for.
+    lea.click("ecoute-micro >>> #pause");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.listening === 'pending'");
+    assert_eq!(paul.evaluate("deep('ecoute-panel >>> #panel').dataset.commercial"), "lea");
+    lea.click("ecoute-micro >>> #pause");
+    assert_tone(&paul, 440.0);
+    // A page that comes back hears the same again.
+    paul.reload();
+    paul.wait_for("deep('ecoute-panel >>> #panel')?.dataset.listening === 'started' || deep('ecoute-panel >>> #resume')?.checkVisibility()");
+    if paul.evaluate("deep('ecoute-panel >>> #resume').checkVisibility()") == true {
+        paul.click("ecoute-panel >>> #resume");
+    }
+    paul.wait_for(&format!("{row}?.querySelector('.listen').checkVisibility()"));
+    assert_eq!(paul.evaluate("deep('ecoute-panel >>> #panel').dataset.commercial"), "lea");
+    assert_tone(&paul, 440.0);
+    paul.click("ecoute-panel >>> [data-waiting=zoe] .listen");
+    paul.wait_for("deep('ecoute-panel >>> #panel').dataset.commercial === 'zoe'");
+    assert_tone(&paul, 1000.0);
 }

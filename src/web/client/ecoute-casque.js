@@ -43,13 +43,18 @@ export class EcouteCasque extends EcouteElement {
     return this.client?.wishes.find((wish) => wish.commercial_id === this.commercial)?.state ?? "stopped";
   }
 
+  /** Whether the person is on air and waits for whoever is heard instead. */
+  get #isHeldBack() {
+    return this.client?.wishes.find((wish) => wish.commercial_id === this.commercial)?.cause === "hearing_another";
+  }
+
   /**
-   * Wishes to hear the person, or ends that. Call it inside a click, so that the browser allows sound. Before a wish,
+   * Wishes to hear the person, now where the wish waits for whoever is heard instead, or ends that. Call it inside a click, so that the browser allows sound. Before a wish,
    * `ecoute-listen` may be prevented, or may set `reason`.
    */
   toggle() {
     if (!this.client || !this.commercial) return;
-    if (this.listening !== "stopped") this.client.stop(this.commercial);
+    if (this.listening !== "stopped" && !this.#isHeldBack) this.client.stop(this.commercial);
     else if (this.isOwn && this.tell("listen", { commercial_id: this.commercial })) {
       this.client.listen(this.commercial, { reason: this.reason });
     }
@@ -76,7 +81,8 @@ export class EcouteCasque extends EcouteElement {
 
   /** Brings the button up to date. */
   draw() {
-    const { shared, listening } = this;
+    const { shared } = this;
+    const listening = this.#isHeldBack ? "stopped" : this.listening;
     this.drawProblem();
     this.#button.hidden = !shared || !this.commercial;
     // A wish needs somebody whose it is; what goes on may end at any time.

@@ -210,6 +210,9 @@ export class EcouteClient extends EventTarget {
   /** Everyone this page listens to or waits for: `{commercial_id, reason, state: "pending"|"started", cause}`. */
   get wishes() { return this.#listener.wishes; }
 
+  /** Of these the one that is heard, or was last; without one the latest. */
+  get currentWish() { return this.#listener.currentWish; }
+
   /** The volume of what is heard, 0 to 2. */
   get volume() { return this.#listener.volume; }
 
@@ -290,16 +293,18 @@ export class EcouteClient extends EventTarget {
   }
 
   /**
-   * Wishes to hear someone; starts by itself as soon as they are on air and know of it. Whoever is heard meanwhile goes
-   * on until then. Call it inside a click, so that the browser allows sound.
+   * Wishes to hear someone; starts by itself as soon as they are on air and know of it. Where they are on air already,
+   * whoever is heard meanwhile goes on until then; one who comes on air later takes nobody away, and waits with the cause
+   * `hearing_another` until asked for again. Call it inside a click, so that the browser allows sound.
    * @param {string} commercialId
    * @param {object} [options]
    * @param {string} [options.reason] what the other person is told
+   * @param {boolean} [options.waits] takes nobody away even where they are on air already
    * @returns {Promise<boolean>} whether sound may play
    */
-  listen(commercialId, { reason } = {}) {
+  listen(commercialId, { reason, waits = false } = {}) {
     this.#begin();
-    return this.#listener.listen(commercialId, reason);
+    return this.#listener.listen(commercialId, reason, waits);
   }
 
   /** Stops hearing or waiting for one person, or for everyone. Silent at once, connected or not. @param {string} [commercialId] */

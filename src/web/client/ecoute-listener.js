@@ -20,8 +20,10 @@ export class Listener {
   #dispatch;
   #link;
   #output;
-  /** @type {Map<string, {reason: string|undefined, state: "pending"|"started", cause: string|null, told: string|null}>} */
+  /** @type {Map<string, {reason: string|undefined, state: "pending"|"started", cause: string|null, told: string|null, waits: boolean}>} */
   #wishes = new Map();
+  /** Who is heard, or was last and is still wished for. @type {string|null} */
+  #current = null;
   /** Ids that this connection to the server has joined. */
   #joined = new Set();
   /** Departures that the server has not confirmed yet, by id: its late word must not end a newer wish. */
@@ -75,14 +77,23 @@ export class Listener {
   get heardNode() { return this.#output.heardNode; }
 
   get wishes() {
-    return [...this.#wishes].map(([commercial_id, wish]) => ({ commercial_id, ...wish }));
+    return [...this.#wishes].map(([commercial_id, { reason, state, cause, told }]) => ({ commercial_id, reason, state, cause, told }));
   }
 
-  listen(id, reason) {
+  get currentWish() {
+    const { wishes } = this;
+    return wishes.find((wish) => wish.commercial_id === this.#current) ?? wishes.at(-1);
+  }
+
+  listen(id, reason, waits) {
     const allowed = this.#output.resume();
-    if (!this.#wishes.has(id)) {
-      this.#wishes.set(id, { reason, state: "pending", told: null });
+    const wish = this.#wishes.get(id);
+    if (!wish) {
+      this.#wishes.set(id, { reason, state: "pending", told: null, waits });
       this.#wait(id, this.#problem ?? "asked");
+      this.#join(id);
+    } else if (wish.cause === "hearing_another") {
+      wish.waits = waits;
       this.#join(id);
     }
     return allowed;
@@ -91,6 +102,7 @@ export class Listener {
   leave(id) {
     for (const commercial_id of id === undefined ? [...this.#wishes.keys()] : [id]) {
       if (!this.#wishes.delete(commercial_id)) continue;
+      if (this.#current === commercial_id) this.#current = null;
       if (this.#joined.delete(commercial_id) && this.#send("leave_commercial_stream", { commercial_id })) {
         this.#leavesOwed.set(commercial_id, (this.#leavesOwed.get(commercial_id) ?? 0) + 1);
       }
@@ -133,13 +145,18 @@ export class Listener {
     // The server ends a supervisor's session with the connection, so there is nothing to heal.
     this.#link.close();
     this.#link.handleDisconnected();
-    for (const id of this.#wishes.keys()) this.#wait(id, "reconnecting");
+    for (const [id, wish] of this.#wishes) {
+      // Whoever was heard is heard again, and not whoever is asked for last.
+      wish.waits = true;
+      this.#wait(id, "reconnecting");
+    }
   }
 
   async handleReady({ sdp }) {
     if (!await this.#link.handleAnswer(sdp)) return;
     this.#mayJoin = true;
-    for (const id of this.#wishes.keys()) this.#join(id);
+    const others = [...this.#wishes.keys()].filter((id) => id !== this.#current);
+    for (const id of this.#wishes.has(this.#current) ? [this.#current, ...others] : others) this.#join(id);
   }
 
   handlePong(pong) { this.#watch.handlePong(pong); }
@@ -153,6 +170,7 @@ export class Listener {
   handleStarted(data) {
     const wish = this.#wishes.get(data.commercial_id);
     if (!wish) return;
+    this.#current = data.commercial_id;
     wish.state = "started";
     wish.cause = null;
     wish.told = data.told ?? null;
@@ -212,8 +230,8 @@ export class Listener {
     if (this.#output.isRefused) return this.#tellProblem();
     // Without an audio connection there is nothing to play it on; `handleReady` joins later.
     if (!this.#mayJoin) return;
-    const { reason } = this.#wishes.get(commercial_id);
-    if (this.#send("join_commercial_stream", reason ? { commercial_id, reason } : { commercial_id })) {
+    const { reason, waits } = this.#wishes.get(commercial_id);
+    if (this.#send("join_commercial_stream", { commercial_id, ...(reason && { reason }), ...(waits && { waits }) })) {
       this.#joined.add(commercial_id);
     }
   }
@@ -238,6 +256,7 @@ export class Listener {
   #forget(commercial_id, detail) {
     this.#wishes.delete(commercial_id);
     this.#joined.delete(commercial_id);
+    if (this.#current === commercial_id) this.#current = null;
     this.#applyVolume();
     this.#dispatch("listening_stopped", detail);
   }

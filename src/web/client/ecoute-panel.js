@@ -1,7 +1,7 @@
 /**
  * The floating panel: whom one hears or waits for, how loud, and the way out. One per client, over every route.
  *
- * It shows one person: whoever is heard, otherwise the latest wish. Other wishes stand below, each with its own end.
+ * It shows one person: whoever is heard or was last, otherwise the latest wish. Others stand below, each with its own end.
  * After a reload it goes on by itself where the browser plays without a click, and otherwise offers one large button.
  */
 
@@ -72,7 +72,7 @@ export class Panel {
     if (!this.#host.isConnected) document.documentElement.append(this.#host);
     const { panel, shown: place, noSound } = this.#parts;
     const { wishes } = this.#client;
-    const shown = wishes.find((wish) => wish.state === "started") ?? wishes.at(-1);
+    const shown = this.#client.currentWish;
     panel.setAttribute("aria-label", this.#words("panel_label"));
     const isResumable = this.#drawResume(shown);
     panel.hidden = !shown && !isResumable;
@@ -89,7 +89,7 @@ export class Panel {
     if (this.#shownId !== shown.commercial_id) this.#show(shown.commercial_id);
     this.#drawShown(shown);
     this.#drawSound();
-    this.#drawOthers(wishes.filter((wish) => wish !== shown));
+    this.#drawOthers(wishes.filter((wish) => wish.commercial_id !== shown.commercial_id));
   }
 
   /** Turns the panel to someone. Nothing that a finger may rest on changes while they stay the same. */
@@ -156,16 +156,22 @@ export class Panel {
       const [name, words] = row.querySelectorAll("p > span");
       showPerson(name, person);
       setText(words, this.#pendingWords(cause));
-      row.querySelector("button").setAttribute("aria-label", this.#words("cancel_wish", { who: who(person) }));
+      row.querySelector(".cancel").setAttribute("aria-label", this.#words("cancel_wish", { who: who(person) }));
+      const listen = row.querySelector(".listen");
+      listen.hidden = cause !== "hearing_another";
+      setText(listen, this.#words("listen"));
+      listen.setAttribute("aria-label", `${this.#words("listen")} – ${who(person)}`);
     }
     for (const row of rows.values()) row.remove();
   }
 
   #otherRow(id) {
-    const button = element("button", { type: "button", className: "cancel" }, icon("close"));
-    button.addEventListener("click", () => this.#client.stop(id));
+    const listen = element("button", { type: "button", className: "listen", hidden: true });
+    listen.addEventListener("click", () => this.#client.listen(id));
+    const cancel = element("button", { type: "button", className: "cancel" }, icon("close"));
+    cancel.addEventListener("click", () => this.#client.stop(id));
     const words = element("p", {}, element("span", { className: "person" }), element("span"));
-    const row = element("li", {}, icon("wait"), words, button);
+    const row = element("li", {}, icon("wait"), words, listen, cancel);
     row.dataset.waiting = id;
     this.#parts.others.append(row);
     return row;
@@ -174,7 +180,7 @@ export class Panel {
   /** One large button wherever only a click can bring the sound back; returns whether it is shown. */
   #drawResume(shown) {
     const isHeldBack = shown?.state === "started" && this.#client.audio.output === "suspended";
-    const person = this.#toResume.at(-1) ?? (isHeldBack ? this.#shared.personOf(shown.commercial_id) : null);
+    const person = this.#toResume[0] ?? (isHeldBack ? this.#shared.personOf(shown.commercial_id) : null);
     this.#parts.resume.hidden = person === null;
     if (person !== null) showNamed(this.#parts.resume.lastElementChild, this.#words("resume"), nameOf(person));
     return person !== null;
@@ -192,7 +198,10 @@ export class Panel {
     const { user, wishes } = this.#client;
     this.#toResume = [];
     if (!user) return;
-    const kept = wishes.map(({ commercial_id: id, reason }) => ({ ...this.#shared.personOf(id), reason }));
+    const { currentWish } = this.#client;
+    // Whoever is heard comes first, and is heard again.
+    const inOrder = [...wishes].sort((a, b) => Number(isOf(b, currentWish)) - Number(isOf(a, currentWish)));
+    const kept = inOrder.map(({ commercial_id: id, reason }) => ({ ...this.#shared.personOf(id), reason }));
     try {
       if (kept.length > 0) sessionStorage.setItem(LISTENING_KEY, JSON.stringify({ admin: user.id, wishes: kept }));
       else sessionStorage.removeItem(LISTENING_KEY);
@@ -214,7 +223,7 @@ export class Panel {
     this.#client.resumeAudio();
     const wishes = this.#toResume;
     this.#toResume = [];
-    for (const { id, reason } of wishes) this.#client.listen(id, { reason });
+    for (const { id, reason } of wishes) this.#client.listen(id, { reason, waits: true });
     this.draw();
   }
 
@@ -233,6 +242,8 @@ function showNamed(place, label, ...texts) {
   const parts = shown.flatMap((each, index) => [index > 0 ? " – " : " ", element("bdi", { textContent: each })]);
   place.replaceChildren(label, ...parts);
 }
+
+const isOf = (wish, other) => wish.commercial_id === other?.commercial_id;
 
 function makeParts() {
   const parts = {

@@ -106,7 +106,8 @@ export type ConnectionState = "idle" | "connecting" | "registered" | "waiting" |
 export type StreamingState = "off" | "asking" | "starting" | "live" | "reconnecting";
 export type PendingCause =
   | "asked" | "reconnecting" | "connection_lost" | "audio_connection_failed" | "audio_unsupported"
-  | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late" | "hidden";
+  | "offline" | "off_air" | "paused" | "interrupted" | "ack" | "ack_late" | "hidden"
+  | "hearing_another";
 
 export interface Connection {
   state: ConnectionState;
@@ -224,6 +225,8 @@ export class EcouteClient extends EventTarget {
   readonly microphone: MediaStream | null;
   readonly listeners: Hearer[];
   readonly wishes: Wish[];
+  /** Of these the one that is heard, or was last; without one the latest. */
+  readonly currentWish: Wish | undefined;
   readonly audio: AudioState;
   readonly volume: number;
   readonly isMuted: boolean;
@@ -249,7 +252,7 @@ export class EcouteClient extends EventTarget {
    */
   acknowledge(noticeId: number, element: Element): void;
   /** Resolves to whether sound may play. */
-  listen(commercialId: string, options?: { reason?: Reason }): Promise<boolean>;
+  listen(commercialId: string, options?: { reason?: Reason; waits?: boolean }): Promise<boolean>;
   stop(commercialId?: string): void;
   setVolume(volume: number): void;
   setMuted(muted: boolean): void;

@@ -22,12 +22,12 @@ export class Notices {
     this.draw();
   }
 
-  /** Someone waited for is on air. @param {{id: string, name?: string}} person */
-  async onAir(person) {
+  /** Someone waited for is on air. @param {{id: string, name?: string}} person @param {boolean} starts whether they are heard now */
+  async onAir(person, starts) {
     if (!document.hidden || !this.#isOn) return;
     const registration = await this.#registration;
     await registration?.showNotification(t("notice_on_air", { who: who(person) }), {
-      body: t("notice_on_air_detail"),
+      body: t(starts ? "notice_on_air_detail" : "notice_on_air_held"),
       icon: "/icon.svg",
       lang: document.documentElement.lang,
       tag: person.id, // A later one about the same person replaces it.

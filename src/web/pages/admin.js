@@ -11,7 +11,6 @@ import { Finder } from "./admin-find.js";
 import { areLettersOn, attachKeys, setLetters } from "./admin-keys.js";
 import { CommercialList, whenWords } from "./admin-list.js";
 import { Notices } from "./admin-notices.js";
-import { PlaceCard } from "./admin-place.js";
 import { Views } from "./admin-views.js";
 import { Diagnostic } from "./diagnostic.js";
 import { EcouteCasque } from "./ecoute-casque.js";
@@ -35,8 +34,7 @@ customElements.define("ecoute-casque", EcouteCasque);
 const token = new PageToken(ROLE);
 const client = new EcouteClient({ getToken: async () => token.current });
 const diagnostic = new Diagnostic(client);
-const place = new PlaceCard();
-const list = new CommercialList(byId("commercials"), client, (entry) => place.show(entry, client.now), drawList);
+const list = new CommercialList(byId("commercials"), client, showPlace, drawList);
 const finder = new Finder(list);
 const notices = new Notices();
 const views = new Views(client, () => token.current, () => draw());
@@ -48,6 +46,8 @@ const view = {
   lostAt: null,
   failedTries: 0,
   hasList: false,
+  /** The card with a position, once one was asked for. @type {import("./admin-place.js").PlaceCard|null} */
+  place: null,
 };
 
 client.addEventListener("connection", ({ detail }) => {
@@ -79,7 +79,10 @@ client.addEventListener("commercial", ({ detail: { commercial } }) => {
 client.addEventListener("position", ({ detail }) => list.locate(detail));
 client.addEventListener("audio", () => draw());
 client.addEventListener("journal", () => draw());
-client.addEventListener("listening_pending", () => draw());
+client.addEventListener("listening_pending", ({ detail: { commercial_id, cause } }) => {
+  if (cause === "hearing_another") announce(t("notice_on_air", { who: who(list.personOf(commercial_id)) }));
+  draw();
+});
 client.addEventListener("listening_started", () => {
   announce(""); // The panel says so itself.
   draw();
@@ -110,7 +113,7 @@ attachKeys({
   list,
   views,
   mute: () => client.setMuted(client.wishes.length > 0 && !client.isMuted),
-  stop: () => client.stop(shownWish()?.commercial_id),
+  stop: () => client.stop(client.currentWish?.commercial_id),
   help: () => byId("help-open").click(),
 });
 attachHelp(["sound", "server", "audio", "audio_unsupported"], keysHelp());
@@ -151,7 +154,9 @@ function onListen(event) {
 function tellNews(commercials) {
   for (const { commercial_id: id, name, state } of commercials) {
     const isNews = state === "on_air" && list.stateOf(id) !== "on_air";
-    if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) notices.onAir({ id, name });
+    if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) {
+      notices.onAir({ id, name }, !client.wishes.some((wish) => wish.state === "started"));
+    }
   }
 }
 
@@ -176,6 +181,17 @@ function draw(rows = "all") {
   drawList(rows);
 }
 
+/** Shows where somebody is. @param {import("./admin-list.js").Entry} entry */
+async function showPlace(entry) {
+  try {
+    const { PlaceCard } = await import("./admin-place.js");
+    view.place ??= new PlaceCard();
+    view.place.show(entry, client.now);
+  } catch {
+    toast(t("view_failed"));
+  }
+}
+
 /** What is said of people, who may be many: in events that come often, only whom they are of. */
 function drawList(rows = "fresh") {
   byId("team-empty").hidden = list.size > 0;
@@ -183,7 +199,7 @@ function drawList(rows = "fresh") {
   const now = view.lostAt ?? client.now;
   list.draw(rows, client.wishes, now);
   finder.draw();
-  place.draw(now);
+  view.place?.draw(now);
   drawTitle();
 }
 
@@ -199,9 +215,6 @@ function connectionName(state) {
   if (state === "registered") return "connected";
   return state === "expired" ? state : "connecting";
 }
-
-/** Whom the panel is about. */
-function shownWish() { return client.wishes.find((wish) => wish.state === "started") ?? client.wishes.at(-1); }
 
 /** A banner over a list that may not be true any more; it is read aloud once, not every second. */
 function drawLost() {

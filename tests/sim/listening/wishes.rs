@@ -105,13 +105,128 @@ fn who_comes_back_does_not_take_a_supervisor_who_moved_on() {
         world.run_ms(1000);
         world.join(paul, "tom");
         world.run_ms(2000);
-        let stopped = last(world, paul, "listening_stopped");
-        assert_eq!((stopped["commercial_id"].as_str(), stopped["cause"].as_str()), (Some("lea"), Some("switched")));
         let now = world.now;
         world.browsers[lea].start_streaming(now);
         world.settle();
         assert_hears(world, paul, tom, 2000, 80);
         assert_eq!(count(world, lea, "listener_joined"), 1);
+        // Nor is she forgotten.
+        assert_eq!(count(world, paul, "listening_stopped"), 0);
+        assert_eq!(held_back(world, paul), "lea");
+    });
+}
+
+/// Returns who goes on waiting because somebody else is heard.
+fn held_back(world: &World, admin: Who) -> String {
+    let pending = last(world, admin, "listening_pending");
+    assert_eq!(pending["cause"], "hearing_another");
+    pending["commercial_id"].as_str().unwrap().to_owned()
+}
+
+/// Returns a world in which somebody hears Léa, and Tom, who was wished for, has come on air.
+fn heard_and_wished(world: &mut World) -> [Who; 3] {
+    let lea = world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.join(paul, "lea");
+    world.join(paul, "tom");
+    world.run_ms(2000);
+    let tom = world.publisher("tom");
+    world.run_ms(3000);
+    assert_hears(world, paul, lea, 1000, 80);
+    assert_eq!(held_back(world, paul), "tom");
+    assert!(!world.browsers[tom].has("listener_joined"), "nobody is told of who does not listen");
+    [lea, tom, paul]
+}
+
+#[test]
+fn who_comes_on_air_takes_nobody_away_and_is_heard_when_asked_for_again() {
+    scenario(|world| {
+        let [lea, tom, paul] = heard_and_wished(world);
+        world.join(paul, "tom");
+        world.run_ms(2000);
+        assert_hears(world, paul, tom, 1000, 80);
+        let stopped = last(world, paul, "listening_stopped");
+        assert_eq!((stopped["commercial_id"].as_str(), stopped["cause"].as_str()), (Some("lea"), Some("switched")));
+        assert!(world.browsers[lea].has("listener_left"));
+    });
+}
+
+#[test]
+fn what_was_held_back_goes_on_once_the_other_ends() {
+    for is_left in [true, false] {
+        scenario(|world| {
+            let [lea, tom, paul] = heard_and_wished(world);
+            match is_left {
+                true => world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" })),
+                false => world.browsers[lea].say("stop_streaming", json!({})),
+            }
+            world.run_ms(2000);
+            assert_hears(world, paul, tom, 1000, 80);
+            if is_left {
+                return;
+            }
+            // Now it is she who waits, and is forgotten as little.
+            let now = world.now;
+            world.browsers[lea].start_streaming(now);
+            world.settle();
+            assert_hears(world, paul, tom, 1000, 80);
+            assert_eq!(held_back(world, paul), "lea");
+            world.browsers[tom].say("stop_streaming", json!({}));
+            world.run_ms(2000);
+            assert_hears(world, paul, lea, 1000, 80);
+            assert_eq!(count(world, paul, "listening_stopped"), 0);
+        });
+    }
+}
+
+#[test]
+fn a_pause_is_no_end_of_what_is_heard() {
+    scenario(|world| {
+        let [lea, tom, paul] = heard_and_wished(world);
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(3000);
+        assert!(hears_nothing(world, paul, 500));
+        assert!(!world.browsers[tom].has("listener_joined"));
+        world.browsers[lea].say("resume_streaming", json!({}));
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+    });
+}
+
+#[test]
+fn of_two_who_come_on_air_at_once_the_one_wished_for_first_is_heard() {
+    scenario(|world| {
+        let paul = world.listener("paul");
+        world.settle();
+        world.join(paul, "lea");
+        world.join(paul, "tom");
+        world.run_ms(500);
+        let tom = world.publisher("tom");
+        let lea = world.publisher("lea");
+        world.run_ms(4000);
+        let (first, second) = match held_back(world, paul).as_str() {
+            "tom" => (lea, tom),
+            _ => (tom, lea),
+        };
+        assert_hears(world, paul, first, 1000, 80);
+        assert!(!world.browsers[second].has("listener_joined"));
+        assert_eq!(count(world, paul, "listening_stopped"), 0);
+    });
+}
+
+#[test]
+fn a_page_that_comes_back_may_ask_for_one_who_waits() {
+    scenario(|world| {
+        let (lea, tom) = (world.publisher("lea"), world.publisher("tom"));
+        let paul = world.listener("paul");
+        world.settle();
+        world.join(paul, "lea");
+        world.browsers[paul].say("join_commercial_stream", json!({ "commercial_id": "tom", "waits": true }));
+        world.run_ms(2000);
+        assert_hears(world, paul, lea, 1000, 80);
+        assert_eq!(held_back(world, paul), "tom");
+        assert!(!world.browsers[tom].has("listener_joined"));
     });
 }
 
