@@ -13,7 +13,7 @@ use crate::audit::{Entry, HistoryDoubt};
 use crate::history::{Piece, Query, Seen};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
-use crate::words::JournalFault;
+use crate::words::{JournalFault, Restoration};
 
 /// How much room for what datagrams contain is kept from turn to turn, in bytes: a packet's to thousands.
 const BYTES_KEPT: usize = 1 << 20;
@@ -95,6 +95,8 @@ pub struct JournalState {
     pub free_bytes: Option<u64>,
     /// Why it can't be written.
     pub fault: Option<JournalFault>,
+    /// The restoration that nobody has confirmed yet that they know of.
+    pub restored: Option<Restoration>,
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

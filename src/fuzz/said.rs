@@ -22,7 +22,12 @@ pub fn signaling(bytes: &[u8]) {
         }
         ClientMessage::OfCommercial(message) => of_commercial(&message),
         ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason }) => of_join(&commercial_id, &reason),
-        ClientMessage::OfAdmin(OfAdmin::OpenAudio { .. } | OfAdmin::Leave { .. } | OfAdmin::PageVisible { .. })
+        ClientMessage::OfAdmin(
+            OfAdmin::OpenAudio { .. }
+            | OfAdmin::Leave { .. }
+            | OfAdmin::PageVisible { .. }
+            | OfAdmin::ConfirmRestoration { .. },
+        )
         | ClientMessage::OfBoth(_) => {}
     }
 }

@@ -97,6 +97,10 @@ pub fn stored(entry: &Entry) -> String {
             Event::ServerStarted { options, .. } => Some(&**options).filter(|options| !options.is_empty()),
             _ => None,
         },
+        restored_at_ms: match event {
+            Event::RestorationConfirmed { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        },
         by_ms: match event {
             Event::ClockJumped { by_ms } => Some(*by_ms),
             _ => None,
@@ -141,6 +145,8 @@ struct Fields<'a> {
     browser: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     options: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_at_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

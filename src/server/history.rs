@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::Server;
 use super::journal::JOURNAL_UNAVAILABLE;
 use super::problem::{Problem, come_back_later};
-use crate::audit::{Event, HistoryRead};
+use crate::audit::{Event, HistoryRead, Read};
 use crate::conn::Conn;
 use crate::history::{Form, Kind, Piece, Query, QueryError};
 use crate::keys::{ConnKey, JobKey};
@@ -70,7 +70,10 @@ impl Server {
                 if is_own {
                     return self.ask_first(now, conn, request, Box::new(query), out);
                 }
-                let event = Event::HistoryRead { read: Arc::new(read(&query)), is_export: form == Form::Csv };
+                let event = Event::HistoryRead {
+                    read: Arc::new(read(&query)),
+                    what: if form == Form::Csv { Read::Table } else { Read::Rows },
+                };
                 self.await_permission(now, (conn, request), Box::new(query), event, out)
                     .map_err(|NotWritten| unavailable())
             }

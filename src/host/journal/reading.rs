@@ -21,8 +21,8 @@ const PAGE: usize = 1000;
 pub struct Reading {
     pub(super) path: PathBuf,
     pub(super) connection: Connection,
-    /// Whether its version has a history beside the entries.
-    has_history: bool,
+    /// The second has a history beside the entries.
+    version: i32,
     key: Option<VerifyKey>,
 }
 
@@ -62,9 +62,9 @@ impl Reading {
     pub fn open(data: &Path) -> Result<Reading, JournalError> {
         let path = data.join(DATABASE);
         let connection = open_database(&path, false)?;
-        let has_history = check_ours(&path, &connection)? > 1;
+        let version = check_ours(&path, &connection)?;
         let key = load_key(&data.join(KEY))?.map(|signer| signer.verify_key());
-        Ok(Reading { path, connection, has_history, key })
+        Ok(Reading { path, connection, version, key })
     }
 
     /// Returns the key of the server, where it is beside the journal.
@@ -89,7 +89,8 @@ impl Reading {
         }
         let failed = |error: rusqlite::Error| told(&self.path, &error);
         // One of an older version has no history.
-        let comparison = self.has_history.then(|| Comparison::new(&self.connection)).transpose().map_err(failed)?;
+        let compare = || Comparison::new(&self.connection, self.version);
+        let comparison = (self.version > 1).then(compare).transpose().map_err(failed)?;
         let (mut comparison, mut fault, mut differs) = (comparison, None, None);
         self.each("SELECT number, salt, entry, leaf, chain FROM entries ORDER BY number", params![], |record| {
             let row = row_of(record);

@@ -10,13 +10,13 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::projection::{self, INDEXES, TABLES};
+use super::projection::{self, INDEXES, RESTORED, TABLES};
 use super::{JournalError, make_private, told, unavailable};
 
 /// Marks a database as ours: "eco1".
 const APPLICATION_ID: i32 = 0x6563_6f31;
 /// The version of what is in it.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// How much of the database is kept in memory, in KiB.
 const CACHE_KIB: i32 = 512;
@@ -62,7 +62,7 @@ pub(super) fn check_ours(path: &Path, connection: &Connection) -> Result<i32, Jo
         return Err(JournalError::Newer { path: path.to_owned(), version, copy: copy_of(path, VERSION) });
     }
     let ours = Connection::open_in_memory().and_then(|ours| {
-        make_tables(&ours, version)?;
+        make_tables(&ours, 0, version)?;
         tables(&ours)
     });
     match tables(connection).map_err(failed)? == ours.map_err(failed)? {
@@ -71,15 +71,11 @@ pub(super) fn check_ours(path: &Path, connection: &Connection) -> Result<i32, Jo
     }
 }
 
-fn make_derived_tables(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(TABLES)?;
-    connection.execute_batch(INDEXES)
-}
-
-/// Makes what a version has.
-fn make_tables(connection: &Connection, version: i32) -> rusqlite::Result<()> {
-    connection.execute_batch(ENTRIES)?;
-    if version > 1 { make_derived_tables(connection) } else { Ok(()) }
+/// Makes what one version has and another one, that is older, has not; the version before the first has nothing.
+fn make_tables(connection: &Connection, from: i32, to: i32) -> rusqlite::Result<()> {
+    let of_versions: [&[&str]; VERSION as usize] = [&[ENTRIES], &[TABLES, INDEXES], &[RESTORED]];
+    let wanted = of_versions.iter().take(to as usize).skip(from as usize);
+    wanted.copied().flatten().try_for_each(|tables| connection.execute_batch(tables))
 }
 
 /// Returns what made everything that is in a database.
@@ -106,7 +102,7 @@ pub(super) fn set_up(connection: &mut Connection, is_new: bool) -> rusqlite::Res
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     if is_new {
         let transaction = connection.transaction()?;
-        make_tables(&transaction, VERSION)?;
+        make_tables(&transaction, 0, VERSION)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
@@ -152,7 +148,7 @@ pub(super) fn migrate(path: &Path, connection: &mut Connection, version: i32) ->
         CopyError::File(error) => unavailable(&copy, &error),
         CopyError::Database(error) => told(path, &error),
     })?;
-    make_derived(connection).map_err(|error| told(path, &error))
+    make_derived(connection, version).map_err(|error| told(path, &error))
 }
 
 /// Why a copy could not be made.
@@ -178,11 +174,15 @@ fn write_copy(connection: &Connection, copy: &Path) -> Result<(), CopyError> {
     Ok(())
 }
 
-/// Makes the tables that are derived from the entries, from all of them.
-fn make_derived(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Makes the tables that are derived from the entries and that a version has not, from all of them.
+fn make_derived(connection: &mut Connection, version: i32) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    make_derived_tables(&transaction)?;
-    projection::make_anew(&transaction)?;
+    make_tables(&transaction, version, VERSION)?;
+    // What is there stands for entries that may be purged.
+    match version {
+        1 => projection::make_anew(&transaction)?,
+        _ => projection::make_restored_anew(&transaction)?,
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }
@@ -201,12 +201,38 @@ mod tests {
     const VERSION_1: &str = include_str!("../../../tests/journal/version-1.sql");
     const KEY_1: &[u8] = include_bytes!("../../../tests/journal/version-1.key");
 
-    fn version_1() -> (TempDir, PathBuf) {
+    /// One of the second, which was restored.
+    const VERSION_2: &str = include_str!("../../../tests/journal/version-2.sql");
+
+    fn of_version(sql: &str) -> (TempDir, PathBuf) {
         let data = TempDir::new().unwrap();
         let path = data.path().join("journal.db");
-        Connection::open(&path).unwrap().execute_batch(VERSION_1).unwrap();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
         fs::write(data.path().join("journal.key"), KEY_1).unwrap();
         (data, path)
+    }
+
+    fn version_1() -> (TempDir, PathBuf) {
+        of_version(VERSION_1)
+    }
+
+    #[test]
+    fn a_journal_of_the_second_version_says_that_it_was_restored() {
+        let (data, path) = of_version(VERSION_2);
+        let before = Reading::open(data.path()).unwrap().verify(None).unwrap();
+        let listenings = |data: &TempDir| {
+            let query = Query::new(Kind::Listenings, Form::Json);
+            Reading::open(data.path()).unwrap().history(query, 0).unwrap().bytes
+        };
+        let listened = listenings(&data);
+        let (mut journal, problem) = Journal::open(data.path()).unwrap();
+        assert!(problem.is_none(), "{problem:?}");
+        assert_eq!(journal.take_doubt(), None);
+        assert!(journal.restored().is_some_and(|restored| restored.made < restored.at));
+        assert_eq!(Reading::open(data.path()).unwrap().verify(None).unwrap(), before);
+        assert_eq!(listenings(&data), listened);
+        let copy = copy_of(&path, 2);
+        assert_eq!(check_ours(&copy, &Connection::open(&copy).unwrap()).unwrap(), 2);
     }
 
     #[test]
