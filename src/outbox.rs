@@ -10,7 +10,7 @@ use std::ops::Range;
 use str0m::net::Protocol;
 
 use crate::audit::{Entry, HistoryDoubt};
-use crate::history::{Piece, Query, Seen};
+use crate::history::{Piece, Question, Seen};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
 use crate::words::{JournalFault, Restoration};
@@ -41,7 +41,7 @@ pub enum Job {
     /// Read the file with this plain name that a certificate authority asks for.
     ReadChallenge(String),
     /// Answer a question about the past.
-    ReadHistory(Box<Query>),
+    ReadHistory(Box<Question>),
     /// Say which salespeople were here since a moment, those of the last time first, and so many at the most.
     ReadSeen { since_ms: u64, people_max: usize },
     /// Read the newest note of the journal, and prove that the journal contains what this one says, which a page kept.

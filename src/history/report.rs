@@ -140,6 +140,11 @@ impl Report {
         self.lines(language).into_iter().map(line).collect()
     }
 
+    /// Writes its lines for a page that has words of its own for the rest.
+    pub fn to_json(&self, language: Language, span: &str) -> String {
+        serde_json::json!({ "span": span, "lines": self.lines(language) }).to_string()
+    }
+
     /// Writes it as a page that stands by itself.
     pub fn to_html(&self, language: Language, span: &str) -> String {
         let (lang, title, note) = match language {

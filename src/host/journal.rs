@@ -16,6 +16,7 @@ mod person;
 mod projection;
 mod proof;
 mod reading;
+mod report;
 mod schema;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
