@@ -141,8 +141,8 @@ impl Report {
     }
 
     /// Writes its lines for a page that has words of its own for the rest.
-    pub fn to_json(&self, language: Language, span: &str) -> String {
-        serde_json::json!({ "span": span, "lines": self.lines(language) }).to_string()
+    pub fn to_json(&self, language: Language, clock: &str) -> String {
+        serde_json::json!({ "clock": clock, "lines": self.lines(language) }).to_string()
     }
 
     /// Writes it as a page that stands by itself.

@@ -102,7 +102,7 @@ fn written(count: &Count, now_ms: u64) -> String {
     let mut report = Report::new(&count.listenings, &count.broadcasts, MARKS, now_ms);
     (report.exports, report.purges) = (count.exports, count.purges);
     match count.form {
-        ReportForm::Json => report.to_json(count.language, &span(count)),
+        ReportForm::Json => report.to_json(count.language, &clock()),
         ReportForm::Csv => report.to_csv(count.language),
         ReportForm::Html => report.to_html(count.language, &span(count)),
     }
@@ -112,10 +112,10 @@ fn written(count: &Count, now_ms: u64) -> String {
 fn span(count: &Count) -> String {
     let at = |ms: u64| logging::timestamp(UNIX_EPOCH + Duration::from_millis(ms));
     let [from, to] = [count.from_ms, count.to_ms].map(|ms| ms.map_or_else(|| "…".to_owned(), at));
-    let (from_hour, to_hour) = MARKS.hours;
-    format!(
-        "{from} – {to} (UTC+{:02}:{:02}, {from_hour}-{to_hour} h)",
-        MARKS.offset_min / 60,
-        MARKS.offset_min % 60
-    )
+    format!("{from} – {to} ({})", clock())
+}
+
+fn clock() -> String {
+    let (offset, (from, to)) = (MARKS.offset_min, MARKS.hours);
+    format!("UTC+{:02}:{:02}, {from}-{to} h", offset / 60, offset % 60)
 }
