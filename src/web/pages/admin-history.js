@@ -429,12 +429,11 @@ function makeParts() {
     tables: element("p", { className: "day-tables" },
       button("history_csv_broadcasts", { id: "csv-broadcasts" }), button("history_csv_listenings", { id: "csv-listenings" })),
   };
-  parts.tables.append(parts.report);
   parts.rows.dataset.label = "history_bands";
   parts.title.id = "history-title";
   parts.table.setAttribute("aria-labelledby", parts.title.id);
   const days = element("div", { className: "days" }, parts.before, parts.day, parts.after);
-  parts.form = element("form", { className: "day-find", role: "search" }, days, parts.find, parts.findSupervisor, parts.refresh);
+  parts.form = element("form", { className: "day-find", role: "search" }, days, parts.find, parts.findSupervisor, parts.refresh, parts.report);
   parts.notes = element("div", { className: "day-notes" }, parts.date,
     element("p", { className: "detail" }, worded("span", "history_no_timesheet")), parts.others);
   parts.others.className = "detail";
