@@ -539,7 +539,7 @@ fn report_is_read(kind: Kind) {
     for words in [
         "Rapport d\\'usage (CSE)",
         "Aucun commercial n\\'est nommé",
-        "Heures de travail : UTC+01:00, 8-19 h",
+        "Heures de travail : 8-19 h, UTC+01:00",
         "Durée médiane",
     ] {
         ana.wait_for(&format!("{text}.includes('{words}')"));

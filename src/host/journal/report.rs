@@ -117,5 +117,5 @@ fn span(count: &Count) -> String {
 
 fn clock() -> String {
     let (offset, (from, to)) = (MARKS.offset_min, MARKS.hours);
-    format!("UTC+{:02}:{:02}, {from}-{to} h", offset / 60, offset % 60)
+    format!("{from}-{to} h, UTC+{:02}:{:02}", offset / 60, offset % 60)
 }

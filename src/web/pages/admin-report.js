@@ -111,8 +111,7 @@ export class ReportView {
     setText(clock, t("report_clock", { clock: this.#shown.clock }));
     table.replaceChildren(...lines.map(([name, value, more]) => element("div", { role: "row" },
       element("span", { role: "rowheader", textContent: name }),
-      element("span", { role: "cell", textContent: value }),
-      element("span", { role: "cell", textContent: more }))));
+      ...[value, more].filter(Boolean).map((text) => element("span", { role: "cell", textContent: text })))));
     fillWords();
   }
 }
@@ -141,7 +140,7 @@ function makeParts() {
     head: element("header", { className: "report-head" }, title, back),
     about: element("div", { className: "detail" }, worded("p", "history_no_timesheet"), worded("p", "report_about")),
     form: element("form", { className: "report-days" }, fromLabel, toLabel, worded("button", "report_show", { className: "primary" })),
-    result: element("div", { className: "report-result", hidden: true }, days, clock, table, element("p", { className: "day-tables" }, html, csv)),
+    result: element("div", { className: "report-result", hidden: true }, element("div", {}, days, clock), table, element("p", { className: "day-tables" }, html, csv)),
   };
 }
 

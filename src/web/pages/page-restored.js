@@ -29,7 +29,7 @@ export function draw(client) {
   if (!isTold) return;
   const date = longDate(restored.made, { year: "numeric" });
   const words = element("p", { role: "status" });
-  shown = element("section", { id: "restored", className: "card restored" }, words, mayConfirm ? confirm(client) : close(client));
+  shown = element("section", { id: "restored", className: "card restored" }, words, ...(mayConfirm ? confirm(client) : [close(client)]));
   shown.dataset.drawnFor = drawnFor;
   byId("journal").after(shown);
   fillWords();
@@ -45,7 +45,7 @@ function confirm(client) {
     client.confirmRestoration();
     setTimeout(() => { button.disabled = false; }, WAIT_MS);
   });
-  return element("div", {}, worded("p", "restored_manage", { className: "detail" }), button);
+  return [worded("p", "restored_manage", { className: "detail" }), button];
 }
 
 function close(client) {
