@@ -45,7 +45,8 @@ export class HistoryView {
   #got = {};
   /** Whether nothing of the day has come yet. */
   #isEmpty = true;
-  #isAsking = false;
+  /** What was sought by name in what is there. */
+  #gotSought = "";
   /** Whose rows alone are shown. */
   #only = null;
   /** In which language it was drawn. */
@@ -166,10 +167,7 @@ export class HistoryView {
   /** What is there is searched at once; the server is asked once nobody types. */
   #onTyped() {
     clearTimeout(this.#typing);
-    this.#typing = setTimeout(() => {
-      this.#typing = 0;
-      this.#load();
-    }, TYPED_MS);
+    this.#typing = setTimeout(() => this.#load(), TYPED_MS);
     this.#drawRows();
   }
 
@@ -218,12 +216,11 @@ export class HistoryView {
   /** Asks for the day, or for what is left of it. What is shown of it stays until the answer is there. */
   async #load({ isMore = false } = {}) {
     clearTimeout(this.#typing);
-    this.#typing = 0;
     this.#run.abort();
     const { signal } = (this.#run = new AbortController());
     this.#sawAll = this.#seesAll;
+    const sought = this.#soughtNow;
     // A line that comes and goes would move what is below it.
-    this.#isAsking = true;
     this.#status.say(() => (this.#isEmpty ? t("history_loading") : ""));
     this.#drawAll();
     try {
@@ -240,15 +237,16 @@ export class HistoryView {
         all[part] = { rows: [...got[part]?.rows ?? [], ...rows], next: next ?? null };
       });
       this.#got = all;
+      this.#gotSought = sought;
       this.#isEmpty = false;
-      this.#isAsking = false;
-      // Of all again not all may be there.
-      if (!isMore && this.#only !== null && all.listenings.next) return void this.#load({ isMore: true });
+      // Of one person alone not all may be there, and of what is sought nothing may be among the first that the server looked at.
+      const isOnlyMissing = !isMore && this.#only !== null && all.listenings.next;
+      const isNoneFound = this.#isSought && asked.every((part) => all[part].rows.length === 0) && this.#unfinished.length > 0;
+      if (isOnlyMissing || isNoneFound) return void this.#load({ isMore: true });
       this.#status.say(() => "");
     } catch (error) {
       if (signal.aborted) return;
       this.#run.abort(); // The other answer is of no use alone.
-      this.#isAsking = false;
       this.#status.say(() => problemWords(error), true);
     }
     this.#drawAll();
@@ -308,14 +306,15 @@ export class HistoryView {
     const { broadcasts, listenings } = this.#wanted();
     const sounded = listenings.filter(({ from }) => from !== null);
     const people = peopleOf(broadcasts, sounded);
-    const isSought = soughtIn(parts.find) !== "" || this.#supervisor !== "";
-    const isNone = !isSought && (this.#got.broadcasts?.rows.length ?? 0) + (this.#got.listenings?.rows.length ?? 0) === 0;
+    const isSought = this.#isSought;
+    const isLooking = this.#soughtNow !== this.#gotSought;
+    const isNone = !isSought && !isLooking && (this.#got.broadcasts?.rows.length ?? 0) + (this.#got.listenings?.rows.length ?? 0) === 0;
     // Before the server has looked, nobody is not found.
-    parts.none.hidden = this.#isEmpty || people.length > 0 || this.#isLooking;
+    parts.none.hidden = this.#isEmpty || people.length > 0 || isLooking;
     parts.none.dataset.t = isSought ? "nobody_found" : this.#day < this.#today ? "history_empty" : "history_empty_today";
     setText(parts.none, t(parts.none.dataset.t));
     parts.bands.hidden = this.#isEmpty;
-    parts.bands.ariaBusy = String(this.#isLooking);
+    parts.bands.ariaBusy = String(isLooking);
     parts.scale.parentElement.hidden = broadcasts.length === 0;
     const scale = scaleOf(this.#day, [...broadcasts, ...sounded], this.#now);
     parts.scale.replaceChildren(...timesOf(scale));
@@ -342,8 +341,10 @@ export class HistoryView {
 
   get #supervisor() { return this.#seesAll ? soughtIn(this.#parts.findSupervisor) : ""; }
 
-  /** Whether there may be more of what is sought than is there. */
-  get #isLooking() { return this.#isAsking || this.#typing !== 0; }
+  get #isSought() { return soughtIn(this.#parts.find) !== "" || this.#supervisor !== ""; }
+
+  /** What is sought by name, in one. */
+  get #soughtNow() { return JSON.stringify([soughtIn(this.#parts.find), this.#supervisor]); }
 
   /** Those of some rows that are sought by name. */
   #sought(rows) {

@@ -14,11 +14,25 @@ import { language, t } from "./words.js";
 /** For how long the button waits for what the server says, in ms. */
 const WAIT_MS = 5_000;
 
-let shown = null;
+/** How long the server may take to say again what it says at each connection, in ms: the notice does not flicker meanwhile. */
+const SAID_AGAIN_MS = 1_000;
 
-/** Brings it up to date. @param {import("./ecoute.js").EcouteClient} client */
-export function draw(client) {
+let shown = null;
+let goneTimer = 0;
+
+/**
+ * Brings it up to date.
+ * @param {import("./ecoute.js").EcouteClient} client
+ * @param {boolean} [isPatient]
+ */
+export function draw(client, isPatient = true) {
   const { journal: { restored }, user } = client;
+  if (shown && !restored && isPatient) {
+    goneTimer ||= setTimeout(() => draw(client, false), SAID_AGAIN_MS);
+    return;
+  }
+  clearTimeout(goneTimer);
+  goneTimer = 0;
   const mayConfirm = user?.rights?.includes("manage") ?? false;
   // On air the page is for who listens, and nothing may move under a finger.
   const isTold = Boolean(restored && user) && client.streamingState === "off" && !isClosed(user.id, restored, mayConfirm) && client.connectionState !== "expired";
