@@ -28,7 +28,7 @@ const ANSWERS: &str = "window.asked = []; window.answers = {}; window.saved = []
       const { createObjectURL } = URL;
       URL.createObjectURL = (blob) => { saved.push(blob); return createObjectURL(blob); };
     }
-    const hour = (hours) => new Date().setHours(0, 0, 0, 0) + hours * 3600000;";
+    window.hour = (hours) => new Date().setHours(0, 0, 0, 0) + hours * 3600000;";
 
 /// Five people who were on air twice, one of them a device, and one listening to each, of which one never sounded.
 const A_DAY: &str = "
