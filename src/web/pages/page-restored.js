@@ -43,7 +43,8 @@ export function draw(client, isPatient = true) {
   if (!isTold) return;
   const date = longDate(restored.made, { year: "numeric" });
   const words = element("p", { role: "status" });
-  shown = element("section", { id: "restored", className: "card restored" }, words, ...(mayConfirm ? confirm(client) : [close(client)]));
+  const text = element("div", {}, words, ...(mayConfirm ? [worded("p", "restored_manage", { className: "detail" })] : []));
+  shown = element("section", { id: "restored", className: "card restored" }, text, mayConfirm ? confirm(client) : close(client));
   shown.dataset.drawnFor = drawnFor;
   byId("journal").after(shown);
   fillWords();
@@ -59,7 +60,7 @@ function confirm(client) {
     client.confirmRestoration();
     setTimeout(() => { button.disabled = false; }, WAIT_MS);
   });
-  return [worded("p", "restored_manage", { className: "detail" }), button];
+  return button;
 }
 
 function close(client) {
