@@ -100,13 +100,13 @@ fn measure(data: &Path, query: &Query) -> String {
     let mut took = Vec::new();
     let mut next = Some(query.clone());
     while took.len() < 200 {
-        let mut asked = Some(Box::new(next.take().unwrap_or_else(|| query.clone())));
+        let mut asked = Some(Box::new(next.take().unwrap_or_else(|| query.clone()).into()));
         let began = Instant::now();
         let mut bytes = Vec::new();
         let mut longest = Duration::ZERO;
         while let Some(query) = asked {
             let begin = Instant::now();
-            let piece = reading.history(*query, BEGIN_MS + DAYS * DAY_MS).expect("it can be read");
+            let piece = reading.answer(*query, BEGIN_MS + DAYS * DAY_MS).expect("it can be read");
             longest = longest.max(begin.elapsed());
             bytes.extend(piece.bytes);
             asked = piece.rest;

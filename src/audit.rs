@@ -82,6 +82,27 @@ pub struct Newcomer {
     pub browser: String,
 }
 
+/// What is read of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Rows, to be shown.
+    Rows,
+    /// Rows, to be saved as a table.
+    Table,
+    /// How listening is used, and nobody by name.
+    Report,
+}
+
+impl Read {
+    fn name(self) -> &'static str {
+        match self {
+            Read::Rows => "history_read",
+            Read::Table => "history_exported",
+            Read::Report => "report_read",
+        }
+    }
+}
+
 /// Somebody asked for the history of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryRead {
@@ -280,8 +301,7 @@ pub enum Event {
     /// Somebody is about to be shown history of others, or to save it. A gate: nothing is shown before this is durable.
     HistoryRead {
         read: Arc<HistoryRead>,
-        /// Whether it is saved as a table.
-        is_export: bool,
+        what: Read,
     },
     /// Somebody asked for history that is not for them.
     HistoryRefused {
@@ -319,6 +339,11 @@ pub enum Event {
     },
     /// That server wrote all that it had.
     ServerEnded,
+    /// Somebody confirmed that they know that the journal was restored at that moment, in Unix milliseconds.
+    RestorationConfirmed {
+        by: String,
+        at_ms: u64,
+    },
     /// Entries were taken out of the journal.
     JournalPurged {
         purge: Arc<Purge>,
@@ -437,6 +462,7 @@ impl Event {
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
             | Event::HandInRefused { .. }
+            | Event::RestorationConfirmed { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -462,11 +488,11 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Event::Registered { .. } => "registered",
-            Event::HistoryRead { is_export: false, .. } => "history_read",
-            Event::HistoryRead { is_export: true, .. } => "history_exported",
+            Event::HistoryRead { what, .. } => what.name(),
             Event::HistoryRefused { .. } => "history_refused",
             Event::Done { deed, .. } => deed.kind.name(),
             Event::HandInRefused { .. } => "hand_in_refused",
+            Event::RestorationConfirmed { .. } => "restoration_confirmed",
             Event::ClockJumped { .. } => "clock_jumped",
             Event::BroadcastStarted { .. } => "broadcast_started",
             Event::BroadcastStopped { .. } => "broadcast_stopped",
@@ -503,6 +529,7 @@ impl Event {
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
             | Event::HandInRefused { .. }
+            | Event::RestorationConfirmed { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -531,7 +558,7 @@ impl Event {
             Event::Registered { who } => &who.id,
             Event::HistoryRead { read, .. } | Event::HistoryRefused { read, .. } => &read.user_id,
             Event::Done { deed, .. } => &deed.by,
-            Event::HistoryDoubted { by, .. } => by,
+            Event::HistoryDoubted { by, .. } | Event::RestorationConfirmed { by, .. } => by,
             // Nobody knows, or nobody did it.
             Event::TokensRefused { .. }
             | Event::HandInRefused { .. }
@@ -562,6 +589,7 @@ impl Event {
             Event::Done { deed, .. } => &deed.person,
             Event::Registered { .. }
             | Event::HandInRefused { .. }
+            | Event::RestorationConfirmed { .. }
             | Event::ClockJumped { .. }
             | Event::TokensRefused { .. }
             | Event::ServerStarted { .. }
@@ -592,6 +620,7 @@ impl Event {
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
             | Event::HandInRefused { .. }
+            | Event::RestorationConfirmed { .. }
             | Event::ClockJumped { .. }
             | Event::ListenRefused { .. }
             | Event::TokensRefused { .. }
@@ -616,6 +645,7 @@ impl Event {
             Event::BroadcastPaused { .. }
             | Event::BroadcastResumed { .. }
             | Event::PageTakenOver { .. }
+            | Event::RestorationConfirmed { .. }
             | Event::ClockJumped { .. }
             | Event::ServerEnded
             | Event::HandInRefused { .. } => "",
@@ -647,6 +677,7 @@ impl Event {
             | Event::HistoryRead { .. }
             | Event::HistoryRefused { .. }
             | Event::Done { .. }
+            | Event::RestorationConfirmed { .. }
             | Event::ClockJumped { .. }
             | Event::BroadcastStarted { .. }
             | Event::BroadcastStopped { .. }
@@ -694,6 +725,9 @@ impl fmt::Display for Event {
         }
         if let Event::ServerStarted { options, .. } = self {
             write!(f, " options={options:?}")?;
+        }
+        if let Event::RestorationConfirmed { at_ms, .. } = self {
+            write!(f, " restored_at_ms={at_ms}")?;
         }
         if let Event::ClockJumped { by_ms } = self {
             write!(f, " by_ms={by_ms}")?;

@@ -3,13 +3,15 @@
 //! Knows neither database nor client. Invariant: what a client wrote is a value of a question, never a part of how it is
 //! asked.
 
+mod count;
 mod query;
 mod report;
 mod table;
 mod telling;
 mod zone;
 
-pub use query::{Form, Kind, Place, Query, QueryError, ROWS_MAX, parse_moment};
+pub use count::{Count, Next, ReportForm};
+pub use query::{Form, Kind, Place, Query, QueryError, ROWS_MAX, SOUGHT_BYTES_MAX, parse_moment};
 pub use report::{Group, Language, Marks, Report};
 pub use table::{Broadcast, Listening, Row, cell, write_begin, write_end, write_row};
 pub use telling::{BroadcastRow, Change, ListeningRow, Telling};
@@ -24,10 +26,24 @@ pub struct Seen {
     pub at_ms: u64,
 }
 
+/// What is asked of the past, and how far its answer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    Rows(Query),
+    Report(Count),
+}
+
+impl From<Query> for Question {
+    fn from(query: Query) -> Question {
+        Question::Rows(query)
+    }
+}
+
 /// A part of an answer, and what is still to be asked.
 #[derive(Debug)]
 pub struct Piece {
+    /// None of a report until it is whole; none at its end where there is more to count than may be.
     pub bytes: Vec<u8>,
     /// Absent after the last one.
-    pub rest: Option<Box<Query>>,
+    pub rest: Option<Box<Question>>,
 }

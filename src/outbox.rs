@@ -10,10 +10,10 @@ use std::ops::Range;
 use str0m::net::Protocol;
 
 use crate::audit::{Entry, HistoryDoubt};
-use crate::history::{Piece, Query, Seen};
+use crate::history::{Piece, Question, Seen};
 use crate::keys::{ConnKey, JobKey};
 use crate::path::Path;
-use crate::words::JournalFault;
+use crate::words::{JournalFault, Restoration};
 
 /// How much room for what datagrams contain is kept from turn to turn, in bytes: a packet's to thousands.
 const BYTES_KEPT: usize = 1 << 20;
@@ -41,7 +41,7 @@ pub enum Job {
     /// Read the file with this plain name that a certificate authority asks for.
     ReadChallenge(String),
     /// Answer a question about the past.
-    ReadHistory(Box<Query>),
+    ReadHistory(Box<Question>),
     /// Say which salespeople were here since a moment, those of the last time first, and so many at the most.
     ReadSeen { since_ms: u64, people_max: usize },
     /// Read the newest note of the journal, and prove that the journal contains what this one says, which a page kept.
@@ -95,6 +95,8 @@ pub struct JournalState {
     pub free_bytes: Option<u64>,
     /// Why it can't be written.
     pub fault: Option<JournalFault>,
+    /// The restoration that nobody has confirmed yet that they know of.
+    pub restored: Option<Restoration>,
 }
 
 /// An entry is not durable, and will not be: whoever was to write it says why in the log.

@@ -115,6 +115,8 @@ pub struct Stats {
     pub gates_refused: u64,
     /// Requests refused because too many files were being read.
     pub reads_refused: u64,
+    /// Reports that were not made because there was more to count than may be.
+    pub reports_refused: u64,
     /// Pages that were told nothing of the journal because too many waited for that.
     pub proofs_refused: u64,
     /// Pages that were told nothing of the journal because it could not be read.

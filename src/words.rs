@@ -189,6 +189,15 @@ impl JournalFault {
     }
 }
 
+/// That the journal was made of a copy, and that nobody who manages people has confirmed yet that they know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Restoration {
+    /// When the copy was made, in Unix milliseconds: what happened since is missing.
+    pub made: u64,
+    /// When it was restored, which tells it from others.
+    pub at: u64,
+}
+
 /// How well a salesperson's audio arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Quality {

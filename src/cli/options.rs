@@ -230,7 +230,7 @@ pub struct TokenOptions {
     /// For an admin: the ids of the only salespeople to see and hear [default: all]
     #[arg(long, value_name = "ID,ID", value_delimiter = ',', value_parser = parse_id)]
     pub listen: Option<Vec<String>>,
-    /// For an admin: audit (sees what others heard), record, export, manage [default: none]
+    /// For an admin: audit (sees what others heard, and the report), manage (confirms a restoration), record, export [default: none]
     #[arg(long, value_name = "RIGHT,RIGHT", value_delimiter = ',')]
     pub rights: Vec<Right>,
     /// How long the token works: 90s, 15m, 12h, 30d

@@ -49,7 +49,7 @@ fn count(journal: &Reading, options: &ReportOptions, marks: Marks) -> Result<Rep
     let mut report = Report::new(&listenings, &broadcasts, marks, now_ms);
     let wanted = Wanted { from_ms: options.span.from, to_ms: options.span.to, person: None };
     journal.entries(&wanted, |_, entry| {
-        report.count_entry(&entry);
+        report.tally.count(&entry);
         true
     })?;
     Ok(report)

@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use super::framed::Framed;
-use crate::history::Query;
+use crate::history::Question;
 use crate::keys::JobKey;
 use crate::rate::Bucket;
 use crate::wire::http::Request;
@@ -44,7 +44,7 @@ pub(super) enum State {
 /// What is still to come of an answer.
 pub(super) enum More {
     /// Whatever this asks for, once the client has read what waits.
-    Rest(Box<Query>),
+    Rest(Box<Question>),
     /// What is made elsewhere, under this name.
     Asked(JobKey),
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::state::More;
 use super::{Conn, State};
 use crate::config::ConnLimits;
-use crate::history::{Piece, Query};
+use crate::history::{Piece, Question};
 use crate::keys::JobKey;
 use crate::wire::http::{self, Request, Response};
 
@@ -79,7 +79,7 @@ impl Conn {
     }
 
     /// Takes it that the rest is made elsewhere, under this name; returns what was to be asked.
-    pub fn await_piece(&mut self, now: Instant, job: JobKey, limits: &ConnLimits) -> Option<Box<Query>> {
+    pub fn await_piece(&mut self, now: Instant, job: JobKey, limits: &ConnLimits) -> Option<Box<Question>> {
         let State::Streaming { more, until, .. } = &mut self.state else { return None };
         *until = now + limits.answer_timeout;
         match mem::replace(more, More::Asked(job)) {

@@ -2,18 +2,27 @@
 //!
 //! Invariant: what is understood is within its bounds, and no journal is good that was not written so.
 
-use crate::history::{Form, Kind, Place, Query, ROWS_MAX};
+use crate::history::{Count, Form, Kind, Place, Query, ROWS_MAX, ReportForm, SOUGHT_BYTES_MAX};
 use crate::journal::{Line, Statement, Verifier};
 use crate::token::is_valid_id;
 
 /// What is understood of a query has valid ids, a bounded count and a cursor that names what it says.
 pub fn query(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(count) = Count::parse(ReportForm::Json, 0, text) {
+        assert!(count.listenings.is_empty() && count.broadcasts.is_empty() && count.scope.is_none(), "{count:?}");
+    }
     for kind in [Kind::Broadcasts, Kind::Listenings] {
         let Ok(query) = Query::parse(kind, Form::Json, text) else { continue };
         assert!(query.commercial_id.iter().chain(&query.admin_id).all(|id| is_valid_id(id)), "{query:?}");
         assert!((1..=ROWS_MAX).contains(&query.left), "{query:?}");
         assert!(kind == Kind::Listenings || query.admin_id.is_none(), "{query:?}");
+        // What is without capitals and marks may be longer than what was written.
+        assert!(
+            query.commercial.iter().chain(&query.admin).all(|text| text.len() <= 4 * SOUGHT_BYTES_MAX),
+            "{query:?}"
+        );
+        assert!(!query.is_touching || query.from_ms.is_some(), "{query:?}");
         if let Some(place) = query.after {
             assert_eq!(Place::parse(&place.cursor()), Some(place));
         }

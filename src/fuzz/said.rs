@@ -24,7 +24,12 @@ pub fn signaling(bytes: &[u8]) {
         ClientMessage::OfAdmin(OfAdmin::Join { commercial_id, reason, waits: _ }) => {
             of_join(&commercial_id, &reason);
         }
-        ClientMessage::OfAdmin(OfAdmin::OpenAudio { .. } | OfAdmin::Leave { .. } | OfAdmin::PageVisible { .. })
+        ClientMessage::OfAdmin(
+            OfAdmin::OpenAudio { .. }
+            | OfAdmin::Leave { .. }
+            | OfAdmin::PageVisible { .. }
+            | OfAdmin::ConfirmRestoration { .. },
+        )
         | ClientMessage::OfBoth(_) => {}
     }
 }

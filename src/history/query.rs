@@ -6,10 +6,14 @@ use percent_encoding::percent_decode_str;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::table::Row;
 use crate::token::{Scope, is_valid_id};
+use crate::words::text::folded;
 
 /// The most rows of one answer, but for a table, which has all.
 pub const ROWS_MAX: usize = 200;
+/// The longest text that is looked for, in bytes.
+pub const SOUGHT_BYTES_MAX: usize = 200;
 /// How many rows an answer has that says nothing of it.
 const ROWS_DEFAULT: usize = 50;
 
@@ -56,6 +60,10 @@ pub struct Query {
     pub commercial_id: Option<String>,
     /// By this supervisor.
     pub admin_id: Option<String>,
+    /// Of salespeople with this in name or id, as [`folded`] has it.
+    pub commercial: Option<String>,
+    /// By supervisors with this in name or id, likewise.
+    pub admin: Option<String>,
     /// Of no other salespeople than these.
     pub scope: Option<Scope>,
     /// Of listenings, those alone that sounded.
@@ -64,6 +72,8 @@ pub struct Query {
     pub from_ms: Option<u64>,
     /// What began before this moment.
     pub to_ms: Option<u64>,
+    /// And what began earlier, a month at the most, and went on after `from_ms`; of listenings what sounded.
+    pub is_touching: bool,
     /// What stands behind this row.
     pub after: Option<Place>,
     /// How many rows are still wanted; of a table all are.
@@ -78,9 +88,18 @@ pub struct Query {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     #[error(
-        "a parameter is unknown here: there are commercial_id, admin_id (of listenings), from, to, limit, cursor"
+        "a parameter is unknown here: there are commercial_id, commercial, admin_id and admin (of listenings), from, to, \
+         touching, limit, cursor"
     )]
     Unknown,
+    #[error("a parameter is unknown here: there are from, to, lang")]
+    UnknownOfReport,
+    #[error("lang is fr or en")]
+    Language,
+    #[error("touching is true, and needs from")]
+    Touching,
+    #[error("{0} is text to look for, of {SOUGHT_BYTES_MAX} bytes at the most")]
+    Sought(&'static str),
     #[error("{0} is there twice")]
     Twice(&'static str),
     #[error("{0} is no id")]
@@ -103,10 +122,13 @@ impl Query {
             form,
             commercial_id: None,
             admin_id: None,
+            commercial: None,
+            admin: None,
             scope: None,
             has_sounded: false,
             from_ms: None,
             to_ms: None,
+            is_touching: false,
             after: None,
             left: ROWS_DEFAULT,
             has_begun: false,
@@ -120,23 +142,35 @@ impl Query {
     /// [`QueryError`]; what nobody knows is not passed over, or a filter that is misspelt would show everything.
     pub fn parse(kind: Kind, form: Form, query: &str) -> Result<Query, QueryError> {
         let mut asked = Query::new(kind, form);
-        let mut seen = Vec::new();
-        for pair in query.strip_prefix('?').unwrap_or(query).split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            // Forms write a space so; none of the values has one.
-            let value = percent_decode_str(value).decode_utf8().map_err(|_| QueryError::NotText)?;
-            let name = asked.set(name, &value)?;
-            if seen.contains(&name) {
-                return Err(QueryError::Twice(name));
-            }
-            seen.push(name);
+        read_pairs(query, |name, value| asked.set(name, value))?;
+        // Of all time nothing is earlier.
+        if asked.is_touching && asked.from_ms.is_none() {
+            return Err(QueryError::Touching);
         }
         Ok(asked)
+    }
+
+    /// Tells whether a row is of those whose names or ids are looked for.
+    pub fn is_sought(&self, row: &Row) -> bool {
+        let has = |sought: &Option<String>, name: &str, id: &str| {
+            sought.as_ref().is_none_or(|sought| folded(&format!("{name} {id}")).contains(sought))
+        };
+        match row {
+            Row::Broadcast(row) => has(&self.commercial, &row.commercial_name, &row.commercial_id),
+            Row::Listening(row) => {
+                has(&self.commercial, &row.commercial_name, &row.commercial_id)
+                    && has(&self.admin, &row.admin_name, &row.admin_id)
+            }
+        }
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<&'static str, QueryError> {
         let id = |name| is_valid_id(value).then(|| value.to_owned()).ok_or(QueryError::Id(name));
         let moment = |name| parse_moment(value).map_err(|_| QueryError::Moment(name));
+        let sought = |name| {
+            let is_short = (1..=SOUGHT_BYTES_MAX).contains(&value.len());
+            is_short.then(|| folded(value)).ok_or(QueryError::Sought(name))
+        };
         match name {
             "commercial_id" => {
                 self.commercial_id = Some(id("commercial_id")?);
@@ -145,6 +179,18 @@ impl Query {
             "admin_id" if self.kind == Kind::Listenings => {
                 self.admin_id = Some(id("admin_id")?);
                 Ok("admin_id")
+            }
+            "commercial" => {
+                self.commercial = Some(sought("commercial")?);
+                Ok("commercial")
+            }
+            "admin" if self.kind == Kind::Listenings => {
+                self.admin = Some(sought("admin")?);
+                Ok("admin")
+            }
+            "touching" => {
+                self.is_touching = value == "true";
+                if self.is_touching { Ok("touching") } else { Err(QueryError::Touching) }
             }
             "from" => {
                 self.from_ms = Some(moment("from")?);
@@ -175,11 +221,39 @@ impl fmt::Display for Query {
         for (name, id) in [("commercial_id", &self.commercial_id), ("admin_id", &self.admin_id)] {
             id.as_ref().map_or(Ok(()), |id| write!(f, " {name}={id}"))?;
         }
+        for (name, text) in [("commercial", &self.commercial), ("admin", &self.admin)] {
+            text.as_ref().map_or(Ok(()), |text| write!(f, " {name}={text:?}"))?;
+        }
         for (name, ms) in [("from_ms", self.from_ms), ("to_ms", self.to_ms)] {
             ms.map_or(Ok(()), |ms| write!(f, " {name}={ms}"))?;
         }
+        if self.is_touching {
+            f.write_str(" touching")?;
+        }
         self.after.map_or(Ok(()), |after| write!(f, " cursor={}", after.cursor()))
     }
+}
+
+/// Hands over the parameters of a query, each once.
+///
+/// # Errors
+/// Those of `set`, which returns the name of what it took, and what is there twice or is no text.
+pub(super) fn read_pairs(
+    query: &str,
+    mut set: impl FnMut(&str, &str) -> Result<&'static str, QueryError>,
+) -> Result<(), QueryError> {
+    let mut seen = Vec::new();
+    for pair in query.strip_prefix('?').unwrap_or(query).split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // Forms write a space as a plus, which moments have.
+        let value = percent_decode_str(value).decode_utf8().map_err(|_| QueryError::NotText)?;
+        let name = set(name, &value)?;
+        if seen.contains(&name) {
+            return Err(QueryError::Twice(name));
+        }
+        seen.push(name);
+    }
+    Ok(())
 }
 
 impl Place {
@@ -237,6 +311,10 @@ mod tests {
         let told =
             "listenings commercial_id=lea admin_id=p@x from_ms=1772496000000 to_ms=1772532840000 cursor=12-3";
         assert_eq!(want.to_string(), told);
+        let sought = parse("?commercial=%20L%C3%A9a%20&admin=P%22&from=1970-01-01&touching=true").unwrap();
+        assert_eq!(sought.to_string(), r#"listenings commercial=" lea " admin="p\"" from_ms=0 touching"#);
+        let long = format!("?commercial={}", "x".repeat(SOUGHT_BYTES_MAX + 1));
+        assert_eq!(parse(&long), Err(QueryError::Sought("commercial")));
         assert_eq!(parse(""), Ok(Query::new(Kind::Listenings, Form::Json)));
         assert_eq!(parse("?"), parse("&&"));
         let cases = [
@@ -249,6 +327,9 @@ mod tests {
             ("?limit=0", QueryError::Limit),
             ("?limit=201", QueryError::Limit),
             ("?limit=-1", QueryError::Limit),
+            ("?commercial=", QueryError::Sought("commercial")),
+            ("?touching=true", QueryError::Touching),
+            ("?from=2026-03-03&touching=1", QueryError::Touching),
             ("?cursor=3", QueryError::Cursor),
             ("?cursor=03-1", QueryError::Cursor),
             ("?cursor=1-1'--", QueryError::Cursor),

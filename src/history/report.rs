@@ -63,6 +63,12 @@ pub struct Report {
     pub by_supervisor: Vec<Group>,
     pub outside_hours: u64,
     pub long: u64,
+    pub tally: Tally,
+}
+
+/// What was done to the journal itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
     /// How often entries or history were taken out.
     pub exports: u64,
     /// How often what is written about one person was purged before its time.
@@ -78,6 +84,24 @@ struct Said {
     #[serde(default)]
     detail: String,
     times: Option<u64>,
+}
+
+impl Tally {
+    /// Counts an entry of the journal, as it is stored: all of the span are to be counted, in whatever order.
+    pub fn count(&mut self, stored: &str) {
+        // Most are none of those.
+        if !stored.contains("export") && !stored.contains("purged") {
+            return;
+        }
+        let Ok(Said { event, detail, times }) = serde_json::from_str(stored) else { return };
+        let is = |kind: DeedKind| event == kind.name();
+        let is_export = is(DeedKind::Exported) || is(DeedKind::PersonExported) || event == HISTORY_EXPORTED;
+        // An older server said no cause: there was none but this.
+        let is_due = event == JOURNAL_PURGED && (detail.is_empty() || detail == PurgeCause::Due.words());
+        self.exports += u64::from(is_export);
+        self.purges += u64::from(is(DeedKind::PersonPurged));
+        self.purged_due += if is_due { times.unwrap_or(1) } else { 0 };
+    }
 }
 
 impl Report {
@@ -112,27 +136,9 @@ impl Report {
             by_supervisor,
             outside_hours: listenings.iter().filter(began).count() as u64,
             long: lengths.iter().filter(|length| **length > marks.long_ms).count() as u64,
-            exports: 0,
-            purges: 0,
-            purged_due: 0,
+            tally: Tally::default(),
             marks,
         }
-    }
-
-    /// Counts an entry of the journal, as it is stored: all of the span are to be counted, in whatever order.
-    pub fn count_entry(&mut self, stored: &str) {
-        // Most are none of those.
-        if !stored.contains("export") && !stored.contains("purged") {
-            return;
-        }
-        let Ok(Said { event, detail, times }) = serde_json::from_str(stored) else { return };
-        let is = |kind: DeedKind| event == kind.name();
-        let is_export = is(DeedKind::Exported) || is(DeedKind::PersonExported) || event == HISTORY_EXPORTED;
-        // An older server said no cause: there was none but this.
-        let is_due = event == JOURNAL_PURGED && (detail.is_empty() || detail == PurgeCause::Due.words());
-        self.exports += u64::from(is_export);
-        self.purges += u64::from(is(DeedKind::PersonPurged));
-        self.purged_due += if is_due { times.unwrap_or(1) } else { 0 };
     }
 
     /// Returns the lines of the table, each with its words and numbers.
@@ -170,18 +176,18 @@ impl Report {
             ),
             one(
                 say("Extractions du journal ou de l'historique", "Exports of the journal or the history"),
-                self.exports.to_string(),
+                self.tally.exports.to_string(),
             ),
             one(
                 say(
                     "Effacements demandés, d'une personne chacun",
                     "Purges that were asked for, of one person each",
                 ),
-                self.purges.to_string(),
+                self.tally.purges.to_string(),
             ),
             one(
                 say("Entrées effacées à leur échéance", "Entries purged when they were due"),
-                self.purged_due.to_string(),
+                self.tally.purged_due.to_string(),
             ),
             one(
                 say("Durée de conservation", "How long all is kept"),
@@ -206,6 +212,11 @@ impl Report {
     pub fn to_csv(&self, language: Language) -> String {
         let line = |cells: [String; 3]| cells.map(|text| cell(&text)).join(",") + "\r\n";
         self.lines(language).into_iter().map(line).collect()
+    }
+
+    /// Writes its lines for a page that has words of its own for the rest.
+    pub fn to_json(&self, language: Language) -> String {
+        serde_json::json!({ "lines": self.lines(language) }).to_string()
     }
 
     /// Writes it as a page that stands by itself.
@@ -443,7 +454,7 @@ mod tests {
 
     #[test]
     fn what_was_exported_and_purged_is_counted_by_what_was_done() {
-        let mut report = Report::new(&[], &[], marks(), 0);
+        let mut tally = Tally::default();
         for stored in [
             r#"{"event":"journal_exported","detail":""}"#,
             r#"{"event":"person_exported","detail":""}"#,
@@ -456,10 +467,10 @@ mod tests {
             r#"{"event":"journal_purged","detail":"due","rows":"2001"}"#,
             r#"{"event":"journal_purged","detail":"","times":10}"#,
         ] {
-            report.count_entry(stored);
+            tally.count(stored);
         }
-        assert_eq!((report.exports, report.purges, report.purged_due), (3, 1, 2011));
-        let told = report.to_csv(Language::French);
+        assert_eq!((tally.exports, tally.purges, tally.purged_due), (3, 1, 2011));
+        let told = Report { tally, ..Report::new(&[], &[], marks(), 0) }.to_csv(Language::French);
         for line in [
             r#""Écoutes hors des heures de travail (8 h – 19 h, Europe/Paris, et le week-end)","0""#,
             r#""Écoutes de plus de 30 min","0""#,

@@ -8,6 +8,8 @@ use std::mem;
 
 use serde::Deserialize;
 
+use crate::words::Restoration;
+
 /// One time on air; `number` is that of the entry that began it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BroadcastRow {
@@ -63,6 +65,8 @@ pub enum Change<'a> {
         id: &'a str,
         at_ms: u64,
     },
+    /// The journal was restored, or somebody confirmed that they know.
+    Restored(Option<Restoration>),
 }
 
 /// What is open after the entries so far.
@@ -72,6 +76,7 @@ pub struct Telling {
     broadcasts: HashMap<String, (BroadcastRow, HashSet<String>)>,
     /// By the listening's id.
     listenings: HashMap<String, ListeningRow>,
+    restored: Option<Restoration>,
     /// When the entry before was.
     before_ms: u64,
 }
@@ -99,6 +104,7 @@ struct Said {
     packets: Option<u64>,
     lost: Option<u64>,
     by_ms: Option<i64>,
+    restored_at_ms: Option<u64>,
     #[serde(default)]
     device: bool,
 }
@@ -111,12 +117,19 @@ impl Telling {
     pub fn resume(
         broadcasts: impl IntoIterator<Item = (BroadcastRow, HashSet<String>)>,
         listenings: impl IntoIterator<Item = ListeningRow>,
+        restored: Option<Restoration>,
     ) -> Telling {
         Telling {
             broadcasts: broadcasts.into_iter().map(|open| (open.0.commercial_id.clone(), open)).collect(),
             listenings: listenings.into_iter().map(|row| (row.listening.clone(), row)).collect(),
+            restored,
             before_ms: 0,
         }
+    }
+
+    /// Returns the restoration that nobody has confirmed yet that they know of.
+    pub fn restored(&self) -> Option<Restoration> {
+        self.restored
     }
 
     /// Returns the broadcasts that are open.
@@ -158,6 +171,15 @@ impl Telling {
                 tell(Change::Listening(row))
             }),
             "listen_ended" => self.end_listening(&said, tell),
+            "journal_restored" => {
+                let made = said.detail.strip_prefix("made_ms=").and_then(|made| made.parse().ok());
+                self.restored = made.map(|made| Restoration { made, at: said.at_ms }).or(self.restored);
+                tell(Change::Restored(self.restored))
+            }
+            "restoration_confirmed" => {
+                self.restored = self.restored.filter(|restored| Some(restored.at) != said.restored_at_ms);
+                tell(Change::Restored(self.restored))
+            }
             _ => Ok(()),
         }
     }
@@ -337,6 +359,31 @@ mod tests {
             (rows[0].to_ms, rows[0].heard_ms, rows[0].ended.as_deref()),
             (Some(5000), 3000, Some("server_died"))
         );
+    }
+
+    #[test]
+    fn a_restoration_is_told_until_it_is_confirmed() {
+        let restored = |at: u64| {
+            format!(r#"{{"at_ms":{at},"event":"journal_restored","actor":"uid=0","detail":"made_ms=7"}}"#)
+        };
+        let confirmed = |at: u64| {
+            format!(r#"{{"at_ms":99,"event":"restoration_confirmed","actor":"eve","restored_at_ms":{at}}}"#)
+        };
+        let cases = [
+            ("restored", vec![restored(9)], Some(9)),
+            ("confirmed", vec![restored(9), confirmed(9)], None),
+            ("once more", vec![restored(9), confirmed(9), restored(50)], Some(50)),
+            ("another one was", vec![restored(9), restored(50), confirmed(9)], Some(50)),
+            ("both", vec![restored(9), restored(50), confirmed(50)], None),
+        ];
+        for (name, entries, want) in cases {
+            let mut telling = Telling::default();
+            for entry in &entries {
+                let told: Result<(), Infallible> = telling.take(1, entry, |_| Ok(()));
+                told.expect("it tells nobody");
+            }
+            assert_eq!(telling.restored(), want.map(|at| Restoration { made: 7, at }), "{name}");
+        }
     }
 
     #[test]

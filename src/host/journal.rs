@@ -17,6 +17,7 @@ mod projection;
 mod proof;
 mod purge;
 mod reading;
+mod report;
 mod schema;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -39,7 +40,7 @@ use crate::config::ENTRIES_KEPT_DAYS;
 use crate::history::Telling;
 use crate::journal::{CHAIN_BEGIN, Checkpoint, Hash, Salt, Signer, seal, stored};
 use crate::outbox::JournalState;
-use crate::words::JournalFault;
+use crate::words::{JournalFault, Restoration};
 pub use backup::{back_up, restore};
 pub use compare::Differs;
 use handed_in::Waiting;
@@ -159,6 +160,8 @@ pub struct Journal {
     /// Where it may end, as a commit failed that may have done its work.
     attempted: Option<Checkpoint>,
     doubt: Option<Doubt>,
+    /// The restoration that nobody has confirmed yet that they know of, as far as is known to be durable.
+    restored: Option<Restoration>,
     /// What closes what the server before left open, until it is durable.
     ends: Vec<Entry>,
 }
@@ -194,6 +197,7 @@ impl Journal {
             end: None,
             attempted: None,
             doubt: None,
+            restored: None,
             ends: Vec::new(),
         };
         match journal.reopen() {
@@ -213,6 +217,11 @@ impl Journal {
         self.doubt.take()
     }
 
+    /// Returns the restoration that nobody has confirmed yet that they know of.
+    pub fn restored(&self) -> Option<Restoration> {
+        self.restored
+    }
+
     /// Returns how it is, whatever can be said of it now.
     pub fn state(&self, fault: Option<JournalFault>) -> JournalState {
         JournalState {
@@ -220,6 +229,7 @@ impl Journal {
             bytes: bytes(&self.data),
             free_bytes: free_bytes(&self.data),
             fault,
+            restored: self.restored,
         }
     }
 
@@ -305,7 +315,8 @@ impl Journal {
     }
 
     fn try_append(&mut self, entries: &[&Entry], salts: &[Salt], handed_in: i64) -> rusqlite::Result<()> {
-        let Journal { open: Some(open), end: Some(before), signer: Some(signer), attempted, .. } = self else {
+        let Journal { open: Some(open), end: Some(before), signer: Some(signer), attempted, restored, .. } = self
+        else {
             return Err(rusqlite::Error::InvalidQuery);
         };
         let Open { connection, telling, .. } = open;
@@ -327,6 +338,7 @@ impl Journal {
         write_note(&transaction, signer, end)?;
         *attempted = Some(end);
         transaction.commit()?;
+        *restored = telling.restored();
         (self.end, self.attempted) = (Some(end), None);
         Ok(())
     }
@@ -364,6 +376,7 @@ impl Journal {
         let telling = projection::resume(&connection).map_err(|error| failed(&error))?;
         let inode = fs::metadata(&self.path).map_err(|error| unavailable(&self.path, &error))?.ino();
         self.doubt = self.doubt.or(doubt);
+        self.restored = telling.restored();
         (self.end, self.attempted, self.open) = (Some(end), None, Some(Open { connection, inode, telling }));
         Ok(())
     }

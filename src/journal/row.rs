@@ -104,6 +104,10 @@ pub fn stored(entry: &Entry) -> String {
             Event::ServerStarted { .. } => Some(FORMAT),
             _ => None,
         },
+        restored_at_ms: match event {
+            Event::RestorationConfirmed { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        },
         by_ms: match event {
             Event::ClockJumped { by_ms } => Some(*by_ms),
             _ => None,
@@ -162,6 +166,8 @@ struct Fields<'a> {
     options: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_at_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]

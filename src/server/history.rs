@@ -9,14 +9,17 @@ use std::time::Instant;
 use super::Server;
 use super::journal::JOURNAL_UNAVAILABLE;
 use super::problem::{Problem, come_back_later};
-use crate::audit::{Event, HistoryRead};
+use crate::audit::{Event, HistoryRead, Read};
 use crate::conn::Conn;
-use crate::history::{Form, Kind, Piece, Query, QueryError};
+use crate::history::{Count, Form, Kind, Piece, Query, QueryError, Question, ReportForm};
 use crate::keys::{ConnKey, JobKey};
 use crate::outbox::{Job, NotWritten, Outbox};
 use crate::token::{Claims, Right};
 use crate::wire::http::{Request, Response, Status};
 use crate::words::Role;
+
+/// Where the report is.
+pub(super) const REPORT: &str = "/api/report";
 
 /// Whose past is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub(super) enum Whose {
     /// That of the salesperson who asks.
     Own,
     Others(Kind),
+    /// Everybody's, as numbers.
+    Report,
 }
 
 impl From<QueryError> for Problem {
@@ -50,8 +55,9 @@ impl Server {
         match whose {
             Whose::Own => {
                 let query = own_query(&claims, form, &request.query)?;
-                self.ask_first(now, conn, request, Box::new(query), out)
+                self.ask_first(now, conn, request, Box::new(query.into()), out)
             }
+            Whose::Report => self.on_report_request(now, (conn, request), &claims, out),
             Whose::Others(kind) => {
                 let mut query = Query::parse(kind, form, &request.query)?;
                 let read = |query: &Query| HistoryRead {
@@ -68,13 +74,44 @@ impl Server {
                 }
                 let is_own = kind == Kind::Listenings && query.admin_id.as_ref() == Some(&claims.sub);
                 if is_own {
-                    return self.ask_first(now, conn, request, Box::new(query), out);
+                    return self.ask_first(now, conn, request, Box::new(query.into()), out);
                 }
-                let event = Event::HistoryRead { read: Arc::new(read(&query)), is_export: form == Form::Csv };
-                self.await_permission(now, (conn, request), Box::new(query), event, out)
+                let event = Event::HistoryRead {
+                    read: Arc::new(read(&query)),
+                    what: if form == Form::Csv { Read::Table } else { Read::Rows },
+                };
+                self.await_permission(now, (conn, request), Box::new(query.into()), event, out)
                     .map_err(|NotWritten| unavailable())
             }
         }
+    }
+
+    /// Takes a question for numbers over a span of time.
+    fn on_report_request(
+        &mut self,
+        now: Instant,
+        (conn, request): (ConnKey, &Request),
+        claims: &Claims,
+        out: &mut Outbox,
+    ) -> Result<(), Problem> {
+        let form = match request {
+            Request { accepts_csv: true, .. } => ReportForm::Csv,
+            Request { accepts_html: true, .. } => ReportForm::Html,
+            Request { .. } => ReportForm::Json,
+        };
+        let count = Count::parse(form, self.settings.limits.jobs.report_rows_max, &request.query)?;
+        let (user_id, query) = (claims.sub.clone(), count.to_string());
+        let read = Arc::new(HistoryRead { user_id, commercial_id: String::new(), query });
+        if claims.role != Role::Admin || !claims.rights.has(Right::Audit) {
+            let why = "the report is for those with the right audit";
+            if claims.role != Role::Monitor {
+                self.note(now, Event::HistoryRefused { read, why }, out);
+            }
+            return Err(Problem::new(Status::Forbidden, why));
+        }
+        let question = Box::new(Question::Report(Count { scope: claims.listen.clone(), ..count }));
+        let event = Event::HistoryRead { read, what: Read::Report };
+        self.await_permission(now, (conn, request), question, event, out).map_err(|NotWritten| unavailable())
     }
 
     /// It is known whether it is durable that somebody asks about others.
@@ -82,7 +119,7 @@ impl Server {
         &mut self,
         now: Instant,
         (conn, job): (ConnKey, JobKey),
-        query: Box<Query>,
+        question: Box<Question>,
         written: Result<(), NotWritten>,
         out: &mut Outbox,
     ) {
@@ -92,7 +129,7 @@ impl Server {
         let asked = match written {
             Ok(()) => self
                 .check_still_allowed(now, &request)
-                .and_then(|()| self.ask_first(now, conn, &request, query, out)),
+                .and_then(|()| self.ask_first(now, conn, &request, question, out)),
             Err(NotWritten) => Err(unavailable()),
         };
         if let Err(problem) = asked {
@@ -101,23 +138,24 @@ impl Server {
         self.poll_conn(now, conn, out);
     }
 
-    /// Asks for the first piece of an answer.
+    /// Asks for the first piece of an answer, or goes on to where nothing of it was there yet.
     fn ask_first(
         &mut self,
         now: Instant,
         conn: ConnKey,
         request: &Request,
-        query: Box<Query>,
+        question: Box<Question>,
         out: &mut Outbox,
     ) -> Result<(), Problem> {
-        let Some(job) = self.question(conn) else {
+        let is_report = matches!(*question, Question::Report(_));
+        let Some(job) = self.question(conn, is_report) else {
             self.stats.reads_refused += 1;
             return Err(come_back_later("too many ask about the past"));
         };
         if let Some(client) = self.clients.get_mut(conn) {
             client.await_answer(now, job, request.clone(), &self.settings.limits.conn);
         }
-        out.job(job, Job::ReadHistory(query));
+        out.job(job, Job::ReadHistory(question));
         Ok(())
     }
 
@@ -127,7 +165,8 @@ impl Server {
         if self.check_still_allowed(now, request).is_err() {
             return self.clients.get_mut(conn).into_iter().for_each(Conn::abandon);
         }
-        let Some(job) = self.question(conn) else { return self.starve(conn) };
+        // Of a report there is one piece.
+        let Some(job) = self.question(conn, false) else { return self.starve(conn) };
         let client = self.clients.get_mut(conn);
         let rest = client.and_then(|client| client.await_piece(now, job, &self.settings.limits.conn));
         if let Some(rest) = rest {
@@ -147,7 +186,7 @@ impl Server {
         let client = self.clients.get_mut(conn);
         match client.map(|client| (client.take_answering(now, job, limits), client)) {
             Some((Some(request), _)) => match self.check_still_allowed(now, &request) {
-                Ok(()) => self.respond_history(now, conn, request, piece),
+                Ok(()) => self.go_on(now, conn, request, piece, out),
                 Err(problem) => self.refuse(now, conn, Some(&request), &problem),
             },
             Some((None, client)) if client.awaited_answer() == Some(job) => match piece {
@@ -164,6 +203,26 @@ impl Server {
         self.poll_conn(now, conn, out);
     }
 
+    /// Responds with what is there, or asks on where that is nothing yet.
+    fn go_on(&mut self, now: Instant, conn: ConnKey, request: Request, piece: Option<Piece>, out: &mut Outbox) {
+        let went_on = match piece {
+            Some(Piece { bytes, rest: Some(rest) }) if bytes.is_empty() => {
+                self.ask_first(now, conn, &request, rest, out)
+            }
+            Some(Piece { bytes, rest: None }) if bytes.is_empty() => {
+                self.stats.reports_refused += 1;
+                let max = self.settings.limits.jobs.report_rows_max;
+                let text =
+                    format!("more than {max} broadcasts and listenings: ask for less time, or use ecoute report");
+                Err(Problem::new(Status::BadRequest, text).code("too_much"))
+            }
+            piece => return self.respond_history(now, conn, request, piece),
+        };
+        if let Err(problem) = went_on {
+            self.refuse(now, conn, Some(&request), &problem);
+        }
+    }
+
     /// A right may have ended since it was asked.
     fn check_still_allowed(&self, now: Instant, request: &Request) -> Result<(), Problem> {
         let token = request.bearer.as_deref().unwrap_or_default();
@@ -175,11 +234,16 @@ impl Server {
             let problem = come_back_later("the history can't be read at the moment");
             return self.refuse(now, conn, Some(&request), &problem);
         };
-        let content_type = if request.accepts_csv { "text/csv; charset=utf-8" } else { "application/json" };
+        let is_page = request.path == REPORT && request.accepts_html;
+        let (content_type, disposition) = match (request.accepts_csv, is_page) {
+            (true, _) => ("text/csv; charset=utf-8", Some("attachment; filename=\"ecoute.csv\"")),
+            (false, true) => ("text/html; charset=utf-8", Some("attachment; filename=\"ecoute.html\"")),
+            (false, false) => ("application/json", None),
+        };
         let response = Response::new(Status::Ok).header("Cache-Control", "no-store");
-        let response = match request.accepts_csv {
-            true => response.header("Content-Disposition", "attachment; filename=\"ecoute.csv\""),
-            false => response,
+        let response = match disposition {
+            Some(disposition) => response.header("Content-Disposition", disposition),
+            None => response,
         };
         if piece.rest.is_none() {
             let response = response.body(content_type, &piece.bytes);

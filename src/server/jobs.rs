@@ -15,7 +15,7 @@ use slotmap::SlotMap;
 use super::problem::come_back_later;
 use super::{Server, Timer};
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
-use crate::history::Query;
+use crate::history::Question;
 use crate::keys::{BroadcastKey, Client, ConnKey, JobKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
 use crate::wire::http::Request;
@@ -32,6 +32,8 @@ pub(super) struct Jobs {
     reads: usize,
     /// How many of them answer questions about the past.
     questions: usize,
+    /// How many of those count for a report.
+    reports: usize,
     /// Whether one of them asks who was here.
     asks_seen: bool,
     /// Whose answer goes on once one of those is answered.
@@ -53,9 +55,9 @@ enum Waiting {
     /// A wish to listen, which waits for this entry.
     Gate { broadcast: BroadcastKey, listener: Client, entry: EntryId },
     /// Somebody who asks for others' history on this conn, which waits for this entry.
-    Permission { conn: ConnKey, query: Box<Query> },
+    Permission { conn: ConnKey, question: Box<Question> },
     /// Somebody who asked on this conn about the past.
-    History { conn: ConnKey },
+    History { conn: ConnKey, is_report: bool },
     /// Supervisors, who are shown who was here.
     Seen,
     /// A certificate authority, which asked on this conn for a file.
@@ -71,6 +73,7 @@ impl Jobs {
             entries: 0,
             reads: 0,
             questions: 0,
+            reports: 0,
             asks_seen: false,
             starved: VecDeque::new(),
             proofs: 0,
@@ -127,7 +130,7 @@ impl Jobs {
         match self.waiting.get(job) {
             Some(
                 Waiting::Challenge { conn: of }
-                | Waiting::History { conn: of }
+                | Waiting::History { conn: of, .. }
                 | Waiting::Permission { conn: of, .. },
             ) => *of == conn,
             Some(Waiting::Note | Waiting::Gate { .. } | Waiting::Seen | Waiting::Proof { .. }) | None => false,
@@ -139,6 +142,8 @@ impl Jobs {
         let count = |is_it: fn(&Waiting) -> bool| self.waiting.values().filter(|waiting| is_it(waiting)).count();
         let reads = count(|waiting| matches!(waiting, Waiting::Challenge { .. }));
         let questions = count(|waiting| matches!(waiting, Waiting::History { .. }));
+        let reports = count(|waiting| matches!(waiting, Waiting::History { is_report: true, .. }));
+        assert_eq!(self.reports, reports, "reports ↔ credit");
         let seen = count(|waiting| matches!(waiting, Waiting::Seen));
         let proofs = count(|waiting| matches!(waiting, Waiting::Proof { .. }));
         assert_eq!(usize::from(self.asks_seen), seen, "jobs ↔ credit");
@@ -165,7 +170,10 @@ impl Jobs {
         let waiting = self.waiting.remove(job)?;
         match waiting {
             Waiting::Note | Waiting::Gate { .. } | Waiting::Permission { .. } => self.entries -= 1,
-            Waiting::History { .. } => self.questions -= 1,
+            Waiting::History { is_report, .. } => {
+                self.questions -= 1;
+                self.reports -= usize::from(is_report);
+            }
             Waiting::Seen => self.asks_seen = false,
             Waiting::Challenge { .. } => self.reads -= 1,
             Waiting::Proof { .. } => self.proofs -= 1,
@@ -234,10 +242,10 @@ impl Server {
             (Waiting::Challenge { conn }, Reply::Challenge(contents)) => {
                 self.on_challenge_read(now, (conn, job), contents.as_deref(), out);
             }
-            (Waiting::Permission { conn, query }, Reply::Written(written)) => {
-                self.on_permission_answered(now, (conn, job), query, written, out);
+            (Waiting::Permission { conn, question }, Reply::Written(written)) => {
+                self.on_permission_answered(now, (conn, job), question, written, out);
             }
-            (Waiting::History { conn }, Reply::History(piece)) => {
+            (Waiting::History { conn, .. }, Reply::History(piece)) => {
                 self.on_history_read(now, (conn, job), piece, out);
             }
             (Waiting::Seen, Reply::Seen(people)) => self.on_seen(&people),
@@ -300,7 +308,7 @@ impl Server {
         &mut self,
         now: Instant,
         (conn, request): (ConnKey, &Request),
-        query: Box<Query>,
+        question: Box<Question>,
         event: Event,
         out: &mut Outbox,
     ) -> Result<(), NotWritten> {
@@ -309,20 +317,23 @@ impl Server {
             self.stats.gates_refused += 1;
             return Err(NotWritten);
         }
-        let job = self.write(now, event, Waiting::Permission { conn, query }, out);
+        let job = self.write(now, event, Waiting::Permission { conn, question }, out);
         if let Some(client) = self.clients.get_mut(conn) {
             client.await_answer(now, job, request.clone(), &self.settings.limits.conn);
         }
         Ok(())
     }
 
-    /// Returns the name of a question about the past that is to be asked for a client; `None` where too many are.
-    pub(super) fn question(&mut self, conn: ConnKey) -> Option<JobKey> {
-        if self.jobs.questions >= self.settings.limits.jobs.questions_max {
+    /// Returns the name of a question about the past that is to be asked for a client; `None` where too many are, or too
+    /// many reports.
+    pub(super) fn question(&mut self, conn: ConnKey, is_report: bool) -> Option<JobKey> {
+        let limits = &self.settings.limits.jobs;
+        if self.jobs.questions >= limits.questions_max || (is_report && self.jobs.reports >= limits.reports_max) {
             return None;
         }
         self.jobs.questions += 1;
-        Some(self.jobs.waiting.insert(Waiting::History { conn }))
+        self.jobs.reports += usize::from(is_report);
+        Some(self.jobs.waiting.insert(Waiting::History { conn, is_report }))
     }
 
     /// An answer goes on once another question is answered.

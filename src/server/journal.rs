@@ -1,27 +1,33 @@
-//! What is known of the journal: how far it is behind, and why it can't be written.
+//! What is known of the journal: how far it is behind, why it can't be written, and of what copy it was made.
 //!
 //! Its writer says why it fails; one that says nothing is missed here, by the entries that wait. Invariant: as long as users
 //! were told that nobody begins to listen, a deadline is armed at which that is looked at again.
 
+use std::mem;
 use std::time::{Duration, Instant};
 
 use super::problem::Problem;
+use super::registration::Registration;
 use super::{Server, Timer};
+use crate::audit::Event;
 use crate::keys::ConnKey;
-use crate::outbox::JournalState;
+use crate::outbox::{JournalState, Outbox};
+use crate::token::Right;
 use crate::wire::http::Status;
-use crate::wire::signaling::ServerMessage;
-use crate::words::JournalFault;
+use crate::wire::signaling::{Complaint, ErrorCode, ServerMessage};
+use crate::words::{JournalFault, Restoration};
 
 /// What readers of JSON go by.
 pub(super) const JOURNAL_UNAVAILABLE: &str = "journal_unavailable";
 
 /// What is known of the journal.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct JournalWatch {
     /// What its writer said last.
     said: JournalState,
     told: Option<Told>,
+    /// What users were told that it was made of.
+    restored: Option<Restoration>,
 }
 
 /// What users were told.
@@ -108,12 +114,30 @@ impl Server {
 
     /// Tells a user who comes what the others were told.
     pub(super) fn greet_with_journal(&mut self, conn: ConnKey) {
-        if let Some(told) = self.journal.told {
-            self.send(conn, &ServerMessage::JournalState { ok: false, cause: Some(told.fault) });
+        let JournalWatch { told, restored, .. } = self.journal;
+        if told.is_some() || restored.is_some() {
+            let cause = told.map(|told| told.fault);
+            self.send(conn, &ServerMessage::JournalState { ok: cause.is_none(), cause, restored });
         }
     }
 
-    /// Tells all users where it has changed whether anybody can begin to listen. That it is over is told late, and not at
+    /// Somebody knows that the journal was restored: nobody is told any more once that is written down, which its writer
+    /// says.
+    pub(super) fn on_confirm_restoration(&mut self, now: Instant, conn: ConnKey, at: u64, out: &mut Outbox) {
+        let Some(Registration { claims, .. }) = self.clients.registration(conn) else { return };
+        if !claims.rights.has(Right::Manage) {
+            let text = "that is for those with the right manage";
+            return self.complain(conn, Complaint::new(ErrorCode::NotAllowed, text));
+        }
+        let by = claims.sub.clone();
+        // Somebody else may have been first.
+        let is_asked = self.journal.restored.is_some_and(|restored| restored.at == at);
+        if is_asked && self.may_act(now, conn) {
+            self.note(now, Event::RestorationConfirmed { by, at_ms: at }, out);
+        }
+    }
+
+    /// Tells all users where it has changed whether anybody can begin to listen, or what the journal was made of. That it is over is told late, and not at
     /// all of a journal that fails again meanwhile: on a disk that is nearly full each entry would be news.
     fn tell_of_journal(&mut self, now: Instant) {
         let settled = self.settings.limits.jobs.fault_settled;
@@ -131,9 +155,10 @@ impl Server {
             (None, Some(told)) => Some(told).filter(|told| now < told.seen + settled),
         };
         self.journal.told = told;
-        let cause = told.map(|told| told.fault);
-        if cause != before.map(|told| told.fault) {
-            let text = ServerMessage::JournalState { ok: cause.is_none(), cause }.to_json();
+        let (cause, restored) = (told.map(|told| told.fault), self.journal.said.restored);
+        let restored_before = mem::replace(&mut self.journal.restored, restored);
+        if (cause, restored) != (before.map(|told| told.fault), restored_before) {
+            let text = ServerMessage::JournalState { ok: cause.is_none(), cause, restored }.to_json();
             let conns: Vec<ConnKey> = self.clients.registrations().map(|(conn, _)| conn).collect();
             for conn in conns {
                 self.send_text(conn, &text);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::history::Whose;
+use super::history::{REPORT, Whose};
 use super::resources::Kind as Program;
 use crate::history;
 use crate::web::{self, Page};
@@ -148,6 +148,7 @@ impl<'a> Place<'a> {
             "/api/streaming/status" => Some(Place::StreamingStatus),
             "/api/history/broadcasts" => Some(Place::History(Whose::Others(history::Kind::Broadcasts))),
             "/api/history/listenings" => Some(Place::History(Whose::Others(history::Kind::Listenings))),
+            REPORT => Some(Place::History(Whose::Report)),
             "/api/me/listenings" => Some(Place::History(Whose::Own)),
             _ => match split_program(path) {
                 Some((kind, rest)) => Place::of_program(kind, rest),
@@ -286,6 +287,8 @@ mod tests {
             ("GET", "/api/history/broadcasts", "history Others(Broadcasts)"),
             ("GET", "/api/history/listenings", "history Others(Listenings)"),
             ("GET", "/api/me/listenings", "history Own"),
+            ("GET", "/api/report", "history Report"),
+            ("POST", "/api/report", "only GET, OPTIONS"),
             ("HEAD", "/api/me/listenings", "only GET, OPTIONS"),
             ("GET", "/api/me/listenings/", "no such path"),
             ("GET", "/api/streaming/status", "status"),

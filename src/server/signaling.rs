@@ -117,6 +117,7 @@ impl Server {
             }
             OfAdmin::Leave { commercial_id } => self.on_leave(now, conn, &commercial_id, out),
             OfAdmin::PageVisible { visible } => self.on_page_visible(now, conn, visible),
+            OfAdmin::ConfirmRestoration { at } => self.on_confirm_restoration(now, conn, at, out),
         }
     }
 

@@ -271,7 +271,13 @@ mod tests {
         assert!(
             matches!(
                 first,
-                Answer::Journal(JournalState { entries: 1, fault: None, free_bytes: Some(_), bytes: 1.. })
+                Answer::Journal(JournalState {
+                    entries: 1,
+                    fault: None,
+                    restored: None,
+                    free_bytes: Some(_),
+                    bytes: 1..
+                })
             ),
             "{first:?}"
         );

@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 
 use super::late::{Answer, Answers};
 use super::{monotonic, wall};
-use crate::history::Query;
+use crate::history::Question;
 use crate::host::journal::Past;
 use crate::host::watch::Watch;
 use crate::host::webroot;
@@ -24,7 +24,7 @@ pub(super) enum Ask {
     /// Read the file of this name, for a certificate authority.
     Challenge(JobKey, String),
     /// Answer a question about the past.
-    History(JobKey, Box<Query>),
+    History(JobKey, Box<Question>),
     /// Say who was here since a moment, in Unix milliseconds, and of so many at the most.
     Seen(JobKey, u64, usize),
     /// Tell the newest note of the journal, and prove another one.
@@ -73,9 +73,9 @@ impl Reader {
                 let contents = self.webroot.as_deref().and_then(|webroot| webroot::read_challenge(webroot, &name));
                 Some((job, Reply::Challenge(contents)))
             }
-            Ask::History(job, query) => {
+            Ask::History(job, question) => {
                 let now_ms = wall().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-                Some((job, Reply::History(self.past.history(*query, now_ms))))
+                Some((job, Reply::History(self.past.answer(*question, now_ms))))
             }
             Ask::Prove(job, note) => Some((job, Reply::NoteProved(self.past.prove(note.as_deref())))),
             Ask::Seen(job, since_ms, people_max) => Some((job, Reply::Seen(self.past.seen(since_ms, people_max)))),

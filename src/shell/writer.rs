@@ -100,10 +100,11 @@ impl Writer {
         self.told.map_or(now, |(_, at)| at + pause)
     }
 
-    /// Tells the loop how the journal is: at once where it fails or does no more.
+    /// Tells the loop how the journal is: at once where it fails or does no more, or a restoration was confirmed.
     fn report(&mut self, answers: &Answers, now: Instant) {
         let fault = self.failing.as_ref().map(|(_, fault)| *fault);
-        let is_new = self.told.is_none_or(|(told, _)| told.fault != fault);
+        let now_known = (fault, self.journal.restored());
+        let is_new = self.told.is_none_or(|(told, _)| (told.fault, told.restored) != now_known);
         if !is_new && now < self.next_report(now) {
             return;
         }

@@ -43,6 +43,8 @@ pub struct Request {
     pub user_agent: Option<String>,
     /// Whether the client wants a table and no JSON (RFC 9110 §12.5.1).
     pub accepts_csv: bool,
+    /// Whether it wants a page that stands by itself.
+    pub accepts_html: bool,
     /// Whether the client takes a body that is compressed with gzip, by name (RFC 9110 §12.5.3).
     pub accepts_gzip: bool,
     /// The `Sec-WebSocket-Key` of a well-formed WebSocket upgrade (RFC 6455 §4.1).
@@ -357,7 +359,10 @@ fn read_header(
         "X-Forwarded-For" => append(&mut request.x_forwarded_for, value),
         "X-Forwarded-Proto" => append(&mut request.x_forwarded_proto, value),
         "X-Forwarded-Host" => append(&mut request.x_forwarded_host, value),
-        "Accept" => request.accepts_csv |= names_csv(value),
+        "Accept" => {
+            request.accepts_csv |= names_first(value, "text/csv");
+            request.accepts_html |= names_first(value, "text/html");
+        }
         "Accept-Encoding" => request.accepts_gzip |= accepts_gzip(value),
         "Transfer-Encoding" => body.is_coded = true,
         "Expect" => request.expects_continue = value.eq_ignore_ascii_case("100-continue"),
@@ -372,10 +377,10 @@ fn printable(value: &[u8]) -> String {
     value.iter().filter(is_plain).take(USER_AGENT_BYTES_MAX).map(|&byte| char::from(byte)).collect()
 }
 
-/// Tells whether a list of media types names a table before anything else.
-fn names_csv(list: &str) -> bool {
+/// Tells whether a list of media types names one before anything else.
+fn names_first(list: &str, media_type: &str) -> bool {
     let first = list.split([',', ';']).next().unwrap_or_default();
-    first.trim().eq_ignore_ascii_case("text/csv")
+    first.trim().eq_ignore_ascii_case(media_type)
 }
 
 /// Joins the lines of one list (RFC 9110 §5.3).

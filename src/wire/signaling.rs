@@ -9,8 +9,8 @@ use serde_json::{Number, Value};
 
 use super::ice_server::IceServer;
 use crate::words::{
-    Device, InterruptedBy, JournalFault, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Sent, StopCause,
-    StreamSource, Told,
+    Device, InterruptedBy, JournalFault, PendingCause, Place, Presence, Quality, REASON_DEFAULT, Restoration, Sent,
+    StopCause, StreamSource, Told,
 };
 
 /// The longest `page`, in bytes.
@@ -76,6 +76,10 @@ pub enum OfAdmin {
     /// Whether the page can be looked at.
     PageVisible {
         visible: bool,
+    },
+    /// Somebody knows that the journal was restored at this moment.
+    ConfirmRestoration {
+        at: u64,
     },
 }
 
@@ -208,6 +212,9 @@ pub fn parse(text: &str) -> Result<ClientMessage<'_>, MessageError> {
             read(data).map(|Join { commercial_id, .. }| OfAdmin::Leave { commercial_id })?.into()
         }
         "page_visible" => read(data).map(|Visible { visible }| OfAdmin::PageVisible { visible })?.into(),
+        "confirm_restoration" => {
+            read(data).map(|Restored { at: Whole(at) }| OfAdmin::ConfirmRestoration { at })?.into()
+        }
         "restart_ice" => read(data).map(|Open { sdp }| OfBoth::RestartIce { sdp })?.into(),
         "test_connection" => read(data).map(|Open { sdp }| OfBoth::TestConnection { sdp })?.into(),
         _ => return Err(MessageError::UnknownEvent),
@@ -308,6 +315,11 @@ struct Join {
 #[derive(Deserialize)]
 struct Visible {
     visible: bool,
+}
+
+#[derive(Deserialize)]
+struct Restored {
+    at: Whole,
 }
 
 #[derive(Deserialize)]
@@ -453,11 +465,15 @@ pub enum ServerMessage<'a> {
     TokenExpiring {
         in_s: u64,
     },
-    /// Whether the journal can be written: while it can't, nobody begins to hear anybody.
+    /// Whether the journal can be written: while it can't, nobody begins to hear anybody; and whether it is all that was
+    /// written.
     JournalState {
         ok: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         cause: Option<JournalFault>,
+        /// The restoration that nobody has confirmed yet that they know of.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        restored: Option<Restoration>,
     },
     ServerDraining {
         reconnect_in_ms: u64,

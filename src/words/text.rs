@@ -5,6 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 use unicode_security::skeleton;
 
@@ -26,6 +27,11 @@ pub fn is_name(text: &str) -> bool {
         before = Some(character);
     }
     is_presentable(text) && text.chars().any(|character| character.is_alphanumeric() && is_visible(character))
+}
+
+/// Returns a text as names are looked for: without marks and capitals, so that « Inès » is found as « ines ».
+pub fn folded(text: &str) -> String {
+    text.nfd().filter(|&character| !is_combining_mark(character)).flat_map(char::to_lowercase).collect()
 }
 
 /// Returns what a name looks like, as a number: names that people take for one another have the same (Unicode UTS #39,

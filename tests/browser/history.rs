@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use ecoute::host::journal::{Reading, Wanted};
 use serde_json::json;
 
 use crate::desk::{assert_accessible, say};
@@ -27,7 +28,7 @@ const ANSWERS: &str = "window.asked = []; window.answers = {}; window.saved = []
       const { createObjectURL } = URL;
       URL.createObjectURL = (blob) => { saved.push(blob); return createObjectURL(blob); };
     }
-    const hour = (hours) => new Date().setHours(0, 0, 0, 0) + hours * 3600000;";
+    window.hour = (hours) => new Date().setHours(0, 0, 0, 0) + hours * 3600000;";
 
 /// Five people who were on air twice, one of them a device, and one listening to each, of which one never sounded.
 const A_DAY: &str = "
@@ -317,6 +318,334 @@ fn a_salesperson_reads_who_has_listened_and_keeps_all_of_it() {
     lea.click("#heard-back");
     lea.wait_for("!document.querySelector('#heard-all').open");
     assert_eq!(phone.complaints(), [] as [&str; 0]);
+}
+
+/// More listenings than come at once, of which the first answer has none of Zoé's; and what is sought, as the server does.
+const A_LONG_DAY: &str = "
+    const many = Array.from({ length: 120 }, (_, i) => { const id = i < 60 ? 'lea' : i % 2 ? 'zoe' : 'karim';
+      return { id: 'id' + i, commercial_id: id, commercial_name: { lea: 'Léa Martin', zoe: 'Zoé P.', karim: 'Karim B.' }[id], device: false,
+        admin_id: i === 119 ? 'marc' : 'paul', admin_name: i === 119 ? 'Marc T.' : 'Paul D.', reason: 'formation',
+        asked: hour(20 - i / 10), from: hour(20 - i / 10), to: hour(20.05 - i / 10), heard_ms: 120000, told: 'seen', ended: 'left' }; });
+    const folded = (text) => text.normalize('NFD').replace(/\\p{M}/gu, '').toLowerCase();
+    const has = (query, name, ...texts) => !query.get(name) || folded(texts.join(' ')).includes(folded(query.get(name)));
+    answers = { 'history/broadcasts': () => ({ broadcasts: [], next: null }),
+      'history/listenings': (query) => {
+        const rows = many.filter((row) => has(query, 'commercial', row.commercial_name, row.commercial_id)
+          && has(query, 'admin', row.admin_name, row.admin_id)
+          && [null, row.commercial_id].includes(query.get('commercial_id')));
+        const from = Number(query.get('cursor') ?? 0);
+        return { listenings: rows.slice(from, from + 20), next: from + 20 < rows.length ? String(from + 20) : null };
+      } };";
+
+const HEARD: &str = "[...document.querySelectorAll('.day-heard')].map((row) => row.children[1].innerText)";
+
+#[test]
+fn what_is_sought_is_asked_of_the_server_and_so_is_what_follows() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let desk = Browser::start(&tone, "fr-FR");
+    let paul = open_history(&desk, &ecoute, &format!("{SENT}{ANSWERS}{A_LONG_DAY}"));
+    paul.wait_for(&format!("{HEARD}.length === 20 && {ROWS} === 1"));
+    paul.click("#history-find");
+    // Before the server has looked, nobody is not found.
+    paul.evaluate(&format!(
+        "window.said = []; new MutationObserver(() => said.push({})).observe(document.querySelector('#history'), {{ subtree: true, childList: true, attributes: true }})",
+        text_of("#history")
+    ));
+    for letter in ["z", "o", "e"] {
+        paul.press(letter);
+    }
+    paul.wait_for(&format!("{HEARD}.length === 20 && {HEARD}.every((name) => name === 'Zoé P. (zoe)')"));
+    assert_eq!(paul.evaluate("said.some((text) => text.includes('Personne ne correspond'))"), false);
+    let last = "new URLSearchParams(asked.at(-1).path.split('?')[1])";
+    assert_eq!(paul.evaluate(&format!("[{last}.get('commercial'), {last}.get('cursor')]")), json!(["zoe", null]));
+    paul.click("#history-more");
+    paul.wait_for(&format!("{HEARD}.length === 30 && {HEARD}.every((name) => name === 'Zoé P. (zoe)')"));
+    assert_eq!(paul.evaluate(&format!("[{last}.get('commercial'), {last}.get('cursor')]")), json!(["zoe", "20"]));
+    assert_eq!(paul.evaluate("document.querySelector('#history-more').hidden"), true);
+    // What is saved is what is sought.
+    paul.click("#csv-listenings");
+    paul.wait_for("saved.length === 1");
+    assert_eq!(paul.evaluate(&format!("{last}.get('commercial')")), "zoe");
+    paul.click("#history-find");
+    paul.press("x");
+    paul.wait_for(&format!("{}.includes('Personne ne correspond.')", text_of("#history")));
+    paul.press("Escape");
+    paul.wait_for(&format!("{HEARD}.length === 20 && {HEARD}[0] === 'Léa Martin (lea)'"));
+
+    // One person alone, of whom not all was there.
+    paul.evaluate("document.querySelector('#history-more').click()");
+    paul.wait_for(&format!("{HEARD}.length === 40"));
+    paul.evaluate("document.querySelector('.only').click()");
+    paul.wait_for(&format!("{last}.get('commercial_id') === 'lea' && {HEARD}.length === 20"));
+    for count in [40, 60] {
+        paul.evaluate("document.querySelector('#history-more').click()");
+        paul.wait_for(&format!("{HEARD}.length === {count}"));
+    }
+    assert_eq!(paul.evaluate("document.querySelector('#history-more').hidden"), true);
+    paul.evaluate("document.querySelector('.only').click()");
+    paul.wait_for(&format!("{HEARD}.length === 40 && !document.querySelector('#history-more').hidden"));
+
+    // A supervisor, for whoever may see whom others heard.
+    say(&paul, "user_registered", json!({ "id": "paul", "role": "admin", "name": "Paul D.", "rights": ["audit"] }));
+    paul.wait_for("document.querySelector('#history-find-supervisor').checkVisibility()");
+    paul.evaluate("{ const find = document.querySelector('#history-find-supervisor'); find.value = 'Marc T'; find.dispatchEvent(new Event('input')); }");
+    paul.wait_for(&format!("{HEARD}.length === 1 && {HEARD}[0] === 'Zoé P. (zoe)'"));
+    assert_eq!(paul.evaluate("asked.at(-1).path.includes('admin=Marc%20T')"), true);
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn what_goes_over_midnight_is_of_both_days_and_its_band_is_cut() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let desk = Browser::start(&tone, "fr-FR");
+    let night = "
+        const at = (hours) => hour(hours - 24 * days);
+        const night = { commercial_id: 'lea', commercial_name: 'Léa Martin', device: false };
+        const days = 1;
+        answers = { 'history/broadcasts': () => ({ broadcasts: [{ ...night, from: at(-0.5), to: at(0.5), ended: 'stopped', packets: 1, lost: 0, listeners: 1 }], next: null }),
+            'history/listenings': () => ({ listenings: [{ ...night, id: '0', admin_id: 'paul', admin_name: 'Paul D.', reason: '', asked: at(-0.25),
+                from: at(-0.25), to: at(0.25), heard_ms: 1800000, told: 'seen', ended: 'left' }], next: null }) };";
+    let paul = open_history(&desk, &ecoute, &format!("{SENT}{ANSWERS}{night}"));
+    let band = |kind: &str| {
+        format!("(({{ style }}) => [style.left, style.width])(document.querySelector('.band .{kind}'))")
+    };
+    let times = "document.querySelector('.day-times').innerText.replaceAll('\\u00a0', ' ')";
+    let total = "document.querySelector('.day-total').innerText.replaceAll('\\u00a0', ' ')";
+    paul.wait_for(&format!("{ROWS} === 1"));
+    assert_eq!(paul.evaluate("asked.every(({ path }) => path.includes('touching=true'))"), true);
+    let until = |shift: i64| {
+        let name = format!(
+            "new Date(hour(12 + 24 * {shift})).toLocaleDateString('fr', {{ day: 'numeric', month: 'long' }})"
+        );
+        paul.evaluate(&name).as_str().unwrap().replace("1 ", if shift == 99 { "" } else { "1 " })
+    };
+    let date = |shift: i64| {
+        let date = until(shift);
+        if date.starts_with("1 ") { date.replacen("1 ", "1er ", 1) } else { date }
+    };
+    // Of yesterday, in whose last half hour before it began.
+    paul.press("ArrowLeft");
+    paul.wait_for(&format!("{times}.startsWith('{} à 23 h 30 – 0 h 30')", date(-2)));
+    assert_eq!(paul.evaluate(&band("air")), json!(["0%", "50%"]));
+    assert_eq!(paul.evaluate(&band("heard")), json!(["0%", "25%"]));
+    assert_eq!(paul.evaluate(total), "En direct : 30 min · Écoutes : 1");
+    let when = "document.querySelector('.day-heard').children[0].innerText.replaceAll('\\u00a0', ' ')";
+    assert_eq!(paul.evaluate(when), format!("{} à 23 h 45 – 0 h 15", date(-2)));
+    paul.screenshot(&screenshots().join("history-midnight.png"));
+    paul.press("ArrowLeft");
+    paul.wait_for(&format!("{times}.startsWith('23 h 30 – {} à 0 h 30')", date(-1)));
+    assert_eq!(paul.evaluate(&band("air")), json!(["50%", "50%"]));
+    assert_eq!(paul.evaluate(&band("heard")), json!(["75%", "25%"]));
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn rows_hold_still_when_a_token_is_renewed_and_when_more_may_be_seen() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let desk = Browser::start(&tone, "fr-FR");
+    let paul = open_history(&desk, &ecoute, &format!("{SENT}{ANSWERS}{A_DAY}"));
+    paul.wait_for(&format!("{ROWS} === 5"));
+    // Each frame.
+    paul.evaluate(
+        "window.moved = []; window.gone = 0;
+        window.place = () => { const { top, height } = document.querySelector('#history-rows').getBoundingClientRect(); return [top, height].join(); };
+        window.frames_ = 0; window.first = place();
+        const look = () => { frames_ += 1; if (place() !== first) moved.push(place()); requestAnimationFrame(look); };
+        look();
+        new MutationObserver((all) => { gone += all.reduce((sum, { removedNodes }) => sum + removedNodes.length, 0); })
+            .observe(document.querySelector('#history-rows'), { childList: true });",
+    );
+    let me = |rights: &[&str], renewed: bool| json!({ "id": "paul", "role": "admin", "name": "Paul D.", "rights": rights, "renewed": renewed });
+    let settle = |page: &Page<'_>| {
+        page.evaluate("window.frames_ = 0");
+        page.wait_for("frames_ > 20");
+    };
+    say(&paul, "user_registered", me(&[], true));
+    settle(&paul);
+    paul.click("#history-of-day form > button");
+    settle(&paul);
+    assert_eq!(paul.evaluate("[moved, gone]"), json!([[], 0]));
+    // Another field stands above them then, and the list has another column; the bands are what they were.
+    let count = paul.evaluate("asked.length").as_u64().unwrap();
+    say(&paul, "user_registered", me(&["audit"], true));
+    paul.wait_for(&format!(
+        "asked.length === {} && document.querySelectorAll('[data-columns=\"7\"]').length === 1",
+        count + 2
+    ));
+    settle(&paul);
+    assert_eq!(paul.evaluate("gone"), 0);
+    assert_eq!(paul.evaluate("moved.every((place) => place.split(',')[1] === first.split(',')[1])"), true);
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+/// The day and its times are those of who reads, wherever the server is.
+#[test]
+fn times_are_of_the_clock_of_who_reads() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let desk = Browser::start_kind(Kind::Chromium, &tone, "fr-FR");
+    let rows = "answers = { 'history/broadcasts': () => ({ broadcasts: [{ commercial_id: 'lea', commercial_name: 'Léa', device: false,
+            from: Date.UTC(2026, 2, 3, 20, 30), to: Date.UTC(2026, 2, 3, 21), ended: 'stopped', packets: 1, lost: 0, listeners: 0 }], next: null }),
+        'history/listenings': () => ({ listenings: [], next: null }) };";
+    for (zone, from, words) in [
+        ("Asia/Tokyo", "2026-03-03T15:00:00.000Z", "5 h 30 – 6 h 00"),
+        ("America/New_York", "2026-03-04T05:00:00.000Z", "3 mars à 15 h 30 – 3 mars à 16 h 00"),
+        ("Asia/Kolkata", "2026-03-03T18:30:00.000Z", "2 h 00 – 2 h 30"),
+    ] {
+        let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), &format!("{SENT}{ANSWERS}{rows}"));
+        paul.devtools("Emulation.setTimezoneOverride", json!({ "timezoneId": zone }));
+        paul.wait_for("document.body.dataset.connection === 'connected'");
+        paul.navigate(&format!("{}/admin?historique=2026-03-04", ecoute.url()));
+        paul.wait_for(&format!("{ROWS} === 1"));
+        let asked = "new URLSearchParams(asked[0].path.split('?')[1]).get('from')";
+        assert_eq!(paul.evaluate(asked), from, "{zone}");
+        let shown = paul.evaluate("document.querySelector('.day-times').innerText.replaceAll('\\u00a0', ' ')");
+        assert!(shown.as_str().unwrap().starts_with(words), "{zone}: {shown}");
+        paul.close();
+    }
+}
+
+#[test]
+fn auditors_read_the_report_and_save_it() {
+    for kind in [Kind::Chromium, Kind::Firefox] {
+        report_is_read(kind);
+    }
+}
+
+fn report_is_read(kind: Kind) {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let desk = Browser::start_kind(kind, &tone, "fr-FR");
+    let kept = "window.saved = [];
+        { const { createObjectURL } = URL; URL.createObjectURL = (blob) => { saved.push(blob); return createObjectURL(blob); }; }";
+    let ana = desk.open_prepared(&link_with(&ecoute, None), "");
+    ana.wait_for("document.body.dataset.connection === 'connected'");
+    ana.click("#views [data-view=history]");
+    ana.wait_for("document.querySelector('#history-day')?.checkVisibility()");
+    assert_eq!(ana.evaluate("document.querySelector('#report-open').checkVisibility()"), false);
+    ana.close();
+    let ana = desk.open_prepared(&link_with(&ecoute, Some("audit")), &format!("{SENT}{kept}"));
+    ana.wait_for("document.body.dataset.connection === 'connected'");
+    ana.click("#views [data-view=history]");
+    ana.wait_for("document.querySelector('#report-open')?.checkVisibility()");
+    ana.click("#report-open");
+    ana.wait_for("document.querySelectorAll('#report-table > *').length > 8");
+    assert_eq!(ana.evaluate("document.querySelector('#history-of-day').checkVisibility()"), false);
+    assert_eq!(ana.evaluate("location.search"), "?historique=rapport");
+    let text = text_of("#report");
+    for words in [
+        "Rapport d\\'usage (CSE)",
+        "Aucun commercial n\\'est nommé",
+        "Écoutes hors des heures de travail (8 h – 19 h",
+        "Durée médiane",
+    ] {
+        ana.wait_for(&format!("{text}.includes('{words}')"));
+    }
+    let row = "document.querySelector('#report-table > *').innerText.split('\\n').join(' ').trim()";
+    assert_eq!(ana.evaluate(row), "Écoutes 0");
+    assert_eq!(
+        ana.evaluate("document.querySelector('#report-to').value === document.querySelector('#report-to').max"),
+        true
+    );
+    ana.screenshot(&screenshots().join(format!("report-desk-{kind:?}.png")));
+    assert_accessible(&ana, "report-desk");
+    assert_nothing_is_wider(&ana);
+    ana.resize(360, 640);
+    assert_accessible(&ana, "report-phone");
+    ana.resize(1280, 800);
+    for (count, (button, begin)) in
+        [("html", "<!doctype html>"), ("csv", "\"Écoutes\",\"0\"")].into_iter().enumerate()
+    {
+        ana.click(&format!("#report-{button}"));
+        ana.wait_for(&format!("saved.length === {}", count + 1));
+        let saved = ana.evaluate(&format!("saved[{count}].text()"));
+        assert!(saved.as_str().unwrap().starts_with(begin), "{saved}");
+    }
+    // Read again, in another language.
+    ana.click("#languages [lang=en]");
+    ana.wait_for(&format!("{row} === 'Listenings 0' && {text}.includes('No salesperson is named')"));
+    let mut read = Vec::new();
+    let take = |_, entry: String| {
+        read.extend(entry.contains("\"report_read\"").then_some(entry));
+        true
+    };
+    Reading::open(ecoute.data.path()).unwrap().entries(&Wanted::default(), take).unwrap();
+    let count = |form: &str| read.iter().filter(|entry| entry.contains(form)).count();
+    assert_eq!([count(" html\""), count(" csv\"")], [1, 1], "each time: {read:?}");
+    assert!(read.len() >= 4, "and each that is shown: {read:?}");
+    assert!(read.iter().all(|entry| entry.contains("\"actor\":\"ana\"")), "{read:?}");
+
+    ana.reload();
+    ana.wait_for("document.querySelectorAll('#report-table > *').length > 8");
+    ana.click("#report-back");
+    ana.wait_for(
+        "document.querySelector('#history-of-day').checkVisibility() && location.search === '?historique'",
+    );
+    assert_eq!(ana.evaluate("document.querySelector('#report').checkVisibility()"), false);
+    assert_eq!(desk.complaints(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_report_that_does_not_come_says_why() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let desk = Browser::start(&tone, "fr-FR");
+    let empty = "answers = { 'history/broadcasts': () => ({ broadcasts: [], next: null }), 'history/listenings': () => ({ listenings: [], next: null }) };";
+    let ana = desk.open_prepared(&link_with(&ecoute, Some("audit")), &format!("{SENT}{ANSWERS}{empty}"));
+    ana.wait_for("document.body.dataset.connection === 'connected'");
+    ana.click("#views [data-view=history]");
+    ana.wait_for("document.querySelector('#report-open')?.checkVisibility()");
+    ana.click("#report-open");
+    let cases = [
+        ("undefined", "Le serveur ne répond pas."),
+        ("({ status: 400, error: { code: 'too_much' } })", "Choisissez-en une plus courte"),
+        ("({ status: 403 })", "Votre accès ne permet pas"),
+        ("({ status: 503, error: { code: 'journal_unavailable' } })", "Le journal ne peut pas être écrit"),
+    ];
+    for (answer, words) in cases {
+        ana.wait_for("document.querySelector('#report .history-status button')?.checkVisibility()");
+        ana.evaluate(&format!("answers.report = () => {answer}"));
+        ana.click("#report .history-status button");
+        ana.wait_for(&format!("{}.includes(\"{words}\")", text_of("#report")));
+        assert_eq!(ana.evaluate("document.querySelector('.report-result').checkVisibility()"), false);
+    }
+    ana.evaluate("answers.report = () => ({ lines: [['<b>a</b>', '< 5', '']] })");
+    ana.evaluate("document.querySelector('#report-from').value = '2026-03-03'; document.querySelector('#report-to').value = '2026-03-01'");
+    ana.click("#report .primary");
+    ana.wait_for(&format!("{}.includes('<b>a</b>')", text_of("#report-table")));
+    let span = "(({ from, to }) => [new Date(from).getDate(), new Date(to).getDate()])(Object.fromEntries(new URLSearchParams(asked.at(-1).path.split('?')[1])))";
+    assert_eq!(ana.evaluate(span), json!([1, 4]), "whichever is first");
+    ana.wait_for(&format!("{}.includes('Du 1er mars 2026 au 3 mars 2026')", text_of("#report")));
+}
+
+#[test]
+fn nothing_moves_when_it_is_known_who_the_salesperson_is() {
+    let ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let phone = Browser::start(&tone, "fr-FR");
+    // The answer to the registration waits.
+    let late = "window.kept = []; window.WebSocket = class extends WebSocket {
+        set onmessage(take) { window.release = () => kept.splice(0).forEach(take); super.onmessage = (event) => kept.push(event); }
+    };";
+    let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), late);
+    for (width, height) in [(360, 640), (390, 844), (1280, 800)] {
+        lea.resize(width, height);
+        lea.reload();
+        lea.wait_for("document.querySelector('#options')?.checkVisibility() && window.kept.some(({ data }) => data.includes('user_registered'))");
+        // From where the microphone's part ends, whose own words change.
+        let boxes = "(({ bottom }) => ['#heard-open', '#options', '#hearing', 'footer'].map((part) => { const { x, y, width, height }
+            = document.querySelector(part).getBoundingClientRect(); return [x, y - bottom, width, height].map(Math.round).join(); }))(
+            document.querySelector('ecoute-micro').getBoundingClientRect())";
+        let is_there = "document.querySelector('#heard-open').checkVisibility({ visibilityProperty: true })";
+        assert_eq!(lea.evaluate(is_there), false, "nobody knows whose");
+        let before = lea.evaluate(boxes);
+        lea.evaluate("release()");
+        lea.wait_for(is_there);
+        assert_eq!(lea.evaluate(boxes), before, "{width} × {height}");
+    }
 }
 
 /// The server's own answers, in both browsers.

@@ -10,10 +10,11 @@ use nix::sys::signal::Signal;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::desk::assert_accessible;
 use crate::drive::{Browser, Kind, Page};
-use crate::people::microphone;
+use crate::people::{microphone, start_streaming};
 use crate::screenshots;
-use crate::support::{Ecoute, WAIT};
+use crate::support::{Ecoute, WAIT, program, run};
 
 /// The note that is kept for somebody.
 fn kept(id: &str) -> String {
@@ -109,6 +110,90 @@ fn a_journal_that_was_rolled_back_is_told_until_somebody_has_read_it() {
     paul.wait_for(IS_UP);
     wait_for_note(&paul, "paul", first[1]);
     assert_eq!(paul.evaluate(&format!("{NOTICE} === null")), true);
+}
+
+const RESTORED: &str = "document.querySelector('#restored')";
+
+/// A supervisor's link, with the right to manage.
+fn manager(ecoute: &Ecoute) -> String {
+    let mut command = program();
+    command.args(["link", "--role", "admin", "--id", "eve", "--name", "Eve M.", "--rights", "manage"]);
+    let output = run(command.args(["--public-url", &ecoute.url()]).arg("--data").arg(ecoute.data.path()));
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn a_journal_that_was_restored_is_told_once_until_somebody_who_may_confirms_it() {
+    let mut ecoute = Ecoute::start();
+    let tone = microphone(440.0);
+    let [browser, other, late] = [(); 3].map(|()| Browser::start(&tone, "fr-FR"));
+    let away = TempDir::new().unwrap();
+    let file = away.path().join("copy");
+    let of = |command: &str, data: &Path| {
+        let output = run(program().arg(command).arg(&file).arg("--data").arg(data));
+        assert!(output.status.success(), "{output:?}");
+    };
+    of("backup", ecoute.data.path());
+    ecoute.end(Signal::SIGTERM);
+    for old in fs::read_dir(ecoute.data.path()).unwrap().flatten() {
+        fs::remove_file(old.path()).unwrap();
+    }
+    of("restore", ecoute.data.path());
+    ecoute.start_again(&[]);
+    let lea = browser.open(&ecoute.link("commercial", "lea", "Léa Martin"));
+    lea.resize(360, 640);
+    let paul = browser.open(&ecoute.link("admin", "paul", "Paul D."));
+    let said = format!("{RESTORED}?.innerText.replaceAll('\\u00a0', ' ')");
+    let words = "Journal restauré depuis la sauvegarde du ";
+    for page in [&lea, &paul] {
+        page.wait_for(&format!("{said}?.startsWith('{words}') && {said}.includes(' ; la suite manque.')"));
+        page.wait_for(&format!("/ du (1er|\\d+) \\S+ \\d{{4}} à \\d+ h \\d\\d ; /.test({said})"));
+    }
+    paul.screenshot(&screenshots().join("restored-desk.png"));
+    assert_accessible(&paul, "restored-desk");
+    lea.bring_to_front();
+    lea.screenshot(&screenshots().join("restored-phone.png"));
+    assert_accessible(&lea, "restored-phone");
+    assert_eq!(paul.evaluate("document.querySelector('#restored-confirm') === null"), true, "it takes the right");
+    // On air it gives way.
+    start_streaming(&lea);
+    lea.wait_for(&format!("{RESTORED} === null"));
+    lea.click("ecoute-micro >>> #stop");
+    lea.wait_for(RESTORED);
+    // Who has closed it is told no more on this browser, and others are.
+    lea.click("#restored-close");
+    lea.wait_for(&format!("{RESTORED} === null"));
+    lea.reload();
+    lea.wait_for("document.body.dataset.state === 'ready'");
+    paul.reload();
+    paul.wait_for(RESTORED);
+    assert_eq!(lea.evaluate(&format!("{RESTORED} === null")), true);
+    let tom = other.open(&ecoute.link("commercial", "tom", "Tom L."));
+    tom.wait_for(RESTORED);
+    // Until it is confirmed, over a restart.
+    ecoute.restart(Signal::SIGTERM);
+    let eve = other.open(&manager(&ecoute));
+    eve.wait_for("document.querySelector('#restored-confirm')");
+    eve.screenshot(&screenshots().join("restored-confirm.png"));
+    assert_accessible(&eve, "restored-confirm");
+    tom.wait_for(&format!("{IS_UP} && {RESTORED}"));
+    eve.click("#restored-confirm");
+    for page in [&eve, &tom, &paul] {
+        page.wait_for(&format!("{RESTORED} === null"));
+    }
+    let mut confirmed = Vec::new();
+    let take = |_, entry: String| {
+        confirmed.extend(entry.contains("\"restoration_confirmed\"").then_some(entry));
+        true
+    };
+    Reading::open(ecoute.data.path()).unwrap().entries(&Wanted::default(), take).unwrap();
+    assert!(confirmed.len() == 1 && confirmed[0].contains("\"actor\":\"eve\""), "{confirmed:?}");
+    ecoute.restart(Signal::SIGTERM);
+    let ana = late.open(&ecoute.link("admin", "ana", "Ana R."));
+    ana.wait_for(IS_UP);
+    wait_for_note(&ana, "ana", 0);
+    assert_eq!(ana.evaluate(&format!("{RESTORED} === null")), true);
 }
 
 /// Runs before a page: the server says that the journal has a note, and another chain than that.

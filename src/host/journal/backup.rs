@@ -224,7 +224,8 @@ mod tests {
 
     use super::*;
     use crate::audit::{Entry, EntryId, Event};
-    use crate::host::journal::Reading;
+    use crate::host::journal::{Differs, Reading, VerifyError};
+    use crate::words::Restoration;
 
     fn at(ms: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(ms)
@@ -294,6 +295,43 @@ mod tests {
         std::os::unix::fs::symlink(&place, &left).unwrap();
         remove_leftovers(data.path());
         assert!(directory.exists() && place.exists());
+    }
+
+    #[test]
+    fn that_it_was_restored_is_known_until_somebody_confirms_it() {
+        let [data, elsewhere] = [(); 2].map(|()| TempDir::new().unwrap());
+        append(&mut Journal::open(data.path()).unwrap().0, 5);
+        let (file, place) = (elsewhere.path().join("copy"), elsewhere.path().join("data"));
+        backup(data.path(), &file);
+        assert_eq!(Journal::open(data.path()).unwrap().0.restored(), None);
+        restore((&file, File::open(&file).unwrap()), &place, (at(70), at(0)), "uid=0").unwrap();
+        let mut journal = Journal::open(&place).unwrap().0;
+        append(&mut journal, 80);
+        assert_eq!(journal.restored(), Some(Restoration { made: 9, at: 70 }));
+        let verify = || Reading::open(&place).unwrap().verify(None);
+        verify().unwrap();
+        // Whoever hides it in the data is found.
+        let hidden = Connection::open(place.join(DATABASE)).unwrap();
+        hidden.execute("DELETE FROM restored", []).unwrap();
+        assert!(matches!(verify(), Err(VerifyError::Differs(Differs::Restored))), "{:?}", verify());
+        hidden.execute("INSERT INTO restored VALUES (1, 9, 70)", []).unwrap();
+        let confirm = |journal: &mut Journal, at_ms: u64| {
+            let event = Event::RestorationConfirmed { by: "eve".into(), at_ms };
+            journal.append(&[&Entry { id: EntryId(0), at: at(90), event }]).unwrap();
+        };
+        confirm(&mut journal, 69);
+        assert!(journal.restored().is_some(), "that was another one");
+        confirm(&mut journal, 70);
+        assert_eq!(journal.restored(), None);
+        drop(journal);
+        let mut journal = Journal::open(&place).unwrap().0;
+        append(&mut journal, 95);
+        assert_eq!(journal.restored(), None);
+        verify().unwrap();
+        // What says so may be purged; that somebody knows is not forgotten with it.
+        journal.purge(at(100), at(85)).unwrap();
+        verify().unwrap();
+        assert_eq!(Journal::open(data.path()).unwrap().0.restored(), None);
     }
 
     #[test]

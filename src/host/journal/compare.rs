@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension};
 
-use super::projection::{BROADCAST, LISTENING, broadcast_of, listening_of};
+use super::projection::{BROADCAST, LISTENING, broadcast_of, listening_of, restored};
 use crate::history::{BroadcastRow, Change, ListeningRow, Telling};
 
 /// How the history differs from what the entries say.
@@ -20,6 +20,8 @@ pub enum Differs {
     Invented(u64),
     #[error("the history knows people otherwise than the entries")]
     People,
+    #[error("the history knows otherwise than the entries of which copy the journal was made")]
+    Restored,
 }
 
 /// Why a comparison ends before its end.
@@ -38,6 +40,9 @@ impl From<rusqlite::Error> for Stop {
 pub(super) struct Comparison<'a> {
     kept: Kept<'a>,
     telling: Telling,
+    version: i32,
+    /// The entry that said last that the journal was restored, or that somebody knows.
+    restored: Option<u64>,
     /// The last entry so far that was purged: whatever goes on over it can't be told anew.
     last_purged: u64,
     /// By id and role, the name and when they were seen last.
@@ -54,7 +59,7 @@ struct Kept<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Comparison<'a>> {
+    pub(super) fn new(connection: &'a Connection, version: i32) -> rusqlite::Result<Comparison<'a>> {
         let kept = Kept {
             connection,
             broadcast: connection
@@ -64,7 +69,8 @@ impl<'a> Comparison<'a> {
             broadcasts: Vec::new(),
             listenings: Vec::new(),
         };
-        Ok(Comparison { kept, telling: Telling::default(), last_purged: 0, people: HashMap::new() })
+        let telling = Telling::default();
+        Ok(Comparison { kept, telling, version, restored: None, last_purged: 0, people: HashMap::new() })
     }
 
     /// The next entry was purged.
@@ -75,6 +81,7 @@ impl<'a> Comparison<'a> {
     /// Takes the next entry, as it is stored; returns how the history differs in what it ends.
     pub(super) fn take(&mut self, number: u64, stored: &str) -> rusqlite::Result<Option<Differs>> {
         let (kept, people, purged) = (&mut self.kept, &mut self.people, self.last_purged);
+        let said = &mut self.restored;
         told(self.telling.take(number, stored, |change| match change {
             // What is open is compared at the end.
             Change::Broadcast(row) if row.to_ms.is_some() => kept.compare_broadcast(row, purged),
@@ -89,6 +96,10 @@ impl<'a> Comparison<'a> {
                 if let Some(person) = people.get_mut(&(id.to_owned(), "commercial".to_owned())) {
                     person.1 = person.1.max(at_ms);
                 }
+                Ok(())
+            }
+            Change::Restored(_) => {
+                *said = Some(number);
                 Ok(())
             }
         }))
@@ -113,6 +124,11 @@ impl<'a> Comparison<'a> {
         {
             compared.sort_unstable();
             find_invented(self.kept.connection, table, compared)?;
+        }
+        // What was purged may have said so, or that somebody knows.
+        let is_told = self.version > 2 && self.restored.unwrap_or_default() >= self.last_purged;
+        if is_told && restored(self.kept.connection)? != self.telling.restored() {
+            return Err(Stop::Differs(Differs::Restored));
         }
         let known = "SELECT 1 FROM people WHERE id = ?1 AND role = ?2 AND name = ?3 AND seen_ms = ?4";
         let mut known = self.kept.connection.prepare(known)?;

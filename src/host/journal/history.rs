@@ -7,7 +7,7 @@ use rusqlite::{ToSql, named_params, params};
 use super::reading::Reading;
 use super::{JournalError, told};
 use crate::history::{
-    Broadcast, Form, Kind, Listening, Piece, Place, Query, Row, Seen, write_begin, write_end, write_row,
+    Broadcast, Form, Kind, Listening, Piece, Place, Query, Question, Row, Seen, write_begin, write_end, write_row,
 };
 
 /// How many rows a piece has at the most.
@@ -15,10 +15,24 @@ const ROWS_AT_ONCE: usize = 100;
 /// How many rows are looked at for a piece, of which a scope may leave few.
 const ROWS_LOOKED_AT: usize = 4000;
 
+/// How much earlier what touches a time may have begun: whatever began before it is looked at.
+const TOUCHING_MAX_MS: u64 = 31 * 86_400_000;
+
 /// The end of all time, for what has no bound.
 const LAST: u64 = i64::MAX as u64;
 
 impl Reading {
+    /// Answers a question, or goes on to; `now_ms` is when it is given, as what sounds still goes on.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn answer(&self, question: Question, now_ms: u64) -> Result<Piece, JournalError> {
+        match question {
+            Question::Rows(query) => self.history(query, now_ms),
+            Question::Report(count) => self.count(count, now_ms),
+        }
+    }
+
     /// Returns the next piece of an answer; `now_ms` is when it is given, as what sounds still goes on.
     ///
     /// # Errors
@@ -43,9 +57,10 @@ impl Reading {
             rows.truncate(room);
             looked_at += rows.len();
             query.after = rows.last().map(|(place, _)| *place).or(query.after);
-            let is_in_scope =
-                |row: &Row| query.scope.as_ref().is_none_or(|scope| scope.contains(commercial_of(row)));
-            let shown: Vec<Row> = rows.into_iter().map(|(_, row)| row).filter(is_in_scope).collect();
+            let is_shown = |row: &Row| {
+                query.scope.as_ref().is_none_or(|scope| scope.contains(commercial_of(row))) && query.is_sought(row)
+            };
+            let shown: Vec<Row> = rows.into_iter().map(|(_, row)| row).filter(is_shown).collect();
             for row in &shown {
                 write_row(&mut bytes, query.form, row, !query.has_rows);
                 query.has_rows = true;
@@ -58,7 +73,7 @@ impl Reading {
             write_end(&mut bytes, query.form, query.after.filter(|_| !is_end));
             return Ok(Piece { bytes, rest: None });
         }
-        Ok(Piece { bytes, rest: Some(Box::new(query)) })
+        Ok(Piece { bytes, rest: Some(Box::new(query.into())) })
     }
 
     /// Returns the salespeople who were here since a moment, those of the last time first, and so many at the most.
@@ -92,11 +107,18 @@ impl Reading {
     }
 
     /// Returns so many rows that come next, whoever may see them.
-    fn rows_of(&self, query: &Query, count: usize, now_ms: u64) -> Result<Vec<(Place, Row)>, JournalError> {
+    pub(super) fn rows_of(
+        &self,
+        query: &Query,
+        count: usize,
+        now_ms: u64,
+    ) -> Result<Vec<(Place, Row)>, JournalError> {
         let to_ms = query.to_ms.unwrap_or(LAST).min(LAST);
         // Of the two bounds SQLite may go along the wrong one.
         let newest = Place { at_ms: to_ms.saturating_sub(1), number: LAST };
         let after = query.after.map_or(newest, |after| after.min(newest));
+        let from_ms = query.from_ms.unwrap_or(0).min(LAST);
+        let since_ms = if query.is_touching { from_ms.saturating_sub(TOUCHING_MAX_MS) } else { from_ms };
         let sql = match query.kind {
             Kind::Broadcasts => broadcasts_sql(query),
             Kind::Listenings => listenings_sql(query),
@@ -104,7 +126,8 @@ impl Reading {
         let all: &[(&str, &dyn ToSql)] = named_params! {
             ":at": after.at_ms,
             ":number": after.number,
-            ":from": query.from_ms.unwrap_or(0).min(LAST),
+            ":from": from_ms,
+            ":since": since_ms,
             ":to": to_ms,
             ":now": now_ms,
             ":commercial": query.commercial_id,
@@ -141,7 +164,8 @@ fn broadcasts_sql(query: &Query) -> String {
         "SELECT b.from_ms, b.number, b.commercial_id, coalesce(p.name, b.commercial_id), b.device, b.to_ms, b.ended, \
          b.packets, b.lost, b.listeners \
          FROM broadcasts b INDEXED BY {index} LEFT JOIN people p ON p.id = b.commercial_id AND p.role = 'commercial' \
-         WHERE (b.from_ms, b.number) < (:at, :number) AND b.from_ms >= :from AND b.from_ms < :to {whose} \
+         WHERE (b.from_ms, b.number) < (:at, :number) AND b.from_ms >= :since AND b.from_ms < :to \
+         AND (b.from_ms >= :from OR b.to_ms IS NULL OR b.to_ms > :from) {whose} \
          ORDER BY b.from_ms DESC, b.number DESC LIMIT :count"
     )
 }
@@ -161,7 +185,8 @@ fn listenings_sql(query: &Query) -> String {
          l.admin_name, l.reason, l.device, l.from_ms, l.to_ms, \
          l.heard_ms + coalesce(max(0, :now - l.sounds_since_ms), 0), l.told, l.ended \
          FROM listenings l INDEXED BY {index} LEFT JOIN people p ON p.id = l.commercial_id AND p.role = 'commercial' \
-         WHERE (l.asked_ms, l.number) < (:at, :number) AND l.asked_ms >= :from AND l.asked_ms < :to {whose} {sounded} \
+         WHERE (l.asked_ms, l.number) < (:at, :number) AND l.asked_ms >= :since AND l.asked_ms < :to \
+         AND (l.asked_ms >= :from OR (l.from_ms IS NOT NULL AND (l.to_ms IS NULL OR l.to_ms > :from))) {whose} {sounded} \
          ORDER BY l.asked_ms DESC, l.number DESC LIMIT :count"
     )
 }
@@ -219,7 +244,7 @@ mod tests {
     use crate::audit::{
         Entry, EntryId, Event, ListenBreak, ListenEnd, ListeningId, Newcomer, OffAir, StartedBy, Subject,
     };
-    use crate::history::ROWS_MAX;
+    use crate::history::{Count, ROWS_MAX, ReportForm};
     use crate::host::journal::Journal;
     use crate::token::Scope;
     use crate::words::Told;
@@ -293,9 +318,9 @@ mod tests {
 
         fn ask(&self, query: Query) -> Value {
             let (reading, mut bytes) = (Reading::open(self.data.path()).unwrap(), Vec::new());
-            let mut rest = Some(Box::new(query));
-            while let Some(query) = rest {
-                let piece = reading.history(*query, self.at_ms).unwrap();
+            let mut rest = Some(Box::new(query.into()));
+            while let Some(question) = rest {
+                let piece = reading.answer(*question, self.at_ms).unwrap();
                 bytes.extend(piece.bytes);
                 rest = piece.rest;
             }
@@ -383,6 +408,106 @@ mod tests {
         assert_eq!(ids(Query { to_ms: Some(5500), ..all() }), ["paul"]);
         assert_eq!(ids(Query { scope: Some(Scope::new(["tom"])), ..all() }), [""; 0]);
         assert_eq!(ids(Query { from_ms: Some(u64::MAX), to_ms: Some(u64::MAX), ..all() }), [""; 0]);
+    }
+
+    #[test]
+    fn what_touches_a_time_is_told_whenever_it_began() {
+        let mut story = story();
+        let eve = wish(3, "eve", "tom");
+        story.listen(8500, "asked", &eve);
+        let told = |kind: Kind, from_ms: u64, to_ms: u64, is_touching: bool| -> Vec<u64> {
+            let (from_ms, to_ms) = (Some(from_ms), Some(to_ms));
+            let rows = story.ask(Query { from_ms, to_ms, is_touching, ..Query::new(kind, Form::Json) });
+            let began = if kind == Kind::Broadcasts { "from" } else { "asked" };
+            rows[kind.name()].as_array().unwrap().iter().map(|row| row[began].as_u64().unwrap()).collect()
+        };
+        // From 2000 to 7000, and from 8000 on.
+        assert_eq!(told(Kind::Broadcasts, 3000, 7500, false), [0; 0]);
+        assert_eq!(told(Kind::Broadcasts, 3000, 7500, true), [2000]);
+        assert_eq!(told(Kind::Broadcasts, 7000, 7500, true), [0; 0], "it is over");
+        assert_eq!(told(Kind::Broadcasts, 9000, 9500, true), [8000], "it goes on");
+        assert_eq!(told(Kind::Broadcasts, 1000, 9000, true), [8000, 2000]);
+        // Of Paul's, from 1000 to 6000, which sounded, of Ana's wish and of Eve's.
+        assert_eq!(told(Kind::Listenings, 5800, 5900, true), [1000]);
+        assert_eq!(told(Kind::Listenings, 6000, 9000, true), [8500]);
+        assert_eq!(told(Kind::Listenings, 9000, 9500, true), [0; 0], "who only waits is told where they began to");
+        let late = 2000 + TOUCHING_MAX_MS;
+        assert_eq!(told(Kind::Broadcasts, late + 6000, late + 7000, true), [8000]);
+        assert_eq!(told(Kind::Broadcasts, late + 6001, late + 7000, true), [0; 0], "it is too long ago");
+    }
+
+    #[test]
+    fn names_are_looked_for_in_all_rows() {
+        let mut story = Story::begin();
+        let who = |id: &str, name: &str| Event::Registered {
+            who: Arc::new(Newcomer {
+                id: id.to_owned(),
+                name: name.to_owned(),
+                role: "commercial",
+                address: String::new(),
+                browser: String::new(),
+            }),
+        };
+        story.tell(500, who("ines", "Inès R."));
+        for number in 0..300 {
+            let whom = if number % 100 == 0 { "ines" } else { "lea" };
+            story.listen(1000 + number, "asked", &wish(number, if number == 0 { "marc" } else { "paul" }, whom));
+        }
+        let found = |commercial: Option<&str>, admin: Option<&str>| -> Vec<u64> {
+            let (commercial, admin) = (commercial.map(str::to_owned), admin.map(str::to_owned));
+            let rows = story.ask(Query { commercial, admin, ..Query::new(Kind::Listenings, Form::Json) });
+            rows["listenings"].as_array().unwrap().iter().map(|row| row["asked"].as_u64().unwrap()).collect()
+        };
+        assert_eq!(found(Some("ines r"), None), [1200, 1100, 1000], "by name");
+        assert_eq!(found(None, Some("marc d")), [1000]);
+        assert_eq!(found(Some("ines"), Some("paul")), [1200, 1100]);
+        assert_eq!(found(Some("nobody"), None), [0; 0]);
+    }
+
+    #[test]
+    fn a_report_is_counted_step_by_step_as_the_command_counts() {
+        let mut story = story();
+        for number in 0..1500 {
+            let paul = wish(100 + number, "paul", "lea");
+            let at_ms = 10_000 + number * 10;
+            story.listen(at_ms, "asked", &paul);
+            story.listen(at_ms + 1, "started", &paul);
+            story.listen(at_ms + 9, "ended", &paul);
+        }
+        let read = Arc::new(crate::audit::HistoryRead {
+            user_id: "eve".into(),
+            commercial_id: String::new(),
+            query: String::new(),
+        });
+        story.tell(99_000, Event::HistoryRead { read, what: crate::audit::Read::Table });
+        let counted = |rows_max: usize, query: &str, scope: Option<Scope>| {
+            let count = Count { scope, ..Count::parse(ReportForm::Json, rows_max, query).unwrap() };
+            let reading = Reading::open(story.data.path()).unwrap();
+            let (mut question, mut steps) = (Question::Report(count), 0);
+            loop {
+                let piece = reading.answer(question, story.at_ms).unwrap();
+                steps += 1;
+                match piece.rest {
+                    Some(rest) => {
+                        assert!(piece.bytes.is_empty(), "it is whole, or nothing");
+                        question = *rest;
+                    }
+                    None => break (steps, String::from_utf8(piece.bytes).unwrap()),
+                }
+            }
+        };
+        let (steps, told) = counted(10_000, "", None);
+        assert_eq!(steps, 4, "two of listenings, one of broadcasts, one of entries");
+        let told: Value = serde_json::from_str(&told).unwrap();
+        let line =
+            |name: &str| told["lines"].as_array().unwrap().iter().find(|line| line[0] == name).unwrap()[1].clone();
+        assert_eq!((line("Écoutes"), line("Extractions du journal")), ("1501".into(), "1".into()));
+        assert_eq!(counted(1502, "", None).1, "", "one more than may be");
+        assert_ne!(counted(1503, "", None).1, "");
+        let (_, none) = counted(10_000, "?lang=en&to=1970-01-01", None);
+        assert!(none.contains(r#"["Listenings","0",""]"#), "{none}");
+        let (_, of_tom) = counted(1, "", Some(Scope::new(["tom"])));
+        assert!(of_tom.contains(r#"["Écoutes","0",""]"#), "{of_tom}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use super::{DATABASE, JournalError, Reading, told};
-use crate::history::{Piece, Query, Seen};
+use crate::history::{Piece, Question, Seen};
 use crate::outbox::Proved;
 
 /// How much of the database is kept in memory, in KiB.
@@ -30,8 +30,8 @@ impl Past {
     }
 
     /// Returns the next piece of an answer; nothing where it can't be read for now, of which the log says once why.
-    pub fn history(&mut self, query: Query, now_ms: u64) -> Option<Piece> {
-        self.read(|reading| reading.history(query, now_ms))
+    pub fn answer(&mut self, question: Question, now_ms: u64) -> Option<Piece> {
+        self.read(|reading| reading.answer(question, now_ms))
     }
 
     /// Returns the salespeople who were here since a moment; none where that can't be read, as above.

@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::history::{BroadcastRow, Change, ListeningRow, Telling};
+use crate::words::Restoration;
 
 /// What is derived from the entries, and the last sign of life; `number` is that of the entry that began a row.
 pub(super) const TABLES: &str = "
@@ -61,6 +62,15 @@ pub(super) const INDEXES: &str = "
     CREATE INDEX people_by_time ON people (role, seen_ms);
 ";
 
+/// What came with the third version: of which copy the journal was made, until somebody has confirmed that they know.
+pub(super) const RESTORED: &str = "
+    CREATE TABLE restored (
+        row INTEGER PRIMARY KEY CHECK (row = 1),
+        made_ms INTEGER NOT NULL,
+        at_ms INTEGER NOT NULL
+    ) STRICT;
+";
+
 /// The columns of a row, in the order of [`broadcast_of`] and [`listening_of`].
 pub(super) const BROADCAST: &str = "number, commercial_id, device, from_ms, to_ms, ended, packets, lost, listeners";
 pub(super) const LISTENING: &str = "number, listening, commercial_id, admin_id, admin_name, reason, device, asked_ms, \
@@ -85,6 +95,7 @@ pub(super) fn apply(
             let seen = "UPDATE people SET seen_ms = max(seen_ms, ?2) WHERE id = ?1 AND role = 'commercial'";
             connection.prepare_cached(seen)?.execute(params![id, at_ms]).map(drop)
         }
+        Change::Restored(restored) => keep_restored(connection, restored),
     })
 }
 
@@ -122,6 +133,24 @@ fn keep_listening(connection: &Connection, row: &ListeningRow) -> rusqlite::Resu
         row.broadcast,
     ];
     connection.prepare_cached(keep)?.execute(row).map(drop)
+}
+
+fn keep_restored(connection: &Connection, restored: Option<Restoration>) -> rusqlite::Result<()> {
+    match restored {
+        Some(Restoration { made, at }) => connection.execute(
+            "INSERT INTO restored (row, made_ms, at_ms) VALUES (1, ?1, ?2) \
+             ON CONFLICT DO UPDATE SET made_ms = excluded.made_ms, at_ms = excluded.at_ms",
+            [made, at],
+        ),
+        None => connection.execute("DELETE FROM restored", []),
+    }
+    .map(drop)
+}
+
+/// Returns the restoration that nobody has confirmed yet that they know of.
+pub(super) fn restored(connection: &Connection) -> rusqlite::Result<Option<Restoration>> {
+    let restored = |row: &Row<'_>| Ok(Restoration { made: row.get(0)?, at: row.get(1)? });
+    connection.query_row("SELECT made_ms, at_ms FROM restored", [], restored).optional()
 }
 
 pub(super) fn broadcast_of(row: &Row<'_>) -> rusqlite::Result<BroadcastRow> {
@@ -173,14 +202,29 @@ pub(super) fn resume(connection: &Connection) -> rusqlite::Result<Telling> {
     }
     let mut listenings = connection.prepare(&format!("SELECT {LISTENING} FROM listenings WHERE to_ms IS NULL"))?;
     let listenings: Vec<ListeningRow> = listenings.query_map([], listening_of)?.collect::<Result<_, _>>()?;
-    Ok(Telling::resume(open, listenings))
+    Ok(Telling::resume(open, listenings, restored(connection)?))
 }
 
 /// Makes all of it anew from the entries that are kept.
 pub(super) fn make_anew(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch("DELETE FROM broadcasts; DELETE FROM listenings; DELETE FROM people")?;
+    connection.execute_batch(
+        "DELETE FROM broadcasts; DELETE FROM listenings; DELETE FROM people; DELETE FROM restored",
+    )?;
     let mut entries =
         connection.prepare("SELECT number, entry FROM entries WHERE entry IS NOT NULL ORDER BY number")?;
+    let (mut entries, mut telling) = (entries.query([])?, Telling::default());
+    while let Some(entry) = entries.next()? {
+        apply(connection, &mut telling, entry.get(0)?, &entry.get::<_, String>(1)?)?;
+    }
+    Ok(())
+}
+
+/// Makes of that what the third version has and the second had not.
+pub(super) fn make_restored_anew(connection: &Connection) -> rusqlite::Result<()> {
+    let mut entries = connection.prepare(
+        "SELECT number, entry FROM entries WHERE entry ->> 'event' IN ('journal_restored', 'restoration_confirmed') \
+         ORDER BY number",
+    )?;
     let (mut entries, mut telling) = (entries.query([])?, Telling::default());
     while let Some(entry) = entries.next()? {
         apply(connection, &mut telling, entry.get(0)?, &entry.get::<_, String>(1)?)?;

@@ -90,8 +90,9 @@ impl Reading {
             verifier.expect_shown(key.open(note).map_err(VerifyError::BadCheckpoint)?)?;
         }
         let failed = |error: rusqlite::Error| told(&self.path, &error);
-        let comparison =
-            (self.version >= 2).then(|| Comparison::new(&self.connection)).transpose().map_err(failed)?;
+        // One of an older version has no history.
+        let compare = || Comparison::new(&self.connection, self.version);
+        let comparison = (self.version > 1).then(compare).transpose().map_err(failed)?;
         let (mut comparison, mut fault, mut differs) = (comparison, None, None);
         self.each("SELECT number, salt, entry, leaf, chain FROM entries ORDER BY number", params![], |record| {
             let row = row_of(record);

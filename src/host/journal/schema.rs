@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-use super::projection::{self, INDEXES, TABLES};
+use super::projection::{self, INDEXES, RESTORED, TABLES};
 use super::{JournalError, handed_in, make_private, purge, told, unavailable};
 use crate::journal::Signer;
 
@@ -104,7 +104,10 @@ fn make_tables(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     match version {
         1 => Ok(()),
         2 => connection.execute_batch(HANDED_IN_2),
-        _ => connection.execute_batch(HANDED_IN),
+        _ => {
+            connection.execute_batch(HANDED_IN)?;
+            connection.execute_batch(RESTORED)
+        }
     }
 }
 
@@ -185,9 +188,14 @@ pub(super) fn migrate(
     })?;
     let mut move_on = || {
         let transaction = connection.transaction()?;
+        // What is there stands for entries that may be purged.
         if version < 2 {
             make_derived_tables(&transaction)?;
+            transaction.execute_batch(RESTORED)?;
             projection::make_anew(&transaction)?;
+        } else {
+            transaction.execute_batch(RESTORED)?;
+            projection::make_restored_anew(&transaction)?;
         }
         sign_handed_in(&transaction, version, key)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
@@ -250,6 +258,9 @@ mod tests {
     const VERSION_2: &str = include_str!("../../../tests/journal/version-2.sql");
     const KEY_2: &[u8] = include_bytes!("../../../tests/journal/version-2.key");
 
+    /// Another of the second, which was restored.
+    const RESTORED_2: &str = include_str!("../../../tests/journal/version-2-restored.sql");
+
     fn made(sql: &str, key: &[u8]) -> (TempDir, PathBuf) {
         let data = TempDir::new().unwrap();
         let path = data.path().join("journal.db");
@@ -260,6 +271,25 @@ mod tests {
 
     fn version_1() -> (TempDir, PathBuf) {
         made(VERSION_1, KEY_1)
+    }
+
+    #[test]
+    fn a_journal_of_the_second_version_says_that_it_was_restored() {
+        let (data, path) = made(RESTORED_2, KEY_1);
+        let before = Reading::open(data.path()).unwrap().verify(None).unwrap();
+        let listenings = |data: &TempDir| {
+            let query = Query::new(Kind::Listenings, Form::Json);
+            Reading::open(data.path()).unwrap().history(query, 0).unwrap().bytes
+        };
+        let listened = listenings(&data);
+        let (mut journal, problem) = Journal::open(data.path()).unwrap();
+        assert!(problem.is_none(), "{problem:?}");
+        assert_eq!(journal.take_doubt(), None);
+        assert!(journal.restored().is_some_and(|restored| restored.made < restored.at));
+        assert_eq!(Reading::open(data.path()).unwrap().verify(None).unwrap(), before);
+        assert_eq!(listenings(&data), listened);
+        let copy = copy_of(&path, 2);
+        assert_eq!(check_ours(&copy, &Connection::open(&copy).unwrap()).unwrap(), 2);
     }
 
     #[test]

@@ -67,7 +67,7 @@ export const EVENTS = Object.freeze([
  * | event | detail |
  * |---|---|
  * | `connection` | `state`: `connecting`, `registered`, `waiting` (with `retry_in_ms`), `already_open` (with `since?`, `broadcast_state?`, `source?`), `witness` (another page of the same person took over: this one goes on to show state and listeners, and may pause and stop), `expired` (with `close_code?` and `reason?`, why the server refused the token), `closed` |
- * | `registered` | `id`, `role`, `name`, `server_version`, `devices?` (microphones that stand in rooms: `id`, `place`), `rights?` (of a supervisor: `audit`), `renewed` (true when only the token was renewed) |
+ * | `registered` | `id`, `role`, `name`, `server_version`, `devices?` (microphones that stand in rooms: `id`, `place`), `rights?` (of a supervisor: `audit`, `manage`), `renewed` (true when only the token was renewed) |
  * | `token_expiring` | `in_s`; `getToken` is asked by itself, and a new token is sent |
  * | `commercials` | `commercials`: every {@link Commercial} in scope (supervisors) |
  * | `commercial` | `commercial`: one {@link Commercial} that changed; for a salesperson, their own |
@@ -82,7 +82,7 @@ export const EVENTS = Object.freeze([
  * | `listening_stopped` | `commercial_id`, `listeners_count?`, `cause?` (absent: this page asked for it) |
  * | `quality` | `commercial_id`, `loss` (0 to 1), `jitter_ms`, `rtt_ms` or null, `bitrate_bps`, over the last 2 s: one's own, or of whom one hears |
  * | `position` | `commercial_id`, `lat`, `lon`, `accuracy_m`, `at` (unix ms): a {@link Commercial} who shares it (supervisors) |
- * | `journal` | `ok`: whether the server can write down who listens; while it can't, nobody begins to hear anybody, and `cause` says why: `disk_full`, `not_permitted`, `hangs`, `damaged`, `replaced`, `other` |
+ * | `journal` | `ok`: whether the server can write down who listens; while it can't, nobody begins to hear anybody, and `cause` says why: `disk_full`, `not_permitted`, `hangs`, `damaged`, `replaced`, `other`. `restored?`: the journal was restored `at` this moment from a backup `made` at that one, in unix ms, and nobody has confirmed yet that they know |
  * | `journal_doubt` | `doubt`: `missing`, `different` or `other_key`, where the server's journal does not contain the note that was kept here, or null once that is over; `note`: that note, for `ecoute audit verify --checkpoint` |
  * | `error` | `code`, `message`, `retry_after_s?`; the server's, or one of {@link EcouteError} |
  */
@@ -230,6 +230,12 @@ export class EcouteClient extends EventTarget {
 
   /** Takes the server's journal for what it is now, though it was doubted. Only where a person has read so. */
   acceptJournal() { this.#note.accept(); }
+
+  /** Says that somebody knows that the journal was restored, after which nobody is told any more; with the right `manage`. */
+  confirmRestoration() {
+    const { restored } = this.#journal;
+    if (restored) this.#connection.send("confirm_restoration", { at: restored.at });
+  }
 
   /** Connects, and from then on reconnects by itself until {@link EcouteClient#close} or a final refusal. */
   connect() {

@@ -145,6 +145,13 @@ export interface Journal {
   ok: boolean;
   /** Why not; later servers know more. */
   cause?: "disk_full" | "not_permitted" | "hangs" | "damaged" | "replaced" | "other" | (string & {});
+  /** The journal was restored from a backup, and nobody has confirmed yet that they know. */
+  restored?: {
+    /** When the backup was made, in Unix milliseconds: what happened since is missing. */
+    made: number;
+    /** When it was restored. */
+    at: number;
+  };
 }
 
 export interface JournalDoubt {
@@ -235,6 +242,8 @@ export class EcouteClient extends EventTarget {
   readonly heardNode: AudioNode | null;
   /** Takes the server's journal for what it is now; only where a person has read that it was doubted. */
   acceptJournal(): void;
+  /** Says that somebody knows that the journal was restored; with the right `manage`. */
+  confirmRestoration(): void;
   connect(): void;
   takeOver(): void;
   /** @throws {EcouteError} */

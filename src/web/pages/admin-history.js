@@ -1,8 +1,9 @@
 /**
  * « Historique »: one day, a band of time for each salesperson who was on air, and who heard whom.
  *
- * The bands are for the eye; all that they show stands in words beside and below them. Its one invariant: what is shown is
- * of the day that its field names, or it says that it is still on its way.
+ * The bands are for the eye; all that they show stands in words beside and below them. What is sought by name the server
+ * looks for, in all of the day. Its one invariant: what is shown is of the day that its field names, or it says that it is still
+ * on its way; and of rows that are the same none moves.
  */
 
 import { isFound } from "./admin-find.js";
@@ -14,6 +15,8 @@ import {
 import { byId, element, fillWords, setText } from "./page.js";
 import { language, t } from "./words.js";
 
+/** The longest text that is looked for: 200 bytes, of which a character has three at the most. */
+const SOUGHT_CHARS_MAX = 60;
 /** Rows in one answer. */
 const ROWS_AT_ONCE = 200;
 const HOUR_MS = 3_600_000;
@@ -23,8 +26,12 @@ const TIMES_MAX = 6;
 /** The columns of the listenings; who listened is in one of its own only where that may be anybody. */
 const COLUMNS = ["when", "whom", "who", "length", "reason", "told", "end"];
 
-/** What is asked for, and the answers so far. */
-const PARTS = ["broadcasts", "listenings"];
+/** What is asked for, by the names of the answers so far; `only` are the listenings to one person, where not all are there. */
+const PARTS = { broadcasts: "broadcasts", listenings: "listenings", only: "listenings" };
+/** How long nobody has typed before it is asked, in ms. */
+const TYPED_MS = 300;
+/** What the address names instead of a day. */
+const REPORT = "rapport";
 
 export class HistoryView {
   #client;
@@ -38,6 +45,8 @@ export class HistoryView {
   #got = {};
   /** Whether nothing of the day has come yet. */
   #isEmpty = true;
+  /** What was sought by name in what is there. */
+  #gotSought = "";
   /** Whose rows alone are shown. */
   #only = null;
   /** In which language it was drawn. */
@@ -46,7 +55,13 @@ export class HistoryView {
   #sawAll = false;
   /** Ends what is asked. */
   #run = new AbortController();
+  #typing = 0;
   #style;
+  #place;
+  #token;
+  /** @type {import("./admin-report.js").ReportView|null} */
+  #report = null;
+  #isReport = false;
 
   /**
    * @param {HTMLElement} place
@@ -56,6 +71,8 @@ export class HistoryView {
    */
   constructor(place, client, token, onDay) {
     this.#client = client;
+    this.#token = token;
+    this.#place = place;
     this.#source = new HistorySource(token);
     this.#onDay = onDay;
     // Without its style there is nothing to look at.
@@ -65,16 +82,22 @@ export class HistoryView {
       document.head.append(link);
     });
     const parts = this.#parts;
-    place.replaceChildren(parts.form, parts.notes, this.#status.place, parts.bands, parts.listenings, parts.more, parts.tables);
+    parts.dayPlace.append(parts.form, parts.notes, this.#status.place, parts.bands, parts.listenings, parts.more, parts.tables);
+    place.replaceChildren(parts.dayPlace);
     parts.before.addEventListener("click", () => this.turn(-1));
     parts.after.addEventListener("click", () => this.turn(1));
     parts.refresh.addEventListener("click", () => this.#load());
     parts.day.addEventListener("change", () => this.#onPicked());
     parts.form.addEventListener("submit", (event) => event.preventDefault());
-    for (const input of [parts.find, parts.findSupervisor]) input.addEventListener("input", () => this.#drawRows());
+    for (const input of [parts.find, parts.findSupervisor]) input.addEventListener("input", () => this.#onTyped());
+    parts.rows.addEventListener("click", ({ target }) => {
+      const row = target.closest(".only")?.closest(".day-row");
+      if (row) this.#onOnly(row.dataset.id);
+    });
+    parts.report.addEventListener("click", () => this.#openReport());
     parts.more.addEventListener("click", () => this.#load({ isMore: true }));
-    for (const [index, path] of PARTS.entries()) {
-      parts.tables.children[index].addEventListener("click", ({ currentTarget }) => this.#save(path, currentTarget));
+    for (const path of ["broadcasts", "listenings"]) {
+      byName(parts.tables, `csv-${path}`).addEventListener("click", ({ currentTarget }) => this.#save(path, currentTarget));
     }
   }
 
@@ -86,6 +109,11 @@ export class HistoryView {
 
   /** Brings it up to date. @param {string|null} asked the day in the address, of which a wrong one is today */
   draw(asked) {
+    // One who reconnects is told anew what they may.
+    if (asked === REPORT && this.#seesAll) return this.#drawReport();
+    this.#isReport = false;
+    this.#parts.dayPlace.hidden = false;
+    if (this.#report) this.#report.place.hidden = true;
     if (this.#day === null) this.#show(parsedDay(asked, this.#today));
     else if (this.#seesAll !== this.#sawAll) this.#load();
     else if (language() !== this.#drawnFor || this.#parts.day.max !== dayName(this.#today)) this.#drawAll();
@@ -93,12 +121,14 @@ export class HistoryView {
 
   /** Goes to another day. @param {1|-1} step */
   turn(step) {
+    if (this.#isReport) return;
     const day = dayOf(this.#day, step);
     if (day <= this.#today) this.#show(day);
   }
 
   /** Moves the keyboard from salesperson to salesperson. @param {"first"|"last"|1|-1} step */
   move(step) {
+    if (this.#isReport) return;
     const stops = [...this.#parts.rows.querySelectorAll(".only")];
     if (stops.length === 0) return;
     const from = stops.indexOf(document.activeElement);
@@ -123,34 +153,96 @@ export class HistoryView {
   #show(day) {
     this.#day = day;
     this.#only = null;
-    const name = dayName(day);
-    this.#onDay(name === dayName(this.#today) ? "" : name);
+    this.#got = {};
+    this.#isEmpty = true;
+    this.#onDay(this.#dayInAddress);
     this.#load();
   }
 
-  /** Asks for the day, or for what is left of it. */
+  get #dayInAddress() {
+    const name = dayName(this.#day);
+    return name === dayName(this.#today) ? "" : name;
+  }
+
+  /** What is there is searched at once; the server is asked once nobody types. */
+  #onTyped() {
+    clearTimeout(this.#typing);
+    this.#typing = setTimeout(() => this.#load(), TYPED_MS);
+    this.#drawRows();
+  }
+
+  /** Shows one person's listenings alone, or all again. */
+  #onOnly(id) {
+    this.#only = this.#only === id ? null : id;
+    delete this.#got.only;
+    this.#drawRows();
+    if (this.#only !== null && this.#got.listenings?.next) this.#load({ isMore: true });
+  }
+
+  #openReport() {
+    this.#onDay(REPORT);
+    this.#drawReport();
+    this.#report?.focus();
+  }
+
+  async #drawReport() {
+    this.#isReport = true;
+    this.#parts.dayPlace.hidden = true;
+    if (this.#report) {
+      this.#report.place.hidden = false;
+      return this.#report.draw();
+    }
+    try {
+      const { ReportView } = await import("./admin-report.js");
+      await this.#style;
+      if (this.#report || !this.#isReport) return;
+      this.#report = new ReportView(this.#client, this.#token, () => this.#closeReport());
+      this.#place.append(this.#report.place);
+      this.#report.draw();
+      this.#report.focus();
+    } catch (error) {
+      console.warn("écoute: the report can't be loaded", error);
+      this.#closeReport();
+      this.#status.say(() => t("view_failed"), true);
+    }
+  }
+
+  #closeReport() {
+    this.#onDay(this.#day === null ? "" : this.#dayInAddress);
+    this.draw("");
+    this.#parts.report.focus();
+  }
+
+  /** Asks for the day, or for what is left of it. What is shown of it stays until the answer is there. */
   async #load({ isMore = false } = {}) {
+    clearTimeout(this.#typing);
     this.#run.abort();
     const { signal } = (this.#run = new AbortController());
     this.#sawAll = this.#seesAll;
-    if (!isMore) {
-      this.#got = {};
-      this.#isEmpty = true;
-    }
-    this.#status.say(() => t("history_loading"));
+    const sought = this.#soughtNow;
+    // A line that comes and goes would move what is below it.
+    this.#status.say(() => (this.#isEmpty ? t("history_loading") : ""));
     this.#drawAll();
     try {
-      const asked = PARTS.filter((part) => this.#got[part]?.next !== null);
-      const answers = await Promise.all(asked.map((part) => this.#source.rows(`history/${part}`, {
-        from: this.#day.toISOString(), to: dayOf(this.#day, 1).toISOString(), limit: ROWS_AT_ONCE, cursor: this.#got[part]?.next,
+      const got = isMore ? this.#got : {};
+      const asked = isMore ? this.#unfinished : ["broadcasts", "listenings"];
+      const answers = await Promise.all(asked.map((part) => this.#source.rows(`history/${PARTS[part]}`, {
+        ...this.#wantedOf(part), limit: ROWS_AT_ONCE, cursor: got[part]?.next,
       }, signal)));
       await this.#style;
       if (signal.aborted) return;
+      const all = { ...got };
       asked.forEach((part, index) => {
-        const { [part]: rows, next } = answers[index];
-        this.#got[part] = { rows: [...this.#got[part]?.rows ?? [], ...rows], next: next ?? null };
+        const { [PARTS[part]]: rows, next } = answers[index];
+        all[part] = { rows: [...got[part]?.rows ?? [], ...rows], next: next ?? null };
       });
+      this.#got = all;
+      this.#gotSought = sought;
       this.#isEmpty = false;
+      // Of one person alone not all may be there, and of what is sought nothing may be among the first that the server looked at.
+      const isOnlyMissing = !isMore && this.#only !== null && all.listenings.next;
+      const isNoneFound = this.#isSought && asked.every((part) => all[part].rows.length === 0) && this.#unfinished.length > 0;
+      if (isOnlyMissing || isNoneFound) return void this.#load({ isMore: true });
       this.#status.say(() => "");
     } catch (error) {
       if (signal.aborted) return;
@@ -160,12 +252,30 @@ export class HistoryView {
     this.#drawAll();
   }
 
+  /** Which parts have more. One person's alone are asked for by their id, where not all of all are there. */
+  get #unfinished() {
+    const parts = this.#only === null || !this.#got.listenings?.next ? ["broadcasts", "listenings"] : ["only"];
+    return parts.filter((part) => this.#got[part]?.next !== null);
+  }
+
+  /** What of the day is asked for: all that touches it. */
+  #wantedOf(part) {
+    const only = part === "only" ? this.#only : null;
+    return {
+      from: this.#day.toISOString(),
+      to: dayOf(this.#day, 1).toISOString(),
+      touching: "true",
+      commercial_id: only,
+      commercial: (only === null && soughtIn(this.#parts.find)) || null,
+      admin: (PARTS[part] === "listenings" && this.#supervisor) || null,
+    };
+  }
+
   async #save(part, button) {
     button.disabled = true;
-    const day = { from: this.#day.toISOString(), to: dayOf(this.#day, 1).toISOString() };
     const name = `ecoute-${part}-${dayName(this.#day)}.csv`;
     try {
-      saveAs(await this.#source.table(`history/${part}`, day, new AbortController().signal), name);
+      saveAs(await this.#source.table(`history/${part}`, this.#wantedOf(part), new AbortController().signal), name);
     } catch (error) {
       this.#status.say(() => problemWords(error), true);
     }
@@ -181,6 +291,7 @@ export class HistoryView {
     parts.after.disabled = this.#day >= this.#today;
     parts.findSupervisor.hidden = !this.#seesAll;
     parts.others.hidden = this.#seesAll;
+    parts.report.hidden = !this.#seesAll;
     parts.title.dataset.t = this.#seesAll ? "history_listenings" : "history_listenings_own";
     setText(parts.date, asTitle(longDate(this.#day)));
     this.#status.draw();
@@ -195,46 +306,59 @@ export class HistoryView {
     const { broadcasts, listenings } = this.#wanted();
     const sounded = listenings.filter(({ from }) => from !== null);
     const people = peopleOf(broadcasts, sounded);
-    const isSought = parts.find.value.trim() !== "" || this.#supervisor !== "";
-    const isNone = (this.#got.broadcasts?.rows.length ?? 0) + (this.#got.listenings?.rows.length ?? 0) === 0;
-    parts.none.hidden = this.#isEmpty || people.length > 0;
-    parts.none.dataset.t = isSought && !isNone ? "nobody_found" : this.#day < this.#today ? "history_empty" : "history_empty_today";
+    const isSought = this.#isSought;
+    const isLooking = this.#soughtNow !== this.#gotSought;
+    const isNone = !isSought && !isLooking && (this.#got.broadcasts?.rows.length ?? 0) + (this.#got.listenings?.rows.length ?? 0) === 0;
+    // Before the server has looked, nobody is not found.
+    parts.none.hidden = this.#isEmpty || people.length > 0 || isLooking;
+    parts.none.dataset.t = isSought ? "nobody_found" : this.#day < this.#today ? "history_empty" : "history_empty_today";
     setText(parts.none, t(parts.none.dataset.t));
     parts.bands.hidden = this.#isEmpty;
+    parts.bands.ariaBusy = String(isLooking);
     parts.scale.parentElement.hidden = broadcasts.length === 0;
     const scale = scaleOf(this.#day, [...broadcasts, ...sounded], this.#now);
     parts.scale.replaceChildren(...timesOf(scale));
     const focused = document.activeElement?.closest(".day-row")?.dataset.id;
-    parts.rows.replaceChildren(...people.map((person) => this.#row(person, scale)));
-    if (focused !== undefined) [...parts.rows.children].find((row) => row.dataset.id === focused)?.querySelector(".only").focus();
+    settle(parts.rows, people.map((person) => this.#row(person, scale)));
+    if (focused !== undefined && !parts.rows.contains(document.activeElement)) [...parts.rows.children].find((row) => row.dataset.id === focused)?.querySelector(".only").focus();
 
-    const shown = listenings.filter(({ commercial_id }) => this.#only === null || commercial_id === this.#only);
+    const ofOnly = this.#only !== null && this.#got.only ? this.#sought(this.#got.only.rows) : listenings;
+    const shown = ofOnly.filter(({ commercial_id }) => this.#only === null || commercial_id === this.#only);
     const columns = COLUMNS.filter((column) => column !== "who" || this.#seesAll);
     parts.listenings.hidden = this.#isEmpty || isNone;
     parts.listeningsNone.hidden = shown.length > 0;
     parts.table.hidden = shown.length === 0;
     parts.table.dataset.columns = columns.length;
-    parts.table.replaceChildren(
+    settle(parts.table, [
       tableRow("columnheader", columns.map((column) => t(`history_${column}`))),
-      ...shown.map((listening) => tableRow("cell", columns.map((column) => CELLS[column](listening, this.#now)), columns)));
-    parts.more.hidden = PARTS.every((part) => !this.#got[part]?.next);
+      ...shown.map((listening) => tableRow("cell", columns.map((column) => CELLS[column](listening, this.#day)), columns))]);
+    parts.more.hidden = this.#isEmpty || this.#unfinished.length === 0;
     parts.tables.hidden = this.#isEmpty || isNone;
   }
 
   /** Until when what goes on is drawn. */
   get #now() { return this.#client.now; }
 
-  get #supervisor() { return this.#seesAll ? this.#parts.findSupervisor.value.trim() : ""; }
+  get #supervisor() { return this.#seesAll ? soughtIn(this.#parts.findSupervisor) : ""; }
+
+  get #isSought() { return soughtIn(this.#parts.find) !== "" || this.#supervisor !== ""; }
+
+  /** What is sought by name, in one. */
+  get #soughtNow() { return JSON.stringify([soughtIn(this.#parts.find), this.#supervisor]); }
+
+  /** Those of some rows that are sought by name. */
+  #sought(rows) {
+    const sought = soughtIn(this.#parts.find);
+    return rows.filter((row) => isFound(sought, row.commercial_name, row.commercial_id)
+      && (row.admin_id === undefined || isFound(this.#supervisor, row.admin_name, row.admin_id)));
+  }
 
   /** What is sought by name. */
   #wanted() {
-    const sought = this.#parts.find.value.trim();
-    const isWanted = ({ commercial_id, commercial_name }) => isFound(sought, commercial_name, commercial_id);
-    const isHeardBy = ({ admin_id, admin_name }) => isFound(this.#supervisor, admin_name, admin_id);
-    const listenings = (this.#got.listenings?.rows ?? []).filter((row) => isWanted(row) && isHeardBy(row));
+    const listenings = this.#sought(this.#got.listenings?.rows ?? []);
     const heard = new Set(listenings.map(({ commercial_id }) => commercial_id));
     const isOfHeard = ({ commercial_id }) => this.#supervisor === "" || heard.has(commercial_id);
-    return { listenings, broadcasts: (this.#got.broadcasts?.rows ?? []).filter((row) => isWanted(row) && isOfHeard(row)) };
+    return { listenings, broadcasts: this.#sought(this.#got.broadcasts?.rows ?? []).filter(isOfHeard) };
   }
 
   #row({ id, name, device, broadcasts, listenings }, scale) {
@@ -243,12 +367,9 @@ export class HistoryView {
     const isOnly = this.#only === id;
     const only = element("button", { type: "button", className: "only", title: t("history_only") }, shownName);
     only.setAttribute("aria-pressed", String(isOnly));
-    only.addEventListener("click", () => {
-      this.#only = isOnly ? null : id;
-      this.#drawRows();
-    });
     const tag = device ? [element("span", { className: "tag", textContent: t("device") }), " "] : [];
-    const onAirMs = sum(broadcasts.map(({ from, to }) => (to ?? this.#now) - from));
+    const [begin, end] = [this.#day.getTime(), dayOf(this.#day, 1).getTime()];
+    const onAirMs = sum(broadcasts.map(({ from, to }) => Math.min(to ?? this.#now, end) - Math.max(from, begin)));
     const count = sum(broadcasts.map(({ listeners }) => listeners));
     const total = [t("history_on_air", { time: lengthWords(onAirMs) }), t("history_count", { count })].join(" · ");
     const marks = [
@@ -256,7 +377,7 @@ export class HistoryView {
       ...listenings.map((listening) => mark("heard", listening, scale, this.#now)),
     ];
     const times = broadcasts.map((broadcast) => element("li", {}, [
-      spanWords(broadcast), broadcast.to === null ? "" : endWords("off_air", broadcast), t("history_count", { count: broadcast.listeners }),
+      spanWords(broadcast, this.#day), broadcast.to === null ? "" : endWords("off_air", broadcast), t("history_count", { count: broadcast.listeners }),
     ].filter(Boolean).join(" · ")));
     const row = element("li", { className: "day-row" },
       element("p", { className: "day-name" }, ...tag, only),
@@ -271,7 +392,7 @@ export class HistoryView {
 
 /** What stands in the columns, by their names. */
 const CELLS = {
-  when: (listening) => (listening.from === null ? t("history_asked", { time: clockWords(listening.asked) }) : spanWords(listening)),
+  when: (listening, day) => (listening.from === null ? t("history_asked", { time: clockWords(listening.asked) }) : spanWords(listening, day)),
   whom: ({ commercial_id, commercial_name }) => person(commercial_id, commercial_name),
   who: ({ admin_id, admin_name }) => person(admin_id, admin_name),
   length: ({ from, heard_ms }) => (from === null ? t("history_never") : lengthWords(heard_ms)),
@@ -289,6 +410,8 @@ function makeParts() {
   };
   const search = (id, key) => labelled("input", key, { id, type: "search", autocomplete: "off", spellcheck: false });
   const parts = {
+    dayPlace: element("div", { id: "history-of-day", className: "history-of-day" }),
+    report: button("report_open", { id: "report-open", hidden: true }),
     before: labelled("button", "history_before", { id: "history-before", type: "button", textContent: "‹" }),
     day: labelled("input", "history_day", { id: "history-day", type: "date" }),
     after: labelled("button", "history_after", { id: "history-after", type: "button", textContent: "›" }),
@@ -311,7 +434,7 @@ function makeParts() {
   parts.title.id = "history-title";
   parts.table.setAttribute("aria-labelledby", parts.title.id);
   const days = element("div", { className: "days" }, parts.before, parts.day, parts.after);
-  parts.form = element("form", { className: "day-find", role: "search" }, days, parts.find, parts.findSupervisor, parts.refresh);
+  parts.form = element("form", { className: "day-find", role: "search" }, days, parts.find, parts.findSupervisor, parts.refresh, parts.report);
   parts.notes = element("div", { className: "day-notes" }, parts.date,
     element("p", { className: "detail" }, worded("span", "history_no_timesheet")), parts.others);
   parts.others.className = "detail";
@@ -386,8 +509,16 @@ function mark(name, { from, to }, scale, now) {
 
 function percent(part) { return `${(100 * part).toFixed(3)}%`; }
 
-/** « 10 h 12 – 10 h 24 », or « 10 h 12 – en cours » */
-function spanWords({ from, to }) { return `${clockWords(from)} – ${to === null ? t("goes_on") : clockWords(to)}`; }
+/** « 10 h 12 – 10 h 24 », « 10 h 12 – en cours », or « 2 mars à 23 h 50 – 0 h 20 » */
+function spanWords({ from, to }, day) {
+  return `${momentWords(from, day)} – ${to === null ? t("goes_on") : momentWords(to, day)}`;
+}
+
+/** A moment of the day, or of another one, which is said then. */
+function momentWords(at, day) {
+  const isOfDay = dayOf(at).getTime() === day.getTime();
+  return isOfDay ? clockWords(at) : t("history_moment", { date: longDate(at, {}), time: clockWords(at) });
+}
 
 function person(id, name) {
   const shown = element("span", { className: "whom" });
@@ -403,5 +534,20 @@ function tableRow(role, contents, columns) {
   });
   return element("div", { className: role === "cell" ? "day-heard" : "day-head", role: "row" }, ...cells);
 }
+
+/** What is typed into a field, as the server takes it. */
+function soughtIn(input) { return input.value.trim().slice(0, SOUGHT_CHARS_MAX); }
+
+/** Has a place hold these, and leaves alone what it holds already. */
+function settle(place, made) {
+  made.forEach((child, index) => {
+    const old = place.children[index];
+    if (old === undefined) place.append(child);
+    else if (!old.isEqualNode(child)) old.replaceWith(child);
+  });
+  while (place.children.length > made.length) place.lastElementChild.remove();
+}
+
+function byName(place, id) { return [...place.children].find((child) => child.id === id); }
 
 function sum(numbers) { return numbers.reduce((all, number) => all + number, 0); }

@@ -26,9 +26,14 @@ export class Later {
     button.addEventListener("click", () => this.#open());
   }
 
-  /** Brings everything up to date. @param {boolean} isOffered whether there is anybody it could be for */
-  draw(isOffered) {
+  /**
+   * Brings everything up to date.
+   * @param {boolean} isOffered whether the page is one that it could stand on
+   * @param {boolean} [isKnown] whether the server has said whose; until then its place is kept, and nothing moves
+   */
+  draw(isOffered, isKnown = true) {
     this.#button.hidden = !isOffered || this.#client.streamingState !== "off";
+    this.#button.style.visibility = isKnown ? "" : "hidden";
     this.#loaded?.draw();
   }
 

@@ -125,7 +125,7 @@ function draw() {
   position.draw();
   hidden.draw();
   past.draw();
-  heard.draw(!byId("options").hidden && client.user !== null);
+  heard.draw(!byId("options").hidden, client.user !== null);
   test.draw(!byId("options").hidden);
   byId("sign-out").hidden = !view.hasToken;
   byId("connection").hidden = !view.hasToken;

@@ -34,6 +34,7 @@ class SourceError extends Error {
 
 /** What went wrong, in words. @param {Error} error */
 export function problemWords({ status, retryAfterS, code }) {
+  if (code === "too_much") return t("report_too_much");
   if (code === "journal_unavailable") return t("history_unwritten", { s: retryAfterS });
   if (WORDS[status]) return t(WORDS[status], { s: retryAfterS });
   return status ? t("history_refused", { code: status }) : t("history_network");
@@ -58,8 +59,11 @@ export class HistorySource {
   }
 
   /** All of it as a table that spreadsheets open. @returns {Promise<Blob>} */
-  async table(path, parameters, signal) {
-    const answer = await this.#ask(path, parameters, "text/csv", signal);
+  async table(path, parameters, signal) { return await this.file(path, parameters, "text/csv", signal); }
+
+  /** All of it in one form. @param {string} type its media type @returns {Promise<Blob>} */
+  async file(path, parameters, type, signal) {
+    const answer = await this.#ask(path, parameters, type, signal);
     return await answer.blob().catch(() => { throw new SourceError(0); });
   }
 
@@ -95,7 +99,8 @@ export class HistorySource {
   async #ask(path, parameters, type, signal) {
     if (signal.aborted) throw new SourceError(0);
     const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined);
-    const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+    // A plus is one to the server, as moments have it.
+    const query = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString().replaceAll("+", "%20");
     const run = new AbortController();
     const stop = () => run.abort();
     const timer = setTimeout(stop, ANSWER_MAX_MS);

@@ -15,15 +15,31 @@ let fault = null;
 let coming = null;
 
 /**
- * Says in `#journal` that nobody can begin to listen, and why, for as long as that is so.
+ * Says in `#journal` that nobody can begin to listen, and why, for as long as that is so; and below it that the journal was
+ * restored.
  * @param {import("./ecoute.js").EcouteClient} client
  * @param {"admin"|"commercial"} role
  */
 export function showJournal(client, role) {
   const isTold = !client.journal.ok && ["registered", "witness"].includes(client.connectionState);
   byId("journal").hidden = !isTold || !fault;
+  showRestored(client);
   if (isTold && fault) fault.sayFault(client, role);
   else if (isTold) loadFault().then(() => showJournal(client, role), (error) => console.warn("écoute: no words for it", error));
+}
+
+/** What is said of a restoration, once that was needed. */
+let restored = null;
+let restoredComing = null;
+
+/** Says once that the journal was restored, for as long as nobody has confirmed that they know. */
+function showRestored(client) {
+  if (restored) return restored.draw(client);
+  if (!client.journal.restored || restoredComing) return;
+  restoredComing = import("./page-restored.js").then((loaded) => {
+    restored = loaded;
+    showRestored(client);
+  }).catch((error) => console.warn("écoute: no words for it", error)).finally(() => { restoredComing = null; });
 }
 
 /** Loads the words. The server was here just now; where they do not come, they are asked for again with the next change. */

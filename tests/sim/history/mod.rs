@@ -13,6 +13,7 @@ use stage::world::{Who, World};
 const LISTENINGS: &str = "/api/history/listenings";
 const BROADCASTS: &str = "/api/history/broadcasts";
 const OWN: &str = "/api/me/listenings";
+const REPORT: &str = "/api/report";
 
 fn asking(world: &mut World, token: &str, path: &str, accept: &str) -> Stranger {
     let ask =
@@ -109,6 +110,10 @@ fn what_is_not_theirs_is_refused_and_written_down() {
         (&scoped, "/api/history/listenings?commercial_id=lea", "403 Forbidden", 1),
         (&scoped, "/api/history/broadcasts?commercial_id=lea", "403 Forbidden", 1),
         (&lea, LISTENINGS, "403 Forbidden", 1),
+        (&paul, REPORT, "403 Forbidden", 1),
+        (&lea, REPORT, "403 Forbidden", 1),
+        (&monitor, REPORT, "403 Forbidden", 0),
+        (&paul, "/api/report?commercial_id=lea", "400 Bad Request", 0),
         (&paul, OWN, "403 Forbidden", 0),
         (&monitor, BROADCASTS, "403 Forbidden", 0),
         (&lea, "/api/me/listenings?commercial_id=tom", "400 Bad Request", 0),
@@ -375,4 +380,81 @@ fn a_long_answer_is_for_those_who_can_tell_that_it_breaks_off() {
         assert!(text.starts_with(&format!("HTTP/1.1 {want}")), "{limit}: {text}");
     }
     scene.end();
+}
+
+#[test]
+fn a_report_is_for_auditors_and_is_made_once_it_is_durable_that_it_is_read() {
+    let mut scene = Scene::new();
+    heard(&mut scene);
+    let world = &mut scene.world;
+    let eve = world.token(Role::Admin, "eve", auditor);
+    world.disk.is_stuck = true;
+    let client = asking(world, &eve, &format!("{REPORT}?from=1970-01-01&lang=en"), "application/json");
+    world.run_ms(500);
+    assert_eq!((client.read(world).len(), world.past.asked), (0, 0), "law 8");
+    world.disk.is_stuck = false;
+    world.run_ms(10);
+    let text = String::from_utf8(client.read(world)).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && head.contains("Content-Type: application/json"), "{head}");
+    let told: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(told["lines"][0], json!(["Listenings", "< 5", ""]));
+    assert!(!body.contains("lea") && !body.contains("paul"), "{body}");
+    let last = world.audit.last().unwrap();
+    assert_eq!(last.event.to_string(), "report_read actor=eve commercial_id= detail=\"report from_ms=0\"");
+
+    for (accept, content_type, begin) in [
+        ("text/csv", "text/csv; charset=utf-8", "\"Écoutes\""),
+        ("text/html, */*", "text/html; charset=utf-8", "<!doctype html>"),
+    ] {
+        let client = asking(world, &eve, REPORT, accept);
+        let text = String::from_utf8(client.read(world)).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{head}");
+        assert!(head.contains("\r\nContent-Disposition: attachment;") && body.starts_with(begin), "{text}");
+    }
+    world.disk.refused_per_mille = 1000;
+    let refused = asking(world, &eve, REPORT, "*/*");
+    assert!(refused.read(world).starts_with(b"HTTP/1.1 503 "));
+    world.disk.heal();
+    scene.end();
+}
+
+#[test]
+fn of_reports_there_is_one_at_a_time_and_none_of_too_much() {
+    let mut limits = Limits::default();
+    limits.jobs.report_rows_max = 2;
+    let mut world = World::with_limits(7, Quality::PERFECT, limits);
+    world.past.begin();
+    world.publisher("lea");
+    let paul = world.listener("paul");
+    world.settle();
+    world.join(paul, "lea");
+    world.run_ms(2000);
+    let eve = world.token(Role::Admin, "eve", auditor);
+    world.past.is_stuck = true;
+    let first = asking(&mut world, &eve, REPORT, "*/*");
+    let second = asking(&mut world, &eve, REPORT, "*/*");
+    assert!(second.read(&mut world).starts_with(b"HTTP/1.1 503 "), "there is no credit");
+    let other = asking(&mut world, &eve, LISTENINGS, "*/*");
+    world.past.is_stuck = false;
+    world.run_ms(10);
+    for client in [first, other] {
+        assert!(client.read(&mut world).starts_with(b"HTTP/1.1 200 OK"));
+    }
+    // Whoever leaves in the middle gives it back.
+    world.past.is_stuck = true;
+    let gone = asking(&mut world, &eve, REPORT, "*/*");
+    world.hang_up(gone.conn);
+    world.past.is_stuck = false;
+    world.run_ms(10);
+    assert_eq!(answer(&mut world, &eve, REPORT).0, "HTTP/1.1 200 OK");
+    leave(&mut world, paul);
+    world.run_ms(100);
+    world.join(paul, "lea");
+    world.run_ms(2000);
+    let (status, told) = answer(&mut world, &eve, REPORT);
+    assert_eq!((status.as_str(), &told["error"]["code"]), ("HTTP/1.1 400 Bad Request", &json!("too_much")));
+    assert_eq!(world.server.stats().reports_refused, 1);
+    world.end();
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ecoute::audit::{Event, HistoryDoubt};
 use ecoute::config::{JobLimits, Limits};
-use ecoute::words::Role;
+use ecoute::token::Right;
+use ecoute::words::{JournalFault, Restoration, Role};
 use serde_json::{Value, json};
 use stage::link::Quality;
 use stage::scenario::{assert_hears, count, error_codes, heard, last, scenario};
@@ -263,5 +264,79 @@ fn who_takes_back_before_the_answer_is_told_once() {
     world.notes.is_stuck = false;
     world.run_ms(1000);
     assert_eq!([lea, other].map(|who| count(&world, who, "journal_note")), [1, 1]);
+    world.end();
+}
+
+/// What a page was told last of a restoration.
+fn restored(world: &World, who: Who) -> Value {
+    let told = world.browsers[who].messages_of("journal_state").last();
+    told.and_then(|told| told.get("restored")).cloned().unwrap_or_default()
+}
+
+fn confirm(world: &mut World, who: Who, at: u64) {
+    world.browsers[who].say("confirm_restoration", json!({ "at": at }));
+    world.run_ms(1000);
+}
+
+/// Returns who confirmed that they know of which restoration.
+fn confirmed(world: &World) -> Vec<(&str, u64)> {
+    let of = |event| match event {
+        &Event::RestorationConfirmed { ref by, at_ms } => Some((by.as_str(), at_ms)),
+        _ => None,
+    };
+    world.audit.iter().filter_map(|entry| of(&entry.event)).collect()
+}
+
+#[test]
+fn a_restoration_is_told_to_all_until_somebody_who_may_confirms_it() {
+    scenario(|world| {
+        let (lea, paul) = heard(world);
+        assert_eq!([lea, paul].map(|who| count(world, who, "journal_state")), [0, 0]);
+        world.disk.restored = Some(Restoration { made: 9, at: 70 });
+        world.run_ms(1000);
+        // And who comes later.
+        let token = world.token(Role::Admin, "eve", |claims| claims.rights = [Right::Manage].into_iter().collect());
+        let eve = world.open_with("eve", &token);
+        world.run_ms(1000);
+        let want = json!({ "ok": true, "restored": { "made": 9, "at": 70 } });
+        for who in [lea, paul, eve] {
+            assert_eq!(count(world, who, "journal_state"), 1, "{}", world.browsers[who].id);
+            assert_eq!(last(world, who, "journal_state"), &want);
+        }
+
+        confirm(world, paul, 70);
+        assert_eq!(error_codes(world, paul), ["not_allowed"], "it takes the right");
+        confirm(world, eve, 69);
+        assert_eq!(confirmed(world), [], "that was another one");
+        world.disk.is_stuck = true;
+        confirm(world, eve, 70);
+        assert!(!restored(world, lea).is_null(), "it is not written down yet");
+        world.disk.is_stuck = false;
+        world.run_ms(1000);
+        assert_eq!(confirmed(world), [("eve", 70)]);
+        for who in [lea, paul, eve] {
+            assert_eq!(last(world, who, "journal_state"), &json!({ "ok": true }));
+        }
+        confirm(world, eve, 70);
+        assert_eq!(confirmed(world).len(), 1, "once");
+        let ana = world.listener("ana");
+        world.settle();
+        assert_eq!(count(world, ana, "journal_state"), 0);
+        assert_hears(world, paul, lea, 3000, 80);
+    });
+}
+
+#[test]
+fn a_journal_that_fails_after_a_restoration_tells_both() {
+    let mut world = World::new(1, Quality::PERFECT);
+    let (lea, _) = heard(&mut world);
+    world.disk.restored = Some(Restoration { made: 9, at: 70 });
+    world.disk.fault = Some(JournalFault::DiskFull);
+    world.run_ms(3000);
+    let both = json!({ "ok": false, "cause": "disk_full", "restored": { "made": 9, "at": 70 } });
+    assert_eq!(last(&world, lea, "journal_state"), &both);
+    world.disk.heal();
+    world.run_ms(6000);
+    assert_eq!(last(&world, lea, "journal_state"), &json!({ "ok": true, "restored": { "made": 9, "at": 70 } }));
     world.end();
 }

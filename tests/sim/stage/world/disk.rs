@@ -6,10 +6,10 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ecoute::audit::{Class, Entry, EntryId};
+use ecoute::audit::{Class, Entry, EntryId, Event};
 use ecoute::keys::JobKey;
 use ecoute::outbox::{JournalState, NotWritten};
-use ecoute::words::JournalFault;
+use ecoute::words::{JournalFault, Restoration};
 
 pub struct Disk {
     /// How long an entry takes, each by chance: answers come in any order.
@@ -20,7 +20,9 @@ pub struct Disk {
     pub is_stuck: bool,
     /// What the writer says that is wrong: it refuses gates at once, and all else waits.
     pub fault: Option<JournalFault>,
-    told: Option<JournalFault>,
+    /// What the writer says of what the journal was made of, until somebody confirmed it.
+    pub restored: Option<Restoration>,
+    told: (Option<JournalFault>, Option<Restoration>),
     written: u64,
     waiting: Vec<Waiting>,
     chance: fastrand::Rng,
@@ -32,6 +34,8 @@ struct Waiting {
     entry: EntryId,
     is_refused: bool,
     is_gate: bool,
+    /// Of the restoration at this moment it confirms that somebody knows.
+    confirms: Option<u64>,
 }
 
 impl Disk {
@@ -42,7 +46,8 @@ impl Disk {
             refused_per_mille: 0,
             is_stuck: false,
             fault: None,
-            told: None,
+            restored: None,
+            told: (None, None),
             written: 0,
             waiting: Vec::new(),
             chance: fastrand::Rng::with_seed(seed),
@@ -60,7 +65,11 @@ impl Disk {
         let due = now + self.delay.start + span.mul_f64(self.chance.f64());
         let is_refused = self.chance.u32(..1000) < self.refused_per_mille;
         let is_gate = entry.event.class() == Class::Gate;
-        self.waiting.push(Waiting { due, job, entry: entry.id, is_refused, is_gate });
+        let confirms = match &entry.event {
+            Event::RestorationConfirmed { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        };
+        self.waiting.push(Waiting { due, job, entry: entry.id, is_refused, is_gate, confirms });
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -70,21 +79,23 @@ impl Disk {
     /// Returns an answer that is due: to which job, of which entry.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(JobKey, EntryId, Result<(), NotWritten>)> {
         let due = self.waiting.iter().position(|waiting| waiting.due <= now && self.answers(waiting))?;
-        let Waiting { job, entry, is_refused, .. } = self.waiting.remove(due);
+        let Waiting { job, entry, is_refused, confirms, .. } = self.waiting.remove(due);
         let is_refused = is_refused || self.fault.is_some();
         self.written += u64::from(!is_refused);
+        self.restored = self.restored.filter(|restored| is_refused || Some(restored.at) != confirms);
         Some((job, entry, if is_refused { Err(NotWritten) } else { Ok(()) }))
     }
 
     /// Returns what the writer says, where that is new.
     pub(super) fn take_news(&mut self) -> Option<JournalState> {
-        let is_new = self.fault != self.told;
-        self.told = self.fault;
+        let is_new = (self.fault, self.restored) != self.told;
+        self.told = (self.fault, self.restored);
         is_new.then_some(JournalState {
             entries: self.written,
             bytes: self.written * 700,
             free_bytes: Some(if self.fault == Some(JournalFault::DiskFull) { 0 } else { 1 << 30 }),
             fault: self.fault,
+            restored: self.restored,
         })
     }
 

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ecoute::audit::Entry;
-use ecoute::history::Query;
+use ecoute::history::Question;
 use ecoute::host::journal::{self, Journal};
 use ecoute::keys::JobKey;
 use ecoute::outbox::Reply;
@@ -23,7 +23,7 @@ pub struct Past {
 }
 
 enum Ask {
-    History(Box<Query>),
+    History(Box<Question>),
     Seen { since_ms: u64, people_max: usize },
 }
 
@@ -49,9 +49,9 @@ impl Past {
         }
     }
 
-    pub(super) fn ask(&mut self, job: JobKey, query: Box<Query>) {
+    pub(super) fn ask(&mut self, job: JobKey, question: Box<Question>) {
         self.asked += 1;
-        self.waiting.push_back((job, Ask::History(query)));
+        self.waiting.push_back((job, Ask::History(question)));
     }
 
     pub(super) fn ask_seen(&mut self, job: JobKey, since_ms: u64, people_max: usize) {
@@ -64,7 +64,7 @@ impl Past {
         let now_ms = now.duration_since(UNIX_EPOCH).expect("it is no longer 1970").as_millis() as u64;
         let kept = self.kept.as_mut();
         let reply = match ask {
-            Ask::History(query) => Reply::History(kept.and_then(|kept| kept.reader.history(*query, now_ms))),
+            Ask::History(question) => Reply::History(kept.and_then(|kept| kept.reader.answer(*question, now_ms))),
             Ask::Seen { since_ms, people_max } => {
                 Reply::Seen(kept.map(|kept| kept.reader.seen(since_ms, people_max)).unwrap_or_default())
             }
