@@ -25,7 +25,7 @@ fn audit(data: &Path, arguments: &[&str]) -> Output {
     run(program().arg("audit").args(arguments).arg("--data").arg(data))
 }
 
-fn assert_good(data: &Path) {
+pub fn assert_good(data: &Path) {
     let verified = audit(data, &["verify"]);
     assert!(verified.status.success(), "{verified:?}");
 }

@@ -6,6 +6,7 @@
 mod bystanders;
 mod datagrams;
 mod journal;
+mod kills;
 mod shown;
 #[path = "../support/mod.rs"]
 mod support;
