@@ -130,7 +130,8 @@ impl Server {
         }
         let by = if broadcast.is_on_air() { StartedBy::NextEncoder } else { StartedBy::Encoder };
         let of = Subject { commercial_id: claims.sub.clone(), is_device: claims.device };
-        self.note(now, Event::BroadcastStarted { of, by }, out);
+        let name = claims.name.as_deref().map(Box::from);
+        self.note(now, Event::BroadcastStarted { of, by, name }, out);
         let unix_ms = self.unix_ms(now);
         let start = Start { publisher: created.peer, source, commercial_info: None };
         let (replaced, changes) =

@@ -260,7 +260,7 @@ mod tests {
         }
 
         fn start(&mut self, at_ms: u64, id: &str) {
-            self.tell(at_ms, Event::BroadcastStarted { of: of(id), by: StartedBy::Page });
+            self.tell(at_ms, Event::BroadcastStarted { of: of(id), by: StartedBy::Page, name: None });
         }
 
         fn stop(&mut self, at_ms: u64, id: &str) {
