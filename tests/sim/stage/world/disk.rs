@@ -1,20 +1,27 @@
-//! The writer of the journal: as slow, as full and as disorderly as a scenario wants.
+//! The writer of the journal: as slow, as full and as disorderly as a scenario wants, or as orderly as the real one.
 //!
 //! It keeps nothing but when each entry is answered, and how. Invariant: each entry is answered once, unless the server is
 //! killed first.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use ecoute::audit::{Class, Entry, EntryId};
+use ecoute::audit::{Class, Entry};
 use ecoute::keys::JobKey;
 use ecoute::outbox::{JournalState, NotWritten};
 use ecoute::words::JournalFault;
 
+/// How long what waits does in order, until it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
 pub struct Disk {
+    /// Whether entries are written one after the other, as the real writer does: where one can't be, gates that wait are
+    /// refused, and all else waits.
+    pub is_in_order: bool,
     /// How long an entry takes, each by chance: answers come in any order.
     pub delay: Range<Duration>,
-    /// Of a thousand entries, so many can't be written.
+    /// Of a thousand entries, so many can't be written; in order, of as many tries.
     pub refused_per_mille: u32,
     /// Answers nothing while it is.
     pub is_stuck: bool,
@@ -22,14 +29,24 @@ pub struct Disk {
     pub fault: Option<JournalFault>,
     told: Option<JournalFault>,
     written: u64,
-    waiting: Vec<Waiting>,
+    /// When it was tried last to write in order, and whether that failed.
+    tried: Option<(Instant, bool)>,
+    waiting: VecDeque<Waiting>,
     chance: fastrand::Rng,
+}
+
+/// An entry that was answered: to which job, and how.
+pub(super) struct Answered {
+    pub(super) job: JobKey,
+    pub(super) entry: Entry,
+    pub(super) written: Result<(), NotWritten>,
 }
 
 struct Waiting {
     due: Instant,
     job: JobKey,
-    entry: EntryId,
+    entry: Entry,
+    /// Whether it can't be written, once that is tried.
     is_refused: bool,
     is_gate: bool,
 }
@@ -38,13 +55,15 @@ impl Disk {
     /// Returns a disk that writes everything at once.
     pub(super) fn new(seed: u64) -> Disk {
         Disk {
+            is_in_order: false,
             delay: Duration::ZERO..Duration::ZERO,
             refused_per_mille: 0,
             is_stuck: false,
             fault: None,
             told: None,
             written: 0,
-            waiting: Vec::new(),
+            tried: None,
+            waiting: VecDeque::new(),
             chance: fastrand::Rng::with_seed(seed),
         }
     }
@@ -58,22 +77,62 @@ impl Disk {
     pub(super) fn take(&mut self, now: Instant, job: JobKey, entry: &Entry) {
         let span = self.delay.end.saturating_sub(self.delay.start);
         let due = now + self.delay.start + span.mul_f64(self.chance.f64());
-        let is_refused = self.chance.u32(..1000) < self.refused_per_mille;
+        let before = self.waiting.back().map(|waiting| waiting.due).filter(|_| self.is_in_order);
+        let is_refused = self.draw_refusal();
         let is_gate = entry.event.class() == Class::Gate;
-        self.waiting.push(Waiting { due, job, entry: entry.id, is_refused, is_gate });
+        let due = before.map_or(due, |before| before.max(due));
+        self.waiting.push_back(Waiting { due, job, entry: entry.clone(), is_refused, is_gate });
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
+        if self.is_in_order {
+            let first = self.waiting.front().filter(|_| !self.is_stuck)?;
+            let gate = self.waiting.iter().find(|waiting| waiting.is_gate).filter(|_| self.fault.is_some());
+            return Some(gate.map_or(first.due, |gate| gate.due.min(first.due)));
+        }
         self.waiting.iter().filter(|waiting| self.answers(waiting)).map(|waiting| waiting.due).min()
     }
 
-    /// Returns an answer that is due: to which job, of which entry.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<(JobKey, EntryId, Result<(), NotWritten>)> {
-        let due = self.waiting.iter().position(|waiting| waiting.due <= now && self.answers(waiting))?;
-        let Waiting { job, entry, is_refused, .. } = self.waiting.remove(due);
-        let is_refused = is_refused || self.fault.is_some();
+    /// Returns an answer that is due.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Answered> {
+        let (due, is_refused) = if self.is_in_order { self.find_in_order(now)? } else { self.find(now)? };
+        let Waiting { job, entry, .. } = self.waiting.remove(due)?;
         self.written += u64::from(!is_refused);
-        Some((job, entry, if is_refused { Err(NotWritten) } else { Ok(()) }))
+        Some(Answered { job, entry, written: if is_refused { Err(NotWritten) } else { Ok(()) } })
+    }
+
+    fn find(&self, now: Instant) -> Option<(usize, bool)> {
+        let due = self.waiting.iter().position(|waiting| waiting.due <= now && self.answers(waiting))?;
+        Some((due, self.waiting[due].is_refused || self.fault.is_some()))
+    }
+
+    /// The first is written, or a gate is refused because it can't be.
+    fn find_in_order(&mut self, now: Instant) -> Option<(usize, bool)> {
+        if self.is_stuck || self.next()? > now {
+            return None;
+        }
+        let has_failed = match self.tried.filter(|(at, _)| *at == now) {
+            Some((_, has_failed)) => has_failed,
+            None => self.fault.is_some() || self.draw_refusal(),
+        };
+        self.tried = Some((now, has_failed));
+        if !has_failed {
+            return Some((0, false));
+        }
+        let gate = self.waiting.iter().position(|waiting| waiting.is_gate);
+        if gate.is_none() {
+            self.waiting.front_mut()?.due = now + RETRY;
+        }
+        Some((gate?, true))
+    }
+
+    /// Returns how many entries are not answered yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn draw_refusal(&mut self) -> bool {
+        self.chance.u32(..1000) < self.refused_per_mille
     }
 
     /// Returns what the writer says, where that is new.
@@ -92,8 +151,14 @@ impl Disk {
         !self.is_stuck && (self.fault.is_none() || waiting.is_gate)
     }
 
-    /// The server is killed: nobody waits for an answer any more.
-    pub(super) fn forget(&mut self) {
+    /// The server is killed: nobody waits for an answer any more. Returns what was written and not answered by then, and how
+    /// much was not written.
+    pub(super) fn kill(&mut self) -> (Vec<Entry>, usize) {
+        let can_write = self.is_in_order && !self.is_stuck && self.fault.is_none();
+        let count = if can_write { self.chance.usize(..=self.waiting.len()) } else { 0 };
+        let written = self.waiting.drain(..count).map(|waiting| waiting.entry).collect();
+        let lost = self.waiting.len();
         self.waiting.clear();
+        (written, lost)
     }
 }
