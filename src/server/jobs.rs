@@ -15,6 +15,7 @@ use slotmap::SlotMap;
 use super::problem::come_back_later;
 use super::{Server, Timer};
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
+use crate::config::JobLimits;
 use crate::history::Query;
 use crate::keys::{BroadcastKey, Client, ConnKey, JobKey, ResourceKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
@@ -26,8 +27,9 @@ const SINCE_SPARE: usize = 64;
 /// The jobs whose answers are to come.
 pub(super) struct Jobs {
     waiting: SlotMap<JobKey, Waiting>,
-    /// How many of them write.
+    /// How many of them write, and for how many of those somebody waits.
     entries: usize,
+    gates_open: usize,
     /// How many of them read files.
     reads: usize,
     /// How many of them answer questions about the past.
@@ -88,6 +90,7 @@ impl Jobs {
         Jobs {
             waiting: SlotMap::with_key(),
             entries: 0,
+            gates_open: 0,
             reads: 0,
             questions: 0,
             asks_seen: false,
@@ -102,6 +105,11 @@ impl Jobs {
     /// Returns how many jobs are out.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Tells whether somebody else may wait for an entry.
+    fn has_room_for_gate(&self, limits: &JobLimits) -> bool {
+        self.gates_open < limits.gates_max && self.entries < limits.busy_max
     }
 
     /// Returns how many of them write.
@@ -173,7 +181,8 @@ impl Jobs {
         let questions = count(|waiting| matches!(waiting, Waiting::History { .. }));
         let seen = count(|waiting| matches!(waiting, Waiting::Seen));
         let proofs = count(|waiting| matches!(waiting, Waiting::Proof { .. }));
-        assert_eq!(usize::from(self.asks_seen), seen, "jobs ↔ credit");
+        let gates = count(|waiting| matches!(waiting, Waiting::Gate(_) | Waiting::Permission { .. }));
+        assert_eq!((usize::from(self.asks_seen), self.gates_open), (seen, gates), "jobs ↔ credit");
         let entries = self.waiting.len() - reads - questions - seen - proofs;
         assert_eq!((self.entries, self.reads), (entries, reads), "jobs ↔ credit");
         assert_eq!((self.questions, self.proofs), (questions, proofs), "jobs ↔ credit");
@@ -196,7 +205,10 @@ impl Jobs {
     fn take(&mut self, job: JobKey) -> Option<Waiting> {
         let waiting = self.waiting.remove(job)?;
         match waiting {
-            Waiting::Note | Waiting::Gate(_) | Waiting::Permission { .. } => self.entries -= 1,
+            Waiting::Note => self.entries -= 1,
+            Waiting::Gate(_) | Waiting::Permission { .. } => {
+                (self.entries, self.gates_open) = (self.entries - 1, self.gates_open - 1)
+            }
             Waiting::History { .. } => self.questions -= 1,
             Waiting::Seen => self.asks_seen = false,
             Waiting::Challenge { .. } => self.reads -= 1,
@@ -230,6 +242,7 @@ impl Jobs {
     fn take_late(&mut self, now: Instant) -> Option<(JobKey, Gate)> {
         let &(_, job) = self.gates.front().filter(|(until, _)| *until <= now)?;
         let late = self.waiting.get_mut(job).map(|waiting| mem::replace(waiting, Waiting::Note));
+        self.gates_open -= 1;
         self.forget_answered();
         match late {
             Some(Waiting::Gate(gate)) => Some((job, gate)),
@@ -314,7 +327,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<EntryId, NotWritten> {
         debug_assert_eq!(event.class(), Class::Gate);
-        if self.jobs.entries >= self.settings.limits.jobs.gates_max {
+        if !self.jobs.has_room_for_gate(&self.settings.limits.jobs) {
             self.stats.gates_refused += 1;
             return Err(NotWritten);
         }
@@ -336,7 +349,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<(), NotWritten> {
         debug_assert_eq!(event.class(), Class::Gate);
-        if self.jobs.entries >= self.settings.limits.jobs.gates_max {
+        if !self.jobs.has_room_for_gate(&self.settings.limits.jobs) {
             self.stats.gates_refused += 1;
             return Err(NotWritten);
         }
@@ -420,6 +433,7 @@ impl Server {
         let id = EntryId(self.jobs.next_entry);
         self.jobs.next_entry += 1;
         self.jobs.entries += 1;
+        self.jobs.gates_open += usize::from(matches!(waiting, Waiting::Gate(_) | Waiting::Permission { .. }));
         let job = self.jobs.waiting.insert(waiting);
         self.jobs.since.push_back((now, job));
         self.measure_journal(now);

@@ -18,8 +18,8 @@ use crate::host::logging;
 use crate::keys::JobKey;
 use crate::outbox::{JournalState, NotWritten, Reply};
 
-/// How many entries are durable with one sync, at the most.
-const GROUP_MAX: usize = 1024;
+/// How many entries are durable with one sync, at the most: of all who come back at once, and of who asks to listen behind them.
+const GROUP_MAX: usize = 8 * 1024;
 /// How long what waits does, until it is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// The shortest time between two times that the loop hears of what the journal takes.

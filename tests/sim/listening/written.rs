@@ -272,7 +272,7 @@ fn what_protects_somebody_waits_for_no_disk() {
 
 #[test]
 fn listening_is_refused_at_once_where_too_many_entries_wait() {
-    let jobs = JobLimits { gates_max: 8, entries_max: 12, ..JobLimits::default() };
+    let jobs = JobLimits { busy_max: 8, entries_max: 12, ..JobLimits::default() };
     let mut world = World::with_limits(1, Quality::PERFECT, Limits { jobs, ..Limits::default() });
     let lea = world.publisher("lea");
     let paul = world.listener("paul");

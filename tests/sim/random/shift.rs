@@ -35,6 +35,10 @@ fn the_laws_hold_whatever_happens_in_a_shift() {
         for event in 0..EVENTS {
             shift.happen();
             trouble_disk(&mut shift.world.disk, &mut chance_of_disk);
+            // Most of the time somebody can begin to be heard.
+            if chance_of_disk.u8(..4) == 0 {
+                shift.world.disk.heal();
+            }
             if event == killed_at {
                 shift.world.restart_server();
             }

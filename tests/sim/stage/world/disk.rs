@@ -14,6 +14,8 @@ use ecoute::words::JournalFault;
 
 /// How long what waits does in order, until it is tried again.
 const RETRY: Duration = Duration::from_millis(500);
+/// How many entries the real writer makes durable with one sync, at the most.
+const GROUP_MAX: usize = 8 * 1024;
 
 pub struct Disk {
     /// Whether entries are written one after the other, as the real writer does: where one can't be, gates that wait are
@@ -21,6 +23,8 @@ pub struct Disk {
     pub is_in_order: bool,
     /// How long an entry takes, each by chance: answers come in any order.
     pub delay: Range<Duration>,
+    /// How long a sync takes in order, with which all are written that wait by then.
+    pub sync: Option<Duration>,
     /// Of a thousand entries, so many can't be written; in order, of as many tries.
     pub refused_per_mille: u32,
     /// Answers nothing while it is.
@@ -29,6 +33,8 @@ pub struct Disk {
     pub fault: Option<JournalFault>,
     told: Option<JournalFault>,
     written: u64,
+    /// When the present sync is over, and how many of those that wait it makes durable.
+    syncing: Option<(Instant, usize)>,
     /// When it was tried last to write in order, and whether that failed.
     tried: Option<(Instant, bool)>,
     waiting: VecDeque<Waiting>,
@@ -57,11 +63,13 @@ impl Disk {
         Disk {
             is_in_order: false,
             delay: Duration::ZERO..Duration::ZERO,
+            sync: None,
             refused_per_mille: 0,
             is_stuck: false,
             fault: None,
             told: None,
             written: 0,
+            syncing: None,
             tried: None,
             waiting: VecDeque::new(),
             chance: fastrand::Rng::with_seed(seed),
@@ -86,6 +94,9 @@ impl Disk {
 
     pub(super) fn next(&self) -> Option<Instant> {
         if self.is_in_order {
+            if let Some((over, _)) = self.syncing {
+                return Some(over);
+            }
             let first = self.waiting.front().filter(|_| !self.is_stuck)?;
             let gate = self.waiting.iter().find(|waiting| waiting.is_gate).filter(|_| self.fault.is_some());
             return Some(gate.map_or(first.due, |gate| gate.due.min(first.due)));
@@ -108,6 +119,9 @@ impl Disk {
 
     /// The first is written, or a gate is refused because it can't be.
     fn find_in_order(&mut self, now: Instant) -> Option<(usize, bool)> {
+        if let Some(sync) = self.sync {
+            return self.find_synced(now, sync).then_some((0, false));
+        }
         if self.is_stuck || self.next()? > now {
             return None;
         }
@@ -124,6 +138,21 @@ impl Disk {
             self.waiting.front_mut()?.due = now + RETRY;
         }
         Some((gate?, true))
+    }
+
+    /// Tells whether the first is durable; where nothing is being written, all that wait are from now on.
+    fn find_synced(&mut self, now: Instant, sync: Duration) -> bool {
+        match &mut self.syncing {
+            Some((over, left)) if *over <= now && *left > 0 => {
+                *left -= 1;
+                return true;
+            }
+            Some((over, _)) if *over > now => return false,
+            Some(_) | None => {}
+        }
+        let count = self.waiting.len().min(GROUP_MAX);
+        self.syncing = (count > 0).then_some((now + sync, count));
+        false
     }
 
     /// Returns how many entries are not answered yet.
