@@ -207,7 +207,8 @@ impl Jobs {
         match waiting {
             Waiting::Note => self.entries -= 1,
             Waiting::Gate(_) | Waiting::Permission { .. } => {
-                (self.entries, self.gates_open) = (self.entries - 1, self.gates_open - 1)
+                self.entries -= 1;
+                self.gates_open -= 1;
             }
             Waiting::History { .. } => self.questions -= 1,
             Waiting::Seen => self.asks_seen = false,

@@ -395,6 +395,7 @@ impl Witness {
 
 /// No entry that let something happen is missing, and what was open is closed, whenever the server is killed.
 #[test]
+#[allow(clippy::disallowed_macros, reason = "a seed to repeat it by, and figures to be quoted")]
 fn two_hundred_kills_lose_nothing_that_somebody_was_told() {
     let asked = std::env::var("ECOUTE_KILLS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed: u64 = asked.unwrap_or_else(|| fastrand::u64(..));
