@@ -383,8 +383,8 @@ impl Default for RefusalLimits {
 pub struct JobLimits {
     /// Listenings and questions that wait for their entries, above which no other one begins.
     pub gates_max: usize,
-    /// Entries of any kind that wait to be written, above which no listening begins either: what is below `entries_max` keeps
-    /// room for what ends. All who come back after a restart, with all their wishes, are fewer.
+    /// Entries of any kind that wait to be written, above which no listening begins either: the rest up to `entries_max` is kept
+    /// for the end of all wishes and broadcasts. All who come back after a restart are fewer, with what they wish in a second.
     pub busy_max: usize,
     /// How long a listening waits for its entry; then it is refused.
     pub gate_timeout: Duration,
@@ -408,7 +408,7 @@ impl Default for JobLimits {
     fn default() -> JobLimits {
         JobLimits {
             gates_max: 2048,
-            busy_max: 14 * 1024,
+            busy_max: 6 * 1024,
             gate_timeout: Duration::from_secs(1),
             entries_max: 16 * 1024,
             reads_max: 16,
@@ -680,6 +680,15 @@ mod tests {
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
         assert_eq!(mib, 508, "the table says something else");
         assert!(mib < 512);
+    }
+
+    /// Where nothing is written any more, what is heard and on air by then still ends in the journal.
+    #[test]
+    fn what_ends_has_room_among_the_entries_that_wait() {
+        let Limits { jobs, listening, admission, .. } = Limits::default();
+        let kept = jobs.entries_max - jobs.busy_max;
+        assert!(kept > listening.wishes_max + listening.broadcasts_max, "{kept}");
+        assert!(jobs.busy_max > admission.conns_max + jobs.gates_max / 2, "all who come back, and some who ask");
     }
 
     #[test]

@@ -243,10 +243,12 @@ impl Jobs {
     fn take_late(&mut self, now: Instant) -> Option<(JobKey, Gate)> {
         let &(_, job) = self.gates.front().filter(|(until, _)| *until <= now)?;
         let late = self.waiting.get_mut(job).map(|waiting| mem::replace(waiting, Waiting::Note));
-        self.gates_open -= 1;
         self.forget_answered();
         match late {
-            Some(Waiting::Gate(gate)) => Some((job, gate)),
+            Some(Waiting::Gate(gate)) => {
+                self.gates_open -= 1;
+                Some((job, gate))
+            }
             Some(
                 Waiting::Note
                 | Waiting::Permission { .. }

@@ -42,10 +42,10 @@ fn come(world: &mut World, role: Role, count: usize) -> Vec<Stranger> {
         .collect()
 }
 
-fn offers() -> [Value; 2] {
+fn offers(world: &World) -> [Value; 2] {
     let mut maker = Browser::new(0, "maker", ([127, 0, 0, 1], 9).into(), Quality::PERFECT);
     [Direction::SendOnly, Direction::RecvOnly].map(|direction| {
-        let offer = maker.make_offer(std::time::Instant::now(), direction);
+        let offer = maker.make_offer(world.now, direction);
         let unnamed = offer.lines().filter(|line| !line.starts_with("a=ssrc")).map(|line| format!("{line}\r\n"));
         json!({ "sdp": unnamed.collect::<String>() })
     })
@@ -58,7 +58,7 @@ fn all_come_back_at_once_to_a_slow_disk() {
         let mut world = world(|_| {});
         world.disk.is_in_order = true;
         world.disk.sync = Some(sync);
-        let [sends, hears] = offers();
+        let [sends, hears] = offers(&world);
         let salespeople = come(&mut world, Role::Commercial, SALESPEOPLE);
         let supervisors = come(&mut world, Role::Admin, SUPERVISORS);
         // They were answered by then, and answer.
