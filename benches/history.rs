@@ -160,7 +160,7 @@ fn tell_day(entries: &mut Vec<Entry>, begin_ms: u64, commercial: u64, number: &m
     tell(begin_ms, Event::Registered { who: Arc::new(who) });
     for broadcast in 0..BROADCASTS {
         let on_air_ms = begin_ms + 1000 + broadcast * 14_400_000;
-        tell(on_air_ms, Event::BroadcastStarted { of: of(), by: StartedBy::Page });
+        tell(on_air_ms, Event::BroadcastStarted { of: of(), by: StartedBy::Page, name: None });
         for listening in 0..LISTENINGS {
             *number += 1;
             let admin = (*number * 7 + listening) % ADMINS;

@@ -232,6 +232,8 @@ pub enum Event {
     BroadcastStarted {
         of: Subject,
         by: StartedBy,
+        /// What people see of who has no page that registered: the name that the encoder's token gives, if it does.
+        name: Option<Box<str>>,
     },
     BroadcastStopped {
         of: Subject,
@@ -860,7 +862,7 @@ mod tests {
                 r#"listen_ended actor=paul commercial_id=lea listening=00000000000000ab heard=true detail="switched""#,
             ),
             (
-                Event::BroadcastStarted { of: of(), by: StartedBy::Encoder },
+                Event::BroadcastStarted { of: of(), by: StartedBy::Encoder, name: None },
                 r#"broadcast_started actor=door commercial_id=door detail="whip" device=true"#,
             ),
             (

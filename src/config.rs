@@ -3,7 +3,7 @@
 //! Invariant: a [`Config`] that passed [`Config::check`] bounds every table, queue, buffer and wait of the core.
 //!
 //! # Memory
-//! At all bounds at once the server takes 510 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
+//! At all bounds at once the server takes 511 MiB, computed from sizes that were measured with glibc (what `mallinfo2`
 //! says is in use falls by so much for each when the core is dropped):
 //!
 //! | what | so many | bytes each | MB |
@@ -25,10 +25,11 @@
 //! | ids that are a person's | 8192 | 26 | 0 |
 //! | URLs of WHIP and WHEP sessions, with the longest ids | 5120 | 740 | 4 |
 //! | entries that wait to be written, with the longest names and reasons of one in three | 16,384 | 810 | 13 |
+//! | answers of players that wait for their entries | 2048 | 2,000 | 4 |
 //! | the journal's database: its cache, statements and a group of rows | 1 | 3 Mi | 3 |
 //! | the same, opened to be read | 1 | 1 Mi | 1 |
 //! | pieces of history that were read | 16 | 128 Ki | 2 |
-//! | broadcasts and listenings that a report counts | 10,000 | 600 | 6 |
+//! | broadcasts and listenings that a report counts | 5000 | 600 | 3 |
 //! | who was here lately, as it is read | 8192 | 250 | 2 |
 //! | notes of pages that wait to be proved, of the longest | 4096 + 16 | 1,200 | 5 |
 //! | requests whose answer is made elsewhere | 16 | 20,000 | 0 |
@@ -384,8 +385,11 @@ impl Default for RefusalLimits {
 /// Bounds what is done elsewhere and not answered yet.
 #[derive(Clone, Debug)]
 pub struct JobLimits {
-    /// Entries that wait to be written, above which no listening begins; what is below keeps room for what ends.
+    /// Listenings and questions that wait for their entries, above which no other one begins.
     pub gates_max: usize,
+    /// Entries of any kind that wait to be written, above which no listening begins either: the rest up to `entries_max` is kept
+    /// for the end of all wishes and broadcasts. All who come back after a restart are fewer, with what they wish in a second.
+    pub busy_max: usize,
     /// How long a listening waits for its entry; then it is refused.
     pub gate_timeout: Duration,
     /// Entries that wait to be written, above which others are lost: all that a turn can bring while gates are open.
@@ -412,12 +416,13 @@ impl Default for JobLimits {
     fn default() -> JobLimits {
         JobLimits {
             gates_max: 2048,
+            busy_max: 6 * 1024,
             gate_timeout: Duration::from_secs(1),
             entries_max: 16 * 1024,
             reads_max: 16,
             questions_max: 16,
             reports_max: 1,
-            report_rows_max: 10_000,
+            report_rows_max: 5000,
             fault_settled: Duration::from_secs(2),
             proofs_max: 16,
             proofs_waiting_max: 4096,
@@ -672,6 +677,7 @@ mod tests {
             limits.registration.persons_max * 26,
             (limits.media.peers_max + limits.program.resources_max) * 740,
             limits.jobs.entries_max * 810,
+            limits.jobs.gates_max * 2000,
             3 << 20,
             1 << 20,
             limits.jobs.questions_max * (128 << 10),
@@ -683,8 +689,17 @@ mod tests {
             15_000_000,
         ];
         let mib = bytes.iter().sum::<usize>() / 1024 / 1024;
-        assert_eq!(mib, 510, "the table says something else");
+        assert_eq!(mib, 511, "the table says something else");
         assert!(mib < 512);
+    }
+
+    /// Where nothing is written any more, what is heard and on air by then still ends in the journal.
+    #[test]
+    fn what_ends_has_room_among_the_entries_that_wait() {
+        let Limits { jobs, listening, admission, .. } = Limits::default();
+        let kept = jobs.entries_max - jobs.busy_max;
+        assert!(kept > listening.wishes_max + listening.broadcasts_max, "{kept}");
+        assert!(jobs.busy_max > admission.conns_max + jobs.gates_max / 2, "all who come back, and some who ask");
     }
 
     #[test]

@@ -109,6 +109,8 @@ struct Said {
     device: bool,
 }
 
+/// The role of who is on air.
+const COMMERCIAL: &str = "commercial";
 /// Why something ended that nobody saw the end of.
 const SERVER_DIED: &str = "server_died";
 
@@ -162,7 +164,13 @@ impl Telling {
                 let Said { actor, detail, name, at_ms, .. } = &said;
                 tell(Change::Came { id: actor, role: detail, name, at_ms: *at_ms })
             }
-            "broadcast_started" => self.begin_broadcast(number, &said, tell),
+            "broadcast_started" => {
+                // An encoder's: who has a page has registered.
+                if !said.name.is_empty() {
+                    tell(Change::Came { id: &said.actor, role: COMMERCIAL, name: &said.name, at_ms: said.at_ms })?;
+                }
+                self.begin_broadcast(number, &said, tell)
+            }
             "broadcast_stopped" => self.end_broadcast(&said, tell),
             "listen_asked" => self.begin_listening(number, said, tell),
             "listen_started" => self.sound(&said, tell),

@@ -270,6 +270,19 @@ impl Journal {
         if is_any { self.append_at(at, &[]) } else { Ok(()) }
     }
 
+    /// Tries whether entries can be written, with none to write: there must be room for some, and something is written.
+    ///
+    /// # Errors
+    /// [`JournalError`], as above.
+    pub fn try_out(&mut self, at: SystemTime) -> Result<(), JournalError> {
+        if free_bytes(&self.data).is_some_and(|free_bytes| free_bytes < ROOM_MIN_BYTES) {
+            return Err(unavailable(&self.path, &ErrorKind::StorageFull.into()));
+        }
+        self.append(&[])?;
+        // Nothing of that may have been new.
+        self.with_open(|journal| journal.open.as_ref().map_or(Ok(()), |open| left::sign(&open.connection, at)))
+    }
+
     /// Makes entries durable, and forgets what was handed in up to the one of this number: it is among them.
     fn append_all(&mut self, entries: &[&Entry], handed_in: i64) -> Result<(), JournalError> {
         let salts: Vec<Salt> = entries

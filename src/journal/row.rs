@@ -93,7 +93,11 @@ pub fn stored(entry: &Entry) -> String {
         },
         times: Some(event.times()).filter(|&times| times > 1),
         device: Some(true).filter(|_| event.is_device()),
-        name: newcomer.map(|who| &*who.name),
+        name: match event {
+            Event::Registered { who } => Some(&*who.name),
+            Event::BroadcastStarted { name, .. } => name.as_deref(),
+            _ => None,
+        },
         address: newcomer.map(|who| &*who.address),
         browser: newcomer.map(|who| &*who.browser),
         options: match event {
@@ -214,8 +218,13 @@ mod tests {
         );
         let of = Subject { commercial_id: "door".into(), is_device: true };
         assert_eq!(
-            at(5, Event::BroadcastStarted { of, by: StartedBy::Encoder }),
+            at(5, Event::BroadcastStarted { of, by: StartedBy::Encoder, name: None }),
             r#"{"at_ms":5,"event":"broadcast_started","actor":"door","commercial_id":"door","detail":"whip","device":true}"#
+        );
+        let of = Subject { commercial_id: "tom".into(), is_device: false };
+        assert_eq!(
+            at(6, Event::BroadcastStarted { of, by: StartedBy::NextEncoder, name: Some("Tom L.".into()) }),
+            r#"{"at_ms":6,"event":"broadcast_started","actor":"tom","commercial_id":"tom","detail":"whip, in place of another","name":"Tom L."}"#
         );
     }
 

@@ -224,7 +224,7 @@ impl Server {
     }
 
     /// A right may have ended since it was asked.
-    fn check_still_allowed(&self, now: Instant, request: &Request) -> Result<(), Problem> {
+    pub(super) fn check_still_allowed(&self, now: Instant, request: &Request) -> Result<(), Problem> {
         let token = request.bearer.as_deref().unwrap_or_default();
         self.verifier.verify(self.unix_s(now), token).map(drop).map_err(Problem::of_token)
     }

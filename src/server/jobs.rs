@@ -15,8 +15,9 @@ use slotmap::SlotMap;
 use super::problem::come_back_later;
 use super::{Server, Timer};
 use crate::audit::{Class, Entry, EntryId, Event, Listening, ListeningId, Subject};
+use crate::config::JobLimits;
 use crate::history::Question;
-use crate::keys::{BroadcastKey, Client, ConnKey, JobKey};
+use crate::keys::{BroadcastKey, Client, ConnKey, JobKey, ResourceKey};
 use crate::outbox::{Job, NotWritten, Outbox, Reply};
 use crate::wire::http::Request;
 
@@ -26,8 +27,9 @@ const SINCE_SPARE: usize = 64;
 /// The jobs whose answers are to come.
 pub(super) struct Jobs {
     waiting: SlotMap<JobKey, Waiting>,
-    /// How many of them write.
+    /// How many of them write, and for how many of those somebody waits.
     entries: usize,
+    gates_open: usize,
     /// How many of them read files.
     reads: usize,
     /// How many of them answer questions about the past.
@@ -53,7 +55,7 @@ enum Waiting {
     /// Nothing: the effect came at once.
     Note,
     /// A wish to listen, which waits for this entry.
-    Gate { broadcast: BroadcastKey, listener: Client, entry: EntryId },
+    Gate(Gate),
     /// Somebody who asks for others' history on this conn, which waits for this entry.
     Permission { conn: ConnKey, question: Box<Question> },
     /// Somebody who asked on this conn about the past.
@@ -66,11 +68,31 @@ enum Waiting {
     Proof { conn: ConnKey },
 }
 
+/// A wish to listen that is about to be announced.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) broadcast: BroadcastKey,
+    pub(super) listener: Client,
+    pub(super) entry: EntryId,
+    /// Whose request is answered once it is.
+    pub(super) asker: Option<Box<Asker>>,
+}
+
+/// A player that began a session, and is told so once its announcement is durable.
+#[derive(Debug)]
+pub(super) struct Asker {
+    pub(super) conn: ConnKey,
+    pub(super) resource: ResourceKey,
+    /// What its offer is answered.
+    pub(super) answer: String,
+}
+
 impl Jobs {
     pub(super) fn new() -> Jobs {
         Jobs {
             waiting: SlotMap::with_key(),
             entries: 0,
+            gates_open: 0,
             reads: 0,
             questions: 0,
             reports: 0,
@@ -86,6 +108,11 @@ impl Jobs {
     /// Returns how many jobs are out.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Tells whether somebody else may wait for an entry.
+    fn has_room_for_gate(&self, limits: &JobLimits) -> bool {
+        self.gates_open < limits.gates_max && self.entries < limits.busy_max
     }
 
     /// Returns how many of them write.
@@ -111,10 +138,8 @@ impl Jobs {
 
     /// Tells whether the answer about an entry goes to this listener.
     pub(super) fn awaits(&self, (key, listener): (BroadcastKey, Client), entry: EntryId) -> bool {
-        let is_it = |waiting: &Waiting| match *waiting {
-            Waiting::Gate { broadcast, listener: of, entry: awaited } => {
-                (broadcast, of, awaited) == (key, listener, entry)
-            }
+        let is_it = |waiting: &Waiting| match waiting {
+            Waiting::Gate(gate) => (gate.broadcast, gate.listener, gate.entry) == (key, listener, entry),
             Waiting::Note
             | Waiting::Permission { .. }
             | Waiting::History { .. }
@@ -133,8 +158,23 @@ impl Jobs {
                 | Waiting::History { conn: of, .. }
                 | Waiting::Permission { conn: of, .. },
             ) => *of == conn,
-            Some(Waiting::Note | Waiting::Gate { .. } | Waiting::Seen | Waiting::Proof { .. }) | None => false,
+            Some(Waiting::Gate(gate)) => gate.asker.as_ref().is_some_and(|asker| asker.conn == conn),
+            Some(Waiting::Note | Waiting::Seen | Waiting::Proof { .. }) | None => false,
         }
+    }
+
+    /// Has a player's request wait for the entry of its announcement; returns the job, and the player where nobody waits for
+    /// that entry.
+    pub(super) fn hold(&mut self, entry: EntryId, asker: Asker) -> Result<JobKey, Asker> {
+        for &(_, job) in self.gates.iter().rev() {
+            if let Some(Waiting::Gate(gate)) = self.waiting.get_mut(job)
+                && gate.entry == entry
+            {
+                gate.asker = Some(Box::new(asker));
+                return Ok(job);
+            }
+        }
+        Err(asker)
     }
 
     /// Asserts that each kind's count is right.
@@ -146,13 +186,14 @@ impl Jobs {
         assert_eq!(self.reports, reports, "reports ↔ credit");
         let seen = count(|waiting| matches!(waiting, Waiting::Seen));
         let proofs = count(|waiting| matches!(waiting, Waiting::Proof { .. }));
-        assert_eq!(usize::from(self.asks_seen), seen, "jobs ↔ credit");
+        let gates = count(|waiting| matches!(waiting, Waiting::Gate(_) | Waiting::Permission { .. }));
+        assert_eq!((usize::from(self.asks_seen), self.gates_open), (seen, gates), "jobs ↔ credit");
         let entries = self.waiting.len() - reads - questions - seen - proofs;
         assert_eq!((self.entries, self.reads), (entries, reads), "jobs ↔ credit");
         assert_eq!((self.questions, self.proofs), (questions, proofs), "jobs ↔ credit");
         assert!(self.starved.is_empty() || questions > 0, "an answer waits for nothing");
         let is_timed = |job: JobKey| self.gates.iter().any(|(_, timed)| *timed == job);
-        let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate { .. }));
+        let gates = self.waiting.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Gate(_)));
         assert!(gates.map(|(job, _)| job).all(is_timed), "gates ↔ their time");
         let is_out = |first: &&(Instant, JobKey)| self.waiting.contains_key(first.1);
         assert_eq!(self.since.iter().filter(is_out).count(), self.entries, "entries ↔ their time");
@@ -169,7 +210,11 @@ impl Jobs {
     fn take(&mut self, job: JobKey) -> Option<Waiting> {
         let waiting = self.waiting.remove(job)?;
         match waiting {
-            Waiting::Note | Waiting::Gate { .. } | Waiting::Permission { .. } => self.entries -= 1,
+            Waiting::Note => self.entries -= 1,
+            Waiting::Gate(_) | Waiting::Permission { .. } => {
+                self.entries -= 1;
+                self.gates_open -= 1;
+            }
             Waiting::History { is_report, .. } => {
                 self.questions -= 1;
                 self.reports -= usize::from(is_report);
@@ -194,7 +239,7 @@ impl Jobs {
     }
 
     fn forget_answered(&mut self) {
-        let is_open = |waiting: &Waiting| matches!(waiting, Waiting::Gate { .. });
+        let is_open = |waiting: &Waiting| matches!(waiting, Waiting::Gate(_));
         while let Some((_, job)) = self.gates.front()
             && !self.waiting.get(*job).is_some_and(is_open)
         {
@@ -203,12 +248,15 @@ impl Jobs {
     }
 
     /// Returns a gate that was not answered in time, after which its entry lets nothing on.
-    fn take_late(&mut self, now: Instant) -> Option<(BroadcastKey, Client, EntryId)> {
+    fn take_late(&mut self, now: Instant) -> Option<(JobKey, Gate)> {
         let &(_, job) = self.gates.front().filter(|(until, _)| *until <= now)?;
         let late = self.waiting.get_mut(job).map(|waiting| mem::replace(waiting, Waiting::Note));
         self.forget_answered();
         match late {
-            Some(Waiting::Gate { broadcast, listener, entry }) => Some((broadcast, listener, entry)),
+            Some(Waiting::Gate(gate)) => {
+                self.gates_open -= 1;
+                Some((job, gate))
+            }
             Some(
                 Waiting::Note
                 | Waiting::Permission { .. }
@@ -236,9 +284,7 @@ impl Server {
         }
         match (waiting, reply) {
             (Waiting::Note, Reply::Written(written)) => self.stats.entries_lost += u64::from(written.is_err()),
-            (Waiting::Gate { broadcast, listener, entry }, Reply::Written(written)) => {
-                self.on_gate_answered(now, (broadcast, listener), entry, written, out);
-            }
+            (Waiting::Gate(gate), Reply::Written(written)) => self.on_gate_answered(now, job, gate, written, out),
             (Waiting::Challenge { conn }, Reply::Challenge(contents)) => {
                 self.on_challenge_read(now, (conn, job), contents.as_deref(), out);
             }
@@ -269,8 +315,8 @@ impl Server {
 
     /// Refuses gates whose entries are not known to be durable in time, as where a disk hangs.
     pub(super) fn on_gates_deadline(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some((broadcast, listener, entry)) = self.jobs.take_late(now) {
-            self.on_gate_answered(now, (broadcast, listener), entry, Err(NotWritten), out);
+        while let Some((job, gate)) = self.jobs.take_late(now) {
+            self.on_gate_answered(now, job, gate, Err(NotWritten), out);
         }
         self.arm_gates();
     }
@@ -292,12 +338,13 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<EntryId, NotWritten> {
         debug_assert_eq!(event.class(), Class::Gate);
-        if self.jobs.entries >= self.settings.limits.jobs.gates_max {
+        if !self.jobs.has_room_for_gate(&self.settings.limits.jobs) {
             self.stats.gates_refused += 1;
             return Err(NotWritten);
         }
         let entry = EntryId(self.jobs.next_entry);
-        let job = self.write(now, event, Waiting::Gate { broadcast, listener, entry }, out);
+        let gate = Gate { broadcast, listener, entry, asker: None };
+        let job = self.write(now, event, Waiting::Gate(gate), out);
         self.jobs.gates.push_back((now + self.settings.limits.jobs.gate_timeout, job));
         self.arm_gates();
         Ok(entry)
@@ -313,7 +360,7 @@ impl Server {
         out: &mut Outbox,
     ) -> Result<(), NotWritten> {
         debug_assert_eq!(event.class(), Class::Gate);
-        if self.jobs.entries >= self.settings.limits.jobs.gates_max {
+        if !self.jobs.has_room_for_gate(&self.settings.limits.jobs) {
             self.stats.gates_refused += 1;
             return Err(NotWritten);
         }
@@ -400,6 +447,7 @@ impl Server {
         let id = EntryId(self.jobs.next_entry);
         self.jobs.next_entry += 1;
         self.jobs.entries += 1;
+        self.jobs.gates_open += usize::from(matches!(waiting, Waiting::Gate(_) | Waiting::Permission { .. }));
         let job = self.jobs.waiting.insert(waiting);
         self.jobs.since.push_back((now, job));
         self.measure_journal(now);
@@ -411,25 +459,30 @@ impl Server {
     fn on_gate_answered(
         &mut self,
         now: Instant,
-        (key, listener): (BroadcastKey, Client),
-        entry: EntryId,
+        job: JobKey,
+        gate: Gate,
         written: Result<(), NotWritten>,
         out: &mut Outbox,
     ) {
-        let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
-        let changes = match written {
-            Ok(()) => {
+        let Gate { broadcast: key, listener, entry, asker } = gate;
+        self.stats.gates_refused += u64::from(written.is_err());
+        if let Some(asker) = &asker {
+            self.end_unasked(now, job, asker, out);
+        }
+        let changes = match (self.broadcasts.get_mut(key), written) {
+            (Some(broadcast), Ok(())) => {
                 let notice_id = self.next_notice_id;
                 self.next_notice_id += 1;
                 broadcast.entry_written(now, listener, entry, notice_id)
             }
-            Err(NotWritten) => {
-                self.stats.gates_refused += 1;
-                broadcast.entry_refused(listener, entry)
-            }
+            (Some(broadcast), Err(NotWritten)) => broadcast.entry_refused(listener, entry),
+            (None, _) => Vec::new(),
         };
         if !changes.is_empty() {
             self.carry_out(now, key, changes, out);
+        }
+        if let Some(asker) = asker {
+            self.answer_player(now, job, *asker, written, out);
         }
     }
 

@@ -109,7 +109,12 @@ impl Server {
             return Ok(());
         }
         self.stats.gates_refused += 1;
-        Err(Problem::new(Status::Unavailable, self.unwritten_words(now)).code(JOURNAL_UNAVAILABLE))
+        Err(self.unwritten(now))
+    }
+
+    /// Returns what a program is answered whose listening can't be written down.
+    pub(super) fn unwritten(&self, now: Instant) -> Problem {
+        Problem::new(Status::Unavailable, self.unwritten_words(now)).code(JOURNAL_UNAVAILABLE)
     }
 
     /// Tells a user who comes what the others were told.

@@ -31,6 +31,7 @@ mod listening;
 mod media;
 mod peers;
 mod people;
+mod players;
 mod problem;
 mod proof;
 mod quotas;

@@ -64,7 +64,7 @@ impl Server {
         let broadcast = &self.broadcasts[key];
         if !broadcast.is_on_air() {
             let of = Subject { commercial_id: broadcast.id().to_owned(), is_device: false };
-            self.note(now, Event::BroadcastStarted { of, by: StartedBy::Page }, out);
+            self.note(now, Event::BroadcastStarted { of, by: StartedBy::Page, name: None }, out);
         }
         let broadcast = &self.broadcasts[key];
         let text = ServerMessage::StreamingStarted { commercial_id: broadcast.id(), sdp: &answer }.to_json();

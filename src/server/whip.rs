@@ -9,13 +9,13 @@ use std::time::Instant;
 use log::info;
 
 use super::Server;
-use super::problem::{Problem, RETRY_AFTER_S, Right};
-use super::resources::{Ending, Kind};
+use super::problem::{Problem, Right};
+use super::resources::{Ending, Kind, Resource};
 use super::route::BodyType;
 use crate::audit::{Event, ListenRefusal, OffAir, StartedBy, Subject};
-use crate::broadcast::{Source, Start, Wish};
+use crate::broadcast::{Source, Start};
 use crate::config::PLACES_OF_PROGRAM;
-use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey, ResourceKey, Sink};
+use crate::keys::{BroadcastKey, Client, ConnKey, PeerKey, ResourceKey};
 use crate::outbox::Outbox;
 use crate::peer::{PeerRole, Wanted};
 use crate::token::{Claims, is_valid_id};
@@ -24,13 +24,13 @@ use crate::wire::sdpfrag;
 use crate::words::{REASON_DEFAULT, Role};
 
 /// When a client whose request can succeed soon should try again.
-const SOON_S: u32 = 2;
+pub(super) const SOON_S: u32 = 2;
 
 /// A session that was made.
-struct Created {
-    resource: ResourceKey,
-    peer: PeerKey,
-    answer: String,
+pub(super) struct Created {
+    pub(super) resource: ResourceKey,
+    pub(super) peer: PeerKey,
+    pub(super) answer: String,
 }
 
 impl Server {
@@ -72,16 +72,32 @@ impl Server {
             Kind::Whip => self.begin_streaming(now, &claims, offer, out)?,
             Kind::Whep => self.begin_listening(now, &claims, id, offer, out)?,
         };
-        let location =
-            format!("{}/{}", request.path.trim_end_matches('/'), self.name_of_resource(created.resource));
-        let etag = self.etag(created.peer);
-        let response = Response::new(Status::Created).body(BodyType::Sdp.content_type(), created.answer.as_bytes());
+        match kind {
+            Kind::Whip => {
+                self.respond_created(now, (conn, request), created.resource, &created.answer);
+                Ok(())
+            }
+            Kind::Whep => self.await_announcement(now, (conn, request), created),
+        }
+    }
+
+    /// Answers that a session was made, and where it is.
+    pub(super) fn respond_created(
+        &mut self,
+        now: Instant,
+        (conn, request): (ConnKey, &Request),
+        resource: ResourceKey,
+        answer: &str,
+    ) {
+        let location = format!("{}/{}", request.path.trim_end_matches('/'), self.name_of_resource(resource));
+        let peer = self.resources.get(resource).and_then(Resource::peer);
+        let etag = peer.map(|peer| self.etag(peer)).unwrap_or_default();
+        let response = Response::new(Status::Created).body(BodyType::Sdp.content_type(), answer.as_bytes());
         let mut response = response.header("Location", &location).header("ETag", &etag);
         for server in &self.settings.ice_servers {
             response = response.header("Link", &server.to_link());
         }
         self.respond(now, conn, Some(request), response);
-        Ok(())
     }
 
     /// Takes a WHIP client's offer: the salesperson goes on air, unless a page of theirs or another client streams.
@@ -114,7 +130,8 @@ impl Server {
         }
         let by = if broadcast.is_on_air() { StartedBy::NextEncoder } else { StartedBy::Encoder };
         let of = Subject { commercial_id: claims.sub.clone(), is_device: claims.device };
-        self.note(now, Event::BroadcastStarted { of, by }, out);
+        let name = claims.name.as_deref().map(Box::from);
+        self.note(now, Event::BroadcastStarted { of, by, name }, out);
         let unix_ms = self.unix_ms(now);
         let start = Start { publisher: created.peer, source, commercial_info: None };
         let (replaced, changes) =
@@ -130,43 +147,8 @@ impl Server {
         Ok(created)
     }
 
-    /// Takes a WHEP client's offer: it is a listener like any other, of one salesperson who is on air.
-    fn begin_listening(
-        &mut self,
-        now: Instant,
-        claims: &Claims,
-        id: &str,
-        offer: &str,
-        out: &mut Outbox,
-    ) -> Result<Created, Problem> {
-        let on_air = |key: &BroadcastKey| self.broadcasts[*key].is_on_air();
-        let Some(key) = self.broadcasts.named(id).filter(on_air) else {
-            return Err(Problem::new(Status::Conflict, "nobody is on air").retry_after_s(RETRY_AFTER_S));
-        };
-        if self.wishes_count() >= self.settings.limits.listening.wishes_max {
-            self.stats.tables_full += 1;
-            return Err(no_room());
-        }
-        if !self.quotas.join(now, (&claims.sub, key), &mut self.stats) {
-            self.refuse_listening(now, claims, (id, REASON_DEFAULT), ListenRefusal::TooOften, out);
-            let problem =
-                Problem::new(Status::TooManyRequests, "too many sessions with the same salesperson: wait");
-            return Err(problem.retry_after_s(SOON_S));
-        }
-        if !self.quotas.hold_listening(now, &claims.sub, &mut self.stats) {
-            return Err(Problem::new(Status::TooManyRequests, "too many sessions: end one of yours first"));
-        }
-        let created = self.create(now, claims, (Kind::Whep, key), offer);
-        let created = created.inspect_err(|_| self.quotas.release_listening(now, &claims.sub))?;
-        let listening = self.new_listening((&claims.sub, claims.shown_name()), id, REASON_DEFAULT);
-        let (key_of_listener, sink) = (Client::Program(created.resource), Sink::Peer(created.peer));
-        let wish = Wish { key: key_of_listener, sink, listening, waits: false };
-        self.join(now, key, wish, out);
-        Ok(created)
-    }
-
     /// Makes a session and the URL that ends it, if there is room.
-    fn create(
+    pub(super) fn create(
         &mut self,
         now: Instant,
         claims: &Claims,
@@ -253,14 +235,19 @@ impl Server {
     ) -> Result<(), Problem> {
         let claims = self.requester(now, conn, request, out)?;
         let key = self.resource_of(named, &claims)?;
-        let broadcast = self.resources[key].broadcast().filter(|_| named.0 == Kind::Whep);
-        if let Some(broadcast) = broadcast {
+        self.end_session(now, key, out);
+        self.respond(now, conn, Some(request), Response::new(Status::Ok));
+        Ok(())
+    }
+
+    /// Ends a session as its client wants it, and forgets its URL.
+    pub(super) fn end_session(&mut self, now: Instant, key: ResourceKey, out: &mut Outbox) {
+        let resource = self.resources.get(key).filter(|resource| resource.kind() == Kind::Whep);
+        if let Some(broadcast) = resource.and_then(Resource::broadcast) {
             self.leave(now, broadcast, Client::Program(key), None, out);
         }
         self.end_resource(now, key, Ending::Stopped, out);
         self.forget_resource(key);
-        self.respond(now, conn, Some(request), Response::new(Status::Ok));
-        Ok(())
     }
 
     /// Returns what the token of a request says that may be made.
@@ -322,7 +309,7 @@ fn is_any(tag: &str) -> bool {
     matches!(tag, "*" | "\"*\"")
 }
 
-fn no_room() -> Problem {
+pub(super) fn no_room() -> Problem {
     Problem::new(Status::Unavailable, "no room for another session: try again later")
 }
 

@@ -80,6 +80,14 @@ pub(super) struct Answers {
 }
 
 impl Answers {
+    /// Returns a way to nobody's loop.
+    #[cfg(test)]
+    pub(super) fn of_test() -> (Answers, Receiver<Answer>, mio::Poll) {
+        let (poll, (sender, inbox)) = (mio::Poll::new().expect("there is one"), sync_channel(ANSWERS_WAITING_MAX));
+        let waker = Waker::new(poll.registry(), Token(1)).expect("there is one");
+        (Answers { sender, waker: Arc::new(waker) }, inbox, poll)
+    }
+
     /// Hands an answer to the loop and wakes it; tells whether there is one.
     pub(super) fn send(&self, answer: Answer) -> bool {
         // Waking fails only where the loop is gone too.

@@ -6,6 +6,7 @@
 //! follows them in the outbox leaves.
 
 mod bind;
+mod faults;
 mod late;
 mod media;
 mod memory;

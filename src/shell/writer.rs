@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::faults::{Faults, Part};
 use super::late::{Answer, Answers};
 use super::{monotonic, wall};
 use crate::audit::{Class, Entry, EntryId, Event};
@@ -16,10 +17,9 @@ use crate::host::journal::{Journal, JournalError, KEPT};
 use crate::host::logging;
 use crate::keys::JobKey;
 use crate::outbox::{JournalState, NotWritten, Reply};
-use crate::words::JournalFault;
 
-/// How many entries are durable with one sync, at the most.
-const GROUP_MAX: usize = 1024;
+/// How many entries are durable with one sync, at the most: of all who come back at once, and of who asks to listen behind them.
+const GROUP_MAX: usize = 8 * 1024;
 /// How long what waits does, until it is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// The shortest time between two times that the loop hears of what the journal takes.
@@ -68,8 +68,8 @@ struct Writer {
     journal: Journal,
     /// What is not durable yet, and who waits for it: nobody for what was noted here.
     waiting: VecDeque<(Option<JobKey>, Entry)>,
-    /// Why the journal can't be written, for the log and for users.
-    failing: Option<(String, JournalFault)>,
+    /// What can't be done with the journal.
+    faults: Faults,
     /// What the loop was told, and when.
     told: Option<(JournalState, Instant)>,
     /// Whether something was written since.
@@ -85,13 +85,23 @@ impl Writer {
         let began = (monotonic(), wall());
         let (next_round, next_sign) = (began.0 + ROUND, began.0 + SIGN);
         let waiting = VecDeque::new();
-        Writer { journal, waiting, failing: None, told: None, has_written: false, began, next_round, next_sign }
+        Writer {
+            journal,
+            waiting,
+            faults: Faults::default(),
+            told: None,
+            has_written: false,
+            began,
+            next_round,
+            next_sign,
+        }
     }
 
     fn patience(&self, now: Instant) -> Duration {
         let next = self.next_round.min(self.next_sign).min(self.next_report(now));
         let until_other = next.saturating_duration_since(now);
-        if self.waiting.is_empty() && self.failing.is_none() { until_other } else { RETRY.min(until_other) }
+        let is_idle = self.waiting.is_empty() && self.faults.of_entries().is_none();
+        if is_idle { until_other } else { RETRY.min(until_other) }
     }
 
     /// Returns when the loop is to be told again, where nothing changes at once.
@@ -102,7 +112,7 @@ impl Writer {
 
     /// Tells the loop how the journal is: at once where it fails or does no more, or a restoration was confirmed.
     fn report(&mut self, answers: &Answers, now: Instant) {
-        let fault = self.failing.as_ref().map(|(_, fault)| *fault);
+        let fault = self.faults.of_entries();
         let now_known = (fault, self.journal.restored());
         let is_new = self.told.is_none_or(|(told, _)| (told.fault, told.restored) != now_known);
         if !is_new && now < self.next_report(now) {
@@ -119,8 +129,12 @@ impl Writer {
     fn go_round(&mut self, now: Instant) {
         if self.next_sign <= now {
             self.next_sign = now + SIGN;
-            let signed = self.journal.sign_of_life(wall()).and_then(|()| self.journal.take_in(wall()));
-            self.tell_error(signed.err());
+            let signed = self.journal.sign_of_life(wall());
+            self.tell(Part::Sign, signed.err().as_ref());
+            self.take_in();
+            if self.faults.is_failing(Part::Note) {
+                self.keep_note();
+            }
         }
         if now < self.next_round {
             return;
@@ -139,17 +153,15 @@ impl Writer {
             return false;
         }
         let purged = wall.checked_sub(KEPT).map_or(Ok(0), |before| self.journal.purge(wall, before));
-        let times = *purged.as_ref().unwrap_or(&0);
-        let error = purged.and_then(|_| self.journal.take_in(wall)).err();
-        self.tell_error(error);
-        times > 0
+        self.tell(Part::Purge, purged.as_ref().err());
+        self.take_in();
+        purged.is_ok_and(|times| times > 0)
     }
 
-    /// Says what went wrong; that nothing did says nothing of what waits.
-    fn tell_error(&mut self, error: Option<JournalError>) {
-        if error.is_some() {
-            self.tell(error.as_ref());
-        }
+    /// Writes down what commands have handed in.
+    fn take_in(&mut self) {
+        let taken = self.journal.take_in(wall());
+        self.tell(Part::HandedIn, taken.err().as_ref());
     }
 
     /// Takes an entry about the journal itself.
@@ -166,18 +178,20 @@ impl Writer {
 
     fn write(&mut self, answers: &Answers) {
         // Nothing that waits would show that it is over.
-        if self.waiting.is_empty() && self.failing.is_some() {
-            self.keep_note();
+        if self.waiting.is_empty() && self.faults.of_entries().is_some() {
+            self.try_out();
         }
         while !self.waiting.is_empty() {
             let group: Vec<&Entry> = self.waiting.iter().take(GROUP_MAX).map(|(_, entry)| entry).collect();
             let (written, count) = (self.journal.append(&group), group.len());
-            self.tell(written.as_ref().err());
+            self.tell(Part::Entries, written.as_ref().err());
             if written.is_err() {
                 // Whoever is refused is told why.
                 self.report(answers, monotonic());
                 return self.refuse_gates(answers);
             }
+            // What was handed in was written with them.
+            self.tell(Part::HandedIn, None);
             self.has_written = true;
             if let Some(doubt) = self.journal.take_doubt() {
                 let why = doubt.words();
@@ -204,20 +218,29 @@ impl Writer {
     /// Has it stay known where the journal is now.
     fn keep_note(&mut self) {
         let kept = self.journal.keep_note();
-        self.tell(kept.as_ref().err());
+        self.tell(Part::Note, kept.err().as_ref());
     }
 
-    /// Says once why the journal can't be written, and once that it can again.
-    fn tell(&mut self, error: Option<&JournalError>) {
-        let failing = error.map(|error| (error.to_string(), error.fault()));
-        match (&failing, &self.failing) {
-            (Some((error, _)), before) if failing != *before => {
-                log::error!(target: "audit", "{error}; nobody begins to hear anybody until that is over");
-            }
-            (None, Some(_)) => log::info!(target: "audit", "the journal is written again"),
-            (Some(_), _) | (None, None) => {}
+    /// Looks whether entries can be written, where none waits.
+    fn try_out(&mut self) {
+        let tried = self.journal.try_out(wall());
+        self.say(Part::Entries, tried.err().as_ref());
+    }
+
+    /// Takes what came of a part. Where it is not that of entries, nobody knows yet whether those can be written.
+    fn tell(&mut self, part: Part, error: Option<&JournalError>) {
+        self.say(part, error);
+        if error.is_some() && part != Part::Entries && self.faults.of_entries().is_none() {
+            self.try_out();
         }
-        self.failing = failing;
+    }
+
+    fn say(&mut self, part: Part, error: Option<&JournalError>) {
+        match (self.faults.take(part, error), error) {
+            (Some(said), Some(_)) => log::error!(target: "audit", "{said}"),
+            (Some(said), None) => log::info!(target: "audit", "{said}"),
+            (None, _) => {}
+        }
     }
 }
 
@@ -260,5 +283,28 @@ mod tests {
             .unwrap();
         assert_eq!(kept.len(), 2);
         assert!(kept[1].contains(r#""event":"journal_purged""#), "{kept:?}");
+    }
+
+    /// Whoever holds the database up lets everything fail, and nothing but the same done again shows that it is over.
+    #[test]
+    fn what_fails_is_tried_again_and_not_taken_for_over() {
+        let data = TempDir::new().unwrap();
+        let mut writer = Writer::new(Journal::open(data.path()).unwrap().0);
+        let (answers, _inbox, _poll) = Answers::of_test();
+        writer.note(Event::ServerEnded);
+        writer.write(&answers);
+        let other = rusqlite::Connection::open(data.path().join("journal.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        writer.next_sign = monotonic();
+        writer.go_round(monotonic());
+        assert!(writer.faults.of_entries().is_some(), "entries can't be written either");
+        other.execute_batch("COMMIT").unwrap();
+        writer.keep_note();
+        assert!(writer.faults.of_entries().is_some(), "that says nothing of entries");
+        writer.write(&answers);
+        assert!(writer.faults.of_entries().is_none() && writer.faults.is_failing(Part::Sign));
+        writer.next_sign = monotonic();
+        writer.go_round(monotonic());
+        assert!(!writer.faults.is_failing(Part::Sign));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -13,12 +14,15 @@ use ecoute::host::journal::{Journal, Reading};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use stage::browser::Browser;
+use stage::link::Quality;
+use str0m::media::Direction;
 use tempfile::TempDir;
 
 use crate::bystanders::{Bystanders, Client};
 use crate::start;
 use crate::support::client::{connect, get, read_response};
-use crate::support::{Ecoute, program, run};
+use crate::support::{Ecoute, WAIT, program, run};
 
 /// How often somebody begins to listen until a full disk has no room left in what is there.
 const WISHES_MAX: usize = 30;
@@ -31,7 +35,7 @@ fn audit(data: &Path, arguments: &[&str]) -> Output {
     run(program().arg("audit").args(arguments).arg("--data").arg(data))
 }
 
-fn assert_good(data: &Path) {
+pub fn assert_good(data: &Path) {
     let verified = audit(data, &["verify"]);
     assert!(verified.status.success(), "{verified:?}");
 }
@@ -136,11 +140,7 @@ fn nobody_begins_to_hear_somebody_while_the_disk_is_full() {
     bystanders.run_until(|all| all.speaker.browser.messages_of("journal_state").any(|said| said["ok"] == true));
     assert_eq!(journal_status(&ecoute)["ok"], true);
     bystanders.run_for(Duration::from_secs(1));
-    // SQLite does not find its way to another's disk.
-    let copy = TempDir::new().unwrap();
-    for file in ["journal.db", "journal.db-wal", "journal.key"] {
-        fs::copy(disk.join(file), copy.path().join(file)).unwrap();
-    }
+    let copy = copy_of(&disk);
     assert_good(copy.path());
     let entries = entries(copy.path());
     let names: Vec<_> =
@@ -148,6 +148,75 @@ fn nobody_begins_to_hear_somebody_while_the_disk_is_full() {
     assert_eq!(names.last().unwrap().as_str(), Some("listen_started"));
     let refused = entries.iter().find(|entry| entry["detail"] == "could not be written down");
     assert!(refused.is_some(), "what ended meanwhile is written once there is room: {names:?}");
+}
+
+/// Makes a request of a player on a connection of its own; returns the status, the head, the body and how long that took.
+fn ask_as_player((address, token): (SocketAddr, &str), head: &str, body: &str) -> (u16, String, String, Duration) {
+    let mut tcp = connect(address).into_inner();
+    let request = format!(
+        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let begin = Instant::now();
+    tcp.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned(), begin.elapsed())
+}
+
+/// A program that listens is answered that it does once that is written down, from the first one on that can't be.
+#[test]
+fn a_player_is_never_told_that_it_listens_while_that_cannot_be_written_down() {
+    let (ecoute, disk) = start_on_small_disk();
+    let mut bystanders = Bystanders::start(&ecoute);
+    let offer = {
+        let mut maker = Browser::new(9, "player", "127.0.0.1:9".parse().unwrap(), Quality::PERFECT);
+        maker.make_offer(Instant::now(), Direction::RecvOnly)
+    };
+    let token = ecoute.token("admin", "player", "Player");
+    let player = (ecoute.address, token.as_str());
+    let filler = disk.join("filler");
+    let _ = fs::write(&filler, vec![7; 8 << 20]);
+    let mut begun = 0;
+    let refused = (0..WISHES_MAX).find_map(|_| {
+        let (status, head, body, took) =
+            bystanders.run_during(|| ask_as_player(player, "POST /whep/speaker", &offer));
+        if status == 201 {
+            begun += 1;
+            let location = head.lines().find_map(|line| line.strip_prefix("Location: ")).unwrap();
+            let ended = bystanders.run_during(|| ask_as_player(player, &format!("DELETE {location}"), ""));
+            assert_eq!(ended.0, 200);
+        }
+        (status != 201).then_some((status, head, body, took))
+    });
+    let (status, head, body, took) = refused.expect("it is full");
+    assert_eq!((status, head.contains("\r\nRetry-After: ")), (503, true), "{head}");
+    assert!(body.contains("journal_unavailable") && took < Duration::from_secs(1), "{body} {took:?}");
+    fs::remove_file(filler).unwrap();
+    bystanders.run_during(|| {
+        let end = Instant::now() + WAIT;
+        while ask_as_player(player, "POST /whep/speaker", &offer).0 != 201 {
+            assert!(Instant::now() < end, "there is room again");
+            thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let copy = copy_of(&disk);
+    assert_good(copy.path());
+    let is_players = |entry: &&Value| entry["event"] == "listen_announced" && entry["actor"] == "player";
+    let announced = entries(copy.path()).iter().filter(is_players).count();
+    assert_eq!(announced, begun + 1, "as many as were told so");
+    bystanders.assert_heard_all();
+}
+
+/// Returns a copy of a journal on another's disk, to which SQLite does not find its way.
+fn copy_of(disk: &Path) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    for file in ["journal.db", "journal.db-wal", "journal.key"] {
+        fs::copy(disk.join(file), copy.path().join(file)).unwrap();
+    }
+    copy
 }
 
 /// Whoever heard somebody is in the journal, whenever the server is killed.

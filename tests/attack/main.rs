@@ -6,6 +6,7 @@
 mod bystanders;
 mod datagrams;
 mod journal;
+mod kills;
 mod shown;
 mod slow_disk;
 #[path = "../support/mod.rs"]

@@ -28,6 +28,12 @@ impl Journal {
     }
 }
 
+/// Keeps it that the server lives at this moment, whatever is open.
+pub(super) fn sign(connection: &Connection, at: SystemTime) -> rusqlite::Result<()> {
+    let sign = "INSERT INTO alive (row, at_ms) VALUES (1, ?1) ON CONFLICT DO UPDATE SET at_ms = excluded.at_ms";
+    connection.prepare_cached(sign)?.execute([unix_ms(at)]).map(drop)
+}
+
 /// Returns the entries that close what is open, at the last sign of life.
 pub(super) fn ends(connection: &Connection) -> rusqlite::Result<Vec<Entry>> {
     let last = "SELECT max(coalesce((SELECT at_ms FROM alive), 0), coalesce((SELECT at_ms FROM entries \

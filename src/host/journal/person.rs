@@ -118,7 +118,7 @@ mod tests {
     /// Somebody on air is heard by two.
     fn heard(commercial: &str, number: u64) -> Vec<Event> {
         let of = || Subject { commercial_id: commercial.into(), is_device: false };
-        let mut events = vec![Event::BroadcastStarted { of: of(), by: StartedBy::Page }];
+        let mut events = vec![Event::BroadcastStarted { of: of(), by: StartedBy::Page, name: None }];
         for (number, admin) in [(2 * number, "paul"), (2 * number + 1, "ana")] {
             let listening = Arc::new(Listening {
                 id: ListeningId(number),

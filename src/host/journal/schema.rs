@@ -341,7 +341,7 @@ mod tests {
         journal.append(&[&started, &entry(Event::ServerEnded), &entry(Event::ServerEnded)]).unwrap();
         drop(journal);
         let older = Connection::open(&path).unwrap();
-        let sql = "DROP TABLE handed_in; DROP INDEX entries_handed_in; PRAGMA user_version = 2; \
+        let sql = "DROP TABLE handed_in; DROP INDEX entries_handed_in; DROP TABLE restored; PRAGMA user_version = 2; \
                    UPDATE entries SET salt = NULL, entry = NULL WHERE number = 2";
         older.execute_batch(sql).unwrap();
         older.execute_batch(HANDED_IN_2).unwrap();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stage::link::Quality;
 use stage::scene::Scene;
 use stage::stranger::Stranger;
+use stage::world::programs::Kind;
 use stage::world::{Who, World};
 
 const LISTENINGS: &str = "/api/history/listenings";
@@ -93,6 +94,40 @@ fn each_sees_what_is_theirs() {
     assert_eq!(names(&answer(world, &scoped, LISTENINGS).1, "listenings", "admin_id"), ["ana"]);
     assert_eq!(answer(world, &scoped, BROADCASTS).1["broadcasts"], Value::Array(vec![]));
     scene.end();
+}
+
+/// Who streams without a page never registers: the token names them.
+#[test]
+fn who_only_has_an_encoder_is_named_by_its_token() {
+    let mut scene = Scene::new();
+    let world = &mut scene.world;
+    world.past.begin();
+    world.encoder("tom");
+    let token = world.token(Role::Commercial, "zoe", |claims| claims.name = None);
+    let zoe = world.program(Kind::Whip, "zoe", &token);
+    assert_eq!(world.post(zoe, "zoe").status, 201);
+    world.settle();
+    world.delete(zoe);
+    world.run_ms(1000);
+    let all = world.token(Role::Admin, "eve", auditor);
+    let (_, told) = answer(world, &all, BROADCASTS);
+    assert_eq!(names(&told, "broadcasts", "commercial_id"), ["zoe", "tom"]);
+    assert_eq!(names(&told, "broadcasts", "commercial_name"), ["zoe", "tom X."], "the id where there is no name");
+    // Whose page has a name keeps it where the encoder has none.
+    world.open(Role::Commercial, "zoe");
+    world.run_ms(1000);
+    assert_eq!(world.post(zoe, "zoe").status, 201);
+    world.settle();
+    let (_, told) = answer(world, &all, BROADCASTS);
+    assert_eq!(names(&told, "broadcasts", "commercial_name"), ["zoe X.", "zoe X.", "tom X."]);
+    // Who was here is shown later too, as anybody is.
+    world.restart_server();
+    world.run_ms(60_000);
+    let paul = world.open(Role::Admin, "paul");
+    world.run_ms(1000);
+    let list = world.browsers[paul].messages_of("available_streams").last().unwrap();
+    let away: Vec<_> = list.as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert!(away.contains(&"tom X.") && away.contains(&"zoe X."), "{away:?}");
 }
 
 #[test]

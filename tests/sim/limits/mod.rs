@@ -4,6 +4,7 @@ mod clients;
 mod crowds;
 mod entries;
 mod office;
+mod storm;
 mod totals;
 
 use ecoute::config::Limits;

@@ -9,6 +9,7 @@ use stage::link::Quality;
 use stage::scenario::{assert_hears, count, heard, hears_nothing, last, scenario};
 use stage::world::programs::{Ask, Kind};
 use stage::world::{Who, World};
+use str0m::media::Direction;
 
 /// Paul's wish to hear Léa, or Ana's, was refused, as nobody can write it down.
 fn assert_refused(world: &World, who: Who) {
@@ -19,6 +20,21 @@ fn assert_refused(world: &World, who: Who) {
         words.starts_with("the journal can't be written") && error["retry_after_s"].as_u64() > Some(0),
         "{error}"
     );
+}
+
+/// A program of a supervisor that has not asked for anything yet.
+fn player(world: &mut World, id: &str) -> Who {
+    let token = world.token(Role::Admin, id, |_| {});
+    world.program(Kind::Whep, id, &token)
+}
+
+/// The first request of a player is refused, as its announcement can't be written down, and nothing is left of it.
+fn assert_player_refused(world: &mut World, who: Who) {
+    let refused = world.post(who, "lea");
+    assert_eq!((refused.status, refused.header("Retry-After")), (503, Some("10")), "{refused:?}");
+    let problem: Value = serde_json::from_str(&refused.body).unwrap();
+    assert_eq!(problem["code"], "journal_unavailable");
+    assert_eq!(world.server.table_sizes().resources, 0);
 }
 
 /// What the status says of the journal.
@@ -46,6 +62,89 @@ fn nobody_is_told_or_heard_before_the_entry_is_durable() {
         assert_hears(world, paul, lea, 800, 80);
         world.run_ms(2500);
         assert_hears(world, ana, lea, 2000, 80);
+    });
+}
+
+#[test]
+fn a_player_is_answered_once_its_entry_is_durable() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.settle();
+        let marc = player(world, "marc");
+        world.disk.delay = SLOW..SLOW;
+        let begin = world.now;
+        assert_eq!(world.post(marc, "lea").status, 201);
+        let waited = world.now - begin;
+        assert!((SLOW..SLOW + Duration::from_millis(2)).contains(&waited), "{waited:?}");
+        world.run_ms(2000);
+        assert_hears(world, marc, lea, 500, 80);
+        assert_eq!(world.delete(marc).status, 200);
+        world.browsers[marc].vanish();
+        // There is nobody to tell of it, and nothing to wait for.
+        world.browsers[lea].say("pause_streaming", json!({}));
+        world.run_ms(500);
+        let begin = world.now;
+        assert_eq!(world.post(marc, "lea").status, 201);
+        assert_eq!(world.now, begin);
+        // Who pauses while it is written down is told once she goes on.
+        world.browsers[lea].say("resume_streaming", json!({}));
+        world.run_ms(2000);
+        let ana = player(world, "ana");
+        world.browsers[lea].say("pause_streaming", json!({}));
+        assert_eq!(world.post(ana, "lea").status, 201);
+        world.browsers[lea].say("resume_streaming", json!({}));
+        world.run_ms(3000);
+        assert_hears(world, ana, lea, 500, 80);
+    });
+}
+
+/// Whoever does not wait for the answer does not know the URL of the session, and nobody could end it.
+#[test]
+fn a_player_that_goes_before_it_is_answered_was_never_there() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.settle();
+        let marc = player(world, "marc");
+        world.disk.is_stuck = true;
+        let (remote, now) = (world.browsers[marc].address, world.now);
+        let offer = world.browsers[marc].make_offer(now, Direction::RecvOnly);
+        let token = world.token(Role::Admin, "marc", |_| {});
+        let conn = world.knock(remote).unwrap();
+        world.push(conn, Ask::post("/whep/lea", &token, &offer).to_http().as_bytes());
+        world.run_ms(100);
+        assert_eq!((world.server.pending_write(conn).len(), world.server.table_sizes().resources), (0, 1));
+        world.hang_up(conn);
+        world.disk.heal();
+        world.run_ms(1000);
+        assert_eq!(count(world, lea, "listener_joined"), 0);
+        assert_eq!(world.server.table_sizes().resources, 0);
+        let names =
+            world.audit.iter().filter(|entry| entry.event.actor() == "marc").map(|entry| entry.event.name());
+        assert_eq!(names.collect::<Vec<_>>(), ["listen_asked", "listen_announced", "listen_ended"]);
+    });
+}
+
+#[test]
+fn a_player_whose_right_ends_before_it_is_answered_is_told_so() {
+    scenario(|world| {
+        let lea = world.publisher("lea");
+        world.settle();
+        let marc = player(world, "marc");
+        world.disk.is_stuck = true;
+        let (remote, now) = (world.browsers[marc].address, world.now);
+        let offer = world.browsers[marc].make_offer(now, Direction::RecvOnly);
+        let token = world.token(Role::Admin, "marc", |_| {});
+        let conn = world.knock(remote).unwrap();
+        world.push(conn, Ask::post("/whep/lea", &token, &offer).to_http().as_bytes());
+        let list = format!("marc {}\n", world.unix_s() + 1);
+        world.take_revoked(list.as_bytes());
+        world.disk.heal();
+        world.run_ms(100);
+        let answer = world.pull(conn, usize::MAX);
+        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{}", String::from_utf8_lossy(&answer));
+        world.hang_up(conn);
+        assert_eq!(count(world, lea, "listener_joined"), 0, "law 3");
+        assert_eq!(world.server.table_sizes().resources, 0);
     });
 }
 
@@ -109,11 +208,11 @@ fn what_cannot_be_written_down_is_refused_and_may_be_asked_for_again() {
         world.settle();
         world.disk.refused_per_mille = 1000;
         world.join(ana, "lea");
-        let marc = world.player("marc", "lea");
+        let marc = player(world, "marc");
+        assert_player_refused(world, marc);
         world.run_ms(3000);
         assert_refused(world, ana);
         assert_eq!(count(world, lea, "listener_joined"), 1, "of paul alone");
-        assert!(!world.browsers[marc].connected, "a player has nothing to wait for");
         assert_hears(world, paul, lea, 2000, 80);
         assert_eq!(world.server.stats().gates_refused, 2);
         world.disk.heal();
@@ -132,8 +231,10 @@ fn a_disk_that_hangs_refuses_within_a_second() {
         world.settle();
         world.disk.is_stuck = true;
         world.join(ana, "lea");
-        let marc = world.player("marc", "lea");
-        world.run_ms(1300);
+        let (marc, begin) = (player(world, "marc"), world.now);
+        assert_player_refused(world, marc);
+        assert!(world.now - begin <= Duration::from_secs(1));
+        world.run_ms(300);
         assert_refused(world, ana);
         assert_eq!(world.server.stats().gates_refused, 2);
         world.disk.heal();
@@ -171,7 +272,7 @@ fn what_protects_somebody_waits_for_no_disk() {
 
 #[test]
 fn listening_is_refused_at_once_where_too_many_entries_wait() {
-    let jobs = JobLimits { gates_max: 8, entries_max: 12, ..JobLimits::default() };
+    let jobs = JobLimits { busy_max: 8, entries_max: 12, ..JobLimits::default() };
     let mut world = World::with_limits(1, Quality::PERFECT, Limits { jobs, ..Limits::default() });
     let lea = world.publisher("lea");
     let paul = world.listener("paul");
@@ -190,6 +291,9 @@ fn listening_is_refused_at_once_where_too_many_entries_wait() {
     world.join(paul, "lea");
     world.run_ms(1000);
     assert_refused(&world, paul);
+    let (marc, begin) = (player(&mut world, "marc"), world.now);
+    assert_player_refused(&mut world, marc);
+    assert_eq!(world.now, begin);
     assert_eq!(world.server.table_sizes().jobs, 12);
     assert!(world.server.stats().entries_lost > 0, "{:?}", world.server.stats());
     assert_eq!(count(&world, lea, "listener_joined"), 0);

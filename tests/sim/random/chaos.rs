@@ -1,4 +1,5 @@
-//! Clients that do anything at any time, well-meant or not, beside two who want to be left alone.
+//! Clients that do anything at any time, well-meant or not, beside two who want to be left alone, while the journal's disk is
+//! in trouble, and a server that is killed.
 
 mod programs;
 
@@ -23,6 +24,7 @@ const NAMES: [&str; 4] = ["Personne ne", "Nobody", "\u{420}aul D.", "Ana"];
 fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
     for seed in seeds("CHAOS_SEEDS", SEEDS) {
         let mut world = World::new(seed, Quality::PERFECT);
+        world.keep_journal();
         let speaker = world.publisher("bystander");
         let hearer = world.listener("hearer");
         world.settle();
@@ -32,16 +34,21 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
         let mut chance = fastrand::Rng::with_seed(seed);
         let mut chance_of_disk = fastrand::Rng::with_seed(seed);
         let mut clients = Vec::new();
-        for _ in 0..STEPS {
+        let killed_at = chance_of_disk.usize(STEPS / 4..STEPS);
+        let (mut from, mut heard) = (0, 0);
+        for step in 0..STEPS {
             act(&mut world, &mut clients, &mut chance);
             trouble_disk(&mut world.disk, &mut chance_of_disk);
             world.run_ms(chance.u64(0..400));
+            if step == killed_at {
+                heard += count_without_gap(&world, (speaker, hearer), from, seed);
+                kill(&mut world, (speaker, hearer));
+                from = world.browsers[speaker].made;
+                world.run_ms(1000);
+            }
         }
-        let counters: BTreeSet<u32> =
-            world.browsers[hearer].heard_of(speaker as u16).map(|heard| heard.counter).collect();
-        let (first, last) = (*counters.first().unwrap(), *counters.last().unwrap());
-        assert_eq!(counters.len() as u32, last - first + 1, "law 4: a gap, seed {seed}");
-        assert!(counters.len() > 1000, "seed {seed}: {}", counters.len());
+        heard += count_without_gap(&world, (speaker, hearer), from, seed);
+        assert!(heard > 1000, "seed {seed}: {heard}");
         world.disk.heal();
         if chance.bool() {
             world.drain();
@@ -57,6 +64,38 @@ fn whatever_others_do_the_laws_hold_and_bystanders_hear_all() {
     }
 }
 
+/// Returns how many packets a bystander heard of the other from one on, one after the other.
+fn count_without_gap(world: &World, (speaker, hearer): (Who, Who), from: u32, seed: u64) -> u32 {
+    let heard = world.browsers[hearer].heard_of(speaker as u16).map(|heard| heard.counter);
+    let counters: BTreeSet<u32> = heard.filter(|counter| *counter >= from).collect();
+    let (first, last) = (*counters.first().unwrap(), *counters.last().unwrap());
+    assert_eq!(counters.len() as u32, last - first + 1, "law 4: a gap, seed {seed}");
+    counters.len() as u32
+}
+
+/// The server is killed in the middle of everything, and the bystanders come back to another one.
+fn kill(world: &mut World, (speaker, hearer): (Who, Who)) {
+    world.restart_server();
+    world.disk.heal();
+    for (who, role) in [(speaker, Role::Commercial), (hearer, Role::Admin)] {
+        let id = world.browsers[who].id.clone();
+        let token = world.token(role, &id, |_| {});
+        world.connect(who, &token);
+        let now = world.now;
+        match role {
+            Role::Commercial => world.browsers[who].start_streaming(now),
+            Role::Admin | Role::Monitor => world.browsers[who].open_audio(now),
+        }
+    }
+    world.join(hearer, "bystander");
+    let before = world.browsers[hearer].heard.len();
+    let is_heard = (0..200).any(|_| {
+        world.run_ms(100);
+        world.browsers[hearer].heard.len() > before
+    });
+    assert!(is_heard, "the bystanders do not come back: {:?}", world.server.stats());
+}
+
 /// Returns the seeds of a random scenario; to look further by hand: `CHAOS_SEEDS=1000..1300`.
 pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
     let asked = std::env::var(variable).ok();
@@ -65,7 +104,7 @@ pub fn seeds(variable: &str, usual: Range<u64>) -> Range<u64> {
 }
 
 /// Makes the writer slow, full, stuck or new, now and then.
-fn trouble_disk(disk: &mut Disk, chance: &mut fastrand::Rng) {
+pub fn trouble_disk(disk: &mut Disk, chance: &mut fastrand::Rng) {
     match chance.u8(..60) {
         0 => disk.delay = Duration::ZERO..Duration::from_millis(50),
         1 => disk.delay = Duration::ZERO..Duration::from_secs(3),

@@ -10,7 +10,7 @@ use stage::browser::Manners;
 use stage::link::Quality;
 use stage::world::{Who, World};
 
-use super::chaos::seeds;
+use super::chaos::{seeds, trouble_disk};
 
 const SEEDS: Range<u64> = 0..8;
 const EVENTS: usize = 70;
@@ -30,10 +30,21 @@ struct Shift {
 fn the_laws_hold_whatever_happens_in_a_shift() {
     for seed in seeds("SHIFT_SEEDS", SEEDS) {
         let mut shift = Shift::begin(seed);
-        for _ in 0..EVENTS {
+        let mut chance_of_disk = fastrand::Rng::with_seed(seed);
+        let killed_at = chance_of_disk.usize(EVENTS / 4..EVENTS);
+        for event in 0..EVENTS {
             shift.happen();
+            trouble_disk(&mut shift.world.disk, &mut chance_of_disk);
+            // Most of the time somebody can begin to be heard.
+            if chance_of_disk.u8(..4) == 0 {
+                shift.world.disk.heal();
+            }
+            if event == killed_at {
+                shift.world.restart_server();
+            }
             shift.recover();
         }
+        shift.world.disk.heal();
         let heard: usize = shift.world.browsers.iter().map(|browser| browser.heard.len()).sum();
         assert!(heard > 2000, "seed {seed}: {heard} packets were heard, too few to break a law");
         shift.world.drain();
@@ -47,6 +58,7 @@ impl Shift {
     fn begin(seed: u64) -> Shift {
         let quality = if seed.is_multiple_of(2) { Quality::PERFECT } else { Quality::MOBILE };
         let mut world = World::new(seed, quality);
+        world.keep_journal();
         let salespeople = SALESPEOPLE.map(|id| world.publisher(id));
         let supervisors = SUPERVISORS.map(|id| {
             let token = token_of(&world, id, |_| {});

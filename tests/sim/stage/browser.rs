@@ -336,6 +336,8 @@ impl Browser {
         self.sessions += 1;
         self.connected = false;
         self.next_packet = None;
+        // How often a number began again is counted by session (RFC 3711 §3.3.1).
+        self.sequence &= 0xffff;
         let offer = offer.to_sdp_string();
         self.own_ufrag = attribute(&offer, "a=ice-ufrag:");
         self.own_password = attribute(&offer, "a=ice-pwd:");

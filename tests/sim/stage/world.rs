@@ -25,6 +25,7 @@ use str0m::net::Protocol;
 
 use crate::browser::{Browser, Heard};
 use crate::link::{Link, Quality};
+use disk::Answered;
 pub use disk::Disk;
 pub use notes::Notes;
 pub use past::Past;
@@ -169,6 +170,9 @@ pub struct World {
     out: Outbox,
     /// How many packets of each listener were held against the laws.
     checked: BTreeMap<Who, usize>,
+    /// How many servers began after another, and how many entries are lawfully not in the journal.
+    starts: usize,
+    missing: usize,
 }
 
 impl World {
@@ -222,6 +226,8 @@ impl World {
             link: Link::new(seed),
             out: Outbox::new(),
             checked: BTreeMap::new(),
+            starts: 0,
+            missing: 0,
         }
     }
 
@@ -325,19 +331,47 @@ impl World {
 
     /// The process ends without a word and another one begins.
     pub fn restart_server(&mut self) {
+        let killed_ms = self.wall_ms();
+        let (written, lost) = self.disk.kill();
+        self.missing += lost;
+        self.past.keep(&written.iter().collect::<Vec<_>>(), unix(self.now - self.start));
+        self.past.reopen(unix(self.now - self.start));
+        self.starts += 1;
+        // One that was begun later does not have all.
+        if let Some(entries) = self.past.entries().filter(|_| self.disk.is_in_order) {
+            self.witness.check_killed(&entries, killed_ms);
+            self.check_journal(&entries);
+        }
         self.renew_server();
         self.conns.clear();
         self.tunnels.clear();
         self.closed_tunnels.clear();
         self.witness.on_restart();
-        self.disk.forget();
         self.past.forget();
         self.notes.forget();
     }
 
+    /// Keeps a real journal from the beginning, with a writer that does as the real one.
+    pub fn keep_journal(&mut self) {
+        self.past.begin();
+        self.disk.is_in_order = true;
+    }
+
+    /// Law 8: what was asked to be written down is there, but for what waited when a server was killed, and for gates that
+    /// were refused.
+    fn check_journal(&self, entries: &[Value]) {
+        let is_closing = |entry: &&Value| entry["detail"] == "server died";
+        let closing = entries.iter().filter(is_closing).count();
+        let asked = self.audit.len() + self.arrivals.len();
+        let want = asked + self.starts + closing - self.missing - self.disk.waiting();
+        assert_eq!(entries.len(), want, "law 8: entries are missing, or there are more");
+    }
+
     /// The core alone is dropped, for another one; nobody notices.
     pub fn renew_server(&mut self) {
-        self.server = server(self.seed, self.now, unix(self.now - self.start), &self.limits);
+        // No two servers draw the same.
+        let seed = self.seed ^ (self.starts as u64) << 32;
+        self.server = server(seed, self.now, unix(self.now - self.start), &self.limits);
     }
 
     /// Begins to keep the datagrams that a browser sends.
@@ -414,6 +448,10 @@ impl World {
     /// Sends bytes over a TCP connection that is no page's; returns what is answered at once, and reads it.
     pub fn send_bytes(&mut self, conn: ConnKey, bytes: &[u8]) -> String {
         self.receive(conn, bytes);
+        // What waits for a disk that takes no time is answered at once, too.
+        if self.server.pending_write(conn).is_empty() {
+            self.flush();
+        }
         let answer = String::from_utf8_lossy(self.server.pending_write(conn)).into_owned();
         self.wrote(conn, answer.len());
         answer
@@ -760,12 +798,13 @@ impl World {
         if self.disk.fault.is_some() {
             self.tell_journal(now);
         }
-        while let Some((job, entry, written)) = self.disk.pop(now) {
-            self.witness.on_answered(entry, written.is_ok());
-            let is_it = |other: &&Entry| other.id == entry && written.is_ok();
-            if let Some(entry) = self.audit.iter().rev().chain(self.arrivals.iter().rev()).find(is_it) {
-                self.past.keep(entry);
-            }
+        let answered: Vec<Answered> = std::iter::from_fn(|| self.disk.pop(now)).collect();
+        let durable: Vec<&Entry> =
+            answered.iter().filter(|answered| answered.written.is_ok()).map(|answered| &answered.entry).collect();
+        self.missing += answered.len() - durable.len();
+        self.past.keep(&durable, unix(now - self.start));
+        for Answered { job, entry, written } in answered {
+            self.witness.on_answered(entry.id, written.is_ok());
             self.server.handle_reply(now, job, Reply::Written(written), &mut self.out);
         }
         while let Some((job, proved)) = self.notes.pop() {
@@ -826,6 +865,7 @@ impl World {
 
     /// Checks what must hold whatever the clients do.
     fn check_laws(&mut self) {
+        self.witness.check_turn();
         let sizes = self.server.table_sizes();
         assert!(
             sizes.conns <= self.limits.admission.conns_max && sizes.registrations <= sizes.conns,
@@ -942,6 +982,9 @@ impl World {
         let empty = TableSizes::default();
         assert_eq!(self.server.table_sizes(), empty, "law 5: {:?}", self.server.next_deadline());
         self.witness.check_closed();
+        if let Some(entries) = self.past.entries().filter(|_| self.disk.is_in_order) {
+            self.check_journal(&entries);
+        }
     }
 }
 

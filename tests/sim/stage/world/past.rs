@@ -3,14 +3,18 @@
 //! Invariant: it has what the writer said is durable, and nothing else.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ecoute::audit::Entry;
+use ecoute::audit::{Entry, EntryId, Event};
 use ecoute::history::Question;
-use ecoute::host::journal::{self, Journal};
+use ecoute::host::journal::{self, Journal, Reading, Wanted};
 use ecoute::keys::JobKey;
 use ecoute::outbox::Reply;
+use serde_json::Value;
 use tempfile::TempDir;
+
+/// How often the real writer keeps a sign of life.
+const SIGN: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
 pub struct Past {
@@ -30,23 +34,52 @@ enum Ask {
 struct Kept {
     reader: journal::Past,
     journal: Journal,
-    _directory: TempDir,
+    directory: TempDir,
+    signed: SystemTime,
 }
 
 impl Past {
     /// Keeps what is written from now on.
     pub fn begin(&mut self) {
         let directory = TempDir::new().expect("there is room");
-        let (journal, problem) = Journal::open(directory.path()).expect("it is new");
-        assert!(problem.is_none(), "{problem:?}");
+        let journal = open(&directory);
         let reader = journal::Past::new(directory.path().to_owned());
-        self.kept = Some(Kept { reader, journal, _directory: directory });
+        self.kept = Some(Kept { reader, journal, directory, signed: UNIX_EPOCH });
     }
 
-    pub(super) fn keep(&mut self, entry: &Entry) {
-        if let Some(kept) = &mut self.kept {
-            kept.journal.append(&[entry]).expect("there is room");
+    /// Makes entries durable, with one sync.
+    pub(super) fn keep(&mut self, entries: &[&Entry], now: SystemTime) {
+        let Some(kept) = self.kept.as_mut().filter(|_| !entries.is_empty()) else { return };
+        kept.journal.append(entries).expect("there is room");
+        if kept.signed + SIGN <= now {
+            kept.journal.sign_of_life(now).expect("there is room");
+            kept.signed = now;
         }
+    }
+
+    /// Another server finds what the one that was killed left, and begins.
+    pub(super) fn reopen(&mut self, now: SystemTime) {
+        let Some(kept) = &mut self.kept else { return };
+        // The lock goes with the journal of before.
+        let other = TempDir::new().expect("there is room");
+        kept.journal = open(&other);
+        kept.journal = open(&kept.directory);
+        let event = Event::ServerStarted { version: "0", options: "".into() };
+        kept.journal.append(&[&Entry { id: EntryId(0), at: now, event }]).expect("there is room");
+    }
+
+    /// Verifies the journal; returns its entries, unless nothing is kept.
+    pub fn entries(&self) -> Option<Vec<Value>> {
+        let kept = self.kept.as_ref()?;
+        let reading = Reading::open(kept.directory.path()).expect("it is there");
+        reading.verify(None).expect("law 8: the journal is good");
+        let mut entries = Vec::new();
+        let take = |_, entry: String| {
+            entries.push(serde_json::from_str(&entry).expect("it is JSON"));
+            true
+        };
+        reading.entries(&Wanted::default(), take).expect("it can be read");
+        Some(entries)
     }
 
     pub(super) fn ask(&mut self, job: JobKey, question: Box<Question>) {
@@ -76,4 +109,10 @@ impl Past {
     pub(super) fn forget(&mut self) {
         self.waiting.clear();
     }
+}
+
+fn open(directory: &TempDir) -> Journal {
+    let (journal, problem) = Journal::open(directory.path()).expect("it is ours");
+    assert!(problem.is_none(), "{problem:?}");
+    journal
 }

@@ -1,7 +1,7 @@
 //! Programs in virtual time: WHIP publishers and WHEP listeners, which speak HTTP and have no page.
 //!
-//! The media of a program is that of a [`Browser`](crate::browser::Browser); its requests are answered at once, each on a
-//! TCP connection of its own. Invariant: what a program knows of its session is what it was answered.
+//! The media of a program is that of a [`Browser`](crate::browser::Browser); its requests are made each on a TCP connection of
+//! its own, and what a disk holds up is waited for. Invariant: what a program knows of its session is what it was answered.
 
 use std::net::SocketAddr;
 
@@ -15,6 +15,9 @@ use super::{SECRET, Who, World};
 
 pub const SDP: &str = "application/sdp";
 pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
+/// How long an answer may be waited for.
+const ANSWER_MS_MAX: u64 = 1100;
 
 /// Which protocol a program speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -248,7 +251,15 @@ impl World {
 
     /// Makes a request on a TCP connection that there is.
     pub fn ask_on(&mut self, conn: ConnKey, request: &str) -> Answer {
-        Answer::parse(self.send_bytes(conn, request.as_bytes()).as_bytes())
+        let mut answer = self.send_bytes(conn, request.as_bytes());
+        for _ in 0..ANSWER_MS_MAX {
+            if !answer.is_empty() {
+                break;
+            }
+            self.run_ms(1);
+            answer = String::from_utf8_lossy(&self.pull(conn, usize::MAX)).into_owned();
+        }
+        Answer::parse(answer.as_bytes())
     }
 
     pub fn is_program(&self, who: Who) -> bool {

@@ -14,7 +14,9 @@
 //! - nobody waits for the entry, or for any entry instead of the own; a refused entry counts as written;
 //! - what arrives after an acknowledgement or a resume is heard, instead of what was sent after it; an encoder's packets are
 //!   judged by when they arrive; a count of another stream, or that began anew, is taken;
-//! - an announcement, a start, an interruption or an end is not written down.
+//! - an announcement, a start, an interruption or an end is not written down;
+//! - a page is told, or a pause answered, once a disk has taken its time, or before; a server that was killed leaves open what
+//!   the next one does not close.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -66,6 +68,12 @@ pub(super) struct Witness {
     left: HashMap<(Who, u32, u64), Rc<Facts>>,
     /// The newest number of a listener's stream.
     newest: HashMap<(Who, u32), u64>,
+    /// Those of which an announcement is durable, for good.
+    durable: BTreeSet<ListeningId>,
+    /// Who was ever written down to hear whom.
+    begun: BTreeSet<Pair>,
+    /// Who was told in this turn that they hear whom; it may be over by its end.
+    said_to_begin: Vec<Pair>,
     /// How many listeners of one supervisor got one packet, and how many might have.
     shares: HashMap<(String, u16, u32), (usize, usize)>,
 }
@@ -89,6 +97,10 @@ struct Page {
     commercial_id: Option<String>,
     /// The notices that it was told, whom each names, and what its microphone made next when it acknowledged.
     notices: BTreeMap<u64, (String, Option<Next>)>,
+    /// Whose it is; of supervisors alone.
+    admin_id: Option<String>,
+    /// How often it asked for what protects its person, and was not answered yet.
+    unprotected: usize,
     /// Whether another page took over from it: it acknowledges nothing any more.
     is_displaced: bool,
     from_client: Frames,
@@ -127,6 +139,9 @@ impl Witness {
             };
             let message: Value = serde_json::from_str(&text).unwrap_or_default();
             let data = &message["data"];
+            let is_protection =
+                ["pause_streaming", "stop_streaming"].iter().any(|event| message["event"] == *event);
+            page.unprotected += usize::from(is_protection && page.commercial_id.is_some());
             let notice_id = data["notice_id"].as_u64().filter(|_| message["event"] == "listener_ack");
             if let Some((_, next)) = notice_id.and_then(|id| page.notices.get_mut(&id)) {
                 next.get_or_insert(Next::of(data));
@@ -215,8 +230,9 @@ impl Witness {
         };
         let listening = entry.event.listening().expect("it is of one");
         self.listenings.insert(listening.id, after);
-        let started =
-            Rc::make_mut(&mut self.facts).started.entry(pair(&listening.admin_id, &listening.commercial_id));
+        let pair = pair(&listening.admin_id, &listening.commercial_id);
+        self.begun.extend((after == Stage::Started).then(|| pair.clone()));
+        let started = Rc::make_mut(&mut self.facts).started.entry(pair);
         let count = started.or_default();
         *count += usize::from(after == Stage::Started);
         *count -= usize::from(before == Some(Stage::Started) && after != Stage::Started);
@@ -247,12 +263,46 @@ impl Witness {
 
     /// The writer answered.
     pub(super) fn on_answered(&mut self, written: EntryId, is_written: bool) {
-        let announced = self.listenings.values_mut().find_map(|stage| match stage {
-            Stage::Announced { entry, is_durable } if *entry == written => Some(is_durable),
+        let announced = self.listenings.iter_mut().find_map(|(id, stage)| match stage {
+            Stage::Announced { entry, is_durable } if *entry == written => Some((*id, is_durable)),
             _ => None,
         });
-        if let Some(is_durable) = announced {
+        if let Some((id, is_durable)) = announced {
             *is_durable = is_written;
+            self.durable.extend(is_written.then_some(id));
+        }
+    }
+
+    /// At the end of a turn. Law 8: who was told that they hear somebody was written down to. Law 9: who asked for what protects
+    /// them was answered, whatever the disk does.
+    pub(super) fn check_turn(&mut self) {
+        let unwritten = self.said_to_begin.drain(..).find(|pair| !self.begun.contains(pair));
+        assert_eq!(unwritten, None, "law 8: it begins, and is not written down");
+        let waits = self.pages.values().find(|page| page.unprotected > 0);
+        assert!(waits.is_none(), "law 9: {:?} waits", waits.and_then(|page| page.commercial_id.as_ref()));
+    }
+
+    /// Law 8, of a server that was killed and the journal that the next one found: each listening of which somebody was told is
+    /// in it, and all that was open is closed, no later than the kill.
+    pub(super) fn check_killed(&self, entries: &[Value], killed_ms: u64) {
+        let mut ends: HashMap<&str, &Value> = HashMap::new();
+        let mut announced = BTreeSet::new();
+        for entry in entries {
+            let listening = entry["listening"].as_str().unwrap_or_default();
+            match entry["event"].as_str().unwrap_or_default() {
+                "listen_announced" => drop(announced.insert(listening)),
+                "listen_ended" => assert!(ends.insert(listening, entry).is_none(), "law 8: it ends twice: {entry}"),
+                _ => {}
+            }
+            let is_closing = entry["detail"] == "server died";
+            assert!(!is_closing || entry["at_ms"].as_u64() <= Some(killed_ms), "it was dead: {entry} {killed_ms}");
+        }
+        for id in &self.durable {
+            let name = id.to_string();
+            assert!(announced.contains(name.as_str()), "law 8: {name} was announced");
+            let end = ends.get(name.as_str()).unwrap_or_else(|| panic!("law 8: {name} never ends"));
+            let was_open = self.listenings.get(id) != Some(&Stage::Ended);
+            assert!(!was_open || end["detail"] == "server died", "law 8: {end}");
         }
     }
 
@@ -291,14 +341,26 @@ impl Witness {
 
     fn on_said(&mut self, conn: ConnKey, message: &Value) {
         let (page, data) = (self.pages.get_mut(&conn).expect("it was just read"), &message["data"]);
+        if ["streaming_paused", "streaming_stopped", "error"].iter().any(|event| message["event"] == *event) {
+            page.unprotected = page.unprotected.saturating_sub(1);
+        }
         let facts = Rc::make_mut(&mut self.facts);
         match (message["event"].as_str().unwrap_or_default(), &page.commercial_id) {
             ("user_registered", _) if data["role"] == "commercial" => {
                 page.is_displaced = false;
                 page.commercial_id = data["id"].as_str().map(str::to_owned);
             }
+            ("user_registered", _) => page.admin_id = data["id"].as_str().map(str::to_owned),
             ("taken_over", _) => page.is_displaced = true,
+            ("listening_started", _) => {
+                let admin_id = page.admin_id.as_deref().expect("a supervisor");
+                let pair = pair(admin_id, data["commercial_id"].as_str().expect("it names somebody"));
+                self.said_to_begin.push(pair);
+            }
             ("listener_joined", _) => {
+                let listening = data["listening_id"].as_str().and_then(|id| u64::from_str_radix(id, 16).ok());
+                let listening = ListeningId(listening.expect("a notice names the listening"));
+                assert!(self.durable.contains(&listening), "law 8: {listening} is told, and is not durable");
                 let id = data["notice_id"].as_u64().expect("a notice has a number");
                 let admin_id = data["admin"]["id"].as_str().expect("and names somebody").to_owned();
                 page.notices.insert(id, (admin_id, None));
