@@ -142,8 +142,9 @@ impl Server {
         }
     }
 
-    /// Tells all users where it has changed whether anybody can begin to listen, or what the journal was made of. That it is over is told late, and not at
-    /// all of a journal that fails again meanwhile: on a disk that is nearly full each entry would be news.
+    /// Tells all users where it has changed whether anybody can begin to listen, or what the journal was made of. That it is
+    /// over is told late, and not at all of a journal that fails again meanwhile: on a disk that is nearly full each entry
+    /// would be news.
     fn tell_of_journal(&mut self, now: Instant) {
         let settled = self.settings.limits.jobs.fault_settled;
         let before = self.journal.told;
@@ -161,6 +162,7 @@ impl Server {
         };
         self.journal.told = told;
         let (cause, restored) = (told.map(|told| told.fault), self.journal.said.restored);
+        log_hanging(before.map(|told| told.fault), cause);
         let restored_before = mem::replace(&mut self.journal.restored, restored);
         if (cause, restored) != (before.map(|told| told.fault), restored_before) {
             let text = ServerMessage::JournalState { ok: cause.is_none(), cause, restored }.to_json();
@@ -170,6 +172,20 @@ impl Server {
             }
         }
         self.measure_journal(now);
+    }
+}
+
+/// Says that a disk does not answer: the writer itself, which waits for it, can't.
+fn log_hanging(before: Option<JournalFault>, now: Option<JournalFault>) {
+    const HANGS: Option<JournalFault> = Some(JournalFault::Hangs);
+    match (before == HANGS, now == HANGS) {
+        (false, true) => log::error!(
+            target: "audit",
+            "the journal can't be written: {}; nobody begins to hear anybody until that is over",
+            JournalFault::Hangs.words()
+        ),
+        (true, false) => log::info!(target: "audit", "the disk of the journal answers again"),
+        (true, true) | (false, false) => {}
     }
 }
 

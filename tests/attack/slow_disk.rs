@@ -31,7 +31,7 @@ fn wish(bystanders: &mut Bystanders) {
 #[test]
 fn a_disk_that_hangs_holds_nobody_up_but_who_would_begin_to_hear() {
     let disk = SlowDisk::new(Duration::ZERO);
-    let (_ecoute, mut bystanders) = start_on(&disk);
+    let (mut ecoute, mut bystanders) = start_on(&disk);
     bystanders.begin_anew();
     disk.set_delay(HANGS);
     wish(&mut bystanders);
@@ -46,6 +46,8 @@ fn a_disk_that_hangs_holds_nobody_up_but_who_would_begin_to_hear() {
     });
     assert!(bystanders.others[0].browser.heard.is_empty());
     bystanders.assert_undisturbed();
+    ecoute.wait_for_line("its disk does not answer; nobody begins to hear anybody");
+    bystanders.begin_anew();
 
     disk.set_delay(Duration::ZERO);
     bystanders.run_until(|all| all.speaker.browser.messages_of("journal_state").any(|said| said["ok"] == true));
@@ -57,7 +59,7 @@ fn a_disk_that_hangs_holds_nobody_up_but_who_would_begin_to_hear() {
 /// One that is slow holds a wish up by as much, and nothing else.
 #[test]
 fn a_slow_disk_is_felt_by_who_waits_for_it() {
-    let disk = SlowDisk::new(Duration::from_millis(300));
+    let disk = SlowDisk::new(Duration::from_millis(100));
     let (_ecoute, mut bystanders) = start_on(&disk);
     bystanders.begin_anew();
     wish(&mut bystanders);
