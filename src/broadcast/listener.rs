@@ -152,7 +152,7 @@ impl Broadcast {
             listener.takes_over |= takes_over;
             let listener = listener.clone();
             return match listener.phase {
-                Phase::Held => self.settle(wish.key),
+                Phase::Held => self.let_go_on(wish.key),
                 _ if self.is_heard(&listener) => vec![Change::Start { listener, is_new: false }],
                 _ => vec![self.pend(&listener)],
             };
@@ -187,12 +187,13 @@ impl Broadcast {
         Some(self.pend(&listener))
     }
 
-    /// What a supervisor heard instead is over.
-    pub fn let_go_on(&self, key: Client) -> Vec<Change> {
-        match self.is_held_back(key) {
-            true => self.settle(key),
-            false => Vec::new(),
-        }
+    /// What a supervisor heard instead is over: whatever else is waited for, it is this no more.
+    pub fn let_go_on(&mut self, key: Client) -> Vec<Change> {
+        let Some(listener) = self.listener_mut(key).filter(|listener| listener.phase == Phase::Held) else {
+            return Vec::new();
+        };
+        listener.phase = Phase::Waiting;
+        self.settle(key)
     }
 
     /// Tells whether a wish waits for what its supervisor hears instead.

@@ -195,6 +195,21 @@ fn a_pause_is_no_end_of_what_is_heard() {
 }
 
 #[test]
+fn who_pauses_while_held_back_goes_on_after_the_pause() {
+    scenario(|world| {
+        let [_, tom, paul] = heard_and_wished(world);
+        world.browsers[tom].say("pause_streaming", json!({}));
+        world.run_ms(500);
+        world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" }));
+        world.run_ms(500);
+        assert_eq!(last(world, paul, "listening_pending")["cause"], "paused");
+        world.browsers[tom].say("resume_streaming", json!({}));
+        world.run_ms(2000);
+        assert_hears(world, paul, tom, 1000, 80);
+    });
+}
+
+#[test]
 fn of_two_who_come_on_air_at_once_the_one_wished_for_first_is_heard() {
     scenario(|world| {
         let paul = world.listener("paul");
