@@ -356,7 +356,7 @@ fn what_is_sought_is_asked_of_the_server_and_so_is_what_follows() {
         paul.press(letter);
     }
     paul.wait_for(&format!("{HEARD}.length === 20 && {HEARD}.every((name) => name === 'Zoé P. (zoe)')"));
-    assert_eq!(paul.evaluate("said.some((text) => text.includes('Personne ne correspond'))"), false);
+    assert_eq!(paul.evaluate("said.some((text) => text.includes('Personne à ce nom'))"), false);
     let last = "new URLSearchParams(asked.at(-1).path.split('?')[1])";
     assert_eq!(paul.evaluate(&format!("[{last}.get('commercial'), {last}.get('cursor')]")), json!(["zoe", null]));
     paul.click("#history-more");
@@ -369,7 +369,7 @@ fn what_is_sought_is_asked_of_the_server_and_so_is_what_follows() {
     assert_eq!(paul.evaluate(&format!("{last}.get('commercial')")), "zoe");
     paul.click("#history-find");
     paul.press("x");
-    paul.wait_for(&format!("{}.includes('Personne ne correspond.')", text_of("#history")));
+    paul.wait_for(&format!("{}.includes('Personne à ce nom.')", text_of("#history")));
     paul.press("Escape");
     paul.wait_for(&format!("{HEARD}.length === 20 && {HEARD}[0] === 'Léa Martin (lea)'"));
 

@@ -306,7 +306,7 @@ fn both_links_work_side_by_side_in_one_profile_and_after_a_reload() {
     start.screenshot(&screenshots().join("start-both.png"));
     let stranger = browser.open(&format!("{}/admin#t=not.a.token", ecoute.url()));
     stranger.wait_for("document.body.dataset.connection === 'expired'");
-    stranger.wait_for("document.body.innerText.includes('Votre accès a expiré')");
+    stranger.wait_for("document.body.innerText.includes('Ce lien n\\'est plus valable')");
     stranger.screenshot(&screenshots().join("admin-expired.png"));
 }
 

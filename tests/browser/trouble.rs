@@ -159,7 +159,7 @@ fn a_desk_in_trouble_says_what_is_so() {
     let quality =
         json!({ "commercial_id": "lea", "loss": 0.002, "jitter_ms": 8, "rtt_ms": 40, "bitrate_bps": 32_000 });
     say(&paul, "stream_quality", quality);
-    assert_eq!(words("#panel-quality"), "Connexion : bonne · 0,2 % perte");
+    assert_eq!(words("#panel-quality"), "Connexion : bonne · 0,2 % de perte");
 
     set_volume(&paul, 150);
 
