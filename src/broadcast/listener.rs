@@ -179,12 +179,27 @@ impl Broadcast {
         (!hears_device).then(|| self.pend(&listener))
     }
 
-    /// A supervisor hears somebody else, and did not ask for this one meanwhile: the wish goes on waiting.
-    pub fn hold_back(&mut self, key: Client) -> Option<Change> {
-        let listener = self.listener_mut(key).filter(|listener| listener.phase.is_wish())?;
+    /// A supervisor hears somebody else, and did not ask for this one meanwhile: the wish goes on waiting, and a notice of it
+    /// is taken back.
+    pub fn hold_back(&mut self, key: Client) -> Vec<Change> {
+        let Some(listener) = self.listener_mut(key) else { return Vec::new() };
+        let withdraw = listener.withdrawn();
         listener.phase = Phase::Held;
+        listener.hears_device = false;
         let listener = listener.clone();
-        Some(self.pend(&listener))
+        withdraw.into_iter().chain([self.pend(&listener)]).collect()
+    }
+
+    /// A supervisor asked for somebody else: this one takes nobody's place any more.
+    pub fn give_way(&mut self, key: Client) {
+        if let Some(listener) = self.listener_mut(key) {
+            listener.takes_over = false;
+        }
+    }
+
+    /// Tells whether a supervisor asked for this one while it was on air, and for nobody else since.
+    pub fn takes_over(&self, key: Client) -> bool {
+        self.listener(key).is_some_and(|listener| listener.takes_over)
     }
 
     /// What a supervisor heard instead is over: whatever else is waited for, it is this no more.
@@ -201,9 +216,20 @@ impl Broadcast {
         self.listener(key).is_some_and(|listener| listener.phase == Phase::Held)
     }
 
-    /// Tells whether a supervisor hears, or waits for nothing but an entry or the page.
+    /// Tells whether a supervisor hears, would once a pause is over, or is about to: of a page that does not answer nobody
+    /// knows when.
     pub fn is_under_way(&self, key: Client) -> bool {
-        self.listener(key).is_some_and(|listener| !listener.phase.is_wish())
+        self.listener(key).is_some_and(|listener| match listener.phase {
+            Phase::AwaitingEntry { .. } | Phase::Acknowledged { .. } => true,
+            Phase::AwaitingAck { delay, .. } => delay == Delay::None,
+            Phase::Waiting | Phase::Held => false,
+        })
+    }
+
+    /// Tells whether whom a supervisor heard may be back at any moment: nobody knows when a page opens, but without one only
+    /// what an encoder sends is on air for long.
+    pub fn is_about_to_return(&self) -> bool {
+        self.on_air.is_some() && (self.is_on_air_by_page() || self.awake_page().is_some() || self.is_device())
     }
 
     /// An entry is durable. It lets on whom it was written for, unless they were taken back meanwhile and wait for

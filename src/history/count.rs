@@ -106,12 +106,9 @@ impl Count {
             return false;
         }
         match row {
-            Row::Broadcast(row) => self.broadcasts.push(Broadcast {
-                commercial_id: String::new(),
-                commercial_name: String::new(),
-                ended: None,
-                ..row
-            }),
+            Row::Broadcast(row) => {
+                self.broadcasts.push(Broadcast { commercial_name: String::new(), ended: None, ..row })
+            }
             Row::Listening(row) => self.listenings.push(Listening {
                 id: String::new(),
                 commercial_name: String::new(),

@@ -54,8 +54,21 @@ impl Server {
             self.note(now, Event::ListenAsked { listening, is_device }, out);
         }
         let Some(broadcast) = self.broadcasts.get_mut(key) else { return };
+        let listener = wish.key;
         let changes = broadcast.join(wish);
+        if broadcast.takes_over(listener) {
+            self.give_way(key, listener);
+        }
         self.carry_out(now, key, changes, out);
+    }
+
+    /// All else that a supervisor's page wishes for takes nobody's place any more.
+    fn give_way(&mut self, key: BroadcastKey, listener: Client) {
+        let seat = listener.page().and_then(|conn| self.clients.registration(conn)).map(|who| &who.seat);
+        let Some(Seat::Admin { wishes, .. }) = seat else { return };
+        for &other in wishes.iter().filter(|&&other| other != key) {
+            self.broadcasts[other].give_way(listener);
+        }
     }
 
     /// Does what a broadcast's change asks for, in order, then tells the supervisors.
@@ -110,7 +123,7 @@ impl Server {
                     }
                 }
             }
-            Change::Start { listener, is_new } => self.start(now, key, &listener, is_new, out),
+            Change::Start { listener, is_new } => return self.start(now, key, &listener, is_new, out),
             Change::Interrupt { listener, why } => {
                 self.withdraw_sound(now, listener.sink, out);
                 let is_device = listener.hears_device;
@@ -152,7 +165,7 @@ impl Server {
         let broadcast = &self.broadcasts[key];
         let Some(wish) = broadcast.listener(listener) else { return Vec::new() };
         if !wish.takes_over && listener.page().is_some_and(|conn| self.hears_another(conn, key)) {
-            return self.broadcasts[key].hold_back(listener).into_iter().collect();
+            return self.broadcasts[key].hold_back(listener);
         }
         let listening = Arc::clone(&wish.listening);
         let event = Event::ListenAnnounced { listening, is_device: broadcast.is_device() };
@@ -231,7 +244,8 @@ impl Server {
         let Some(Seat::Admin { wishes, current, .. }) = seat else { return false };
         wishes.iter().filter(|&&other| other != key).any(|&other| {
             let broadcast = &self.broadcasts[other];
-            (*current == Some(other) && broadcast.is_on_air()) || broadcast.is_under_way(Client::Page(conn))
+            (*current == Some(other) && broadcast.is_about_to_return())
+                || broadcast.is_under_way(Client::Page(conn))
         })
     }
 
@@ -253,14 +267,29 @@ impl Server {
     }
 
     /// A listener hears from now on; what the same conn heard before is left in the same turn, unless it waits itself.
-    fn start(&mut self, now: Instant, key: BroadcastKey, listener: &Listener, is_new: bool, out: &mut Outbox) {
+    fn start(
+        &mut self,
+        now: Instant,
+        key: BroadcastKey,
+        listener: &Listener,
+        is_new: bool,
+        out: &mut Outbox,
+    ) -> Vec<Change> {
         let page = listener.key.page();
+        let is_late = |conn| !self.broadcasts[key].takes_over(listener.key) && self.hears_another(conn, key);
+        if is_new && page.is_some_and(is_late) {
+            return self.broadcasts[key].hold_back(listener.key);
+        }
         let before = match page.map(|conn| self.seat_mut(conn)) {
             Some(Some(Seat::Admin { current, .. })) => current.replace(key),
-            Some(Some(Seat::Commercial { .. } | Seat::Witness { .. }) | None) => return,
+            Some(Some(Seat::Commercial { .. } | Seat::Witness { .. }) | None) => return Vec::new(),
             // A WHEP client hears one salesperson, for good.
             None => None,
         };
+        if before != Some(key) {
+            // Who is asked to answer since before has no claim to the place of who was quicker.
+            self.give_way(key, listener.key);
+        }
         if let Some(other) =
             before.filter(|&other| other != key && self.broadcasts[other].is_under_way(listener.key))
         {
@@ -279,6 +308,7 @@ impl Server {
         if let Some(conn) = page {
             self.send_text(conn, &text);
         }
+        Vec::new()
     }
 
     /// The session that brought a salesperson's audio is gone. A page that is there builds another one, and one whose

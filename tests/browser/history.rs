@@ -147,7 +147,7 @@ fn a_day_is_a_band_for_each_who_was_on_air_and_a_list_of_who_heard_whom() {
     paul.wait_for("document.querySelector('#history-find-supervisor').checkVisibility()");
     assert_eq!(cells(0)[2], "Paul D. (paul)");
     paul.evaluate("{ const find = document.querySelector('#history-find-supervisor'); find.value = 'ana'; find.dispatchEvent(new Event('input')); }");
-    paul.wait_for(&format!("{ROWS} === 0 && {}.includes('Personne à ce nom.')", text_of("#history")));
+    paul.wait_for(&format!("{ROWS} === 0 && {}.includes('Aucun résultat.')", text_of("#history")));
     assert_eq!(desk.complaints(), [] as [&str; 0]);
 }
 
@@ -356,7 +356,7 @@ fn what_is_sought_is_asked_of_the_server_and_so_is_what_follows() {
         paul.press(letter);
     }
     paul.wait_for(&format!("{HEARD}.length === 20 && {HEARD}.every((name) => name === 'Zoé P. (zoe)')"));
-    assert_eq!(paul.evaluate("said.some((text) => text.includes('Personne à ce nom'))"), false);
+    assert_eq!(paul.evaluate("said.some((text) => text.includes('Aucun résultat'))"), false);
     let last = "new URLSearchParams(asked.at(-1).path.split('?')[1])";
     assert_eq!(paul.evaluate(&format!("[{last}.get('commercial'), {last}.get('cursor')]")), json!(["zoe", null]));
     paul.click("#history-more");
@@ -369,7 +369,7 @@ fn what_is_sought_is_asked_of_the_server_and_so_is_what_follows() {
     assert_eq!(paul.evaluate(&format!("{last}.get('commercial')")), "zoe");
     paul.click("#history-find");
     paul.press("x");
-    paul.wait_for(&format!("{}.includes('Personne à ce nom.')", text_of("#history")));
+    paul.wait_for(&format!("{}.includes('Aucun résultat.')", text_of("#history")));
     paul.press("Escape");
     paul.wait_for(&format!("{HEARD}.length === 20 && {HEARD}[0] === 'Léa Martin (lea)'"));
 

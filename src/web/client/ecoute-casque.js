@@ -49,7 +49,7 @@ export class EcouteCasque extends EcouteElement {
   }
 
   /**
-   * Wishes to hear the person, now where the wish waits for whoever is heard instead, or ends that. Call it inside a click, so that the browser allows sound. Before a wish,
+   * Wishes to hear the person, or ends that; a wish that waits for whoever is heard instead is asked for again. Call it inside a click, so that the browser allows sound. Before a wish,
    * `ecoute-listen` may be prevented, or may set `reason`.
    */
   toggle() {

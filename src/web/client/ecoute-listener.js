@@ -82,7 +82,8 @@ export class Listener {
 
   get currentWish() {
     const { wishes } = this;
-    return wishes.find((wish) => wish.commercial_id === this.#current) ?? wishes.at(-1);
+    return wishes.find((wish) => wish.commercial_id === this.#current)
+      ?? wishes.filter((wish) => wish.cause !== "hearing_another").at(-1) ?? wishes.at(-1);
   }
 
   listen(id, reason, waits) {
@@ -100,7 +101,9 @@ export class Listener {
   }
 
   leave(id) {
-    for (const commercial_id of id === undefined ? [...this.#wishes.keys()] : [id]) {
+    // Whoever is heard last: what waits for that would begin.
+    const all = () => [...this.#wishes.keys()].sort((a, b) => Number(a === this.#current) - Number(b === this.#current));
+    for (const commercial_id of id === undefined ? all() : [id]) {
       if (!this.#wishes.delete(commercial_id)) continue;
       if (this.#current === commercial_id) this.#current = null;
       if (this.#joined.delete(commercial_id) && this.#send("leave_commercial_stream", { commercial_id })) {
@@ -145,11 +148,7 @@ export class Listener {
     // The server ends a supervisor's session with the connection, so there is nothing to heal.
     this.#link.close();
     this.#link.handleDisconnected();
-    for (const [id, wish] of this.#wishes) {
-      // Whoever was heard is heard again, and not whoever is asked for last.
-      wish.waits = true;
-      this.#wait(id, "reconnecting");
-    }
+    for (const id of this.#wishes.keys()) this.#wait(id, "reconnecting");
   }
 
   async handleReady({ sdp }) {
@@ -230,9 +229,12 @@ export class Listener {
     if (this.#output.isRefused) return this.#tellProblem();
     // Without an audio connection there is nothing to play it on; `handleReady` joins later.
     if (!this.#mayJoin) return;
-    const { reason, waits } = this.#wishes.get(commercial_id);
+    const wish = this.#wishes.get(commercial_id);
+    const { reason, waits } = wish;
     if (this.#send("join_commercial_stream", { commercial_id, ...(reason && { reason }), ...(waits && { waits }) })) {
       this.#joined.add(commercial_id);
+      // After a loss whoever was heard is heard again, and not whoever is asked for last.
+      wish.waits = true;
     }
   }
 

@@ -155,7 +155,7 @@ function tellNews(commercials) {
   for (const { commercial_id: id, name, state } of commercials) {
     const isNews = state === "on_air" && list.stateOf(id) !== "on_air";
     if (isNews && client.wishes.some((wish) => wish.commercial_id === id)) {
-      notices.onAir({ id, name }, !client.wishes.some((wish) => wish.state === "started"));
+      notices.onAir({ id, name }, !client.wishes.some((wish) => wish.state === "started" || wish.cause === "paused"));
     }
   }
 }

@@ -108,7 +108,7 @@ addWords({
     test_again: "Test again",
     test_in_progress: "Testing: say a few words…",
     test_good: "All is well: you can go on air.",
-    test_fair: "You should be able to go on air. Here is what to know.",
+    test_fair: "You should be able to go on air. Here is what you should know.",
     test_bad: "You can't go on air from here. Here is what to do.",
     test_server: "Server",
     test_udp: "Audio (UDP)",

@@ -32,7 +32,7 @@ addWords({
   },
   en: {
     home_title: "Welcome",
-    home_choose: "You have two ways in on this browser. Which one do you want to open?",
+    home_choose: "This browser has two access links. Which one do you want to open?",
     home_commercial: "Stream my microphone",
     home_admin: "Listen to my team",
     no_token_title: "Open your access link",

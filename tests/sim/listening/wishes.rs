@@ -209,8 +209,48 @@ fn who_pauses_while_held_back_goes_on_after_the_pause() {
     });
 }
 
+/// A phone that is looked at late takes nobody away who is heard by then, and keeps nobody waiting until then.
 #[test]
-fn of_two_who_come_on_air_at_once_the_one_wished_for_first_is_heard() {
+fn who_acknowledges_late_takes_nobody_away() {
+    for is_asked_for_on_air in [false, true] {
+        scenario(|world| {
+            let tom = world.open(Role::Commercial, "tom");
+            world.browsers[tom].manners = Manners::Hides;
+            let paul = world.listener("paul");
+            world.settle();
+            let now = world.now;
+            if is_asked_for_on_air {
+                world.browsers[tom].start_streaming(now);
+                world.settle();
+            }
+            world.join(paul, "tom");
+            world.join(paul, "lea");
+            world.run_ms(500);
+            if !is_asked_for_on_air {
+                let now = world.now;
+                world.browsers[tom].start_streaming(now);
+            }
+            world.run_ms(3000);
+            let lea = world.publisher("lea");
+            world.run_ms(3000);
+            assert_hears(world, paul, lea, 1000, 80);
+            let notice_id = last(world, tom, "listener_joined")["notice_id"].clone();
+            world.browsers[tom].say("listener_ack", json!({ "notice_id": notice_id }));
+            world.run_ms(2000);
+            assert_hears(world, paul, lea, 1000, 80);
+            assert_eq!(held_back(world, paul), "tom");
+            assert!(world.browsers[tom].has("listener_left"), "he does not listen to Tom");
+            assert_eq!(count(world, paul, "listening_stopped"), 0);
+            world.browsers[tom].manners = Manners::Acknowledges;
+            world.browsers[paul].say("leave_commercial_stream", json!({ "commercial_id": "lea" }));
+            world.run_ms(2000);
+            assert_hears(world, paul, tom, 1000, 80);
+        });
+    }
+}
+
+#[test]
+fn of_two_who_come_on_air_at_once_one_is_heard_and_the_other_waits() {
     scenario(|world| {
         let paul = world.listener("paul");
         world.settle();
