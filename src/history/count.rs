@@ -107,7 +107,7 @@ impl Count {
         }
         match row {
             Row::Broadcast(row) => {
-                self.broadcasts.push(Broadcast { commercial_name: String::new(), ended: None, ..row })
+                self.broadcasts.push(Broadcast { commercial_name: String::new(), ended: None, ..row });
             }
             Row::Listening(row) => self.listenings.push(Listening {
                 id: String::new(),

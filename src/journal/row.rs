@@ -55,12 +55,26 @@ fn hash(parts: &[&[u8]]) -> Hash {
     hash
 }
 
+/// Returns why something was refused or doubted.
+fn why(event: &Event) -> Option<&str> {
+    match event {
+        Event::TokensRefused { why, .. } => Some(why.as_str()),
+        Event::HistoryRefused { why, .. } => Some(why),
+        Event::HistoryDoubted { why, .. } => Some(why.words()),
+        _ => None,
+    }
+}
+
 /// Returns an entry as it is stored: JSON, whose fields are named as in logs.
 pub fn stored(entry: &Entry) -> String {
     let event = &entry.event;
     let listening = event.listening();
     let newcomer = match event {
         Event::Registered { who } => Some(who),
+        _ => None,
+    };
+    let purge = match event {
+        Event::JournalPurged { purge, .. } => Some(purge),
         _ => None,
     };
     let packets = match event {
@@ -77,12 +91,7 @@ pub fn stored(entry: &Entry) -> String {
         reason: listening.map(|listening| &*listening.reason),
         looks_like: listening.and_then(|listening| listening.looks_like.as_deref()).map(|other| &*other.id),
         detail: event.detail(),
-        why: match event {
-            Event::TokensRefused { why, .. } => Some(why.as_str()),
-            Event::HistoryRefused { why, .. } => Some(why),
-            Event::HistoryDoubted { why, .. } => Some(why.words()),
-            _ => None,
-        },
+        why: why(event),
         told: match event {
             Event::ListenStarted { told, .. } => told.map(|told| told.name()),
             _ => None,
@@ -116,14 +125,8 @@ pub fn stored(entry: &Entry) -> String {
             Event::ClockJumped { by_ms } => Some(*by_ms),
             _ => None,
         },
-        rows: match event {
-            Event::JournalPurged { purge, .. } => Some(&*purge.rows),
-            _ => None,
-        },
-        signature: match event {
-            Event::JournalPurged { purge, .. } => Some(&*purge.signature),
-            _ => None,
-        },
+        rows: purge.map(|purge| &*purge.rows),
+        signature: purge.map(|purge| &*purge.signature),
         handed_in: match event {
             Event::Done { handed_in, .. } | Event::JournalPurged { handed_in, .. } => Some(handed_in.to_string()),
             _ => None,

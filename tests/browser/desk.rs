@@ -656,7 +656,7 @@ fn who_comes_on_air_cuts_nobody_off_who_is_heard() {
     paul.wait_for(&format!("{row}?.querySelector('.listen').checkVisibility()"));
     assert_eq!(
         paul.evaluate(&format!("{row}.innerText.replace(/\\s+/g, ' ')")),
-        "Zoé P. (zoe) En direct, en attente : une autre écoute est en cours. Écouter"
+        "Zoé P. (zoe) En direct. Une autre écoute est en cours. Écouter"
     );
     assert_eq!(
         paul.evaluate("document.querySelector('#announce').innerText.replace(/[\\u2068\\u2069]/g, '')"),

@@ -36,6 +36,7 @@ const ENCODER: &str = "
     };
 ";
 
+/// Streams from a page of the server that goes nowhere by itself, as the start page does for whom it knows.
 fn stream(encoder: &Page<'_>, id: &str, token: &str) {
     assert_eq!(encoder.evaluate(&format!("stream('{id}', '{token}')")), "streaming");
     encoder.wait_for("peer.connectionState === 'connected'");
@@ -54,7 +55,7 @@ fn the_salespersons_page_shows_their_encoder() {
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     lea.resize(390, 844);
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let encoder = studio.open_prepared(&format!("{}/offline", ecoute.url()), ENCODER);
     let token = ecoute.token("commercial", "lea", "Léa Martin");
     lea.wait_for("document.body.dataset.state === 'ready'");
 
@@ -135,7 +136,7 @@ fn the_pages_microphone_takes_the_encoders_place() {
         (Browser::start(&low, "fr-FR"), Browser::start(&low, "fr-FR"), Browser::start(&high, "fr-FR"));
     let lea = phone.open_prepared(&ecoute.link("commercial", "lea", "Léa Martin"), COUNTED);
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let encoder = studio.open_prepared(&format!("{}/offline", ecoute.url()), ENCODER);
     let token = ecoute.token("commercial", "lea", "Léa Martin");
     lea.wait_for("document.body.dataset.state === 'ready'");
     stream(&encoder, "lea", &token);
@@ -204,7 +205,7 @@ fn a_pause_outlives_a_restart_of_the_server() {
     let (phone, desk) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let lea = phone.open(&ecoute.link("commercial", "lea", "Léa Martin"));
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    let encoder = desk.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let encoder = desk.open_prepared(&format!("{}/offline", ecoute.url()), ENCODER);
     let token = ecoute.token("commercial", "lea", "Léa Martin");
     lea.wait_for("document.body.dataset.state === 'ready'");
     stream(&encoder, "lea", &token);
@@ -249,7 +250,7 @@ fn devices_are_marked() {
     let tone = microphone(880.0);
     let (desk, studio) = (Browser::start(&tone, "fr-FR"), Browser::start(&tone, "fr-FR"));
     let paul = desk.open_prepared(&ecoute.link("admin", "paul", "Paul D."), sound::TAP);
-    let encoder = studio.open_prepared(&format!("{}/", ecoute.url()), ENCODER);
+    let encoder = studio.open_prepared(&format!("{}/offline", ecoute.url()), ENCODER);
     let token = ecoute.device_token("hall", "Hall d'entrée");
     stream(&encoder, "hall", &token);
     start_listening(&paul, "hall");

@@ -102,8 +102,7 @@ export class Listener {
 
   leave(id) {
     // Whoever is heard last: what waits for that would begin.
-    const all = () => [...this.#wishes.keys()].sort((a, b) => Number(a === this.#current) - Number(b === this.#current));
-    for (const commercial_id of id === undefined ? all() : [id]) {
+    for (const commercial_id of id === undefined ? [...this.#others, this.#current] : [id]) {
       if (!this.#wishes.delete(commercial_id)) continue;
       if (this.#current === commercial_id) this.#current = null;
       if (this.#joined.delete(commercial_id) && this.#send("leave_commercial_stream", { commercial_id })) {
@@ -113,6 +112,9 @@ export class Listener {
       this.#dispatch("listening_stopped", { commercial_id });
     }
   }
+
+  /** Whom one wishes to hear beside whoever is heard. */
+  get #others() { return [...this.#wishes.keys()].filter((id) => id !== this.#current); }
 
   get volume() { return this.#output.volume; }
   get isMuted() { return this.#output.isMuted; }
@@ -154,8 +156,7 @@ export class Listener {
   async handleReady({ sdp }) {
     if (!await this.#link.handleAnswer(sdp)) return;
     this.#mayJoin = true;
-    const others = [...this.#wishes.keys()].filter((id) => id !== this.#current);
-    for (const id of this.#wishes.has(this.#current) ? [this.#current, ...others] : others) this.#join(id);
+    for (const id of [this.#current, ...this.#others]) if (id !== null) this.#join(id);
   }
 
   handlePong(pong) { this.#watch.handlePong(pong); }
